@@ -1,0 +1,42 @@
+# Two commands do everything from a bare clone, and both are safe to repeat:
+#
+#   make demo    set up .venv, then `rhcard demo`
+#   make test    set up .venv and the test programs, then style, types and tests
+#
+# DEMO_ARGS="--out DIR" and PYTEST_ARGS="-k channel" are passed on.
+
+PYTHON_IN_VENV := .venv/bin/python
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format clean setup-run setup-test
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: setup-run
+	@.venv/bin/rhcard demo $(DEMO_ARGS)
+
+test: lint types
+	$(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
+
+lint: setup-test
+	$(PYTHON_IN_VENV) -m ruff check .
+
+types: setup-test
+	$(PYTHON_IN_VENV) -m mypy
+
+format: setup-test
+	$(PYTHON_IN_VENV) -m ruff check --fix .
+	$(PYTHON_IN_VENV) -m ruff format .
+
+setup-run:
+	@./bootstrap.sh run
+
+setup-test:
+	@./bootstrap.sh test
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
