@@ -1,0 +1,159 @@
+"""Command and response APDUs, cases 1 to 4, short and extended (ISO/IEC 7816-3:2006 12.1)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .errors import FormatError
+from .status import is_success
+
+Transmit = Callable[[bytes], bytes]
+"""One command APDU in, one response APDU (data and two status bytes) out."""
+
+MAX_SHORT_DATA = 255
+MAX_SHORT_LE = 256
+MAX_EXTENDED_DATA = 65535
+MAX_EXTENDED_LE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAPDU:
+    """A command: header, data (0..65535 bytes) and Ne, the most bytes expected back.
+
+    `le` is None when no data is expected, else 1..65536 (256 and 65536 are coded as zeros).
+    `extended` asks for the extended form; it is implied where the short one cannot carry it.
+    """
+
+    cla: int
+    ins: int
+    p1: int
+    p2: int
+    data: bytes = b""
+    le: int | None = None
+    extended: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.cla | self.ins | self.p1 | self.p2) & ~0xFF:
+            raise FormatError("CLA, INS, P1 and P2 are bytes")
+        if len(self.data) > MAX_EXTENDED_DATA:
+            raise FormatError(f"command data of {len(self.data)} bytes, at most 65535 fit")
+        if self.le is not None and not 1 <= self.le <= MAX_EXTENDED_LE:
+            raise FormatError(f"Le {self.le} is not 1..65536")
+
+    @property
+    def header(self) -> bytes:
+        """CLA INS P1 P2, 4 bytes."""
+        return bytes((self.cla, self.ins, self.p1, self.p2))
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether the encoding takes three-byte lengths."""
+        too_long = len(self.data) > MAX_SHORT_DATA or (self.le or 0) > MAX_SHORT_LE
+        return too_long or (self.extended and (bool(self.data) or self.le is not None))
+
+    def __bytes__(self) -> bytes:
+        """Encode; ISO/IEC 7816-3 12.1.3 figures 13 to 15."""
+        length, le = len(self.data), self.le
+        if not self.is_extended:
+            body = bytes((length,)) + self.data if length else b""
+            return self.header + body + (b"" if le is None else bytes((le & 0xFF,)))
+        body = b"\0" + (length.to_bytes(2, "big") + self.data if length else b"")
+        return self.header + body + (b"" if le is None else (le & 0xFFFF).to_bytes(2, "big"))
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "CommandAPDU":
+        """Decode bytes; FormatError when the lengths in it disagree with its size."""
+        if len(raw) < 4:
+            raise FormatError(f"command of {len(raw)} bytes, at least 4 are needed")
+        data, le, extended = _parse_body(raw)
+        return cls(raw[0], raw[1], raw[2], raw[3], data, le, extended)
+
+    def with_le(self, le: int | None) -> "CommandAPDU":
+        """The same command expecting another number of bytes."""
+        return replace(self, le=le)
+
+
+def _parse_body(raw: bytes) -> tuple[bytes, int | None, bool]:
+    size = len(raw)
+    if size == 4:
+        return b"", None, False
+    if size == 5:
+        return b"", raw[4] or MAX_SHORT_LE, False
+    if raw[4]:
+        end = 5 + raw[4]
+        if size == end:
+            return raw[5:end], None, False
+        if size == end + 1:
+            return raw[5:end], raw[end] or MAX_SHORT_LE, False
+        raise FormatError(f"Lc says {raw[4]} bytes, the command has {size - 5}")
+    if size == 7:
+        return b"", int.from_bytes(raw[5:7], "big") or MAX_EXTENDED_LE, True
+    length = int.from_bytes(raw[5:7], "big")
+    end = 7 + length
+    if length and size == end:
+        return raw[7:end], None, True
+    if length and size == end + 2:
+        return raw[7:end], int.from_bytes(raw[end:], "big") or MAX_EXTENDED_LE, True
+    raise FormatError(f"extended Lc says {length} bytes, the command has {size - 7}")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseAPDU:
+    """A response: data (0..65536 bytes) and the status word as a number."""
+
+    data: bytes
+    sw: int
+
+    def __bytes__(self) -> bytes:
+        return self.data + self.sw.to_bytes(2, "big")
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "ResponseAPDU":
+        """Decode bytes; FormatError when there are not even two status bytes."""
+        if len(raw) < 2:
+            raise FormatError(f"response of {len(raw)} bytes, at least 2 are needed")
+        return cls(raw[:-2], int.from_bytes(raw[-2:], "big"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status word is 9000 or 61xx."""
+        return is_success(self.sw)
+
+
+def exchange(transmit: Transmit, command: CommandAPDU) -> ResponseAPDU:
+    """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1)."""
+    response = ResponseAPDU.parse(transmit(bytes(command)))
+    if response.sw >> 8 == 0x6C and not response.data:
+        again = command.with_le(response.sw & 0xFF or MAX_SHORT_LE)
+        response = ResponseAPDU.parse(transmit(bytes(again)))
+    data = bytearray(response.data)
+    while response.sw >> 8 == 0x61:
+        more = CommandAPDU(command.cla & 0x03, 0xC0, 0, 0, le=response.sw & 0xFF or MAX_SHORT_LE)
+        response = ResponseAPDU.parse(transmit(bytes(more)))
+        data += response.data
+    return ResponseAPDU(bytes(data), response.sw)
+
+
+INSTRUCTIONS: dict[int, str] = {
+    0x04: "DEACTIVATE FILE", 0x0C: "ERASE RECORD", 0x0E: "ERASE BINARY", 0x0F: "ERASE BINARY",
+    0x16: "CARD BLOCK", 0x18: "APPLICATION UNBLOCK", 0x1E: "APPLICATION BLOCK",
+    0x20: "VERIFY", 0x21: "VERIFY", 0x24: "CHANGE REFERENCE DATA", 0x2C: "RESET RETRY COUNTER",
+    0x44: "ACTIVATE FILE", 0x50: "INITIALIZE UPDATE", 0x70: "MANAGE CHANNEL",
+    0x82: "EXTERNAL AUTHENTICATE", 0x84: "GET CHALLENGE", 0x88: "INTERNAL AUTHENTICATE",
+    0xA0: "SEARCH BINARY", 0xA1: "SEARCH BINARY", 0xA2: "SEARCH RECORD", 0xA4: "SELECT",
+    0xB0: "READ BINARY", 0xB1: "READ BINARY", 0xB2: "READ RECORD", 0xB3: "READ RECORD",
+    0xC0: "GET RESPONSE", 0xCA: "GET DATA", 0xCB: "GET DATA",
+    0xD0: "WRITE BINARY", 0xD1: "WRITE BINARY", 0xD2: "WRITE RECORD", 0xD6: "UPDATE BINARY",
+    0xD7: "UPDATE BINARY", 0xD8: "PUT KEY", 0xDA: "PUT DATA", 0xDB: "PUT DATA",
+    0xDC: "UPDATE RECORD", 0xDD: "UPDATE RECORD", 0xE0: "CREATE FILE", 0xE2: "APPEND RECORD",
+    0xE4: "DELETE FILE", 0xE6: "TERMINATE DF", 0xE8: "TERMINATE EF", 0xF0: "SET STATUS",
+    0xF2: "GET STATUS", 0xFE: "TERMINATE CARD USAGE",
+}  # fmt: skip
+"""INS byte to the command's name: ISO/IEC 7816-4 table 5, 7816-9, GlobalPlatform Card 2.3.1 11."""
+
+_GLOBALPLATFORM = {0xE2: "STORE DATA", 0xE4: "DELETE"}
+
+
+def instruction_name(cla: int, ins: int) -> str:
+    """The command's name; the proprietary class names GlobalPlatform's where the two differ."""
+    name = INSTRUCTIONS.get(ins, f"INS {ins:02X}")
+    return _GLOBALPLATFORM.get(ins, name) if cla & 0x80 else name

@@ -1,0 +1,108 @@
+"""The 128-bit block cipher of a card, SM4 or AES, and its modes, over `cryptography`."""
+
+from enum import IntEnum
+
+from cryptography.hazmat.primitives.ciphers import Cipher as _Cipher
+from cryptography.hazmat.primitives.ciphers import CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.cmac import CMAC
+
+from ..errors import FormatError
+
+BLOCK_SIZE = 16
+_ZERO_IV = bytes(BLOCK_SIZE)
+
+
+class Cipher(IntEnum):
+    """A block cipher by its code on the card (FCI C1 and DGI 81kk)."""
+
+    SM4 = 1
+    AES = 2
+
+
+_KEY_LENGTHS = {Cipher.SM4: (16,), Cipher.AES: (16, 24, 32)}
+
+
+class BlockCipher:
+    """One keyed block cipher: SM4 (GB/T 32907) or AES (FIPS 197). Its key is never shown.
+
+    Contexts are kept where the mode allows it: making one costs more than using it.
+    """
+
+    __slots__ = ("_algorithm", "_cmac", "_ecb", "cipher")
+
+    def __init__(self, cipher: Cipher, key: bytes) -> None:
+        """Take a key of 16 bytes (SM4) or 16, 24, 32 (AES); FormatError otherwise."""
+        if len(key) not in _KEY_LENGTHS[cipher]:
+            raise FormatError(f"{len(key)}-byte key for {cipher.name}")
+        self.cipher = cipher
+        make = algorithms.SM4 if cipher is Cipher.SM4 else algorithms.AES
+        self._algorithm: algorithms.SM4 | algorithms.AES = make(key)
+        self._ecb: CipherContext | None = None
+        self._cmac: CMAC | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.cipher.name} key>"
+
+    def encrypt_ecb(self, blocks: bytes) -> bytes:
+        """Encrypt whole blocks, each by itself (SP 800-38A 6.1)."""
+        _whole_blocks(blocks)
+        if self._ecb is None:
+            self._ecb = _Cipher(self._algorithm, modes.ECB()).encryptor()
+        return self._ecb.update(blocks)
+
+    def decrypt_ecb(self, blocks: bytes) -> bytes:
+        """Decrypt whole blocks, each by itself (SP 800-38A 6.1)."""
+        _whole_blocks(blocks)
+        return _Cipher(self._algorithm, modes.ECB()).decryptor().update(blocks)
+
+    def cbc_encryptor(self, iv: bytes = _ZERO_IV) -> CipherContext:
+        """A CBC encryption context that may be kept and never finalized (SP 800-38A 6.2)."""
+        return _Cipher(self._algorithm, modes.CBC(iv)).encryptor()
+
+    def cbc_decryptor(self, iv: bytes = _ZERO_IV) -> CipherContext:
+        """A CBC decryption context that may be kept and never finalized (SP 800-38A 6.2)."""
+        return _Cipher(self._algorithm, modes.CBC(iv)).decryptor()
+
+    def encrypt_cbc(self, blocks: bytes, iv: bytes = _ZERO_IV) -> bytes:
+        """Encrypt whole blocks under a 16-byte IV (SP 800-38A 6.2)."""
+        _whole_blocks(blocks)
+        return self.cbc_encryptor(iv).update(blocks)
+
+    def decrypt_cbc(self, blocks: bytes, iv: bytes = _ZERO_IV) -> bytes:
+        """Decrypt whole blocks under a 16-byte IV (SP 800-38A 6.2)."""
+        _whole_blocks(blocks)
+        return self.cbc_decryptor(iv).update(blocks)
+
+    def cbc_mac(self, blocks: bytes, iv: bytes = _ZERO_IV) -> bytes:
+        """Last block of CBC over whole blocks: ISO/IEC 9797-1 algorithm 1, 16 bytes."""
+        return self.encrypt_cbc(blocks, iv)[-BLOCK_SIZE:]
+
+    def keyed_cmac(self) -> CMAC:
+        """A fresh CMAC context under this key, copied from a kept one (SP 800-38B 6.2)."""
+        if self._cmac is None:
+            self._cmac = CMAC(self._algorithm)
+        return self._cmac.copy()
+
+    def cmac(self, message: bytes) -> bytes:
+        """CMAC of a message, 16 bytes (SP 800-38B 6.2, RFC 4493)."""
+        context = self.keyed_cmac()
+        context.update(message)
+        return context.finalize()
+
+
+def pad(data: bytes) -> bytes:
+    """Append 80 and the fewest 00 that fill a block (ISO/IEC 9797-1 method 2)."""
+    return data + b"\x80" + bytes(-(len(data) + 1) % BLOCK_SIZE)
+
+
+def unpad(data: bytes) -> bytes:
+    """Remove what `pad` appended; FormatError when it is not there."""
+    stripped = data.rstrip(b"\0")
+    if len(data) % BLOCK_SIZE or not stripped.endswith(b"\x80") or len(data) - len(stripped) > 15:
+        raise FormatError("padding is not 80 00..")
+    return stripped[:-1]
+
+
+def _whole_blocks(data: bytes) -> None:
+    if len(data) % BLOCK_SIZE:
+        raise FormatError(f"{len(data)} bytes are not whole {BLOCK_SIZE}-byte blocks")

@@ -1,0 +1,45 @@
+"""Keys from keys: diversification, the counter KDF, key check values, the version-1 fold."""
+
+from .block import BLOCK_SIZE, BlockCipher, Cipher
+
+
+def diversify(parent: BlockCipher, data8: bytes) -> bytes:
+    """A 16-byte key from a key and 8 bytes: E_K(D ‖ not D) (PBOC 3.0 part 7's form for SM4)."""
+    if len(data8) != 8:
+        raise ValueError("diversification data is 8 bytes")
+    return parent.encrypt_ecb(data8 + bytes(octet ^ 0xFF for octet in data8))
+
+
+def counter_kdf(prf: BlockCipher, label: bytes, context: bytes, bits: int) -> bytes:
+    """SP 800-108r1 4.1 in counter mode: PRF CMAC, [i]32 ‖ label ‖ 00 ‖ context ‖ [L]32.
+
+    `bits` is the length of the result, a multiple of 8.
+    """
+    fixed = label + b"\0" + context + bits.to_bytes(4, "big")
+    size = bits // 8
+    blocks = -(-size // BLOCK_SIZE)
+    return b"".join(prf.cmac(i.to_bytes(4, "big") + fixed) for i in range(1, blocks + 1))[:size]
+
+
+def key_check_value(cipher: Cipher, key: bytes) -> bytes:
+    """First 3 bytes of E_K(00*16) for SM4, of E_K(01*16) for AES.
+
+    GlobalPlatform Card Amendment D 4.1.6 for AES; the project's card specification, section 3.
+    """
+    block = bytes(BLOCK_SIZE) if cipher is Cipher.SM4 else b"\x01" * BLOCK_SIZE
+    return BlockCipher(cipher, key).encrypt_ecb(block)[:3]
+
+
+def fold(block: bytes) -> bytes:
+    """The two halves of a block xored: the version-1 authentication cryptogram, 8 bytes."""
+    left, right = int.from_bytes(block[:8], "big"), int.from_bytes(block[8:16], "big")
+    return (left ^ right).to_bytes(8, "big")
+
+
+def static_keys(root: BlockCipher, chip: bytes) -> tuple[bytes, bytes, bytes]:
+    """A chip's static Key-ENC, Key-MAC, Key-DEK, 16 bytes each, from a transport or issuer root.
+
+    SP 800-108 counter KDF with labels "ENC", "MAC", "DEK" and the 8-byte chip serial as context.
+    """
+    enc, mac, dek = (counter_kdf(root, label, chip, 128) for label in (b"ENC", b"MAC", b"DEK"))
+    return enc, mac, dek

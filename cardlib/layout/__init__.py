@@ -1,0 +1,56 @@
+"""The card as data: files, fields, keys, codes and DGIs, and the codecs that follow from them."""
+
+from .codecs import decode, encode
+from .codes import CodeTable, code_table
+from .model import (
+    COLUMNS,
+    FILE_BY_PATH,
+    FILES,
+    KEY_BY_NAME,
+    KEYS,
+    Column,
+    FieldSpec,
+    FileSpec,
+    KeySpec,
+    Kind,
+    Structure,
+)
+from .records import (
+    decode_file,
+    decode_record,
+    dgi_of_key,
+    dgi_of_record,
+    encode_record,
+    key_of_dgi,
+    record_of_dgi,
+    without_access,
+)
+from .state import FieldValue, State
+
+__all__ = [
+    "COLUMNS",
+    "FILES",
+    "FILE_BY_PATH",
+    "KEYS",
+    "KEY_BY_NAME",
+    "CodeTable",
+    "Column",
+    "FieldSpec",
+    "FieldValue",
+    "FileSpec",
+    "KeySpec",
+    "Kind",
+    "State",
+    "Structure",
+    "code_table",
+    "decode",
+    "decode_file",
+    "decode_record",
+    "dgi_of_key",
+    "dgi_of_record",
+    "encode",
+    "encode_record",
+    "key_of_dgi",
+    "record_of_dgi",
+    "without_access",
+]

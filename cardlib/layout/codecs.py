@@ -1,0 +1,184 @@
+"""One field to bytes and back: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
+
+import re
+import unicodedata
+from datetime import datetime
+
+from ..errors import FormatError
+from .model import FieldSpec, Kind
+from .state import State
+
+Decoded = tuple[State, str | bytes | None, str]
+"""State, value, and why, for `corrupt`."""
+
+_LENGTH_PREFIXED = (Kind.PHOTO, Kind.DER)
+_DATE_FORMAT = {Kind.DATE: "%Y%m%d", Kind.DATETIME: "%Y%m%d%H%M%S"}
+_NUMBER = {Kind.AMOUNT: re.compile(r"\d+(\.\d+)?"), Kind.COUNT: re.compile(r"\d+")}
+_ONE_DIGIT = {
+    Kind.FLAG: (1, "neither 01 yes nor 00 no"),
+    Kind.MARK: (0, "neither 00 valid nor FF empty"),
+    Kind.CODE: (9, "no one-digit code"),
+}
+_CN_NIBBLES = "0123456789."
+
+
+def encode(field: FieldSpec, value: str | bytes) -> bytes:
+    """The full-length bytes of a value; FormatError says why a value cannot be stored.
+
+    Text fields take text; cn digits; one-digit b fields the digit; other b fields bytes or hex.
+    A value that does not fit is an error, never cut.
+    """
+    if field.coding == "ans":
+        return _encode_ans(field, value)
+    if field.coding == "cn":
+        return _encode_cn(field, value)
+    return _encode_b(field, value)
+
+
+def decode(field: FieldSpec, raw: bytes) -> Decoded:
+    """State, value and reason of a field's bytes; nothing in `raw` raises."""
+    if len(raw) != field.length:
+        return _corrupt(f"{len(raw)} bytes, the field has {field.length}")
+    if raw.count(0xFF) == len(raw):
+        return State.UNWRITTEN, None, ""
+    if field.coding == "ans":
+        return _decode_ans(raw)
+    if field.coding == "cn":
+        return _decode_cn(field, raw)
+    return _decode_b(field, raw)
+
+
+def _corrupt(why: str) -> Decoded:
+    return State.CORRUPT, None, why
+
+
+def _text(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        raise FormatError("text is expected, not bytes")
+    return value
+
+
+def control_character(text: str) -> str | None:
+    """The first control, surrogate or unassigned line-breaking character, as U+XXXX."""
+    for char in text:
+        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
+            return f"U+{ord(char):04X}"
+    return None
+
+
+def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
+    text = _text(value)
+    if char := control_character(text):
+        raise FormatError(f"control character {char}")
+    raw = text.encode("gb18030")
+    if len(raw) > field.length:
+        raise FormatError(f"too long: {len(raw)} bytes in GB 18030, {field.length} fit")
+    if not text.strip(" ") or text.endswith(" "):
+        raise FormatError("text is blank or ends in a blank")
+    return raw.ljust(field.length, b"\0")
+
+
+def _decode_ans(raw: bytes) -> Decoded:
+    stripped = raw.rstrip(b"\0 ")
+    if not stripped:
+        return State.EMPTY, None, ""
+    try:
+        text = stripped.decode("gb18030")
+    except UnicodeDecodeError as error:
+        return _corrupt(f"not GB 18030 at byte {error.start}")
+    if char := control_character(text):
+        return _corrupt(f"control character {char}")
+    return State.VALUE, text, ""
+
+
+def _encode_cn(field: FieldSpec, value: str | bytes) -> bytes:
+    text = _text(value)
+    if problem := _cn_problem(field, text):
+        raise FormatError(problem)
+    if len(text) > 2 * field.length:
+        raise FormatError(f"too long: {len(text)} digits, {2 * field.length} fit")
+    return bytes.fromhex(text.replace(".", "A").ljust(2 * field.length, "F"))
+
+
+def _cn_problem(field: FieldSpec, text: str) -> str | None:
+    """Why the text is no value of this cn field, if it is not."""
+    if not text.isascii() or not text or not all(char in _CN_NIBBLES for char in text):
+        return "not a number: digits only"
+    if field.kind in _DATE_FORMAT:
+        return _date_problem(field.kind, text)
+    pattern = _NUMBER.get(field.kind)
+    if pattern and not pattern.fullmatch(text):
+        return "not a number"
+    return None if pattern or "." not in text else "a decimal point where only digits go"
+
+
+def _date_problem(kind: Kind, text: str) -> str | None:
+    expected = 8 if kind is Kind.DATE else 14
+    if len(text) != expected or "." in text:
+        return f"{expected} digits are needed"
+    try:
+        datetime.strptime(text, _DATE_FORMAT[kind])
+    except ValueError:
+        return f"no such date: {text}"
+    return None
+
+
+def _decode_cn(field: FieldSpec, raw: bytes) -> Decoded:
+    digits = raw.hex().upper().rstrip("F")
+    text = digits.replace("A", ".")
+    if not all(char in _CN_NIBBLES for char in text):
+        bad = next(char for char in digits if char not in "0123456789A")
+        return _corrupt(f"nibble {bad} in packed BCD")
+    if problem := _cn_problem(field, text):
+        return _corrupt(problem)
+    return State.VALUE, text, ""
+
+
+def _encode_b(field: FieldSpec, value: str | bytes) -> bytes:
+    if field.kind is Kind.FLAG:
+        if value not in ("0", "1"):
+            raise FormatError("a flag is 1 for yes or 0 for no")
+        return b"\1" if value == "1" else b"\0"
+    if field.kind is Kind.MARK:
+        if value != "0":
+            raise FormatError("a mark is 0 for valid, or not written")
+        return b"\0"
+    if field.kind is Kind.CODE:
+        text = _text(value)
+        if not (text.isascii() and text.isdigit() and len(text) == 1):
+            raise FormatError("a one-digit code is needed")
+        return bytes((int(text),))
+    return _encode_binary(field, value)
+
+
+def _encode_binary(field: FieldSpec, value: str | bytes) -> bytes:
+    try:
+        raw = bytes.fromhex(value) if isinstance(value, str) else value
+    except ValueError:
+        raise FormatError("not hexadecimal") from None
+    if field.kind in _LENGTH_PREFIXED:
+        if not 0 < len(raw) <= field.length - 2:
+            raise FormatError(f"too long: {len(raw)} bytes, {field.length - 2} fit")
+        return (len(raw).to_bytes(2, "big") + raw).ljust(field.length, b"\xff")
+    if field.kind is Kind.AID:
+        if not 5 <= len(raw) <= field.length:
+            raise FormatError(f"an AID has 5 to 16 bytes, not {len(raw)}")
+        return raw.ljust(field.length, b"\xff")
+    if len(raw) != field.length:
+        raise FormatError(f"{len(raw)} bytes, exactly {field.length} are needed")
+    return raw
+
+
+def _decode_b(field: FieldSpec, raw: bytes) -> Decoded:
+    if field.kind in _ONE_DIGIT:
+        highest, meaning = _ONE_DIGIT[field.kind]
+        if raw[0] > highest:
+            return _corrupt(f"{raw[0]:02X} is {meaning}")
+        negative = field.kind is Kind.FLAG and not raw[0]
+        return State.NEGATIVE if negative else State.VALUE, str(raw[0]), ""
+    if field.kind in _LENGTH_PREFIXED:
+        length = int.from_bytes(raw[:2], "big")
+        if not 0 < length <= field.length - 2:
+            return _corrupt(f"length {length}, 1 to {field.length - 2} is possible")
+        return State.VALUE, raw[2 : 2 + length], ""
+    return State.VALUE, raw.rstrip(b"\xff") if field.kind is Kind.AID else raw, ""

@@ -1,0 +1,37 @@
+"""Code tables: the coded fields' values with their labels and the standard they come from."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files as package_files
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTable:
+    """One table: `codes` maps a code as the card spells it to its English and Chinese label."""
+
+    name: str
+    standard: str
+    title_en: str
+    title_zh: str
+    codes: Mapping[str, tuple[str, str]]
+
+    def label(self, code: str, language: str = "en") -> str | None:
+        """The label of a code in "en" or "zh"; None for a code that is not in the table."""
+        labels = self.codes.get(code)
+        return labels and labels[1 if language == "zh" else 0]
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = (package_files(__package__) / "codes" / f"{name}.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@cache
+def code_table(name: str) -> CodeTable:
+    """The table of that name; KeyError when codes/index.csv has none."""
+    index = {row["table"]: row for row in _rows("index")}
+    row = index[name]
+    codes = {line["code"]: (line["label_en"], line["label_zh"]) for line in _rows(name)}
+    return CodeTable(name, row["standard"], row["title_en"], row["title_zh"], codes)

@@ -1,0 +1,247 @@
+"""FileSpec, FieldSpec, KeySpec: the four tables of the card specification, as frozen values."""
+
+import csv
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files as package_files
+from types import MappingProxyType
+
+NEVER = "NEVER"
+"""In a key column: no key opens this; the command is refused with 6985."""
+
+
+class Structure(StrEnum):
+    """EF structures (ISO/IEC 7816-4:2020 7.2.2), the TLV one with SIMPLE-TLV records."""
+
+    TRANSPARENT = "transparent"
+    LINEAR_FIXED = "linear-fixed"
+    LINEAR_VARIABLE_TLV = "linear-variable-tlv"
+    CYCLIC = "cyclic"
+
+
+class Kind(StrEnum):
+    """What a field's coded value means: it decides what is checked, and what text it reads as."""
+
+    TEXT = "text"
+    DATE = "date"
+    DATETIME = "datetime"
+    CODE = "code"
+    FLAG = "flag"
+    MARK = "mark"
+    AMOUNT = "amount"
+    COUNT = "count"
+    DIGITS = "digits"
+    PHOTO = "photo"
+    DER = "der"
+    AID = "aid"
+    BINARY = "binary"
+    SIGNATURE = "signature"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One of the card's 30 keys, by name, reference on the card and number in the SAM.
+
+    `reference` is the KID of EXTERNAL AUTHENTICATE; bit 8 set means a key of the current DF.
+    `levels` is the number of diversification steps: 2 by region then chip, 1 by chip.
+    """
+
+    name: str
+    reference: int
+    sam_usage: int
+    sam_key_id: int
+    levels: int
+    purpose: str
+
+    @property
+    def role(self) -> str:
+        """RK, UK, STK, IRK, LK, BK, STM or PUK."""
+        return self.name.split("_")[0].rstrip("0123456789")
+
+    @property
+    def df_path(self) -> str:
+        """The directory that holds the key: "MF", "DDF1" or "DDF1/DFnn"."""
+        home = self.name.split("_")[1]
+        return home if home in ("MF", "DDF1") else f"DDF1/{home}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of a file.
+
+    `record` is the record that holds it in a TLV file, else 0; `offset` and `length` are bytes
+    within the record's value (within the file, in a transparent one).
+    """
+
+    path: str
+    tag: int | None
+    name: str
+    label_zh: str
+    coding: str
+    length: int
+    disclosure_group: str
+    kind: Kind
+    table: str
+    record: int
+    offset: int
+
+    @property
+    def label_en(self) -> str:
+        """The name as an English label: "ABO blood group"."""
+        words = [_CAPITALS.get(word, word) for word in self.name.split("_")]
+        label = " ".join(words)
+        return label[0].upper() + label[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """One elementary file: structure, records, the keys that open it, and its fields.
+
+    `line` is its line in files.csv after the header, the nn of its DGIs. `read_key`,
+    `update_key` and `erase_key` are a key's name, "" for free, or NEVER.
+    """
+
+    line: int
+    path: str
+    fid: int
+    structure: Structure
+    records: int
+    read_key: str
+    update_key: str
+    erase_key: str
+    holder_present: bool
+    title: str
+    title_zh: str
+    origin: str
+    fields: tuple[FieldSpec, ...]
+
+    @property
+    def df_path(self) -> str:
+        """The directory that holds the file: "DDF1" or "DDF1/DFnn"."""
+        return self.path.rsplit("/", 1)[0]
+
+    @property
+    def is_tlv(self) -> bool:
+        """Whether each record is tag ‖ length ‖ value."""
+        return self.structure is Structure.LINEAR_VARIABLE_TLV
+
+    def fields_of(self, record: int) -> tuple[FieldSpec, ...]:
+        """The fields of one record (any number, in files whose records are alike)."""
+        return (self.fields[record - 1],) if self.is_tlv else self.fields
+
+    def record_length(self, record: int) -> int:
+        """Bytes of one whole record, tag and length included; of the file, if transparent."""
+        return sum(field.length for field in self.fields_of(record)) + (2 if self.is_tlv else 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return sum(self.record_length(record) for record in range(1, self.records + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column an input file may have, with the record and the field that it fills."""
+
+    name: str
+    path: str
+    record: int
+    field: str
+
+
+_CAPITALS = {"abo": "ABO", "rh": "Rh", "id": "ID", "sam": "SAM", "aid": "AID"}
+_SLOTS = {"EE0n": range(1, 4), "ED0n": range(1, 6)}
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    text = (package_files(__package__) / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _load_keys() -> tuple[KeySpec, ...]:
+    return tuple(
+        KeySpec(
+            name=row["name"],
+            reference=int(row["key_reference"], 16),
+            sam_usage=int(row["sam_usage"], 16),
+            sam_key_id=int(row["sam_key_id"], 16),
+            levels=int(row["diversification_levels"]),
+            purpose=row["purpose"],
+        )
+        for row in _table("keys.csv")
+    )
+
+
+def _field_path(path: str) -> str:
+    """The path as fields.csv spells it: EE01..EE03 share the lines of EE0n."""
+    folder, name = path.rsplit("/", 1)
+    return f"{folder}/{name[:3]}n" if f"{name[:3]}n" in _SLOTS else path
+
+
+def _load_files() -> tuple[FileSpec, ...]:
+    kinds = {(row["path"], row["field"]): row for row in _table("kinds.csv")}
+    fields: dict[str, list[dict[str, str]]] = {}
+    for row in _table("fields.csv"):
+        fields.setdefault(row["path"], []).append(row)
+    return tuple(
+        FileSpec(
+            line=line,
+            path=row["path"],
+            fid=int(row["fid"], 16),
+            structure=Structure(row["structure"]),
+            records=int(row["records"]),
+            read_key=row["read_key"],
+            update_key=row["update_key"],
+            erase_key=row["erase_key"],
+            holder_present=row["holder_present"] == "yes",
+            title=row["title"],
+            title_zh=row["title_zh"],
+            origin=row["origin"],
+            fields=_fields_of(row, fields[_field_path(row["path"])], kinds),
+        )
+        for line, row in enumerate(_table("files.csv"), 1)
+    )
+
+
+def _fields_of(
+    file: dict[str, str],
+    rows: list[dict[str, str]],
+    kinds: dict[tuple[str, str], dict[str, str]],
+) -> tuple[FieldSpec, ...]:
+    tlv = file["structure"] == Structure.LINEAR_VARIABLE_TLV
+    specs, offset = [], 0
+    for number, row in enumerate(rows, 1):
+        pattern = re.sub(r"_\d+$", "_#", row["name"])
+        kind = next(
+            (kinds[key] for path in (row["path"], "*") for name in (row["name"], pattern)
+             if (key := (path, name)) in kinds),
+            {"kind": "text", "table": ""},
+        )  # fmt: skip
+        specs.append(
+            FieldSpec(
+                path=file["path"],
+                tag=int(row["tag"]) if row["tag"] else None,
+                name=row["name"],
+                label_zh=row["label_zh"],
+                coding=row["coding"],
+                length=int(row["length"]),
+                disclosure_group=row["disclosure_group"],
+                kind=Kind(kind["kind"]),
+                table=kind["table"],
+                record=number if tlv else 0,
+                offset=0 if tlv else offset,
+            )
+        )
+        offset += int(row["length"])
+    return tuple(specs)
+
+
+KEYS = _load_keys()
+KEY_BY_NAME = MappingProxyType({key.name: key for key in KEYS})
+FILES = _load_files()
+FILE_BY_PATH = MappingProxyType({file.path: file for file in FILES})
+COLUMNS = tuple(
+    Column(row["column"], row["path"], int(row["record"]), row["field"])
+    for row in _table("columns.csv")
+)

@@ -1,0 +1,125 @@
+"""Records to fields and back, and the data groupings that carry them (card specification 2, 6)."""
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import FormatError
+from .codecs import decode, encode
+from .model import FILE_BY_PATH, FILES, KEYS, FieldSpec, FileSpec, KeySpec, Structure
+from .state import FieldValue, State
+
+DGI_KEYS = 0x8100
+DGI_PIN = 0x8010
+DGI_PIN_TRIES = 0x9010
+
+
+def encode_record(file: FileSpec, record: int, values: Mapping[str, str | bytes]) -> bytes:
+    """The bytes of one whole record, or of a transparent file; fields not given stay FF.
+
+    FormatError names the field that cannot be stored, or that the record does not have.
+    """
+    fields = file.fields_of(record)
+    unknown = values.keys() - {field.name for field in fields}
+    if unknown:
+        raise FormatError(f"{file.path} record {record} has no field {min(unknown)}")
+    body = b"".join(_encode_named(field, values.get(field.name)) for field in fields)
+    tag = fields[0].tag
+    return body if tag is None else bytes((tag, len(body))) + body
+
+
+def _encode_named(field: FieldSpec, value: str | bytes | None) -> bytes:
+    if value is None or value == "":
+        return b"\xff" * field.length
+    try:
+        return encode(field, value)
+    except FormatError as error:
+        raise FormatError(f"{field.name}: {error}") from None
+
+
+def decode_record(file: FileSpec, record: int, raw: bytes) -> tuple[FieldValue, ...]:
+    """The fields of one whole record with their states; never raises on what a card answers.
+
+    The record number that comes back is 0 for a transparent file.
+    """
+    fields = file.fields_of(record)
+    number = 0 if file.structure is Structure.TRANSPARENT else record
+    tag = fields[0].tag
+    if tag is not None:
+        expected = bytes((tag, fields[0].length))
+        if raw[:2] != expected:
+            why = f"record begins {raw[:2].hex().upper()}, not {expected.hex().upper()}"
+            return tuple(FieldValue(f, number, State.CORRUPT, None, why) for f in fields)
+        raw = raw[2:]
+    if tag is None and len(raw) != file.record_length(record):
+        why = f"record of {len(raw)} bytes, not {file.record_length(record)}"
+        return tuple(FieldValue(f, number, State.CORRUPT, None, why) for f in fields)
+    if tag is not None:
+        return (FieldValue(fields[0], number, *decode(fields[0], raw)),)
+    return tuple(
+        FieldValue(f, number, *decode(f, raw[f.offset : f.offset + f.length])) for f in fields
+    )
+
+
+def decode_file(file: FileSpec, records: Sequence[bytes | None]) -> tuple[FieldValue, ...]:
+    """All fields of a file from its records in order (one, if transparent).
+
+    None stands for a record that the card does not have: its fields are `missing`.
+    """
+    found: list[FieldValue] = []
+    for number, raw in enumerate(records, 1):
+        if raw is None:
+            found += without_value(file, number, State.MISSING, "no such record")
+        else:
+            found += decode_record(file, number, raw)
+    return tuple(found)
+
+
+def without_value(
+    file: FileSpec, record: int, state: State, detail: str = ""
+) -> tuple[FieldValue, ...]:
+    """One record's fields that could not be read, each with the same state and reason."""
+    number = 0 if file.structure is Structure.TRANSPARENT else record
+    return tuple(FieldValue(f, number, state, None, detail) for f in file.fields_of(record))
+
+
+def without_access(file: FileSpec, state: State, detail: str = "") -> tuple[FieldValue, ...]:
+    """A whole file that could not be read: every field of every record, with the reason.
+
+    Cyclic files give the fields of one record: how many were appended cannot be known.
+    """
+    count = 1 if file.structure is Structure.CYCLIC else file.records
+    numbers = range(1, count + 1)
+    return tuple(v for number in numbers for v in without_value(file, number, state, detail))
+
+
+def dgi_of_record(file: FileSpec, record: int) -> int:
+    """The DGI nnrr of a record; rr is 00 for a transparent file."""
+    return file.line << 8 | (0 if file.structure is Structure.TRANSPARENT else record)
+
+
+def record_of_dgi(dgi: int) -> tuple[FileSpec, int] | None:
+    """The file and record of a DGI nnrr (record 0 if transparent); None if it is none."""
+    line, record = dgi >> 8, dgi & 0xFF
+    if not 1 <= line <= len(FILES):
+        return None
+    file = FILES[line - 1]
+    transparent = file.structure is Structure.TRANSPARENT
+    valid = record == 0 if transparent else 1 <= record <= file.records
+    return (file, record) if valid else None
+
+
+def dgi_of_key(key: KeySpec) -> int:
+    """The DGI 81kk of a card key; kk is its key id in the SAM, unique among the 30."""
+    return DGI_KEYS | key.sam_key_id
+
+
+def key_of_dgi(dgi: int) -> KeySpec | None:
+    """The card key of a DGI 81kk; None if it is none."""
+    return next((key for key in KEYS if dgi_of_key(key) == dgi), None)
+
+
+MANDATORY_DGIS = frozenset(
+    {dgi_of_key(key) for key in KEYS}
+    | {DGI_PIN, DGI_PIN_TRIES}
+    | {dgi_of_record(FILES[0], r) for r in range(1, FILE_BY_PATH["DDF1/EF05"].records + 1)}
+)
+"""All card keys, the PIN, its counter and the ten records of file 01 (card specification 6)."""
