@@ -1,0 +1,95 @@
+"""How much longer `rhcard --version` takes than the smallest click program.
+
+Both are launchers as pip writes them, run by the same interpreter as whole processes, in
+turns, so that a busy machine slows both. The medians are compared.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report import Bar, arguments, report
+
+BAR_MS = 15.0
+WARM_UP = 3
+
+# The same shape as the console script that pip writes: a launcher that imports `main`.
+LAUNCHER = """#!{python}
+import re
+import sys
+from bare_click import main
+if __name__ == '__main__':
+    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
+    sys.exit(main())
+"""
+BARE_CLICK = """import click
+
+@click.group()
+@click.version_option("0.1.0", prog_name="bare")
+def main() -> None:
+    pass
+
+@main.command()
+def hello() -> None:
+    click.echo("hello")
+"""
+
+
+def main() -> int:
+    """Measure, print, and say by the exit code whether the bar is kept."""
+    parser = arguments(__doc__)
+    parser.add_argument("--runs", type=int, default=40, help="runs of each program")
+    options = parser.parse_args()
+    rhcard = Path(sysconfig.get_path("scripts"), "rhcard")
+    if not rhcard.exists():
+        parser.error(f"{rhcard.name} is not installed beside this interpreter")
+    with tempfile.TemporaryDirectory() as folder:
+        bare = write_bare_program(Path(folder))
+        programs = {"rhcard": [str(rhcard), "--version"], "bare": [str(bare), "--version"]}
+        medians = compare(programs, options.runs)
+    difference = medians["rhcard"] - medians["bare"]
+    figures = {
+        "rhcard --version, ms": medians["rhcard"],
+        "bare click --version, ms": medians["bare"],
+        "runs of each": options.runs,
+    }
+    bar = Bar.at_most("start-up over bare click, ms", difference, BAR_MS)
+    return report(figures, [bar], as_json=options.json)
+
+
+def write_bare_program(folder: Path) -> Path:
+    """A launcher and its module; click is found where this interpreter finds it."""
+    (folder / "bare_click.py").write_text(BARE_CLICK, encoding="utf-8")
+    launcher = folder / "bare"
+    launcher.write_text(LAUNCHER.format(python=sys.executable), encoding="utf-8")
+    launcher.chmod(0o755)
+    return launcher
+
+
+def compare(programs: dict[str, list[str]], runs: int) -> dict[str, float]:
+    """Run all programs in turns; the median of each in milliseconds."""
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for turn in range(WARM_UP + runs):
+        for name, command in programs.items():
+            elapsed = milliseconds(command)
+            if turn >= WARM_UP:
+                times[name].append(elapsed)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def milliseconds(command: Sequence[str]) -> float:
+    """Wall time of one whole process; a program that fails is no measurement."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return (time.perf_counter() - start) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
