@@ -1,0 +1,20 @@
+"""How a command of the software card ends early."""
+
+
+class Refusal(Exception):
+    """The card answers this status word; everything the command changed is undone.
+
+    `reason` says which rule refused and what would satisfy it; it is for traces, never sent.
+    """
+
+    def __init__(self, sw: int, reason: str = "") -> None:
+        super().__init__(sw, reason)
+        self.sw, self.reason = sw, reason
+
+
+class PowerCut(Exception):
+    """The supply failed: nothing after this memory write happened, and no answer is sent."""
+
+
+class MemoryFailure(Exception):
+    """A page of the non-volatile memory could not be programmed (status word 6581)."""
