@@ -1,0 +1,66 @@
+"""The command rhcard: one module a command group, imported when that command is run.
+
+Nothing is imported here that `rhcard --version` does not need; benchmarks/startup.py holds that.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+
+COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own; every failure ends in an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The exit codes, below the help text."""
+        from .exits import epilog
+
+        self.epilog = epilog()
+        super().format_epilog(ctx, formatter)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *_: Any,
+        **extra: Any,
+    ) -> Any:
+        """Run, and exit with a documented code and one clear line, never a traceback."""
+        words = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(words, prog_name or "rhcard", **extra)
+        except (Exception, KeyboardInterrupt) as error:
+            # The last line of defence: what nobody foresaw is one line and an exit code too.
+            from .failures import report
+
+            code = report(error, as_json="--json" in words)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rhcard")
+def main() -> None:
+    """Resident health cards, from a list of residents to verified cards.
+
+    Each command has --help and --json. Data goes to stdout, progress and prompts to stderr. The
+    key store's passphrase comes from RHCARD_PASSPHRASE, --passphrase-file or a prompt.
+    """
