@@ -134,10 +134,11 @@ apt() {
 install_missing() {
     [ -n "$missing" ] || return 0
     if ! may_install; then
-        sudo_word=''
-        [ "$(id -u)" = 0 ] || sudo_word='sudo '
+        sudo_word='sudo '
+        as_whom=''
+        if [ "$(id -u)" = 0 ] || ! have sudo; then sudo_word='' as_whom=' as root'; fi
         say "these system packages are missing:$missing"
-        say "install them with this line, then run the same command again:"
+        say "run this line$as_whom, then the same command again:"
         echo "    ${sudo_word}apt-get update && ${sudo_word}apt-get install -y --no-install-recommends$missing" >&2
         exit 1
     fi
@@ -158,9 +159,15 @@ fail() {
     die "$@"
 }
 
-make_venv() { # a venv that was left half made, or was moved here, is made anew
-    if [ -e $venv/.incomplete ] || ! "$venv_python" -m pip --version >/dev/null 2>&1 ||
-        ! python_ok "$venv_python" || [ "$(cat $venv/.place 2>/dev/null)" != "$(pwd)" ]; then
+venv_is_whole() { # not left half made, not damaged later, not moved here from elsewhere
+    [ ! -e $venv/.incomplete ] || return 1
+    [ "$(cat $venv/.place 2>/dev/null)" = "$(pwd)" ] || return 1
+    [ ! -e $venv/.ready-run ] || [ -n "$(venv_version)" ] || return 1
+    python_ok "$venv_python" && "$venv_python" -m pip --version >/dev/null 2>&1
+}
+
+make_venv() {
+    if ! venv_is_whole; then
         rm -rf $venv
         say "making $venv with $("$python" --version)"
         logged "$python" -m venv $venv || fail "$python could not make $venv"
