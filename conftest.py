@@ -12,14 +12,19 @@ IN_CI = os.environ.get("CI") == "true"
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI nothing may be skipped: a test that is not run proves nothing."""
     report = yield
-    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and CI may skip nothing: {report.longrepr}"
+    _refuse_skip(report)
     return report
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """A module skipped as a whole (importorskip) is a failure in CI as well."""
-    if IN_CI and report.skipped:
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Neither may a whole module be, by `importorskip`."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and CI may skip nothing: {report.longrepr}"
