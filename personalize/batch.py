@@ -1,0 +1,272 @@
+"""Batches: prepared cards sealed in a folder, one record a card, for the stations to issue.
+
+`batch.json` is the header, readable without keys; `records.bin` holds length (4) ‖ AES-256-GCM
+ciphertext ‖ tag (16) for each card, under a random batch key that is wrapped (RFC 3394) under the
+key store's sealing key. The nonce is the record's number; batch id, number and count are its
+associated data, so a record that is changed, moved, dropped or borrowed is noticed.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from cardlib.crypto import Cipher
+from cardlib.errors import CardError, FormatError
+
+from .prepared import PreparedCard
+
+HEADER_FILE = "batch.json"
+RECORDS_FILE = "records.bin"
+_FORMAT = "rhcard batch 1"
+_TAG_LENGTH = 16
+_LARGEST_HEADER = 64 * 1024
+_LARGEST_RECORD = 1024 * 1024
+
+
+class BatchError(CardError):
+    """A batch that cannot be written, opened or read; the message names file and record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchHeader:
+    """What a batch says about itself in clear; no personal data, no keys. New unless told.
+
+    `issue_date` is YYYYMMDD; `source_sha256`, `key_store_identity` are hex; `key_store_hint` is
+    the path the key store had, a help to find it. `batch_id` is a UUID, `created` ISO 8601 in UTC.
+    """
+
+    source_name: str
+    source_sha256: str
+    count: int
+    issue_date: str
+    spec_version: str
+    protocol: int
+    cipher: Cipher
+    key_store_identity: str
+    key_store_hint: str
+    batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+_TYPES: Mapping[str, type] = {
+    name: int if name in ("count", "protocol", "cipher") else str
+    for name in BatchHeader.__dataclass_fields__
+} | {"format": str, "wrapped_key": str, "seal": str}
+
+
+def read_header(folder: Path) -> BatchHeader:
+    """The header as it stands, before any key is known: only `Batch.open` proves it.
+
+    BatchError when the folder holds no batch or the header is damaged.
+    """
+    return _header(folder, _read_json(folder))
+
+
+def write_batch(
+    folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], sealing_key: bytes
+) -> None:
+    """Seal the cards, numbered 1 to `header.count`, into a new folder (mode 0700).
+
+    The folder appears whole or not at all: BatchError when it exists already, when the cards are
+    not those counted, or when it cannot be written; nothing is left behind then.
+    """
+    if os.path.lexists(folder):
+        raise BatchError(f"{folder} exists already: name another folder")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise BatchError(f"cannot write {folder}: {error.strerror}") from None
+    try:
+        _fill(temporary, header, cards, sealing_key)
+        _move(temporary, folder)
+    except OSError as error:
+        raise BatchError(f"cannot write {folder}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class Batch:
+    """An opened batch; decrypts one record at a time and keeps none."""
+
+    def __init__(self, folder: Path, header: BatchHeader, key: AESGCM, ends: list[int]) -> None:
+        """Internal: use `Batch.open`."""
+        self.folder = folder
+        self.header = header
+        self._key = key
+        self._ends = ends
+
+    def __repr__(self) -> str:
+        return f"Batch({str(self.folder)!r}, {self.header.count} cards)"
+
+    @classmethod
+    def open(cls, folder: Path, sealing_key: bytes) -> "Batch":
+        """Open and authenticate; BatchError for damage, another key store, or missing records."""
+        fields = _read_json(folder)
+        header = _header(folder, fields)
+        seal = bytes.fromhex(fields.pop("seal"))
+        try:
+            key = AESGCM(aes_key_unwrap(sealing_key, bytes.fromhex(fields["wrapped_key"])))
+            key.decrypt(_nonce(0), seal, _canonical(fields))
+        except (InvalidUnwrap, InvalidTag, ValueError):
+            raise BatchError(
+                f"{folder / HEADER_FILE}: damaged, or prepared with another key store "
+                f"(it names {header.key_store_identity})"
+            ) from None
+        return cls(folder, header, key, _record_ends(folder, header.count))
+
+    def cards(self) -> Iterator[PreparedCard]:
+        """Every card in order, decrypted when it is asked for."""
+        for number in range(1, self.header.count + 1):
+            yield self.card(number)
+
+    def card(self, number: int) -> PreparedCard:
+        """Card `number`, from 1; BatchError if there is none or its record is damaged."""
+        path = self.folder / RECORDS_FILE
+        if not 1 <= number <= self.header.count:
+            raise BatchError(f"{path}: no record {number}, there are {self.header.count}")
+        start = (self._ends[number - 2] if number > 1 else 0) + 4
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                sealed = file.read(self._ends[number - 1] - start)
+            raw = self._key.decrypt(_nonce(number), sealed, _bound(self.header, number))
+            return PreparedCard.from_bytes(raw)
+        except OSError as error:
+            raise BatchError(f"{path}: {error.strerror}") from None
+        except (InvalidTag, FormatError, ValueError):
+            raise BatchError(f"{path}: record {number} is damaged or not its own") from None
+
+
+def _nonce(number: int) -> bytes:
+    """Record 0 is the header; a batch key seals each number once, so no nonce comes twice."""
+    return number.to_bytes(12, "big")
+
+
+def _bound(header: BatchHeader, number: int) -> bytes:
+    """The associated data of a record: batch id (16) ‖ number (4) ‖ count (4)."""
+    place = number.to_bytes(4, "big") + header.count.to_bytes(4, "big")
+    return uuid.UUID(header.batch_id).bytes + place
+
+
+def _canonical(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _fill(
+    folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], sealing_key: bytes
+) -> None:
+    batch_key = AESGCM.generate_key(256)
+    key = AESGCM(batch_key)
+    number = 0
+    with (folder / RECORDS_FILE).open("xb") as file:
+        for number, card in enumerate(cards, 1):
+            if card.number != number:
+                raise BatchError(f"card {card.number} where card {number} is due")
+            sealed = key.encrypt(_nonce(number), card.to_bytes(), _bound(header, number))
+            file.write(len(sealed).to_bytes(4, "big") + sealed)
+        _sync(file)
+    if number != header.count:
+        raise BatchError(f"{number} cards, the header counts {header.count}")
+    fields = asdict(header) | {
+        "format": _FORMAT,
+        "cipher": int(header.cipher),
+        "wrapped_key": aes_key_wrap(sealing_key, batch_key).hex(),
+    }
+    fields["seal"] = key.encrypt(_nonce(0), b"", _canonical(fields)).hex()
+    with (folder / HEADER_FILE).open("x", encoding="utf-8") as text:
+        json.dump(fields, text, ensure_ascii=False, indent=2)
+        text.write("\n")
+        _sync(text)
+
+
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fchmod(file.fileno(), 0o600)
+    os.fsync(file.fileno())
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Put the finished folder in place, over an empty one that only we can have made."""
+    _sync_folder(temporary)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise BatchError(f"{folder} exists already: name another folder") from None
+    try:
+        temporary.rename(folder)
+    except OSError:
+        folder.rmdir()
+        raise
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    path = folder / HEADER_FILE
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_HEADER + 1)
+    except FileNotFoundError:
+        raise BatchError(f"{folder} is not a batch: it has no {HEADER_FILE}") from None
+    except OSError as error:
+        raise BatchError(f"{path}: {error.strerror}") from None
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
+        raise BatchError(f"{path}: damaged, or not a batch of this version ({_FORMAT})")
+    if {name: type(value) for name, value in fields.items()} != _TYPES:
+        raise BatchError(f"{path}: damaged: members are missing, unknown or of a wrong type")
+    return fields
+
+
+def _header(folder: Path, fields: dict[str, Any]) -> BatchHeader:
+    named = {name: fields[name] for name in BatchHeader.__dataclass_fields__}
+    try:
+        header = BatchHeader(**(named | {"cipher": Cipher(named["cipher"])}))
+        bytes.fromhex(fields["seal"]), uuid.UUID(header.batch_id)
+    except ValueError as error:
+        raise BatchError(f"{folder / HEADER_FILE}: damaged: {error}") from None
+    if not 0 <= header.count < 1 << 32:
+        raise BatchError(f"{folder / HEADER_FILE}: damaged: {header.count} cards")
+    return header
+
+
+def _record_ends(folder: Path, count: int) -> list[int]:
+    """Where each record of the file ends; BatchError unless they are `count`, to its last byte."""
+    path = folder / RECORDS_FILE
+    ends: list[int] = []
+    try:
+        with path.open("rb") as file:
+            size, at = os.fstat(file.fileno()).st_size, 0
+            while len(ends) < count:
+                file.seek(at)
+                length = int.from_bytes(file.read(4), "big")
+                at += 4 + length
+                if not _TAG_LENGTH < length <= _LARGEST_RECORD or at > size:
+                    raise BatchError(f"{path}: record {len(ends) + 1} of {count} is cut or damaged")
+                ends.append(at)
+    except OSError as error:
+        raise BatchError(f"{path}: {error.strerror}") from None
+    if at != size:
+        raise BatchError(f"{path}: {size - at} bytes after record {count}, the last one")
+    return ends

@@ -1,0 +1,54 @@
+"""Faults of input data: what is wrong where, and what to do about it."""
+
+import re
+import unicodedata
+from dataclasses import asdict, dataclass
+
+_SHOWN = 120
+_ACCOUNT_DIGITS = re.compile(r"\d(?:[ -]?\d){12,}")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of the input, at the field that has to be changed.
+
+    `line` is the physical line where the resident's record begins (1 is the header; 0 means the
+    file as a whole), `field` the column, "" for the whole line. `value` is printable and short,
+    with account numbers masked; `remedy` says what to do.
+    """
+
+    line: int
+    field: str
+    value: str
+    problem: str
+    remedy: str
+
+    def as_dict(self) -> dict[str, int | str]:
+        """The fault as a JSON object's members."""
+        return asdict(self)
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: invisible characters as escapes, at most 120 characters."""
+    shown = text[: _SHOWN + 1]
+    if not shown.isprintable() or shown != text:
+        shown = shown if len(text) <= _SHOWN else shown[:_SHOWN] + "…"
+        shown = "".join(_visible(char) for char in shown)
+    return shown
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or unicodedata.category(char) not in _INVISIBLE:
+        return char
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def mask_account(text: str) -> str:
+    """The text with every run of 13 digits or more cut to its first six and last four."""
+    return _ACCOUNT_DIGITS.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", match[0])
+    return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
