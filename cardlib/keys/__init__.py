@@ -1,0 +1,113 @@
+"""Where keys live: interfaces that use keys and never show their bytes."""
+
+from typing import NamedTuple, Protocol
+
+from ..crypto import BlockCipher, Cipher
+
+
+class WrappedKey(NamedTuple):
+    """One key as PUT KEY carries it: its length, encrypted under a Key-DEK, 3-byte check value."""
+
+    length: int
+    encrypted: bytes
+    check_value: bytes
+
+
+class ProcessKey(Protocol):
+    """A version-1 process key: diversify(card key, challenge8) (card specification 3)."""
+
+    def encrypt(self, blocks: bytes) -> bytes:
+        """Encrypt whole 16-byte blocks, each by itself."""
+        ...
+
+    def mac(self, message: bytes) -> bytes:
+        """CBC-MAC, IV 0, over the message padded 80 00..: the first 4 bytes."""
+        ...
+
+
+class Scp03Keys(Protocol):
+    """One chip's static SCP03 keys: Key-ENC, Key-MAC, Key-DEK (GPC Amendment D 6.2.1)."""
+
+    @property
+    def key_version(self) -> int:
+        """The key version number on the card, 01..FF."""
+        ...
+
+    @property
+    def key_length(self) -> int:
+        """Bytes of each key: 16, 24 or 32."""
+        ...
+
+    @property
+    def key_check_values(self) -> tuple[bytes, bytes, bytes]:
+        """Check values of Key-ENC, Key-MAC and Key-DEK, 3 bytes each."""
+        ...
+
+    def session_key(self, constant: int, context: bytes) -> BlockCipher:
+        """S-ENC (04, from Key-ENC), S-MAC (06) or S-RMAC (07, both from Key-MAC).
+
+        `context` is host challenge ‖ card challenge, 16 or 32 bytes; Amendment D 6.2.1.
+        """
+        ...
+
+    def encrypt_dek(self, data: bytes) -> bytes:
+        """AES-CBC under the static Key-DEK, IV 0, over whole blocks (Amendment D 6.2.8)."""
+        ...
+
+    def wrapped(self, dek: "Scp03Keys") -> tuple[WrappedKey, WrappedKey, WrappedKey]:
+        """The three keys for PUT KEY, encrypted under the Key-DEK of the set now on the card."""
+        ...
+
+
+class CardKeys(Protocol):
+    """The 30 keys of one card, chip and region fixed. CardKeyError for a key it does not hold."""
+
+    @property
+    def protocol(self) -> int:
+        """Version of secure messaging the keys are for: 1 or 2."""
+        ...
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher the keys are for."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The key version, 1..7."""
+        ...
+
+    def process_key(self, name: str, challenge: bytes) -> ProcessKey:
+        """The process key of a card key for an 8-byte challenge."""
+        ...
+
+    def key_check_value(self, name: str) -> bytes:
+        """A card key's check value, 3 bytes (card specification 3)."""
+        ...
+
+    def grouping(self, name: str, dek: Scp03Keys) -> bytes:
+        """Value of a key's DGI 81kk: version ‖ cipher ‖ AES-CBC(Key-DEK, key16) ‖ KCV3."""
+        ...
+
+
+class KeySet(Protocol):
+    """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
+
+    @property
+    def protocol(self) -> int:
+        """Version of secure messaging the keys are for: 1 or 2."""
+        ...
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher the keys are for."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The key version, 1..7."""
+        ...
+
+    def for_card(self, chip: bytes, region: bytes) -> CardKeys:
+        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        ...

@@ -1,0 +1,145 @@
+"""Card keys and roots in memory, over the `crypto` primitives."""
+
+from collections.abc import Iterable, Mapping
+
+from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
+from ..errors import CardKeyError
+from ..layout import KEY_BY_NAME
+from . import Scp03Keys
+
+_MOST_REGIONAL = 4096
+
+
+class SoftwareProcessKey:
+    """A version-1 process key in memory (card specification 3 and 4)."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, cipher: Cipher, key: bytes) -> None:
+        self._block = BlockCipher(cipher, key)
+
+    def __repr__(self) -> str:
+        return f"<{self._block.cipher.name} process key>"
+
+    def encrypt(self, blocks: bytes) -> bytes:
+        """Encrypt whole 16-byte blocks, each by itself."""
+        return self._block.encrypt_ecb(blocks)
+
+    def mac(self, message: bytes) -> bytes:
+        """CBC-MAC, IV 0, over the message padded 80 00..: the first 4 bytes."""
+        return self._block.cbc_mac(pad(message))[:4]
+
+
+class SoftwareKeySet:
+    """Root keys in memory by key name, all 30 or those that a terminal was given."""
+
+    def __init__(
+        self, roots: Mapping[str, bytes], protocol: int, cipher: Cipher, version: int = 1
+    ) -> None:
+        """Take 16-byte roots; CardKeyError for an unknown name, protocol, version or length."""
+        if unknown := roots.keys() - KEY_BY_NAME.keys():
+            raise CardKeyError(f"{min(unknown)} is not a key of the card")
+        if protocol not in (1, 2) or not 1 <= version <= 7:
+            raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
+        if any(len(root) != 16 for root in roots.values()):
+            raise CardKeyError("root keys have 16 bytes")
+        self.protocol, self.cipher, self.version = protocol, cipher, version
+        self._roots = {name: BlockCipher(cipher, root) for name, root in roots.items()}
+        self._check_values = {n: key_check_value(cipher, root) for n, root in roots.items()}
+        self._regional: dict[tuple[str, bytes], BlockCipher] = {}
+
+    def __repr__(self) -> str:
+        keys = " ".join(f"{n}={kcv.hex().upper()}" for n, kcv in self._check_values.items())
+        return f"<key set {self.cipher.name} protocol {self.protocol} v{self.version} {keys}>"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys it holds."""
+        return frozenset(self._roots)
+
+    def only(self, names: Iterable[str]) -> "SoftwareKeySet":
+        """A view with some of the keys, as a terminal is given; CardKeyError if one is absent."""
+        view = SoftwareKeySet({}, self.protocol, self.cipher, self.version)
+        for name in names:
+            view._roots[name] = self._root(name)
+            view._check_values[name] = self._check_values[name]
+        return view
+
+    def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
+        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        if len(chip) != 8 or len(region) != 8:
+            raise CardKeyError("chip serial and region factor have 8 bytes")
+        return SoftwareCardKeys(self, chip, region)
+
+    def _root(self, name: str) -> BlockCipher:
+        try:
+            return self._roots[name]
+        except KeyError:
+            raise CardKeyError(f"this key set does not hold {name}") from None
+
+    def _card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
+        """The bytes of one card key, for SoftwareCardKeys alone."""
+        parent = self._root(name)
+        if KEY_BY_NAME[name].levels == 2:
+            place = (name, region)
+            regional = self._regional.get(place)
+            if regional is None:
+                if len(self._regional) >= _MOST_REGIONAL:
+                    self._regional.clear()
+                regional = BlockCipher(self.cipher, diversify(parent, region))
+                self._regional[place] = regional
+            parent = regional
+        return diversify(parent, chip)
+
+
+class SoftwareCardKeys:
+    """The keys of one card, derived in memory when they are used."""
+
+    __slots__ = ("_blocks", "_chip", "_region", "_set")
+
+    def __init__(self, key_set: SoftwareKeySet, chip: bytes, region: bytes) -> None:
+        self._set, self._chip, self._region = key_set, chip, region
+        self._blocks: dict[str, BlockCipher] = {}
+
+    def __repr__(self) -> str:
+        names = sorted(self._set.names)
+        keys = " ".join(f"{n}={self.key_check_value(n).hex().upper()}" for n in names)
+        return f"<card keys {self.cipher.name} v{self.version} chip {self._chip.hex()} {keys}>"
+
+    @property
+    def protocol(self) -> int:
+        """Version of secure messaging the keys are for: 1 or 2."""
+        return self._set.protocol
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher the keys are for."""
+        return self._set.cipher
+
+    @property
+    def version(self) -> int:
+        """The key version, 1..7."""
+        return self._set.version
+
+    def process_key(self, name: str, challenge: bytes) -> SoftwareProcessKey:
+        """The process key of a card key for an 8-byte challenge (card specification 3)."""
+        if self.protocol != 1:
+            raise CardKeyError(f"{name} is a key of protocol {self.protocol}: no process keys")
+        block = self._blocks.get(name)
+        if block is None:
+            block = BlockCipher(self.cipher, self._key(name))
+            self._blocks[name] = block
+        return SoftwareProcessKey(self.cipher, diversify(block, challenge))
+
+    def key_check_value(self, name: str) -> bytes:
+        """A card key's check value, 3 bytes (card specification 3)."""
+        return key_check_value(self.cipher, self._key(name))
+
+    def grouping(self, name: str, dek: Scp03Keys) -> bytes:
+        """Value of a key's DGI 81kk, 21 bytes (card specification 6)."""
+        key = self._key(name)
+        check_value = key_check_value(self.cipher, key)
+        return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value
+
+    def _key(self, name: str) -> bytes:
+        return self._set._card_key(name, self._chip, self._region)

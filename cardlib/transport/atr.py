@@ -1,0 +1,34 @@
+"""The answer to reset: historical bytes and the chip serial (ISO/IEC 7816-3:2006 8.2)."""
+
+from ..errors import FormatError
+from ..tlv import iter_compact
+
+CHIP_SERIAL_TAG = 0x45
+"""COMPACT-TLV tag 5, card issuer's data: the 8-byte chip serial (card specification 1)."""
+
+
+def historical_bytes(atr: bytes) -> bytes:
+    """The historical bytes of an ATR, 0 to 15; FormatError when it ends early."""
+    if len(atr) < 2 or atr[0] not in (0x3B, 0x3F):
+        raise FormatError("not an answer to reset")
+    count, indicator, offset = atr[1] & 0x0F, atr[1] >> 4, 2
+    while indicator:
+        offset += (indicator & 0x07).bit_count()
+        if not indicator & 0x08:
+            break
+        if offset >= len(atr):
+            raise FormatError("ATR ends inside its interface bytes")
+        indicator, offset = atr[offset] >> 4, offset + 1
+    if offset + count > len(atr):
+        raise FormatError("ATR ends inside its historical bytes")
+    return atr[offset : offset + count]
+
+
+def chip_serial(atr: bytes) -> bytes:
+    """The 8-byte chip serial in an ATR, found by its tag; FormatError when there is none."""
+    historical = historical_bytes(atr)
+    if historical[:1] == b"\x80":
+        for tlv in iter_compact(historical[1:]):
+            if tlv.tag == CHIP_SERIAL_TAG and len(tlv.value) == 8:
+                return tlv.value
+    raise FormatError("no chip serial in the ATR: not a resident health card")

@@ -1,0 +1,60 @@
+"""A connection that answers from a recording: a card without a card."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import TransportError
+from .recorder import Exchange, load, note
+
+
+class Player:
+    """A Connection that plays exchanges back in order and refuses any other command.
+
+    TransportError when a command differs from the recorded one, or nothing is left.
+    """
+
+    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+        self._exchanges = list(exchanges)
+        self._next = 0
+        self._atr = b""
+        if self._exchanges and not self._exchanges[0].command:
+            self.reset()
+
+    @classmethod
+    def open(cls, path: Path) -> "Player":
+        """Take a recording file; FormatError when it is none."""
+        return cls(load(path.read_text(encoding="ascii", errors="replace")))
+
+    @property
+    def atr(self) -> bytes:
+        """The last ATR that was played."""
+        return self._atr
+
+    @property
+    def finished(self) -> bool:
+        """Whether every exchange was played."""
+        return self._next == len(self._exchanges)
+
+    def transmit(self, command: bytes) -> bytes:
+        """The recorded response to the recorded command."""
+        return self._play(note(command, b"")).response
+
+    def reset(self) -> bytes:
+        """The recorded ATR."""
+        self._atr = self._play(Exchange(b"", b"")).response
+        return self._atr
+
+    def _play(self, sent: Exchange) -> Exchange:
+        if self.finished:
+            raise TransportError("the recording is at its end")
+        expected = self._exchanges[self._next]
+        if (expected.command, expected.hidden) != (sent.command, sent.hidden):
+            raise TransportError(f"exchange {self._next}: {_say(sent)}, not {_say(expected)}")
+        self._next += 1
+        return expected
+
+
+def _say(exchange: Exchange) -> str:
+    if not exchange.command:
+        return "a reset"
+    return f"command {exchange.command[:5].hex().upper()} of {exchange.command_length} bytes"
