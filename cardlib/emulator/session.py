@@ -25,6 +25,7 @@ class LogicalChannel:
         "rights",
         "scp03",
         "security_domain_selected",
+        "used_challenge",
     )
 
     def __init__(self, number: int, directory: "Directory") -> None:
@@ -35,6 +36,7 @@ class LogicalChannel:
         self.rights = 0
         self.pin_verified = False
         self.challenge: bytes | None = None
+        self.used_challenge: bytes | None = None
         self.pending = b""
         self.security_domain_selected = False
         self.scp03: Scp03Session | None = None

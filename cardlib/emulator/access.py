@@ -1,0 +1,92 @@
+"""The access rule of every file, enforced: who may, and what would satisfy the rule if not."""
+
+from typing import TYPE_CHECKING
+
+from ..apdu import CommandAPDU
+from ..layout import Structure
+from ..status import StatusWord
+from .refusal import Refusal
+from .secure_messaging_v1 import unprotect
+from .session import LogicalChannel
+from .state import LifeCycle
+from .tree import MF, Directory, ElementaryFile, Rule
+
+if TYPE_CHECKING:
+    from .card import SoftwareCard
+
+ACTIVATED = 0x05
+DEACTIVATED = 0x04
+TERMINATED = 0x0C
+"""Life cycle status bytes of files (ISO/IEC 7816-4:2020 table 14)."""
+
+
+def permit(rule: Rule, channel: LogicalChannel) -> None:
+    """Refuse with 6985 where the rule says never, with 6982 where a right or the PIN is missing."""
+    if rule.never:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "no key allows this on this file")
+    if rule.rights & ~channel.rights:
+        assert rule.key is not None
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs {rule.key.name}")
+    if rule.pin and not channel.pin_verified:
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the PIN: holder present")
+
+
+def current_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
+    """The selected EF, if its state and its directory's let commands work on it."""
+    file = channel.file
+    if file is None:
+        raise Refusal(StatusWord.NO_CURRENT_EF, "select an EF first")
+    if card.memory.byte(file.state_address) != ACTIVATED:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{file.path} is not activated")
+    if file.parent.block_bit & card.blocked_directories:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{file.parent.path} is blocked")
+    return file
+
+
+def record_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
+    """The selected EF, which must hold records."""
+    file = current_file(card, channel)
+    if file.structure is Structure.TRANSPARENT:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds no records")
+    return file
+
+
+def binary_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
+    """The selected EF, which must be transparent."""
+    file = current_file(card, channel)
+    if file.structure is not Structure.TRANSPARENT:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds records")
+    return file
+
+
+def authorised_data(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, rule: Rule
+) -> bytes:
+    """The plain data of a changing command, once the rule and secure messaging are satisfied.
+
+    Changes need an ACTIVE card, the rule's right, and the MAC of the directory's STK
+    (card specification, sections 4 and 7).
+    """
+    assert channel.file is not None
+    if rule.never:
+        permit(rule, channel)
+    if card.state.life_cycle != LifeCycle.ACTIVE:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is not activated")
+    permit(rule, channel)
+    key = channel.file.parent.secure_messaging_key
+    if key is None:
+        return command.data
+    if not command.cla & 0x0C:
+        why = f"needs secure messaging under {key.name}"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
+    return unprotect(card, channel, command, key)
+
+
+def enter(channel: LogicalChannel, directory: Directory) -> None:
+    """Make a DF current: no EF is, and the rights of DFs that are not above it are gone."""
+    channel.rights &= directory.kept_rights
+    channel.directory = directory
+    channel.file = None
+    channel.record_pointer = 0
+    if directory is MF:
+        channel.pin_verified = False

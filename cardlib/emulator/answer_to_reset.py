@@ -1,0 +1,19 @@
+"""The answer to reset (ISO/IEC 7816-3:2006 8, historical bytes ISO/IEC 7816-4:2020 12.1.1)."""
+
+from functools import reduce
+from operator import xor
+
+_INTERFACE_BYTES = bytes.fromhex("9E968001")
+"""T0 with 14 historical bytes, TA1 96 (Fi 512, Di 32), TD1 T=0, TD2 T=1."""
+_SELECTION = 0xB3
+"""DF by full name, path and file identifier; records by number and identifier."""
+_DATA_CODING = 0x21
+"""Write behaviour proprietary; data units of one byte."""
+_EXTENDED_LENGTH = 0x40
+
+
+def answer_to_reset(chip: bytes, extended_length: bool) -> bytes:
+    """TS to TCK: status indicator absent (80), card capabilities (73), chip serial (58)."""
+    capabilities = bytes((_SELECTION, _DATA_CODING, _EXTENDED_LENGTH if extended_length else 0))
+    body = _INTERFACE_BYTES + b"\x80\x73" + capabilities + b"\x58" + chip
+    return b"\x3b" + body + bytes((reduce(xor, body),))

@@ -1,0 +1,132 @@
+"""GET CHALLENGE, INTERNAL and EXTERNAL AUTHENTICATE, VERIFY (card specification 4, 5a)."""
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from ..apdu import CommandAPDU
+from ..layout import KeySpec
+from ..status import StatusWord
+from .refusal import Refusal
+from .secure_messaging_v1 import authentication_cryptogram, process_key, usable_key
+from .session import LogicalChannel
+from .state import KEY_TRIES, StoredPin
+from .tree import DDF1, KEY_BIT, MF
+
+if TYPE_CHECKING:
+    from .card import SoftwareCard
+
+OK = b"\x90\x00"
+CHALLENGE_LENGTH = 8
+_AUTHENTICATING_ROLES = ("RK", "UK", "LK", "BK")
+_V1_LENGTH = 17
+_LOCAL = 0x80
+
+
+def get_challenge(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """8 random bytes, which the next authentication or protected command uses up."""
+    _no_parameters(command)
+    channel.challenge = card.random(CHALLENGE_LENGTH)
+    return channel.challenge + OK
+
+
+def _no_parameters(command: CommandAPDU) -> None:
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+
+
+def internal_authenticate(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> bytes:
+    """Prove the IRK: R8 of the SAM (16 bytes with the data to encipher) and the key version."""
+    _no_parameters(command)
+    if len(command.data) != _V1_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
+    spec = None if channel.directory is MF else _find(DDF1.keys, "IRK")
+    key = card.state.card_key(spec) if spec else None
+    if key is None or command.data[16] != key.version:
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no IRK of that version here")
+    session = process_key(key, command.data[:8])
+    return authentication_cryptogram(session, command.data[8:16]) + OK
+
+
+def _find(keys: tuple[KeySpec, ...], role: str) -> KeySpec | None:
+    return next((key for key in keys if key.role == role), None)
+
+
+def key_of_reference(channel: LogicalChannel, kid: int) -> KeySpec:
+    """The authentication key a KID names: bit 8 set, of the current DF; else of DDF1 or the MF.
+
+    The nearest directory that holds the number counts (card specification, section 3).
+    """
+    inside = channel.directory is not MF
+    holders = (channel.directory,) if kid & _LOCAL else ((DDF1, MF) if inside else (MF,))
+    for holder in holders:
+        for key in holder.keys:
+            if key.reference == kid and key.role in _AUTHENTICATING_ROLES:
+                return key
+    raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no key {kid:02X} authenticates here")
+
+
+def external_authenticate(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> bytes:
+    """Give the right of a key to a terminal that proves it: cryptogram8 ‖ random8 ‖ version."""
+    challenge, channel.challenge = channel.challenge, None
+    if command.p1:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
+    if len(command.data) != _V1_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
+    spec = key_of_reference(channel, command.p2)
+    if challenge is None:
+        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+    key = usable_key(card, spec)
+    if command.data[16] != key.version:
+        card.state.set_key_tries(spec, key.tries)
+        card.memory.commit()
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"{spec.name} is version {key.version}")
+    session = process_key(key, challenge)
+    expected = authentication_cryptogram(session, command.data[8:16])
+    if not compare_digest(expected, command.data[:8]):
+        channel.rights &= ~KEY_BIT[spec.name]
+        raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
+    card.state.set_key_tries(spec, KEY_TRIES)
+    channel.rights |= KEY_BIT[spec.name]
+    return OK
+
+
+def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Compare the PIN; without data say how many tries are left and spend none."""
+    _no_parameters(command)
+    pin = card.state.pin
+    if pin is None or channel.directory is MF:
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no PIN here")
+    if not command.data:
+        if channel.pin_verified:
+            return OK
+        raise Refusal(0x63C0 | pin.remaining, "not verified")
+    if not pin.remaining:
+        raise Refusal(StatusWord.AUTHENTICATION_METHOD_BLOCKED, "the PIN is blocked")
+    if len(command.data) != 6:
+        raise Refusal(StatusWord.WRONG_LENGTH, "a PIN is 6 ASCII digits")
+    _compare_pin(card, channel, pin, command.data)
+    return OK
+
+
+def pin_block(digits: bytes) -> bytes:
+    """6 ASCII digits as an ISO 9564-1 format 2 block, 8 bytes; 6A80 if they are not digits."""
+    if not digits.isdigit():
+        raise Refusal(StatusWord.INCORRECT_DATA, "a PIN is 6 ASCII digits")
+    return b"\x26" + bytes.fromhex(digits.decode("ascii")) + b"\xff" * 4
+
+
+def _compare_pin(
+    card: "SoftwareCard", channel: LogicalChannel, pin: StoredPin, digits: bytes
+) -> None:
+    presented = pin_block(digits)
+    channel.pin_verified = False
+    card.state.pin = StoredPin(pin.block, pin.limit, pin.remaining - 1)
+    card.memory.commit()
+    if not compare_digest(presented, pin.block):
+        raise Refusal(0x63C0 | (pin.remaining - 1), "wrong PIN")
+    card.state.pin = StoredPin(pin.block, pin.limit, pin.limit)
+    channel.pin_verified = True

@@ -1,0 +1,250 @@
+"""SoftwareCard: bytes in, bytes out. It answers status words, never a Python exception."""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..apdu import MAX_SHORT_LE, CommandAPDU
+from ..errors import FormatError
+from ..status import StatusWord
+from . import image
+from .answer_to_reset import answer_to_reset
+from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
+from .memory import Memory
+from .refusal import MemoryFailure, Refusal
+from .security_domain import SecurityDomainOptions
+from .session import LogicalChannel
+from .state import KEY_TRIES, CardState, LifeCycle, StoredKeySet
+from .tree import MF, Directory, ElementaryFile
+
+TRANSPORT_KEY_VERSION = 0xFF
+_GET_RESPONSE = 0xC0
+_SM_NONE, _SM_PROPRIETARY = 0x00, 0x04
+_SM_BITS, _CHAINING, _CHANNEL_BITS = 0x0C, 0x10, 0x03
+
+
+@dataclass(frozen=True, slots=True)
+class CardOptions:
+    """What a card can do beside the profile; the ATR announces it."""
+
+    extended_length: bool = False
+
+
+class SoftwareCard:
+    """One resident health card with its issuer security domain, in memory or in an image file.
+
+    `last_refusal` says why the last command was refused, for a person.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        options: CardOptions = CardOptions(),
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.memory = memory
+        self.state = CardState(memory)
+        self.options = options
+        self.security_domain_options = SecurityDomainOptions()
+        self.random = randomness
+        self.last_refusal = ""
+        self._image: image.ImageFile | None = None
+        self._power_on()
+
+    @classmethod
+    def blank(
+        cls,
+        chip: bytes,
+        transport_keys: tuple[bytes, bytes, bytes],
+        *,
+        options: CardOptions = CardOptions(),
+        seed: int | None = None,
+    ) -> "SoftwareCard":
+        """A card as its maker delivers it: chip serial (8 bytes) and transport ENC, MAC, DEK.
+
+        With a seed its challenges repeat from run to run: for tests.
+        """
+        if len(chip) != 8:
+            raise FormatError(f"a chip serial has 8 bytes, not {len(chip)}")
+        memory = Memory()
+        state = CardState(memory)
+        state.chip = chip
+        state.life_cycle = LifeCycle.BLANK
+        state.blocked_directories = 0
+        state.sequence_counter = 0
+        keys = StoredKeySet(TRANSPORT_KEY_VERSION, *transport_keys, KEY_TRIES)
+        state.key_sets = {keys.version: keys}
+        memory.commit()
+        randomness = os.urandom if seed is None else random.Random(seed).randbytes
+        return cls(memory, options, randomness)
+
+    @classmethod
+    def open(cls, path: Path) -> "SoftwareCard":
+        """A card from its image; from here on every memory write goes to the file.
+
+        Raises CardImageError if the file is no card image, damaged, or in use.
+        """
+        opened, pages = image.open_image(path)
+        memory = Memory(pages)
+        memory.store = opened
+        card = cls(memory)
+        card._image = opened
+        return card
+
+    def save(self, path: Path) -> None:
+        """Write the whole card to a file, replacing it at once; later writes go there too."""
+        self.close()
+        self._image = image.create(path, self.memory.pages)
+        self.memory.store = self._image
+
+    def close(self) -> None:
+        """Let go of the image file; the card stays usable in memory."""
+        if self._image:
+            self._image.close()
+        self._image = self.memory.store = None
+
+    @property
+    def chip(self) -> bytes:
+        """The chip serial, 8 bytes."""
+        return self.state.chip
+
+    @property
+    def atr(self) -> bytes:
+        """The answer to reset."""
+        return answer_to_reset(self.chip, self.options.extended_length)
+
+    @property
+    def blocked_directories(self) -> int:
+        """Bit n-1 is set when DF0n is blocked."""
+        return self.state.blocked_directories
+
+    def reset(self) -> bytes:
+        """Forget selection, rights and sessions, finish an interrupted commit, give the ATR."""
+        self._power_on()
+        return self.atr
+
+    def _power_on(self) -> None:
+        self.memory.power_on()
+        self._channels = {0: LogicalChannel(0, MF)}
+
+    def child(self, directory: Directory, fid: int) -> Directory | ElementaryFile | None:
+        """The file of that identifier in a directory."""
+        if self.state.life_cycle == LifeCycle.BLANK:
+            return None
+        return directory.children.get(fid)
+
+    def transmit(self, raw: bytes) -> bytes:
+        """Answer one command APDU."""
+        self.last_refusal = ""
+        try:
+            response = self._process(CommandAPDU.parse(raw))
+            self.memory.commit()
+        except Refusal as refusal:
+            self.last_refusal = refusal.reason
+            response = refusal.sw.to_bytes(2, "big")
+            self.memory.rollback()
+        except FormatError as error:
+            self.last_refusal = str(error)
+            response = StatusWord.WRONG_LENGTH.to_bytes(2, "big")
+            self.memory.rollback()
+        except MemoryFailure:
+            response = StatusWord.MEMORY_FAILURE.to_bytes(2, "big")
+            self.memory.rollback()
+        return response
+
+    def _process(self, command: CommandAPDU) -> bytes:
+        channel = self._channel(command)
+        if command.ins == _GET_RESPONSE:
+            return self._get_response(channel, command)
+        channel.pending = b""
+        if command.is_extended and not self.options.extended_length:
+            raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
+        if channel.scp03 and command.cla & _SM_BITS == _SM_PROPRIETARY:
+            return self._in_secure_channel(channel, command)
+        return self._execute(channel, command)
+
+    def _in_secure_channel(self, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+        session = channel.scp03
+        assert session is not None
+        plain = session.unwrap(command)
+        try:
+            response = self._execute(channel, plain, in_secure_channel=True)
+        except Refusal as refusal:
+            self.memory.rollback()
+            self.last_refusal = refusal.reason
+            response = refusal.sw.to_bytes(2, "big")
+        return session.wrap(response)
+
+    def _execute(
+        self, channel: LogicalChannel, command: CommandAPDU, in_secure_channel: bool = False
+    ) -> bytes:
+        entry = self._entry(command)
+        messaging = command.cla & _SM_BITS
+        if messaging == _SM_PROPRIETARY and entry.protected:
+            channel.used_challenge, channel.challenge = channel.challenge, None
+        elif messaging and not (messaging == _SM_PROPRIETARY and command.cla & 0x80):
+            raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
+        if self.state.life_cycle >= LifeCycle.BLOCKED and command.ins != 0xCA:
+            raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
+        response = entry.handler(self, channel, command)
+        if len(response) == 2 or in_secure_channel or entry.data_anyway:
+            return response
+        return self._fit(channel, command, response)
+
+    def _channel(self, command: CommandAPDU) -> LogicalChannel:
+        cla = command.cla
+        if cla & 0x80:
+            if cla & 0x78:
+                raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
+        elif cla & 0x40:
+            raise Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED)
+        elif cla & 0x20:
+            raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
+        elif cla & _CHAINING:
+            raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
+        channel = self._channels.get(cla & _CHANNEL_BITS)
+        if channel is None:
+            raise Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED)
+        return channel
+
+    def _entry(self, command: CommandAPDU) -> Command:
+        table = PROPRIETARY if command.cla & 0x80 else INTERINDUSTRY
+        entry = table.get(command.ins)
+        if entry is None:
+            known = command.ins in PROPRIETARY or command.ins in INTERINDUSTRY
+            raise Refusal(
+                StatusWord.CLASS_NOT_SUPPORTED if known else StatusWord.INSTRUCTION_NOT_SUPPORTED
+            )
+        return entry
+
+    def _fit(self, channel: LogicalChannel, command: CommandAPDU, response: bytes) -> bytes:
+        """Answer as much as Le allows: 61xx without one, 6Cxx where it is too small."""
+        available = len(response) - 2
+        if command.le is None:
+            channel.pending = response
+            return self._more_available(available)
+        if available <= command.le:
+            return response
+        if available < MAX_SHORT_LE:
+            return bytes((0x6C, available))
+        channel.pending = response[command.le :]
+        return response[: command.le] + self._more_available(available - command.le)
+
+    @staticmethod
+    def _more_available(count: int) -> bytes:
+        return bytes((0x61, count if count < MAX_SHORT_LE else 0))
+
+    def _get_response(self, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+        if not channel.pending:
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "nothing to get")
+        if command.p1 or command.p2:
+            raise Refusal(StatusWord.INCORRECT_P1_P2)
+        response, wanted = channel.pending, command.le or MAX_SHORT_LE
+        available = len(response) - 2
+        if wanted >= available:
+            channel.pending = b""
+            return response
+        channel.pending = response[wanted:]
+        return response[:wanted] + self._more_available(available - wanted)
