@@ -1,0 +1,94 @@
+"""From an exception to one clear line and a documented exit code."""
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
+
+import click
+
+from cardlib.errors import (
+    CardError,
+    CardKeyError,
+    ChannelError,
+    FormatError,
+    StatusWordError,
+    TransportError,
+)
+
+from .exits import Exit
+from .output import print_error, print_json
+
+_PATH_PROBLEMS = {
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY,
+    errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to say, and how to exit."""
+
+    exit: Exit
+    message: str
+
+
+class Stopped(Exception):
+    """Ctrl-C during work; the message says what state things are in."""
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, as text on stderr or as JSON on stdout; return the exit code."""
+    failure = explain(error)
+    if as_json:
+        print_json({"error": failure.message, "exit_code": int(failure.exit)})
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        print_error(failure.message)
+    return int(failure.exit)
+
+
+def explain(error: BaseException) -> Failure:
+    """The exit code and the line for an exception of any kind."""
+    if isinstance(error, click.ClickException):
+        return Failure(Exit.USAGE, error.format_message())
+    if isinstance(error, Stopped):
+        return Failure(Exit.INTERRUPTED, str(error))
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return Failure(Exit.INTERRUPTED, "stopped; nothing was changed")
+    if isinstance(error, CardError):
+        return Failure(_exit_of(error), str(error))
+    if isinstance(error, OSError):
+        return _operating_system(error)
+    return Failure(Exit.INTERNAL, f"a fault of rhcard itself: {_where(error)}")
+
+
+def _exit_of(error: CardError) -> Exit:
+    from cardlib.emulator import CardImageError
+
+    from ..journal import JournalConflict
+
+    kinds: tuple[tuple[type[CardError], Exit], ...] = (
+        (CardKeyError, Exit.KEY_PROBLEM),
+        (JournalConflict, Exit.JOURNAL_CONFLICT),
+        (CardImageError, Exit.NO_CARD),
+        (TransportError, Exit.NO_CARD),
+        (StatusWordError, Exit.REFUSED),
+        (ChannelError, Exit.REFUSED),
+        (FormatError, Exit.BAD_INPUT),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), Exit.INTERNAL)
+
+
+def _operating_system(error: OSError) -> Failure:
+    code = Exit.USAGE if error.errno in _PATH_PROBLEMS else Exit.INTERNAL
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return Failure(code, f"{place}{error.strerror or type(error).__name__}")
+
+
+def _where(error: BaseException) -> str:
+    """The kind of the error and its place, but not its text: that may hold a resident's data."""
+    frames = extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
