@@ -22,6 +22,7 @@ FLOORS = (
     {"transport"},
     {"keys"},
     {"channel"},
+    {"personalization"},
     {"card"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,353 @@
+"""SCP03, host side (GlobalPlatform Card Specification Amendment D 1.2): state without I/O."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from hmac import compare_digest
+
+from cryptography.hazmat.primitives.cmac import CMAC
+
+from ..apdu import CommandAPDU, ResponseAPDU, Transmit, exchange
+from ..crypto import BLOCK_SIZE, BlockCipher
+from ..errors import CardError, ChannelError, FormatError
+from ..keys import Scp03Keys
+from ..keys.scp03 import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
+from ..status import words
+from . import follow
+
+C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
+LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
+_S16, _PSEUDO_RANDOM, _CAN_R_MAC, _CAN_R_ENC = 0x01, 0x10, 0x20, 0x60
+_REPLY_BIT = 1 << 127
+_PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
+_ALTERED = "the reply is not what the card sent"
+
+
+class _State(IntEnum):
+    NEW, CHALLENGED, AUTHENTICATING, OPEN, DEAD = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class CardChallenge:
+    """The reply to INITIALIZE UPDATE, taken apart (Amendment D 7.1.1.6).
+
+    10 bytes of key diversification data, the version of the keys, the parameter i, challenge
+    and cryptogram (8 bytes each with S8, 16 with S16), the 3-byte sequence counter or nothing.
+    """
+
+    diversification: bytes
+    key_version: int
+    i: int
+    challenge: bytes
+    cryptogram: bytes
+    sequence_counter: bytes
+
+    @classmethod
+    def parse(cls, data: bytes, size: int) -> "CardChallenge":
+        """Take apart the reply to a challenge of `size` bytes; ChannelError if it is none."""
+        if len(data) < 13 or data[11] != 3:
+            raise ChannelError("INITIALIZE UPDATE: the card does not speak SCP03")
+        i = data[12]
+        if bool(i & _S16) != (size == 16):
+            asks = "S16, a 16" if i & _S16 else "S8, an 8"
+            raise ChannelError(
+                f"INITIALIZE UPDATE: the card (i={i:02X}) wants {asks}-byte challenge"
+            )
+        counter = 3 if i & _PSEUDO_RANDOM else 0
+        end = 13 + 2 * size
+        if len(data) != end + counter:
+            raise ChannelError(f"INITIALIZE UPDATE: {len(data)} bytes for i={i:02X}")
+        return cls(data[:10], data[10], i, data[13 : 13 + size], data[13 + size : end], data[end:])
+
+    def __str__(self) -> str:
+        return (
+            f"key version {self.key_version:02X}, i={self.i:02X}, "
+            f"diversification data {self.diversification.hex().upper()}"
+        )
+
+
+class Scp03Host:
+    """One session from INITIALIZE UPDATE on. After any exception out of it, it is dead.
+
+    `level` is 01, 03, 11, 13 or 33 (C-MAC 01, C-ENC 02, R-MAC 10, R-ENC 20). The host
+    challenge is random, 8 bytes (S8) or 16 (S16), unless a test gives one.
+
+    One CBC context a direction serves the whole session: the ICV of a message is the ciphertext
+    of a first block `counter`, so that block, xored with the last ciphertext, restarts the chain.
+    """
+
+    __slots__ = (
+        "_chain", "_challenge", "_context", "_counter", "_decrypt", "_encrypt", "_encrypt_icv",
+        "_encrypts", "_identifier", "_keys", "_last", "_level", "_mac", "_mac_size", "_pending",
+        "_reply_encrypted", "_reply_macs", "_rmac", "_state", "_version", "card",
+    )  # fmt: skip
+    _mac: CMAC
+    _rmac: CMAC
+    _encrypt: Callable[[bytes], bytes]
+    _decrypt: Callable[[bytes], bytes]
+    _encrypt_icv: Callable[[bytes], bytes]
+    card: CardChallenge
+
+    def __init__(
+        self,
+        keys: Scp03Keys,
+        level: int,
+        key_version: int = 0,
+        host_challenge: bytes | None = None,
+        *,
+        key_identifier: int = 0,
+        s16: bool = False,
+    ) -> None:
+        if level not in LEVELS:
+            raise ChannelError(f"security level {level:02X} is none of 01, 03, 11, 13, 33")
+        if host_challenge is None:
+            host_challenge = secrets.token_bytes(16 if s16 else 8)
+        if len(host_challenge) not in (8, 16):
+            raise ChannelError("a host challenge has 8 or 16 bytes")
+        self._keys, self._level, self._challenge = keys, level, host_challenge
+        self._version, self._identifier = key_version, key_identifier
+        self._encrypts = bool(level & C_ENC)
+        self._reply_macs, self._reply_encrypted = bool(level & R_MAC), bool(level & R_ENC)
+        self._mac_size = len(host_challenge)
+        self._chain, self._context = bytes(BLOCK_SIZE), b""
+        self._counter = self._last = 0
+        self._pending = False
+        self._state = _State.NEW
+
+    def __repr__(self) -> str:
+        return f"<SCP03 level {self._level:02X} {self._state.name.lower()} {self._keys!r}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands can be wrapped."""
+        return self._state is _State.OPEN
+
+    @property
+    def capacity(self) -> int:
+        """The most bytes of plain data that a short command can carry: 255 less MAC and padding."""
+        room = 255 - self._mac_size
+        return room // BLOCK_SIZE * BLOCK_SIZE - 1 if self._encrypts else room
+
+    def close(self) -> None:
+        """End the session; nothing can be wrapped or unwrapped any more."""
+        self._state = _State.DEAD
+
+    def initialize_update(self) -> CommandAPDU:
+        """INITIALIZE UPDATE (Amendment D 7.1.1)."""
+        self._step(_State.NEW, _State.CHALLENGED)
+        return CommandAPDU(0x80, 0x50, self._version, self._identifier, self._challenge, le=256)
+
+    def external_authenticate(self, response: ResponseAPDU) -> CommandAPDU:
+        """Check the card's answer to INITIALIZE UPDATE; EXTERNAL AUTHENTICATE (7.1.2).
+
+        ChannelError says what is wrong and which keys were tried.
+        """
+        self._step(_State.CHALLENGED, _State.DEAD)
+        if response.sw != 0x9000:
+            raise ChannelError(
+                f"INITIALIZE UPDATE with key version {self._version:02X}: "
+                f"{response.sw:04X} {words(response.sw)}"
+            )
+        self.card = CardChallenge.parse(response.data, len(self._challenge))
+        self._check_abilities()
+        context = self._challenge + self.card.challenge
+        s_mac = self._keys.session_key(S_MAC, context)
+        bits = 8 * self._mac_size
+        if not compare_digest(derive(s_mac, CARD_CRYPTOGRAM, context, bits), self.card.cryptogram):
+            raise ChannelError(
+                f"card cryptogram wrong: the card answered with {self.card}; tried {self._keys!r}"
+            )
+        self._prepare(s_mac, context)
+        self._state = _State.AUTHENTICATING
+        head = bytes((0x84, 0x82, self._level, 0, 2 * self._mac_size))
+        cryptogram = derive(s_mac, HOST_CRYPTOGRAM, context, bits)
+        mac = self._mac.copy()
+        mac.update(self._chain + head + cryptogram)
+        self._chain = mac.finalize()
+        return CommandAPDU(0x84, 0x82, self._level, 0, cryptogram + self._chain[: self._mac_size])
+
+    def opened(self, response: ResponseAPDU) -> None:
+        """Check the card's answer to EXTERNAL AUTHENTICATE; ChannelError unless it is 9000."""
+        self._step(_State.AUTHENTICATING, _State.DEAD)
+        if response.sw != 0x9000 or response.data:
+            raise ChannelError(
+                f"EXTERNAL AUTHENTICATE level {self._level:02X}: {response.sw:04X} "
+                f"{words(response.sw)}; the card's own cryptogram was right; the card answered "
+                f"with {self.card}; tried {self._keys!r}"
+            )
+        self._state = _State.OPEN
+
+    def wrap(self, command: CommandAPDU) -> CommandAPDU:
+        """A command under the session's protection; see `protect`."""
+        return CommandAPDU.parse(
+            self.protect(
+                command.cla, command.ins, command.p1, command.p2,
+                command.data, command.le, extended=command.extended,
+            )
+        )  # fmt: skip
+
+    def unwrap(self, response: ResponseAPDU) -> ResponseAPDU:
+        """The reply to the last wrapped command, its protection checked and taken off."""
+        return ResponseAPDU(self.unprotect(response.data, response.sw), response.sw)
+
+    def protect(
+        self,
+        cla: int,
+        ins: int,
+        p1: int,
+        p2: int,
+        data: bytes = b"",
+        le: int | None = None,
+        *,
+        extended: bool = False,
+    ) -> bytes:
+        """A whole command APDU under C-MAC and C-ENC, ready to send (Amendment D 6.2.4, 6.2.6).
+
+        FormatError when protection would outgrow the short form and `extended` was not asked
+        for; under R-MAC a Le below the most is widened by what protection adds to the reply.
+        """
+        try:
+            if self._state is not _State.OPEN:
+                raise ChannelError(f"the session is {self._state.name.lower()}, not open")
+            if cla & 0x68:
+                raise ChannelError(f"class {cla:02X} cannot be protected by SCP03")
+            self._counter = counter = self._counter + 1
+            size = len(data)
+            extended = extended or size > 255 or (le is not None and le > 256)
+            if size and self._encrypts:
+                block = (counter ^ self._last).to_bytes(16, "big")
+                sealed = self._encrypt(block + data + _PADDING[size & 15])
+                self._last = int.from_bytes(sealed[-16:], "big")
+                data = sealed[16:]
+                size = len(data)
+            size += self._mac_size
+            if extended:
+                lc = b"\0" + size.to_bytes(2, "big")
+            elif size > 255:
+                raise FormatError(f"a short command carries at most {self.capacity} bytes here")
+            else:
+                lc = bytes((size,))
+            tail = bytes((ins, p1, p2)) + lc + data
+            mac = self._mac.copy()
+            mac.update(self._chain + bytes(((cla | 4) & 0xFC,)) + tail)
+            self._chain = chain = mac.finalize()
+            self._pending = True
+            command = bytes((cla | 4,)) + tail + chain[: self._mac_size]
+            return command if le is None else command + self._le(le, extended)
+        except BaseException:
+            self._state = _State.DEAD
+            raise
+
+    def unprotect(self, data: bytes, sw: int) -> bytes:
+        """The plain data of the reply to the last protected command (Amendment D 6.2.5, 6.2.7).
+
+        Under R-MAC every 9000, 62xx and 63xx must carry its MAC; an error comes without data or
+        MAC, unauthenticated. ChannelError when the reply is not what the card sent.
+        """
+        try:
+            if self._state is not _State.OPEN or not self._pending:
+                raise ChannelError("no command is waiting for a reply in this session")
+            self._pending = False
+            if not self._reply_macs:
+                return data
+            if sw != 0x9000 and sw >> 8 not in (0x62, 0x63):
+                if data or sw >> 8 == 0x61:
+                    raise ChannelError(_ALTERED)
+                return data
+            return self._checked(data, sw)
+        except BaseException:
+            self._state = _State.DEAD
+            raise
+
+    def _checked(self, data: bytes, sw: int) -> bytes:
+        size = len(data) - self._mac_size
+        if size < 0:
+            raise ChannelError(f"the reply {sw:04X} has lost its MAC")
+        body = data[:size]
+        mac = self._rmac.copy()
+        mac.update(self._chain + body + sw.to_bytes(2, "big"))
+        if not compare_digest(mac.finalize()[: self._mac_size], data[size:]):
+            raise ChannelError(_ALTERED)
+        if not size or not self._reply_encrypted:
+            return body
+        if size % BLOCK_SIZE:
+            raise ChannelError(_ALTERED)
+        icv = self._encrypt_icv((self._counter | _REPLY_BIT).to_bytes(16, "big"))
+        padded = self._decrypt(icv + body)[16:]
+        plain = padded.rstrip(b"\0")
+        if plain[-1:] != b"\x80" or len(padded) - len(plain) > 15:
+            raise ChannelError(_ALTERED)
+        return plain[:-1]
+
+    def _step(self, before: _State, after: _State) -> None:
+        state, self._state = self._state, _State.DEAD
+        if state is not before:
+            raise ChannelError(f"the session is {state.name.lower()}, not {before.name.lower()}")
+        self._state = after
+
+    def _check_abilities(self) -> None:
+        card, keys = self.card, self._keys
+        if card.key_version != keys.key_version:
+            raise ChannelError(f"the card answered with {card}; these are {keys!r}")
+        if self._level & R_MAC and not card.i & _CAN_R_MAC:
+            raise ChannelError(f"level {self._level:02X}: the card (i={card.i:02X}) has no R-MAC")
+        if self._level & R_ENC and card.i & _CAN_R_ENC != _CAN_R_ENC:
+            raise ChannelError(f"level {self._level:02X}: the card (i={card.i:02X}) has no R-ENC")
+
+    def _prepare(self, s_mac: BlockCipher, context: bytes) -> None:
+        self._mac = s_mac.keyed_cmac()
+        if self._reply_macs:
+            self._rmac = self._keys.session_key(S_RMAC, context).keyed_cmac()
+        if self._encrypts:
+            s_enc = self._keys.session_key(S_ENC, context)
+            self._encrypt = s_enc.cbc_encryptor().update
+            if self._reply_encrypted:
+                self._decrypt = s_enc.cbc_decryptor().update
+                self._encrypt_icv = s_enc.encrypt_ecb
+
+    def _le(self, le: int, extended: bool) -> bytes:
+        if self._reply_macs:
+            if self._reply_encrypted:
+                le += BLOCK_SIZE - le % BLOCK_SIZE
+            le += self._mac_size
+        if extended:
+            return (min(le, 65536) & 0xFFFF).to_bytes(2, "big")
+        return bytes((min(le, 256) & 0xFF,))
+
+
+class Scp03Channel:
+    """An open SCP03 session over a transmit: every command goes out protected."""
+
+    def __init__(self, transmit: Transmit, host: Scp03Host) -> None:
+        self._transmit, self.host = transmit, host
+
+    @classmethod
+    def open(
+        cls,
+        transmit: Transmit,
+        keys: Scp03Keys,
+        level: int,
+        key_version: int = 0,
+        host_challenge: bytes | None = None,
+    ) -> "Scp03Channel":
+        """Authenticate both sides; ChannelError says why not and which keys were tried."""
+        host = Scp03Host(keys, level, key_version, host_challenge)
+        command = host.external_authenticate(exchange(transmit, host.initialize_update()))
+        host.opened(follow(transmit, bytes(command)))
+        return cls(transmit, host)
+
+    def send(self, command: CommandAPDU) -> ResponseAPDU:
+        """Send a command protected; ChannelError when the reply is not what the card sent.
+
+        A session whose transport failed is over: what the card has done is not known.
+        """
+        try:
+            raw = self.host.protect(
+                command.cla, command.ins, command.p1, command.p2,
+                command.data, command.le, extended=command.extended,
+            )  # fmt: skip
+            return self.host.unwrap(follow(self._transmit, raw))
+        except CardError:
+            self.host.close()
+            raise

@@ -1,0 +1,59 @@
+"""Secure messaging version 1, host side: pure functions (card specification 4)."""
+
+from dataclasses import replace
+
+from ..apdu import CommandAPDU
+from ..crypto import fold, pad
+from ..errors import FormatError
+from ..keys import ProcessKey
+
+GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
+MAC_SIZE = 4
+MAX_DATA = 238
+"""The most plain bytes of one command: length ‖ data ‖ 80 within the 240 that Lc leaves."""
+
+
+def cryptogram(process_key: ProcessKey, data8: bytes) -> bytes:
+    """C = E(data8 ‖ 00*8), its halves xored: 8 bytes."""
+    if len(data8) != 8:
+        raise FormatError("authentication data has 8 bytes")
+    return fold(process_key.encrypt(data8 + bytes(8)))
+
+
+def external_authenticate(
+    process_key: ProcessKey, terminal_random: bytes, kid: int, version: int
+) -> CommandAPDU:
+    """00 82 00 KID 11: cryptogram8 ‖ terminal random8 ‖ key version.
+
+    The process key is the role key's, over the challenge that the card just gave.
+    """
+    data = cryptogram(process_key, terminal_random) + terminal_random + bytes((version,))
+    return CommandAPDU(0x00, 0x82, 0x00, kid, data)
+
+
+def internal_authenticate(sam_random: bytes, data8: bytes, version: int) -> CommandAPDU:
+    """00 88 00 00 11: R8sam ‖ data8 ‖ key version; the card answers `cryptogram` over data8.
+
+    The process key to compare with is the IRK's, over the SAM's random.
+    """
+    if len(sam_random) != 8 or len(data8) != 8:
+        raise FormatError("INTERNAL AUTHENTICATE takes 8 and 8 bytes")
+    return CommandAPDU(0x00, 0x88, 0x00, 0x00, sam_random + data8 + bytes((version,)), le=8)
+
+
+def protect(process_key: ProcessKey, command: CommandAPDU) -> CommandAPDU:
+    """A command with its data encrypted and a 4-byte MAC; only the MAC where there is no data.
+
+    The process key is the STK's of the file's DF, over a challenge of the card used once. The
+    class gets the secure messaging bit 04. FormatError for more than 238 bytes of data.
+    """
+    if len(command.data) > MAX_DATA:
+        raise FormatError(f"{len(command.data)} bytes, one command carries {MAX_DATA}")
+    if command.cla & 0x78:
+        raise FormatError(f"class {command.cla:02X} has no secure messaging version 1")
+    data = command.data
+    if data:
+        data = process_key.encrypt(pad(bytes((len(data),)) + data))
+    protected = replace(command, cla=command.cla | 0x04)
+    head = protected.header + bytes((len(data) + MAC_SIZE,))
+    return replace(protected, data=data + process_key.mac(head + data))
