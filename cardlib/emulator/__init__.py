@@ -1,7 +1,8 @@
 """The software card: what a resident health card does, byte for byte, without a chip."""
 
-from .card import CardOptions, SoftwareCard
+from .card import SoftwareCard
 from .image import CardImageError
+from .options import CardOptions
 from .refusal import MemoryFailure, PowerCut
 from .state import LifeCycle
 

@@ -3,17 +3,26 @@
 from functools import reduce
 from operator import xor
 
+from .options import CardOptions
+
 _INTERFACE_BYTES = bytes.fromhex("9E968001")
 """T0 with 14 historical bytes, TA1 96 (Fi 512, Di 32), TD1 T=0, TD2 T=1."""
 _SELECTION = 0xB3
 """DF by full name, path and file identifier; records by number and identifier."""
 _DATA_CODING = 0x21
 """Write behaviour proprietary; data units of one byte."""
-_EXTENDED_LENGTH = 0x40
+_CHAINING, _EXTENDED_LENGTH, _ASSIGNED_BY_CARD = 0x80, 0x40, 0x10
 
 
-def answer_to_reset(chip: bytes, extended_length: bool) -> bytes:
+def capabilities(options: CardOptions) -> bytes:
+    """Card capabilities, three bytes (ISO/IEC 7816-4 tables 117 to 119)."""
+    third = options.command_chaining * _CHAINING | options.extended_length * _EXTENDED_LENGTH
+    if options.logical_channels > 1:
+        third |= _ASSIGNED_BY_CARD | (options.logical_channels - 1)
+    return bytes((_SELECTION, _DATA_CODING, third))
+
+
+def answer_to_reset(chip: bytes, options: CardOptions) -> bytes:
     """TS to TCK: status indicator absent (80), card capabilities (73), chip serial (58)."""
-    capabilities = bytes((_SELECTION, _DATA_CODING, _EXTENDED_LENGTH if extended_length else 0))
-    body = _INTERFACE_BYTES + b"\x80\x73" + capabilities + b"\x58" + chip
+    body = _INTERFACE_BYTES + b"\x80\x73" + capabilities(options) + b"\x58" + chip
     return b"\x3b" + body + bytes((reduce(xor, body),))

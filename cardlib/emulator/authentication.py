@@ -19,7 +19,6 @@ OK = b"\x90\x00"
 CHALLENGE_LENGTH = 8
 _AUTHENTICATING_ROLES = ("RK", "UK", "LK", "BK")
 _V1_LENGTH = 17
-_LOCAL = 0x80
 
 
 def get_challenge(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
@@ -53,20 +52,6 @@ def _find(keys: tuple[KeySpec, ...], role: str) -> KeySpec | None:
     return next((key for key in keys if key.role == role), None)
 
 
-def key_of_reference(channel: LogicalChannel, kid: int) -> KeySpec:
-    """The authentication key a KID names: bit 8 set, of the current DF; else of DDF1 or the MF.
-
-    The nearest directory that holds the number counts (card specification, section 3).
-    """
-    inside = channel.directory is not MF
-    holders = (channel.directory,) if kid & _LOCAL else ((DDF1, MF) if inside else (MF,))
-    for holder in holders:
-        for key in holder.keys:
-            if key.reference == kid and key.role in _AUTHENTICATING_ROLES:
-                return key
-    raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no key {kid:02X} authenticates here")
-
-
 def external_authenticate(
     card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
 ) -> bytes:
@@ -76,7 +61,10 @@ def external_authenticate(
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
     if len(command.data) != _V1_LENGTH:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
-    spec = key_of_reference(channel, command.p2)
+    spec = channel.directory.key(command.p2, _AUTHENTICATING_ROLES)
+    if spec is None:
+        why = f"no key {command.p2:02X} authenticates here"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
     if challenge is None:
         raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
     key = usable_key(card, spec)

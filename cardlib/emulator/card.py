@@ -3,33 +3,29 @@
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from ..apdu import MAX_SHORT_LE, CommandAPDU
+from ..apdu import MAX_EXTENDED_DATA, MAX_SHORT_LE, CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
 from . import image
 from .answer_to_reset import answer_to_reset
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
 from .memory import Memory
+from .options import CardOptions
 from .refusal import MemoryFailure, Refusal
+from .scp03 import Scp03Session
 from .security_domain import SecurityDomainOptions
 from .session import LogicalChannel
-from .state import KEY_TRIES, CardState, LifeCycle, StoredKeySet
+from .state import KEY_TRIES, TRANSPORT_KEY_VERSION, CardState, LifeCycle, StoredKeySet
 from .tree import MF, Directory, ElementaryFile
 
-TRANSPORT_KEY_VERSION = 0xFF
 _GET_RESPONSE = 0xC0
-_SM_NONE, _SM_PROPRIETARY = 0x00, 0x04
+_GET_DATA = 0xCA
+_SM_PROPRIETARY = 0x04
 _SM_BITS, _CHAINING, _CHANNEL_BITS = 0x0C, 0x10, 0x03
-
-
-@dataclass(frozen=True, slots=True)
-class CardOptions:
-    """What a card can do beside the profile; the ATR announces it."""
-
-    extended_length: bool = False
+_DEFAULT_OPTIONS = CardOptions()
 
 
 class SoftwareCard:
@@ -38,15 +34,9 @@ class SoftwareCard:
     `last_refusal` says why the last command was refused, for a person.
     """
 
-    def __init__(
-        self,
-        memory: Memory,
-        options: CardOptions = CardOptions(),
-        randomness: Callable[[int], bytes] = os.urandom,
-    ) -> None:
+    def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
         self.memory = memory
         self.state = CardState(memory)
-        self.options = options
         self.security_domain_options = SecurityDomainOptions()
         self.random = randomness
         self.last_refusal = ""
@@ -59,7 +49,7 @@ class SoftwareCard:
         chip: bytes,
         transport_keys: tuple[bytes, bytes, bytes],
         *,
-        options: CardOptions = CardOptions(),
+        options: CardOptions = _DEFAULT_OPTIONS,
         seed: int | None = None,
     ) -> "SoftwareCard":
         """A card as its maker delivers it: chip serial (8 bytes) and transport ENC, MAC, DEK.
@@ -76,9 +66,10 @@ class SoftwareCard:
         state.sequence_counter = 0
         keys = StoredKeySet(TRANSPORT_KEY_VERSION, *transport_keys, KEY_TRIES)
         state.key_sets = {keys.version: keys}
+        state.options = options.encode()
         memory.commit()
         randomness = os.urandom if seed is None else random.Random(seed).randbytes
-        return cls(memory, options, randomness)
+        return cls(memory, randomness)
 
     @classmethod
     def open(cls, path: Path) -> "SoftwareCard":
@@ -113,7 +104,7 @@ class SoftwareCard:
     @property
     def atr(self) -> bytes:
         """The answer to reset."""
-        return answer_to_reset(self.chip, self.options.extended_length)
+        return answer_to_reset(self.chip, self.options)
 
     @property
     def blocked_directories(self) -> int:
@@ -127,6 +118,7 @@ class SoftwareCard:
 
     def _power_on(self) -> None:
         self.memory.power_on()
+        self.options = CardOptions.decode(self.state.options)
         self._channels = {0: LogicalChannel(0, MF)}
 
     def child(self, directory: Directory, fid: int) -> Directory | ElementaryFile | None:
@@ -161,48 +153,68 @@ class SoftwareCard:
         channel.pending = b""
         if command.is_extended and not self.options.extended_length:
             raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
-        if channel.scp03 and command.cla & _SM_BITS == _SM_PROPRIETARY:
-            return self._in_secure_channel(channel, command)
+        if channel.scp03:
+            return self._in_secure_channel(channel, channel.scp03, command)
         return self._execute(channel, command)
 
-    def _in_secure_channel(self, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-        session = channel.scp03
-        assert session is not None
+    def _in_secure_channel(
+        self, channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
+    ) -> bytes:
         plain = session.unwrap(command)
         try:
-            response = self._execute(channel, plain, in_secure_channel=True)
+            response = self._execute(channel, plain)
+            self.memory.commit()
         except Refusal as refusal:
             self.memory.rollback()
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
         return session.wrap(response)
 
-    def _execute(
-        self, channel: LogicalChannel, command: CommandAPDU, in_secure_channel: bool = False
-    ) -> bytes:
+    def _execute(self, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+        if channel.chain or command.cla & _CHAINING:
+            joined = self._chained(channel, command)
+            if joined is None:
+                return b"\x90\x00"
+            command = joined
         entry = self._entry(command)
         messaging = command.cla & _SM_BITS
         if messaging == _SM_PROPRIETARY and entry.protected:
             channel.used_challenge, channel.challenge = channel.challenge, None
         elif messaging and not (messaging == _SM_PROPRIETARY and command.cla & 0x80):
             raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
-        if self.state.life_cycle >= LifeCycle.BLOCKED and command.ins != 0xCA:
+        if self.state.life_cycle >= LifeCycle.BLOCKED and command.ins != _GET_DATA:
             raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
         response = entry.handler(self, channel, command)
-        if len(response) == 2 or in_secure_channel or entry.data_anyway:
+        if len(response) == 2 or entry.data_anyway:
             return response
         return self._fit(channel, command, response)
 
+    def _chained(self, channel: LogicalChannel, command: CommandAPDU) -> CommandAPDU | None:
+        """Collect a chain of commands; the whole command with its last (ISO/IEC 7816-4 5.3.3)."""
+        header = bytes((command.cla & ~_CHAINING, command.ins, command.p1, command.p2))
+        started, collected = channel.chain or (header, b"")
+        channel.chain = None
+        if header != started:
+            if command.cla & _CHAINING:
+                raise Refusal(StatusWord.LAST_COMMAND_EXPECTED, "another chain is not finished")
+            return command
+        collected += command.data
+        if len(collected) > MAX_EXTENDED_DATA:
+            raise Refusal(StatusWord.WRONG_LENGTH, "the chain is longer than any command")
+        if command.cla & _CHAINING:
+            channel.chain = header, collected
+            return None
+        return replace(command, data=collected)
+
     def _channel(self, command: CommandAPDU) -> LogicalChannel:
         cla = command.cla
-        if cla & 0x80:
-            if cla & 0x78:
-                raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
-        elif cla & 0x40:
-            raise Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED)
-        elif cla & 0x20:
+        if cla & 0x60 and (cla & 0x80 or not cla & 0x40):
             raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
-        elif cla & _CHAINING:
+        if cla & 0x40:
+            raise Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "channels 4 to 19")
+        if cla & 0x88 == 0x88:
+            raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
+        if cla & _CHAINING and not self.options.command_chaining:
             raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
         channel = self._channels.get(cla & _CHANNEL_BITS)
         if channel is None:

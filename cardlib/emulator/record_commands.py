@@ -58,12 +58,12 @@ def _read_from(card: "SoftwareCard", file: ElementaryFile, command: CommandAPDU)
     return found
 
 
-def _stored_part(file: ElementaryFile, slot: int, record: bytes) -> bytes:
-    """A record as it comes in a command, without what the layout adds; 6A80 if it is not one."""
-    prefix = file.prefixes[slot]
-    stored = record[len(prefix) :]
-    if record[: len(prefix)] != prefix or len(stored) != file.lengths[slot]:
-        why = f"a record here is {len(prefix) + file.lengths[slot]} bytes"
+def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
+    """A record as it is stored; 6A80 if it is no record of this file."""
+    stored = records.stored_form(file, slot, record)
+    if stored is None:
+        prefix = file.prefixes[slot]
+        why = f"a record here has {len(prefix) + file.lengths[slot]} bytes"
         why += f" and begins {prefix.hex().upper()}" if prefix else ""
         raise Refusal(StatusWord.INCORRECT_DATA, why)
     return stored
@@ -80,7 +80,7 @@ def update_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "a cyclic file is only appended to")
     data = authorised_data(card, channel, command, file.update)
     number = _existing(card, file, command.p1)
-    stored = _stored_part(file, number - 1, data)
+    stored = _stored_form(file, number - 1, data)
     if file.is_index:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
     records.write(card.memory, file, number, stored)
@@ -93,7 +93,7 @@ def append_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
     if file.structure is not Structure.CYCLIC:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} is not cyclic")
     data = authorised_data(card, channel, command, file.update)
-    records.append(card.memory, file, _stored_part(file, 0, data))
+    records.append(card.memory, file, _stored_form(file, 0, data))
     return OK
 
 

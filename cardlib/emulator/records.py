@@ -6,8 +6,8 @@ from .tree import ElementaryFile
 
 
 def count(memory: Memory, file: ElementaryFile) -> int:
-    """How many records can be read now: all of them, but in a cyclic file those appended."""
-    if file.structure is not Structure.CYCLIC:
+    """How many records can be read now: all of them, but in a growing file those appended."""
+    if not file.growing:
         return len(file.offsets)
     appended = memory.byte(file.address)
     return 0 if appended == 0xFF else appended
@@ -24,20 +24,36 @@ def slot_of(memory: Memory, file: ElementaryFile, number: int) -> int:
 def read(memory: Memory, file: ElementaryFile, number: int) -> bytes:
     """One whole record; the number must be one that `count` admits."""
     slot = slot_of(memory, file, number)
-    stored = memory.read(file.address + file.offsets[slot], file.lengths[slot])
-    return file.prefixes[slot] + stored
+    address = file.address + file.offsets[slot]
+    if file.variable:
+        length = int.from_bytes(memory.read(address, 2), "big")
+        return memory.read(address + 2, length)
+    return file.prefixes[slot] + memory.read(address, file.lengths[slot])
+
+
+def stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes | None:
+    """What is stored for a whole record; None if it is not a record of this file."""
+    if file.variable:
+        fits = 0 < len(record) <= file.lengths[slot]
+        return len(record).to_bytes(2, "big") + record if fits else None
+    prefix = file.prefixes[slot]
+    stored = record[len(prefix) :]
+    fits = record.startswith(prefix) and len(stored) == file.lengths[slot]
+    return stored if fits else None
 
 
 def write(memory: Memory, file: ElementaryFile, number: int, stored: bytes) -> None:
-    """Change the stored part of one record; its length must be the record's."""
+    """Change what is stored of one record."""
     slot = slot_of(memory, file, number)
     memory.write(file.address + file.offsets[slot], stored)
 
 
 def append(memory: Memory, file: ElementaryFile, stored: bytes) -> None:
-    """Make a new record 1 of a cyclic file, in the place of the oldest once all are used."""
+    """Add a record: the last of a linear file; record 1 of a cyclic one, in place of the oldest."""
     present = count(memory, file)
     slots = len(file.offsets)
-    slot = (memory.byte(file.address + 1) + 1) % slots if present else 0
+    slot = present
+    if file.structure is Structure.CYCLIC:
+        slot = (memory.byte(file.address + 1) + 1) % slots if present else 0
     memory.write(file.address + file.offsets[slot], stored)
     memory.write(file.address, bytes((min(present + 1, slots), slot)))

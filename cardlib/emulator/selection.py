@@ -72,10 +72,8 @@ def _near(card: "SoftwareCard", current: Directory, fid: int) -> Directory:
     if fid == MF_ID:
         return MF
     parent = current.parent
-    candidates = [current]
-    if parent:
-        candidates += [parent, card.child(parent, fid)]  # type: ignore[list-item]
-    for node in candidates:
+    sibling = card.child(parent, fid) if parent else None
+    for node in (current, parent, sibling):
         if isinstance(node, Directory) and node.fid == fid:
             return node
     raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} from {current.path}")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .personalization import Load
     from .scp03 import Scp03Session
     from .tree import Directory, ElementaryFile
 
@@ -14,6 +15,7 @@ class LogicalChannel:
     """
 
     __slots__ = (
+        "chain",
         "challenge",
         "directory",
         "file",
@@ -38,6 +40,7 @@ class LogicalChannel:
         self.challenge: bytes | None = None
         self.used_challenge: bytes | None = None
         self.pending = b""
+        self.chain: tuple[bytes, bytes] | None = None
         self.security_domain_selected = False
         self.scp03: Scp03Session | None = None
-        self.load: bytearray | None = None
+        self.load: Load | None = None

@@ -21,6 +21,9 @@ class LifeCycle(IntEnum):
 KEY_TRIES = 15
 """Every key's own try counter starts here (card specification, section 3)."""
 
+TRANSPORT_KEY_VERSION = 0xFF
+"""The key version of the transport key set (card specification, section 6)."""
+
 _CHIP, _LIFE_CYCLE, _PROTOCOL, _CIPHER, _KEY_VERSION, _REGION, _BLOCKED = 0, 8, 9, 10, 11, 12, 20
 _SEQUENCE_COUNTER = 24
 NODE_STATES = 64
@@ -28,7 +31,8 @@ NODE_STATES = 64
 _PIN = PAGE_SIZE
 _CARD_KEYS, _CARD_KEY_SIZE = 2 * PAGE_SIZE, 32
 _KEY_SETS, _KEY_SET_SIZE, KEY_SET_SLOTS = 8 * PAGE_SIZE, 128, 4
-DATA_OBJECTS = 12 * PAGE_SIZE
+_OPTIONS = 7 * PAGE_SIZE
+DATA_OBJECTS, DATA_OBJECTS_SIZE = 12 * PAGE_SIZE, 4 * PAGE_SIZE
 FILE_AREA = 16 * PAGE_SIZE
 DYNAMIC_AREA = 0x1000 * PAGE_SIZE
 
@@ -133,6 +137,15 @@ class CardState:
     @sequence_counter.setter
     def sequence_counter(self, value: int) -> None:
         self.memory.write(_SEQUENCE_COUNTER, value.to_bytes(3, "big"))
+
+    @property
+    def options(self) -> bytes:
+        """The card's switches as `CardOptions` codes them, 4 bytes; FF where never written."""
+        return self.memory.read(_OPTIONS, 4)
+
+    @options.setter
+    def options(self, value: bytes) -> None:
+        self.memory.write(_OPTIONS, value)
 
     @property
     def pin(self) -> StoredPin | None:

@@ -1,5 +1,6 @@
 """The card's files as nodes: the profile of the layout, built once and shared by every card."""
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -10,6 +11,10 @@ from .state import FILE_ADDRESS, NODE_STATES
 MF_ID = 0x3F00
 DDF1_AID = bytes.fromhex("F052484301")
 SECURITY_DOMAIN_AID = bytes.fromhex("A000000151000000")
+_LOCAL = 0x80
+_GLOBAL = ("DDF1", "MF")
+PROPRIETARY_WRITE = 0x21
+"""Data coding byte of the profile's files: WRITE replaces; data units of one byte."""
 KEY_BIT = MappingProxyType({key.name: 1 << index for index, key in enumerate(KEYS)})
 """The bit of each key in a channel's mask of rights."""
 
@@ -42,6 +47,25 @@ class Directory:
     keys: tuple[KeySpec, ...] = ()
     children: dict[int, "Directory | ElementaryFile"] = field(default_factory=dict)
 
+    def key(self, kid: int, roles: Container[str]) -> KeySpec | None:
+        """The key a KID names from here: bit 8 set, of this DF; else of DDF1 or the MF.
+
+        The nearest directory that holds the number counts (card specification, section 3).
+        """
+        holders = [self] if kid & _LOCAL else [n for n in self.ancestors() if n.path in _GLOBAL]
+        for holder in holders:
+            for key in holder.keys:
+                if key.reference == kid and key.role in roles:
+                    return key
+        return None
+
+    def ancestors(self) -> Iterator["Directory"]:
+        """This directory, its parent, and so on to the MF."""
+        node: Directory | None = self
+        while node:
+            yield node
+            node = node.parent
+
     @property
     def secure_messaging_key(self) -> KeySpec | None:
         """The STK (or STM) that protects commands to the files of this directory."""
@@ -53,7 +77,9 @@ class ElementaryFile:
     """An EF: where its content lies, how records are cut from it, and who may do what.
 
     `offsets` and `lengths` are of the stored part of each record slot; `prefixes` is what
-    the layout adds before it (tag and length of a TLV record).
+    the layout adds before it (tag and length of a TLV record). A `growing` file begins with
+    the number of its records, a `variable` one stores each record's length before it.
+    `data_coding` says what WRITE does (ISO/IEC 7816-4 table 118).
     """
 
     path: str
@@ -70,6 +96,9 @@ class ElementaryFile:
     update: Rule
     erase: Rule
     is_index: bool = False
+    growing: bool = False
+    variable: bool = False
+    data_coding: int = PROPRIETARY_WRITE
 
     @property
     def slots(self) -> int:
@@ -109,6 +138,7 @@ def _elementary_file(spec: FileSpec, parent: Directory, index: int) -> Elementar
         update=_rule(spec.update_key, spec.holder_present),
         erase=_rule(spec.erase_key),
         is_index=spec.fields[0].kind is Kind.MARK,
+        growing=spec.structure is Structure.CYCLIC,
     )
 
 
