@@ -1,0 +1,35 @@
+"""Resident identity numbers (GB 11643): check digit, birth date and sex."""
+
+from stdnum.cn import ric
+from stdnum.exceptions import ValidationError
+
+LENGTH = 18
+SEXES = {"1": "male", "2": "female"}
+
+
+def identity_problem(number: str) -> str | None:
+    """Why the text is no resident identity number, if it is none.
+
+    The area code is not looked up: samples and newly formed counties are in no published list.
+    """
+    if len(number) != LENGTH:
+        return f"{LENGTH} characters are needed, not {len(number)}"
+    if not (number.isascii() and number[:-1].isdigit() and number[-1] in "0123456789X"):
+        return "not 17 digits and a check character"
+    if ric.calc_check_digit(number) != number[-1]:
+        return "checksum"
+    try:
+        ric.get_birth_date(number)
+    except ValidationError:
+        return f"no such date in it: {birth_date_in(number)}"
+    return None
+
+
+def birth_date_in(number: str) -> str:
+    """The birth date in an identity number, YYYYMMDD."""
+    return number[6:14]
+
+
+def sex_in(number: str) -> str:
+    """The sex in an identity number by GB/T 2261.1: 1 male, 2 female."""
+    return "1" if int(number[16]) % 2 else "2"

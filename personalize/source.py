@@ -1,0 +1,97 @@
+"""An input file as text: its encoding is checked, never guessed."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .faults import Fault
+
+Encoding = Literal["utf-8", "gb18030"]
+
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+_NAMES = {"utf-8": "UTF-8", "gb18030": "GB 18030"}
+_SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
+_TELLING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's bytes by their SHA-256 (hex), and its text.
+
+    A byte that is not of the encoding is U+DC80..U+DCFF in the text (PEP 383), so that its line
+    and field can be told. With `faults` nothing of the text can be trusted.
+    """
+
+    sha256: str
+    text: str
+    is_json: bool
+    faults: tuple[Fault, ...] = ()
+
+
+def read_source(path: Path, encoding: Encoding) -> Source:
+    """Read a list of residents; OSError when it cannot be read."""
+    raw = path.read_bytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    fault = _encoding_fault(raw, encoding)
+    if fault:
+        return Source(digest, "", False, (fault,))
+    text = raw.decode(encoding, "surrogateescape").removeprefix("\ufeff")
+    if not text.strip("\0\t\r\n ,;"):
+        empty = Fault(1, "", "", "empty file", "give a header line and a line for each resident")
+        return Source(digest, "", False, (empty,))
+    return Source(digest, text, _is_json(path, text))
+
+
+def _is_json(path: Path, text: str) -> bool:
+    """By the file's extension, where it says anything, else by its first character."""
+    extension = path.suffix.lower()
+    if extension in (".jsonl", ".ndjson", ".json"):
+        return True
+    return extension not in (".csv", ".tsv") and text.lstrip()[0] in "{["
+
+
+def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
+    """A file that is of another encoding as a whole; single bad bytes are their field's fault."""
+    if raw.startswith(_UTF16_MARKS):
+        return Fault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
+    if encoding == "gb18030":
+        if _is_plainly_utf8(raw):
+            remedy = "leave out --encoding gb18030"
+            return Fault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
+        return None
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _looks_like_gb18030(raw, error.start)
+    return None
+
+
+def _is_plainly_utf8(raw: bytes) -> bool:
+    """Whether GB 18030 would turn it into other characters without a complaint."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return raw.startswith(_UTF8_MARK) or sum(not char.isascii() for char in text) >= _TELLING
+
+
+def _looks_like_gb18030(raw: bytes, start: int) -> Fault | None:
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    line = raw.count(b"\n", 0, start) + 1
+    remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
+    return Fault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
+
+
+def undecoded_byte(text: str) -> str | None:
+    """The first byte that the encoding could not read, in hex, if there is one."""
+    return next((f"{ord(c) - 0xDC00:02X}" for c in text if "\udc80" <= c <= "\udcff"), None)
+
+
+def encoding_name(encoding: Encoding) -> str:
+    """UTF-8 or GB 18030."""
+    return _NAMES[encoding]
