@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..apdu import MAX_EXTENDED_DATA, MAX_SHORT_LE, CommandAPDU
+from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
 from . import image
@@ -153,6 +153,11 @@ class SoftwareCard:
         channel.pending = b""
         if command.is_extended and not self.options.extended_length:
             raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
+        if channel.chain or command.cla & _CHAINING:
+            joined = self._chained(channel, command)
+            if joined is None:
+                return b"\x90\x00"
+            command = joined
         if channel.scp03:
             return self._in_secure_channel(channel, channel.scp03, command)
         return self._execute(channel, command)
@@ -161,21 +166,22 @@ class SoftwareCard:
         self, channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
     ) -> bytes:
         plain = session.unwrap(command)
+        if plain is command:
+            return self._execute(channel, command)
         try:
-            response = self._execute(channel, plain)
+            response = self._execute(channel, plain, in_session=True)
             self.memory.commit()
         except Refusal as refusal:
             self.memory.rollback()
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
-        return session.wrap(response)
+        # What is protected leaves whole: Le is of the plain data, and some hosts send none.
+        longest = MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
+        return self._fit(channel, command.with_le(longest), session.wrap(response))
 
-    def _execute(self, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-        if channel.chain or command.cla & _CHAINING:
-            joined = self._chained(channel, command)
-            if joined is None:
-                return b"\x90\x00"
-            command = joined
+    def _execute(
+        self, channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
+    ) -> bytes:
         entry = self._entry(command)
         messaging = command.cla & _SM_BITS
         if messaging == _SM_PROPRIETARY and entry.protected:
@@ -185,7 +191,7 @@ class SoftwareCard:
         if self.state.life_cycle >= LifeCycle.BLOCKED and command.ins != _GET_DATA:
             raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
         response = entry.handler(self, channel, command)
-        if len(response) == 2 or entry.data_anyway:
+        if len(response) == 2 or in_session or entry.data_anyway:
             return response
         return self._fit(channel, command, response)
 
