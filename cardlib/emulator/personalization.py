@@ -120,11 +120,10 @@ def store_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAP
 
 
 def _require_issuer_keys(card: "SoftwareCard", session: Scp03Session) -> None:
-    sets = card.state.key_sets
-    if TRANSPORT_KEY_VERSION in sets:
+    if TRANSPORT_KEY_VERSION in card.state.key_sets:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the transport keys are on the card")
-    if session.key_version not in sets:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "this session's keys were replaced")
+    if not session.is_issuer:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "open a session with the issuer's keys")
 
 
 def _checked(dgi: int, value: bytes, session: Scp03Session) -> bytes:

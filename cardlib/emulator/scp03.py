@@ -17,7 +17,7 @@ from ..errors import FormatError
 from ..status import StatusWord
 from .refusal import Refusal
 from .session import LogicalChannel
-from .state import StoredKeySet
+from .state import TRANSPORT_KEY_VERSION, StoredKeySet
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = frozenset({0x01, 0x03, 0x11, 0x13, 0x33})
@@ -85,6 +85,11 @@ class Scp03Session:
 
     def __repr__(self) -> str:
         return f"<SCP03 session, key version {self.key_version:02X}, level {self.level:02X}>"
+
+    @property
+    def is_issuer(self) -> bool:
+        """Whether it may change the card for good: C-ENC, and not by the transport keys."""
+        return bool(self.level & C_ENC) and self.key_version != TRANSPORT_KEY_VERSION
 
     def decrypt_dek(self, data: bytes) -> bytes:
         """Decrypt whole blocks under the static Key-DEK, CBC, IV 0 (Amendment D 6.2.8)."""
@@ -212,4 +217,13 @@ def open_session(channel: LogicalChannel, level: int = 0) -> Scp03Session:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs an SCP03 session")
     if level & ~session.level:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs level {level | 1:02X}")
+    return session
+
+
+def issuer_session(channel: LogicalChannel) -> Scp03Session:
+    """The issuer's session; 6982 without it (card specification, section 7)."""
+    session = open_session(channel)
+    if not session.is_issuer:
+        why = "needs the issuer's session, with C-ENC"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
     return session

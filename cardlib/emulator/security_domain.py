@@ -1,8 +1,7 @@
 """Commands of the issuer security domain (GlobalPlatform Card Specification 2.3.1, chapter 11).
 
 INITIALIZE UPDATE and EXTERNAL AUTHENTICATE are Amendment D 7.1; what they open is in `scp03`.
-The issuer's session is one opened with a key set that is on the card and is not the transport
-set (FF); it and C-ENC guard everything that changes the card for good.
+What changes the card for good needs the issuer's session (`scp03.issuer_session`).
 """
 
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from ..status import StatusWord
 from .personalization import store_data
 from .refusal import Refusal
 from .registry import get_data, get_status
-from .scp03 import C_ENC, LEVELS, Scp03Session, card_challenge, open_session
+from .scp03 import LEVELS, Scp03Session, card_challenge, issuer_session, open_session
 from .session import LogicalChannel
-from .state import KEY_SET_SLOTS, KEY_TRIES, TRANSPORT_KEY_VERSION, LifeCycle, StoredKeySet
+from .state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
 from .tree import DDF1_AID, SECURITY_DOMAIN_AID
 
 if TYPE_CHECKING:
@@ -132,15 +131,6 @@ def _set_tries(card: "SoftwareCard", keys: StoredKeySet, tries: int) -> None:
     card.state.key_sets = card.state.key_sets | {keys.version: replace(keys, tries=tries)}
 
 
-def issuer_session(card: "SoftwareCard", channel: LogicalChannel, level: int = 0) -> Scp03Session:
-    """The issuer's session: not of the transport keys, nor of keys that are gone; else 6982."""
-    session = open_session(channel, level)
-    version = session.key_version
-    if version == TRANSPORT_KEY_VERSION or version not in card.state.key_sets:
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the issuer's session")
-    return session
-
-
 def put_key(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace the key set P1 (00: add one) by three AES keys; answers version ‖ 3 check values.
 
@@ -202,7 +192,7 @@ def _parse_key(session: Scp03Session, data: bytes, offset: int) -> tuple[bytes, 
 
 def set_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Lock (7F: from ACTIVE) or terminate (FF: from any state) the card, for ever."""
-    issuer_session(card, channel, C_ENC)
+    issuer_session(channel)
     if command.p1 != _ISSUER_SECURITY_DOMAIN:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 80: the card itself")
     if command.p2 == _TERMINATED:
@@ -216,7 +206,7 @@ def set_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAP
 
 def activate(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """PERSONALIZED becomes ACTIVE, in the issuer's session (card specification, section 7)."""
-    issuer_session(card, channel, C_ENC)
+    issuer_session(channel)
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
     if card.state.life_cycle != LifeCycle.PERSONALIZED:
@@ -227,7 +217,7 @@ def activate(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
 
 def reset_key_tries(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Give the card key whose SAM key id is P2 its 15 tries back, in the issuer's session."""
-    issuer_session(card, channel)
+    issuer_session(channel)
     if command.p1:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
     if command.data:
