@@ -1,13 +1,14 @@
 """Primitives shared by host and emulator: one block cipher, CMAC, KDF, diversification."""
 
 from .block import BLOCK_SIZE, BlockCipher, Cipher, pad, unpad
-from .derivation import counter_kdf, diversify, fold, key_check_value, static_keys
+from .derivation import counter_kdf, counter_mode, diversify, fold, key_check_value, static_keys
 
 __all__ = [
     "BLOCK_SIZE",
     "BlockCipher",
     "Cipher",
     "counter_kdf",
+    "counter_mode",
     "diversify",
     "fold",
     "key_check_value",

@@ -10,15 +10,19 @@ def diversify(parent: BlockCipher, data8: bytes) -> bytes:
     return parent.encrypt_ecb(data8 + bytes(octet ^ 0xFF for octet in data8))
 
 
+def counter_mode(prf: BlockCipher, fixed: bytes, bits: int) -> bytes:
+    """SP 800-108r1 4.1: PRF CMAC over [i]32 ‖ fixed input data; `bits` is a multiple of 8."""
+    size = bits // 8
+    blocks = -(-size // BLOCK_SIZE)
+    return b"".join(prf.cmac(i.to_bytes(4, "big") + fixed) for i in range(1, blocks + 1))[:size]
+
+
 def counter_kdf(prf: BlockCipher, label: bytes, context: bytes, bits: int) -> bytes:
     """SP 800-108r1 4.1 in counter mode: PRF CMAC, [i]32 ‖ label ‖ 00 ‖ context ‖ [L]32.
 
     `bits` is the length of the result, a multiple of 8.
     """
-    fixed = label + b"\0" + context + bits.to_bytes(4, "big")
-    size = bits // 8
-    blocks = -(-size // BLOCK_SIZE)
-    return b"".join(prf.cmac(i.to_bytes(4, "big") + fixed) for i in range(1, blocks + 1))[:size]
+    return counter_mode(prf, label + b"\0" + context + bits.to_bytes(4, "big"), bits)
 
 
 def key_check_value(cipher: Cipher, key: bytes) -> bytes:
