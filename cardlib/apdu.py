@@ -120,7 +120,10 @@ class ResponseAPDU:
 
 
 def exchange(transmit: Transmit, command: CommandAPDU) -> ResponseAPDU:
-    """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1)."""
+    """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1).
+
+    FormatError when a card promises more than 65536 bytes, or bytes that never come.
+    """
     response = ResponseAPDU.parse(transmit(bytes(command)))
     if response.sw >> 8 == 0x6C and not response.data:
         again = command.with_le(response.sw & 0xFF or MAX_SHORT_LE)
@@ -130,6 +133,8 @@ def exchange(transmit: Transmit, command: CommandAPDU) -> ResponseAPDU:
         more = CommandAPDU(command.cla & 0x03, 0xC0, 0, 0, le=response.sw & 0xFF or MAX_SHORT_LE)
         response = ResponseAPDU.parse(transmit(bytes(more)))
         data += response.data
+        if len(data) > MAX_EXTENDED_LE or (not response.data and response.sw >> 8 == 0x61):
+            raise FormatError("the card promises bytes without end")
     return ResponseAPDU(bytes(data), response.sw)
 
 

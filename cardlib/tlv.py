@@ -90,6 +90,8 @@ def iter_simple(data: bytes) -> Iterator[Tlv]:
 
 def dgi(tag: int, value: bytes) -> bytes:
     """Encode one data grouping: DGI 2 bytes, length 1 byte, or FF and 2 (EMV CPS 1.1 2.2)."""
+    if not 0 <= tag <= 0xFFFF:
+        raise FormatError(f"{tag:X} is no DGI")
     return tag.to_bytes(2, "big") + _length_1_or_3(len(value)) + value
 
 
