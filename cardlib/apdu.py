@@ -119,13 +119,14 @@ class ResponseAPDU:
         return is_success(self.sw)
 
 
-def exchange(transmit: Transmit, command: CommandAPDU) -> ResponseAPDU:
+def exchange(transmit: Transmit, command: CommandAPDU, *, may_repeat: bool = True) -> ResponseAPDU:
     """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1).
 
+    `may_repeat` is False for a protected command, which a channel counts: 6Cxx is then the answer.
     FormatError when a card promises more than 65536 bytes, or bytes that never come.
     """
     response = ResponseAPDU.parse(transmit(bytes(command)))
-    if response.sw >> 8 == 0x6C and not response.data:
+    if may_repeat and response.sw >> 8 == 0x6C and not response.data:
         again = command.with_le(response.sw & 0xFF or MAX_SHORT_LE)
         response = ResponseAPDU.parse(transmit(bytes(again)))
     data = bytearray(response.data)

@@ -14,7 +14,6 @@ from ..errors import CardError, ChannelError, FormatError
 from ..keys import Scp03Keys
 from ..keys.scp03 import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
 from ..status import words
-from . import follow
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
@@ -334,7 +333,7 @@ class Scp03Channel:
         """Authenticate both sides; ChannelError says why not and which keys were tried."""
         host = Scp03Host(keys, level, key_version, host_challenge)
         command = host.external_authenticate(exchange(transmit, host.initialize_update()))
-        host.opened(follow(transmit, bytes(command)))
+        host.opened(exchange(transmit, command, may_repeat=False))
         return cls(transmit, host)
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:
@@ -343,11 +342,8 @@ class Scp03Channel:
         A session whose transport failed is over: what the card has done is not known.
         """
         try:
-            raw = self.host.protect(
-                command.cla, command.ins, command.p1, command.p2,
-                command.data, command.le, extended=command.extended,
-            )  # fmt: skip
-            return self.host.unwrap(follow(self._transmit, raw))
+            wrapped = self.host.wrap(command)
+            return self.host.unwrap(exchange(self._transmit, wrapped, may_repeat=False))
         except CardError:
             self.host.close()
             raise
