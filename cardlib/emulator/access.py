@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
-from ..layout import Structure
+from ..layout import KeySpec, Structure
 from ..status import StatusWord
 from .refusal import Refusal
 from .secure_messaging_v1 import unprotect
 from .session import LogicalChannel
 from .state import LifeCycle
-from .tree import MF, Directory, ElementaryFile, Rule
+from .tree import MF, PROFILE, Directory, ElementaryFile, Rule
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
@@ -36,11 +36,30 @@ def current_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFil
     file = channel.file
     if file is None:
         raise Refusal(StatusWord.NO_CURRENT_EF, "select an EF first")
+    parent = file.parent
     if card.memory.byte(file.state_address) != ACTIVATED:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{file.path} is not activated")
-    if file.parent.block_bit & card.blocked_directories:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{file.parent.path} is blocked")
+    if parent in card.closed_directories:
+        why = f"{parent.path} is blocked or not activated"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
     return file
+
+
+def closed_directories(card: "SoftwareCard") -> frozenset[Directory]:
+    """The DFs that are blocked, deactivated or terminated, and those within them."""
+    if card.state.life_cycle == LifeCycle.BLANK and not card.created:
+        return frozenset()
+    directories = [node for node in PROFILE.values() if isinstance(node, Directory)]
+    for children in card.created.values():
+        directories += [node for node in children.values() if isinstance(node, Directory)]
+    blocked = card.state.blocked_directories
+    closed = {
+        node
+        for node in directories
+        if node.block_bit & blocked
+        or (node is not MF and card.memory.byte(node.state_address) in (DEACTIVATED, TERMINATED))
+    }
+    return frozenset(node for node in directories if closed.intersection(node.ancestors()))
 
 
 def record_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
@@ -74,8 +93,15 @@ def authorised_data(
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is not activated")
     permit(rule, channel)
     key = channel.file.parent.secure_messaging_key
-    if key is None:
+    if key is None or not rule.rights:
         return command.data
+    return current_messaging_data(card, channel, command, key)
+
+
+def current_messaging_data(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, key: KeySpec
+) -> bytes:
+    """The plain data of a command that secure messaging must protect, under that key."""
     if not command.cla & 0x0C:
         why = f"needs secure messaging under {key.name}"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)

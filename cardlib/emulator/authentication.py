@@ -1,4 +1,4 @@
-"""GET CHALLENGE, INTERNAL and EXTERNAL AUTHENTICATE, VERIFY (card specification 4, 5a)."""
+"""GET CHALLENGE, INTERNAL and EXTERNAL AUTHENTICATE (card specification, section 4)."""
 
 from hmac import compare_digest
 from typing import TYPE_CHECKING
@@ -8,8 +8,9 @@ from ..layout import KeySpec
 from ..status import StatusWord
 from .refusal import Refusal
 from .secure_messaging_v1 import authentication_cryptogram, process_key, usable_key
+from .security_attributes import AUTHENTICATING_ROLES
 from .session import LogicalChannel
-from .state import KEY_TRIES, StoredPin
+from .state import KEY_TRIES
 from .tree import DDF1, KEY_BIT, MF
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 OK = b"\x90\x00"
 CHALLENGE_LENGTH = 8
-_AUTHENTICATING_ROLES = ("RK", "UK", "LK", "BK")
 _V1_LENGTH = 17
 
 
@@ -61,7 +61,7 @@ def external_authenticate(
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
     if len(command.data) != _V1_LENGTH:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
-    spec = channel.directory.key(command.p2, _AUTHENTICATING_ROLES)
+    spec = channel.directory.key(command.p2, AUTHENTICATING_ROLES)
     if spec is None:
         why = f"no key {command.p2:02X} authenticates here"
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
@@ -80,41 +80,3 @@ def external_authenticate(
     card.state.set_key_tries(spec, KEY_TRIES)
     channel.rights |= KEY_BIT[spec.name]
     return OK
-
-
-def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Compare the PIN; without data say how many tries are left and spend none."""
-    _no_parameters(command)
-    pin = card.state.pin
-    if pin is None or channel.directory is MF:
-        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no PIN here")
-    if not command.data:
-        if channel.pin_verified:
-            return OK
-        raise Refusal(0x63C0 | pin.remaining, "not verified")
-    if not pin.remaining:
-        raise Refusal(StatusWord.AUTHENTICATION_METHOD_BLOCKED, "the PIN is blocked")
-    if len(command.data) != 6:
-        raise Refusal(StatusWord.WRONG_LENGTH, "a PIN is 6 ASCII digits")
-    _compare_pin(card, channel, pin, command.data)
-    return OK
-
-
-def pin_block(digits: bytes) -> bytes:
-    """6 ASCII digits as an ISO 9564-1 format 2 block, 8 bytes; 6A80 if they are not digits."""
-    if not digits.isdigit():
-        raise Refusal(StatusWord.INCORRECT_DATA, "a PIN is 6 ASCII digits")
-    return b"\x26" + bytes.fromhex(digits.decode("ascii")) + b"\xff" * 4
-
-
-def _compare_pin(
-    card: "SoftwareCard", channel: LogicalChannel, pin: StoredPin, digits: bytes
-) -> None:
-    presented = pin_block(digits)
-    channel.pin_verified = False
-    card.state.pin = StoredPin(pin.block, pin.limit, pin.remaining - 1)
-    card.memory.commit()
-    if not compare_digest(presented, pin.block):
-        raise Refusal(0x63C0 | (pin.remaining - 1), "wrong PIN")
-    card.state.pin = StoredPin(pin.block, pin.limit, pin.limit)
-    channel.pin_verified = True

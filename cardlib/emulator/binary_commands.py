@@ -1,9 +1,12 @@
-"""READ BINARY and UPDATE BINARY (ISO/IEC 7816-4:2020 11.3)."""
+"""READ, UPDATE, WRITE, ERASE and SEARCH BINARY, even and odd INS (ISO/IEC 7816-4:2020 11.3)."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
+from ..errors import FormatError
 from ..status import StatusWord
+from ..tlv import ber, iter_ber
 from .access import authorised_data, binary_file, permit
 from .refusal import Refusal
 from .session import LogicalChannel
@@ -14,36 +17,147 @@ if TYPE_CHECKING:
 
 OK = b"\x90\x00"
 _END_REACHED = b"\x62\x82"
+_OFFSET, _DATA, _DISCRETIONARY = 0x54, 0x53, 0x73
+_NO_LIMIT = (MAX_SHORT_LE, MAX_EXTENDED_LE)
+_WRITE_BEHAVIOUR = 0x60
+_ONE_TIME, _OR, _AND = 0x00, 0x40, 0x60
+_ERASED = b"\xff"
+
+
+def _checked(file: ElementaryFile, offset: int) -> int:
+    if offset >= file.size:
+        raise Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
+    return offset
 
 
 def _offset(file: ElementaryFile, command: CommandAPDU) -> int:
     if command.p1 & 0x80:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
-    offset = command.p1 << 8 | command.p2
-    if offset >= file.size:
-        raise Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
-    return offset
+    return _checked(file, command.p1 << 8 | command.p2)
+
+
+def offset_objects(data: bytes) -> dict[int, bytes]:
+    """The data objects of an odd INS by tag: the offset, 54, is among them; 6A80 if not."""
+    try:
+        found = {tlv.tag: tlv.value for tlv in iter_ber(data)}
+    except FormatError as error:
+        raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
+    if not 1 <= len(found.get(_OFFSET, b"")) <= 4:
+        raise Refusal(StatusWord.INCORRECT_DATA, "an offset data object 54 is needed")
+    return found
+
+
+def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, bytes]:
+    """Offset and bytes of an odd INS on the current EF: P1 P2 00."""
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "odd INS: P1 and P2 are 00, the current EF")
+    found = offset_objects(data)
+    offset = _checked(file, int.from_bytes(found[_OFFSET], "big"))
+    return offset, found.get(_DATA, found.get(_DISCRETIONARY, b""))
 
 
 def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Bytes from offset P1-P2: Le of them; all there are, as far as they fit, where Le is 00."""
     file = binary_file(card, channel)
     permit(file.read, channel)
-    offset = _offset(file, command)
-    wanted = command.le or MAX_SHORT_LE
+    return _bytes_from(card, file, _offset(file, command), command.le or MAX_SHORT_LE)
+
+
+def _bytes_from(card: "SoftwareCard", file: ElementaryFile, offset: int, wanted: int) -> bytes:
     data = card.memory.read(file.address + offset, min(wanted, file.size - offset))
-    cut = len(data) < wanted and wanted not in (MAX_SHORT_LE, MAX_EXTENDED_LE)
+    cut = len(data) < wanted and wanted not in _NO_LIMIT
     return data + (_END_REACHED if cut else OK)
+
+
+def read_binary_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Bytes from the offset in 54, inside a data object 53 (its tag and length count in Le)."""
+    file = binary_file(card, channel)
+    permit(file.read, channel)
+    offset, _ = _odd(file, command, command.data)
+    wanted = command.le or MAX_SHORT_LE
+    overhead = 2 if wanted <= 0x81 else 3 if wanted <= 0x102 else 4
+    room = max(1, wanted - overhead)
+    data = card.memory.read(file.address + offset, min(room, file.size - offset))
+    return ber(_DATA, data) + OK
 
 
 def update_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace bytes from offset P1-P2 on."""
+    return _change(card, channel, command, _replaced)
+
+
+def write_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Write bytes from offset P1-P2 on as the file's data coding byte says."""
+    return _change(card, channel, command, written)
+
+
+def _replaced(_file: ElementaryFile, _old: bytes, new: bytes) -> bytes:
+    return new
+
+
+def written(file: ElementaryFile, old: bytes, new: bytes) -> bytes:
+    """What WRITE leaves where `old` was (ISO/IEC 7816-4 table 118): once, OR, AND, or replaced."""
+    behaviour = file.data_coding & _WRITE_BEHAVIOUR
+    if behaviour == _ONE_TIME:
+        if old.strip(_ERASED):
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "written once already")
+        return new
+    if behaviour == _OR:
+        return bytes(a | b for a, b in zip(old, new, strict=True))
+    if behaviour == _AND:
+        return bytes(a & b for a, b in zip(old, new, strict=True))
+    return new
+
+
+def _change(
+    card: "SoftwareCard",
+    channel: LogicalChannel,
+    command: CommandAPDU,
+    change: Callable[[ElementaryFile, bytes, bytes], bytes],
+) -> bytes:
     file = binary_file(card, channel)
     data = authorised_data(card, channel, command, file.update)
-    offset = _offset(file, command)
+    if command.ins & 1:
+        offset, data = _odd(file, command, data)
+    else:
+        offset = _offset(file, command)
     if not data:
         raise Refusal(StatusWord.WRONG_LENGTH, "no data")
     if offset + len(data) > file.size:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} has {file.size} bytes")
-    card.memory.write(file.address + offset, data)
+    old = card.memory.read(file.address + offset, len(data))
+    card.memory.write(file.address + offset, change(file, old, data))
     return OK
+
+
+def erase_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Set bytes to FF from offset P1-P2 to the end, or up to the offset in the data."""
+    file = binary_file(card, channel)
+    data = authorised_data(card, channel, command, file.erase)
+    if command.ins & 1:
+        start, _ = _odd(file, command, data)
+        data = b""
+    else:
+        start = _offset(file, command)
+    end = int.from_bytes(data, "big") if data else file.size
+    if len(data) > 2 or not start < end <= file.size:
+        raise Refusal(StatusWord.INCORRECT_DATA, "the end is after the start and in the file")
+    card.memory.write(file.address + start, _ERASED * (end - start))
+    return OK
+
+
+def search_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """The offset of the first match of the data from P1-P2 on, 2 bytes; 6282 without one."""
+    file = binary_file(card, channel)
+    permit(file.read, channel)
+    if command.ins & 1:
+        start, wanted = _odd(file, command, command.data)
+    else:
+        start, wanted = _offset(file, command), command.data
+    if not wanted:
+        raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
+    found = card.memory.read(file.address, file.size).find(wanted, start)
+    if found < 0:
+        raise Refusal(StatusWord.END_REACHED, "no match")
+    answer = found.to_bytes(2, "big")
+    return (ber(_OFFSET, answer) if command.ins & 1 else answer) + OK

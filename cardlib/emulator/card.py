@@ -9,7 +9,8 @@ from pathlib import Path
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
-from . import image
+from . import created_files, image
+from .access import closed_directories, enter
 from .answer_to_reset import answer_to_reset
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
 from .memory import Memory
@@ -19,7 +20,7 @@ from .scp03 import Scp03Session
 from .security_domain import SecurityDomainOptions
 from .session import LogicalChannel
 from .state import KEY_TRIES, TRANSPORT_KEY_VERSION, CardState, LifeCycle, StoredKeySet
-from .tree import MF, Directory, ElementaryFile
+from .tree import DDF1, DDF1_AID, MF, Directory, ElementaryFile
 
 _GET_RESPONSE = 0xC0
 _GET_DATA = 0xCA
@@ -106,11 +107,6 @@ class SoftwareCard:
         """The answer to reset."""
         return answer_to_reset(self.chip, self.options)
 
-    @property
-    def blocked_directories(self) -> int:
-        """Bit n-1 is set when DF0n is blocked."""
-        return self.state.blocked_directories
-
     def reset(self) -> bytes:
         """Forget selection, rights and sessions, finish an interrupted commit, give the ATR."""
         self._power_on()
@@ -119,13 +115,40 @@ class SoftwareCard:
     def _power_on(self) -> None:
         self.memory.power_on()
         self.options = CardOptions.decode(self.state.options)
-        self._channels = {0: LogicalChannel(0, MF)}
+        self.refresh()
+        self.channels = {0: LogicalChannel(0, MF)}
 
     def child(self, directory: Directory, fid: int) -> Directory | ElementaryFile | None:
         """The file of that identifier in a directory."""
+        if self.created:
+            node = self.created.get(directory, {}).get(fid)
+            if node:
+                return node
         if self.state.life_cycle == LifeCycle.BLANK:
             return None
         return directory.children.get(fid)
+
+    def application(self, name: bytes) -> Directory | None:
+        """The DF of that name, whole (ISO/IEC 7816-4 5.2.2)."""
+        if name == DDF1_AID:
+            return MF if self.state.life_cycle == LifeCycle.BLANK else DDF1
+        for children in self.created.values():
+            for node in children.values():
+                if isinstance(node, Directory) and node.aid == name:
+                    return node
+        return None
+
+    def refresh(self) -> None:
+        """Learn anew from memory which files were created and which directories are closed."""
+        self.created = created_files.load(self.memory)
+        self.closed_directories = closed_directories(self)
+
+    def forget(self, gone: Directory | ElementaryFile) -> None:
+        """No channel keeps a deleted file, or anything in a deleted DF, selected."""
+        for channel in self.channels.values():
+            inside = any(node is gone for node in channel.directory.ancestors())
+            if inside or channel.file is gone:
+                enter(channel, gone.parent or MF)
 
     def transmit(self, raw: bytes) -> bytes:
         """Answer one command APDU."""
@@ -136,15 +159,20 @@ class SoftwareCard:
         except Refusal as refusal:
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
-            self.memory.rollback()
+            self._undo()
         except FormatError as error:
             self.last_refusal = str(error)
             response = StatusWord.WRONG_LENGTH.to_bytes(2, "big")
-            self.memory.rollback()
+            self._undo()
         except MemoryFailure:
             response = StatusWord.MEMORY_FAILURE.to_bytes(2, "big")
-            self.memory.rollback()
+            self._undo()
         return response
+
+    def _undo(self) -> None:
+        """Forget what a refused command changed."""
+        if self.memory.rollback():
+            self.refresh()
 
     def _process(self, command: CommandAPDU) -> bytes:
         channel = self._channel(command)
@@ -172,7 +200,7 @@ class SoftwareCard:
             response = self._execute(channel, plain, in_session=True)
             self.memory.commit()
         except Refusal as refusal:
-            self.memory.rollback()
+            self._undo()
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
         # What is protected leaves whole: Le is of the plain data, and some hosts send none.
@@ -222,7 +250,7 @@ class SoftwareCard:
             raise Refusal(StatusWord.CLASS_NOT_SUPPORTED)
         if cla & _CHAINING and not self.options.command_chaining:
             raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
-        channel = self._channels.get(cla & _CHANNEL_BITS)
+        channel = self.channels.get(cla & _CHANNEL_BITS)
         if channel is None:
             raise Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED)
         return channel

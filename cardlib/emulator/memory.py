@@ -87,14 +87,16 @@ class Memory:
             self._program(JOURNAL_PAGE, _BLANK)
         self._dirty.clear()
 
-    def rollback(self) -> None:
-        """Forget everything written since the last commit."""
+    def rollback(self) -> bool:
+        """Forget everything written since the last commit; whether there was anything."""
+        changed = bool(self._dirty)
         for number in self._dirty:
             if number in self._programmed:
                 self._view[number] = self._programmed[number]
             else:
                 del self._view[number]
         self._dirty.clear()
+        return changed
 
     def power_on(self) -> None:
         """Start from what is programmed; redo a commit that a cut interrupted."""

@@ -1,12 +1,14 @@
-"""READ, UPDATE, APPEND, WRITE and ERASE RECORD (ISO/IEC 7816-4:2020 11.4)."""
+"""READ, UPDATE, APPEND, WRITE, ERASE and SEARCH RECORD (ISO/IEC 7816-4:2020 11.4)."""
 
 from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..layout import Structure
 from ..status import StatusWord
+from ..tlv import ber
 from . import records
 from .access import authorised_data, permit, record_file
+from .binary_commands import offset_objects, written
 from .refusal import Refusal
 from .session import LogicalChannel
 from .tree import ElementaryFile
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 OK = b"\x90\x00"
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
 _VALID_MARK = b"\0"
+_UPDATE_RECORD = 0xDC
 
 
 def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
@@ -79,40 +82,94 @@ def update_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
     if file.structure is Structure.CYCLIC:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "a cyclic file is only appended to")
     data = authorised_data(card, channel, command, file.update)
-    number = _existing(card, file, command.p1)
-    stored = _stored_form(file, number - 1, data)
     if file.is_index:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
-    records.write(card.memory, file, number, stored)
+    number = _existing(card, file, command.p1)
+    records.write(card.memory, file, number, _stored_form(file, number - 1, data))
     return OK
 
 
-def append_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """A new record 1 in a cyclic file."""
+def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Record P1 from the offset in 54 on, inside a data object 53 (INS B3)."""
     file = record_file(card, channel)
-    if file.structure is not Structure.CYCLIC:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} is not cyclic")
+    permit(file.read, channel)
+    record, offset, _ = _part(card, file, command, command.data)
+    room = max(1, (command.le or 256) - 3)
+    return ber(0x53, record[offset : offset + room]) + OK
+
+
+def update_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Replace a part of record P1: offset in 54, bytes in 53 (INS DD)."""
+    file = record_file(card, channel)
+    if file.structure is Structure.CYCLIC or file.is_index or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "only in records of fixed length")
     data = authorised_data(card, channel, command, file.update)
+    record, offset, new = _part(card, file, command, data)
+    changed = record[:offset] + new + record[offset + len(new) :]
+    if not new or len(changed) != len(record):
+        raise Refusal(StatusWord.INCORRECT_DATA, f"a record here has {len(record)} bytes")
+    stored = _stored_form(file, command.p1 - 1, changed)
+    records.write(card.memory, file, command.p1, stored)
+    return OK
+
+
+def _part(
+    card: "SoftwareCard", file: ElementaryFile, command: CommandAPDU, data: bytes
+) -> tuple[bytes, int, bytes]:
+    """The record an odd INS names, the offset in it, and the bytes that came with the command."""
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    record = records.read(card.memory, file, _existing(card, file, command.p1))
+    found = offset_objects(data)
+    offset = int.from_bytes(found[0x54], "big")
+    if offset >= len(record):
+        raise Refusal(StatusWord.WRONG_P1_P2, f"the record has {len(record)} bytes")
+    return record, offset, found.get(0x53, b"")
+
+
+def append_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """A new record 1 in a cyclic file, a new last record in a linear file that grows."""
+    file = record_file(card, channel)
+    if not file.growing:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
+    if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    data = authorised_data(card, channel, command, file.update)
+    full = records.count(card.memory, file) == file.slots
+    if full and file.structure is not Structure.CYCLIC:
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} is full")
     records.append(card.memory, file, _stored_form(file, 0, data))
     return OK
 
 
 def write_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Mark a record of an index file as valid: 00."""
-    file = _index_file(card, channel, command)
-    if authorised_data(card, channel, command, file.update):
-        raise Refusal(StatusWord.INCORRECT_DATA, "a mark carries no data")
-    records.write(card.memory, file, _existing(card, file, command.p1), _VALID_MARK)
+    """Mark a record of an index file as valid (00); elsewhere write as the data coding says."""
+    file = record_file(card, channel)
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    if file.structure is Structure.CYCLIC or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
+    data = authorised_data(card, channel, command, file.update)
+    number = _existing(card, file, command.p1)
+    if file.is_index:
+        if data:
+            raise Refusal(StatusWord.INCORRECT_DATA, "a mark carries no data")
+        stored = _VALID_MARK
+    else:
+        new = _stored_form(file, number - 1, data)
+        old = records.read(card.memory, file, number)[len(file.prefixes[number - 1]) :]
+        stored = written(file, old, new)
+    records.write(card.memory, file, number, stored)
     return OK
 
 
 def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Set a record of a linear-fixed file to FF."""
+    """Set a record of a linear file to FF."""
     file = record_file(card, channel)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
-    if file.structure is not Structure.LINEAR_FIXED:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} is not linear fixed")
+    if file.structure is Structure.CYCLIC or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
     if authorised_data(card, channel, command, file.erase):
         raise Refusal(StatusWord.INCORRECT_DATA, "erasing carries no data")
     number = _existing(card, file, command.p1)
@@ -120,12 +177,19 @@ def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return OK
 
 
-def _index_file(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> ElementaryFile:
+def search_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """The numbers of the records that hold the data: P2 04 from P1 on, P2 05 from P1 back."""
     file = record_file(card, channel)
-    if command.p2 != _BY_NUMBER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
-    if not file.is_index:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} is no index")
-    return file
+    permit(file.read, channel)
+    if command.p2 not in (_BY_NUMBER, _FROM_NUMBER):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (forward) or 05 (backward)")
+    if not command.data:
+        raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
+    present = records.count(card.memory, file)
+    start = _existing(card, file, command.p1 or 1)
+    forward = command.p2 == _BY_NUMBER
+    numbers = range(start, present + 1) if forward else range(start, 0, -1)
+    found = bytes(n for n in numbers if command.data in records.read(card.memory, file, n))
+    if not found:
+        raise Refusal(StatusWord.END_REACHED, "no match")
+    return found + OK

@@ -5,22 +5,21 @@ from typing import TYPE_CHECKING
 from ..apdu import CommandAPDU
 from ..status import StatusWord
 from ..tlv import ber
-from .access import ACTIVATED, enter
+from .access import ACTIVATED, TERMINATED, enter
 from .control import FCI, FCP, FMD, template
 from .refusal import Refusal
 from .session import LogicalChannel
 from .state import LifeCycle
-from .tree import DDF1, DDF1_AID, MF, MF_ID, SECURITY_DOMAIN_AID, Directory, ElementaryFile
+from .tree import DDF1_AID, MF, MF_ID, SECURITY_DOMAIN_AID, Directory, ElementaryFile
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
 
 OK = b"\x90\x00"
-_DEACTIVATED = b"\x62\x83"
+_DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
 _BY_FID, _CHILD_DF, _CHILD_EF, _PARENT, _BY_NAME, _FROM_MF, _FROM_CURRENT = 0, 1, 2, 3, 4, 8, 9
 _TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}
 _NOTHING = 0x0C
-_TERMINATION_BITS = 0x0C
 
 
 def select(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
@@ -96,18 +95,20 @@ def _make_current(
 ) -> bytes:
     if isinstance(node, Directory):
         enter(channel, node)
-        blocked = node.block_bit & card.blocked_directories
+        directory = node
     else:
-        if node.parent is not channel.directory:
-            enter(channel, node.parent)
+        directory = node.parent
+        if directory is not channel.directory:
+            enter(channel, directory)
         channel.file = node
         channel.record_pointer = 0
-        blocked = node.parent.block_bit & card.blocked_directories
     channel.security_domain_selected = False
     state = card.memory.byte(node.state_address)
-    if blocked or (state != ACTIVATED and card.state.life_cycle != LifeCycle.BLANK):
-        return _DEACTIVATED if state & _TERMINATION_BITS != _TERMINATION_BITS else b"\x62\x85"
-    return OK
+    if state == ACTIVATED and directory not in card.closed_directories:
+        return OK
+    if card.state.life_cycle == LifeCycle.BLANK and node is MF:
+        return OK
+    return _TERMINATED_FILE if state == TERMINATED else _DEACTIVATED_FILE
 
 
 def _select_application(
@@ -121,14 +122,13 @@ def _select_application(
         channel.rights = 0
         channel.security_domain_selected = True
         return (security_domain_template(_TEMPLATE[command.p2]) if wanted else b"") + OK
-    if command.data != DDF1_AID:
+    node = card.application(command.data)
+    if node is None:
         raise Refusal(StatusWord.FILE_NOT_FOUND, "no application of that AID")
-    blank = card.state.life_cycle == LifeCycle.BLANK
-    node = MF if blank else DDF1
     answer = _make_current(card, channel, node)
     if not wanted:
         return answer
-    if blank:
+    if node is MF:
         return ber(_TEMPLATE[command.p2], ber(0x84, DDF1_AID)) + answer
     return template(card, node, _TEMPLATE[command.p2]) + answer
 

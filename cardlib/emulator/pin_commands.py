@@ -1,0 +1,89 @@
+"""VERIFY, CHANGE REFERENCE DATA and RESET RETRY COUNTER (ISO/IEC 7816-4:2020 11.6).
+
+The PIN is reference 00 at DDF1, 6 ASCII digits (card specification, section 5a).
+"""
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from ..apdu import CommandAPDU
+from ..layout import KEY_BY_NAME
+from ..status import StatusWord
+from .access import current_messaging_data
+from .refusal import Refusal
+from .session import LogicalChannel
+from .state import StoredPin
+from .tree import MF
+
+if TYPE_CHECKING:
+    from .card import SoftwareCard
+
+OK = b"\x90\x00"
+PIN_LENGTH = 6
+_PUK = KEY_BY_NAME["PUK_DDF1"]
+
+
+def _pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> StoredPin:
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    pin = card.state.pin
+    if pin is None or channel.directory is MF:
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no PIN here")
+    return pin
+
+
+def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Compare the PIN; without data say how many tries are left and spend none."""
+    pin = _pin(card, channel, command)
+    if not command.data:
+        if channel.pin_verified:
+            return OK
+        raise Refusal(0x63C0 | pin.remaining, "not verified")
+    _compare(card, channel, pin, command.data)
+    channel.pin_verified = True
+    return OK
+
+
+def change_reference_data(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> bytes:
+    """Replace the PIN: old ‖ new, 12 digits."""
+    pin = _pin(card, channel, command)
+    if len(command.data) != 2 * PIN_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, "the old PIN and the new one")
+    new = pin_block(command.data[PIN_LENGTH:])
+    _compare(card, channel, pin, command.data[:PIN_LENGTH])
+    card.state.pin = StoredPin(new, pin.limit, pin.limit)
+    return OK
+
+
+def unblock_pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """PIN UNBLOCK under the PUK: full tries again, and a new PIN if there is one in the data."""
+    pin = _pin(card, channel, command)
+    data = current_messaging_data(card, channel, command, _PUK)
+    block = pin_block(data) if data else pin.block
+    card.state.pin = StoredPin(block, pin.limit, pin.limit)
+    channel.pin_verified = False
+    return OK
+
+
+def pin_block(digits: bytes) -> bytes:
+    """6 ASCII digits as an ISO 9564-1 format 2 block, 8 bytes; 6700 or 6A80 if they are not."""
+    if len(digits) != PIN_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, "a PIN is 6 ASCII digits")
+    if not digits.isdigit():
+        raise Refusal(StatusWord.INCORRECT_DATA, "a PIN is 6 ASCII digits")
+    return b"\x26" + bytes.fromhex(digits.decode("ascii")) + b"\xff" * 4
+
+
+def _compare(card: "SoftwareCard", channel: LogicalChannel, pin: StoredPin, digits: bytes) -> None:
+    """Spend a try in memory, compare, and give it back; 63Cx or 6983 if it is not the PIN."""
+    if not pin.remaining:
+        raise Refusal(StatusWord.AUTHENTICATION_METHOD_BLOCKED, "the PIN is blocked")
+    presented = pin_block(digits)
+    channel.pin_verified = False
+    card.state.pin = StoredPin(pin.block, pin.limit, pin.remaining - 1)
+    card.memory.commit()
+    if not compare_digest(presented, pin.block):
+        raise Refusal(0x63C0 | (pin.remaining - 1), "wrong PIN")
+    card.state.pin = StoredPin(pin.block, pin.limit, pin.limit)
