@@ -1,0 +1,183 @@
+"""`python -m apdu_scripts NAME --card CARD`: run a script on a card and show what it answered."""
+
+import json
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cardlib.errors import CardError, CardKeyError, FormatError, TransportError
+
+from .show import as_json, as_text, printable, summary
+
+if TYPE_CHECKING:
+    from cardlib.keys import KeySet
+
+    from .run import Outcome
+
+_PASSPHRASE = "RHCARD_PASSPHRASE"
+_LONGEST_PASSPHRASE = 4096
+
+
+class Exit(IntEnum):
+    """Exit codes, those of rhcard."""
+
+    words: str
+
+    def __new__(cls, value: int, words: str) -> "Exit":
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.words = words
+        return member
+
+    GOOD = 0, "every answer was as the script expects"
+    USAGE = 2, "usage: an option or argument is wrong"
+    BAD_INPUT = 3, "the script has a line that is none"
+    NO_CARD = 4, "no card: no card image, a damaged one, or the card does not answer"
+    REFUSED = 5, "an answer's status word is not the expected one"
+    DATA_DIFFERS = 6, "status words as expected, but data of an answer is not"
+    KEY_PROBLEM = 9, "key problem: a wrong passphrase, or keys that are not this card's"
+
+
+def _epilog() -> str:
+    return "\b\nExit codes:\n" + "\n".join(f"{code:5d}  {code.words}" for code in Exit)
+
+
+def _list_scripts(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    from .script import load, names
+
+    if wanted and not context.resilient_parsing:
+        for name in names():
+            click.echo(f"{name:22}{load(name).title}")
+        context.exit()
+
+
+@click.command(epilog=_epilog())
+@click.argument("script", metavar="NAME|FILE")
+@click.option(
+    "--card",
+    "image",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="CARD",
+    help="Image file of a software card.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="STORE",
+    help="Key store: authenticate where the script says so.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"First line: the key store's passphrase. Else {_PASSPHRASE}, else a prompt.",
+)
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_scripts,
+    help="Name the scripts that come along, and stop.",
+)
+def run(
+    script: str, image: Path, keys: Path | None, passphrase_file: Path | None, json_wanted: bool
+) -> None:
+    """Run a script on a card: one that comes along, by its name, or a file.
+
+    Without keys the card is seen as everybody sees it, and as scriptor does. The answers are
+    shown as they are: personal data in them too.
+    """
+    try:
+        code = _run(script, image, keys, passphrase_file, json_wanted)
+    except (CardError, OSError) as error:
+        code = _exit_of(error)
+        click.echo(f"apdu_scripts: {printable(_say(error))}", err=True)
+    sys.exit(code)
+
+
+def _run(
+    name: str, image: Path, store: Path | None, passphrase_file: Path | None, json_wanted: bool
+) -> Exit:
+    from cardlib.emulator import SoftwareCard
+
+    from .run import Runner
+    from .script import load
+
+    script = load(name)
+    key_set = _key_set(store, passphrase_file) if store else None
+    card = SoftwareCard.open(image)
+    outcomes: list[Outcome] = []
+    try:
+        for outcome in Runner(card, key_set).run(script):
+            outcomes.append(outcome)
+            if not json_wanted:
+                click.echo("\n".join(as_text(outcome)))
+    finally:
+        card.close()
+    if json_wanted:
+        click.echo(json.dumps(as_json(script, outcomes), indent=2))
+    else:
+        click.echo(summary(script, outcomes))
+    return _exit_after(outcomes)
+
+
+def _exit_after(outcomes: "list[Outcome]") -> Exit:
+    differences = [outcome.difference for outcome in outcomes if outcome.difference]
+    if not differences:
+        return Exit.GOOD
+    return Exit.DATA_DIFFERS if all(each.in_data for each in differences) else Exit.REFUSED
+
+
+def _exit_of(error: CardError | OSError) -> Exit:
+    from cardlib.emulator import CardImageError
+
+    if isinstance(error, CardKeyError):
+        return Exit.KEY_PROBLEM
+    if isinstance(error, CardImageError | TransportError):
+        return Exit.NO_CARD
+    return Exit.BAD_INPUT if isinstance(error, FormatError) else Exit.USAGE
+
+
+def _say(error: CardError | OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename}: neither a script that comes along (--list) nor a file"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _key_set(store: Path, passphrase_file: Path | None) -> "KeySet":
+    from cardlib.keys.store import KeyStore
+
+    return KeyStore.open(store, _passphrase(passphrase_file)).card_keys
+
+
+def _passphrase(file: Path | None) -> str:
+    if file is not None:
+        return _first_line(file)
+    if passphrase := os.environ.get(_PASSPHRASE):
+        return passphrase
+    if not sys.stdin.isatty():
+        raise CardKeyError(f"no passphrase: set {_PASSPHRASE} or give --passphrase-file FILE")
+    return str(click.prompt("Passphrase of the key store", hide_input=True, err=True))
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            return lines.readline(_LONGEST_PASSPHRASE).rstrip("\r\n")
+    except OSError as error:
+        raise CardKeyError(f"passphrase file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,49 @@
+"""What the bytes of an answer must look like, as a script spells it: `6F xx 84*2 xx*3 ..`."""
+
+import re
+from dataclasses import dataclass
+
+_ITEM = re.compile(r"([0-9A-Fa-f]{2}|[xX]{2})(?:\*([1-9][0-9]{0,4}))?")
+_REST, _NOTHING = "..", "-"
+_MAX_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Expected bytes: None stands for any byte; `open_ended` lets any number more follow."""
+
+    values: tuple[int | None, ...]
+    open_ended: bool = False
+
+    def difference(self, data: bytes) -> str:
+        """Where `data` departs from the pattern, in words; "" where it does not."""
+        for offset, (expected, found) in enumerate(zip(self.values, data, strict=False)):
+            if expected is not None and expected != found:
+                return f"byte {offset} is {found:02X}, not {expected:02X}"
+        needed = len(self.values)
+        if len(data) < needed or (len(data) > needed and not self.open_ended):
+            least = "at least " if self.open_ended else ""
+            return f"{len(data)} bytes of data, not {least}{needed}"
+        return ""
+
+    def __str__(self) -> str:
+        shown = " ".join("xx" if value is None else f"{value:02X}" for value in self.values)
+        rest = [_REST] if self.open_ended else []
+        return " ".join([shown, *rest] if shown else rest or [_NOTHING])
+
+
+def parse_pattern(words: list[str]) -> Pattern:
+    """The pattern that the words of a line spell; ValueError says which word does not fit."""
+    if words == [_NOTHING]:
+        return Pattern(())
+    open_ended = words[-1:] == [_REST]
+    values: list[int | None] = []
+    for word in words[:-1] if open_ended else words:
+        item = _ITEM.fullmatch(word)
+        if item is None:
+            raise ValueError(f"{word!r} is no byte: two hex digits or xx, perhaps *number; .. last")
+        value = None if item[1].lower() == "xx" else int(item[1], 16)
+        values += [value] * int(item[2] or 1)
+        if len(values) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES} bytes")
+    return Pattern(tuple(values), open_ended)
