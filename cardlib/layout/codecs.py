@@ -19,6 +19,8 @@ _ONE_DIGIT = {
     Kind.MARK: (0, "neither 00 valid nor FF empty"),
     Kind.CODE: (9, "no one-digit code"),
 }
+_MIN_AID = 5
+"""Bytes of an AID's registered part at least (ISO/IEC 7816-5)."""
 _CN_NIBBLES = "0123456789."
 
 
@@ -158,14 +160,18 @@ def _encode_binary(field: FieldSpec, value: str | bytes) -> bytes:
         raise FormatError("not hexadecimal") from None
     if field.kind in _LENGTH_PREFIXED:
         if not 0 < len(raw) <= field.length - 2:
-            raise FormatError(f"too long: {len(raw)} bytes, {field.length - 2} fit")
+            raise FormatError(f"{len(raw)} bytes, 1 to {field.length - 2} fit")
         return (len(raw).to_bytes(2, "big") + raw).ljust(field.length, b"\xff")
     if field.kind is Kind.AID:
-        if not 5 <= len(raw) <= field.length:
-            raise FormatError(f"an AID has 5 to 16 bytes, not {len(raw)}")
+        if not _MIN_AID <= len(raw) <= field.length:
+            raise FormatError(f"an AID has {_MIN_AID} to 16 bytes, not {len(raw)}")
+        if raw.endswith(b"\xff"):
+            raise FormatError("an AID that ends in FF would lose it among the padding")
         return raw.ljust(field.length, b"\xff")
     if len(raw) != field.length:
         raise FormatError(f"{len(raw)} bytes, exactly {field.length} are needed")
+    if raw.count(0xFF) == len(raw):
+        raise FormatError("FF in every byte would read as unwritten")
     return raw
 
 
@@ -181,4 +187,8 @@ def _decode_b(field: FieldSpec, raw: bytes) -> Decoded:
         if not 0 < length <= field.length - 2:
             return _corrupt(f"length {length}, 1 to {field.length - 2} is possible")
         return State.VALUE, raw[2 : 2 + length], ""
-    return State.VALUE, raw.rstrip(b"\xff") if field.kind is Kind.AID else raw, ""
+    if field.kind is Kind.AID:
+        raw = raw.rstrip(b"\xff")
+        if len(raw) < _MIN_AID:
+            return _corrupt(f"AID of {len(raw)} bytes, 5 at least")
+    return State.VALUE, raw, ""
