@@ -15,8 +15,10 @@ DGI_PIN_TRIES = 0x9010
 def encode_record(file: FileSpec, record: int, values: Mapping[str, str | bytes]) -> bytes:
     """The bytes of one whole record, or of a transparent file; fields not given stay FF.
 
-    FormatError names the field that cannot be stored, or that the record does not have.
+    FormatError names the field that cannot be stored, or what the file does not have.
     """
+    if file.structure is not Structure.TRANSPARENT and not 1 <= record <= file.records:
+        raise FormatError(f"{file.path} has no record {record}")
     fields = file.fields_of(record)
     unknown = values.keys() - {field.name for field in fields}
     if unknown:
