@@ -87,8 +87,9 @@ def test_lengths_that_disagree_are_a_format_error(raw: str) -> None:
 def test_a_header_is_four_bytes(position: int, value: int) -> None:
     header = [0, 0, 0, 0]
     header[position] = value
+    cla, ins, p1, p2 = header
     with pytest.raises(FormatError):
-        CommandAPDU(*header)
+        CommandAPDU(cla, ins, p1, p2)
 
 
 @pytest.mark.parametrize("le", [0, -1, 65537])

@@ -1,0 +1,67 @@
+"""What each kind of field can hold, as hypothesis strategies, from the specification's words."""
+
+from datetime import datetime
+
+from hypothesis import strategies as st
+
+from cardlib.layout import FILES, FieldSpec, Kind
+
+BLANK = " "
+_CHARACTERS = st.one_of(
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+    st.sampled_from("王䶮𠅤㛃·Жйaé0 "),
+)
+SHAPES = {
+    (field.coding, field.length, field.kind, field.table): field
+    for file in FILES
+    for field in file.fields
+}
+"""One field of every combination of coding, length, kind and code table that there is."""
+
+
+def fitting(text: str, length: int) -> str:
+    """The longest beginning of the text that fits `length` bytes and does not end in a blank."""
+    while len(text.encode("gb18030")) > length:
+        text = text[:-1]
+    return text.rstrip(BLANK)
+
+
+def _digits(longest: int) -> st.SearchStrategy[str]:
+    return st.text("0123456789", min_size=1, max_size=longest)
+
+
+def _amounts(longest: int) -> st.SearchStrategy[str]:
+    with_point = st.builds(lambda whole, part: f"{whole}.{part}", _digits(longest), _digits(2))
+    return st.one_of(_digits(longest), with_point.filter(lambda text: len(text) <= longest))
+
+
+def _moment(moment: datetime, kind: Kind) -> str:
+    date = f"{moment.year:04}{moment.month:02}{moment.day:02}"
+    time = f"{moment.hour:02}{moment.minute:02}{moment.second:02}"
+    return date + (time if kind is Kind.DATETIME else "")
+
+
+def _octets(field: FieldSpec) -> st.SearchStrategy[bytes]:
+    if field.kind in (Kind.PHOTO, Kind.DER):
+        full = bytes(field.length - 2)
+        return st.one_of(st.binary(min_size=1, max_size=40), st.just(full))
+    if field.kind is Kind.AID:
+        return st.binary(min_size=5, max_size=16).filter(lambda aid: aid[-1] != 0xFF)
+    exact = st.binary(min_size=field.length, max_size=field.length)
+    return exact.filter(lambda raw: raw.count(0xFF) < len(raw))
+
+
+def values(field: FieldSpec) -> st.SearchStrategy[str | bytes]:
+    """Values that the field can store."""
+    if field.coding == "ans":
+        text = st.text(_CHARACTERS, min_size=1, max_size=field.length)
+        return text.map(lambda drawn: fitting(drawn, field.length)).filter(bool)
+    if field.kind in (Kind.DATE, Kind.DATETIME):
+        return st.datetimes().map(lambda moment: _moment(moment, field.kind))
+    if field.coding == "cn":
+        longest = 2 * field.length
+        return _amounts(longest) if field.kind is Kind.AMOUNT else _digits(longest)
+    one_digit = {Kind.FLAG: "01", Kind.MARK: "0", Kind.CODE: "0123456789"}
+    if field.kind in one_digit:
+        return st.sampled_from(one_digit[field.kind])
+    return _octets(field)
