@@ -22,7 +22,7 @@ FLOORS = (
     {"transport"},
     {"keys"},
     {"channel"},
-    {"personalization"},
+    {"personalization", "reading", "visits"},
     {"card"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
