@@ -1,77 +1,45 @@
-"""A field as a person reads it, in English or Chinese: its label, its value, and why there is none."""
+"""A field as a person reads it, in English or Chinese: label, value, or why there is none."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cardlib.layout import FileSpec, FieldSpec, FieldValue, Kind, State
+from cardlib.layout import FieldSpec, FieldValue, FileSpec, Kind, State
 
 LANGUAGES = ("en", "zh")
-EMERGENCY_FILES = ("DDF1/DF02/EF05", "DDF1/DF02/EF07", "DDF1/DF02/EF06", "DDF1/DF02/EF08")
-EMERGENCY_KEY = "RK1_DF02"
 
 _STATES: Mapping[State, tuple[str, str]] = {
-    State.NEGATIVE: ("no", "否"),
+    State.VALUE: ("value", "有值"),
+    State.NEGATIVE: ("negative", "否定"),
     State.EMPTY: ("empty", "空白"),
-    State.UNWRITTEN: ("not recorded", "未记录"),
-    State.DENIED: ("denied", "无权读取"),
+    State.UNWRITTEN: ("unwritten", "未写入"),
+    State.DENIED: ("denied", "拒绝读取"),
     State.MISSING: ("missing", "不存在"),
     State.CORRUPT: ("corrupt", "数据损坏"),
 }
-_YES, _VALID = ("yes", "是"), ("valid", "有效")
+_YES, _NO, _VALID = ("yes", "是"), ("no", "否"), ("valid", "有效")
 _BYTES = ("{0} bytes", "{0} 字节")
 _NEEDS = ("needs {0}", "需要 {0}")
 _LONGEST_HEX = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One field in words: `words` is its value or why it has none, `state` one of the seven."""
-
-    file: str
-    record: int
-    field: str
-    title: str
-    state: State
-    words: str
-
-
-def shown(value: FieldValue, language: str = "en") -> Shown:
-    """A field in words, in "en" or "zh"."""
-    spec = value.field
-    return Shown(
-        file=spec.path,
-        record=value.record,
-        field=spec.name,
-        title=field_title(spec, language),
-        state=value.state,
-        words=in_words(value, language),
-    )
-
-
 def field_title(spec: FieldSpec, language: str = "en") -> str:
-    """A field's label."""
+    """A field's label, in "en" or "zh"."""
     return spec.label_zh if language == "zh" else spec.label_en
 
 
 def file_title(spec: FileSpec, language: str = "en") -> str:
-    """A file's path and title."""
-    return f"{spec.path}  {spec.title_zh if language == 'zh' else spec.title}"
+    """A file's title and path, in "en" or "zh"."""
+    title = spec.title_zh if language == "zh" else spec.title
+    return f"{title}  {spec.path}"
 
 
-def in_words(value: FieldValue, language: str = "en") -> str:
-    """What the card says in a field; without a value, why: each state in its own words."""
-    which = LANGUAGES.index(language)
-    if value.state is State.VALUE:
-        return _value_in_words(value, which)
-    word = _STATES[value.state][which]
-    if value.state is State.DENIED and value.detail:
-        return f"{word} ({_NEEDS[which].format(value.detail)})"
-    return f"{word} ({value.detail})" if value.detail else word
-
-
-def _value_in_words(value: FieldValue, which: int) -> str:
-    kind, text = value.field.kind, value.text
+def value_in_words(value: FieldValue, language: str = "en") -> str:
+    """A field's value for a person: code labels, yes and no, dates; "" when there is none."""
+    which, kind, text = LANGUAGES.index(language), value.field.kind, value.text
+    if value.state is State.NEGATIVE:
+        return _NO[which]
+    if value.state is not State.VALUE:
+        return ""
     if kind is Kind.FLAG:
         return _YES[which]
     if kind is Kind.MARK:
@@ -82,7 +50,16 @@ def _value_in_words(value: FieldValue, which: int) -> str:
         return f"{text[:4]}-{text[4:6]}-{text[6:8]} {text[8:10]}:{text[10:12]}:{text[12:]}"
     if isinstance(value.value, bytes) and len(text) > _LONGEST_HEX:
         return _BYTES[which].format(f"{len(value.value):,}")
-    return value.label(LANGUAGES[which])
+    return value.label(language)
+
+
+def state_in_words(value: FieldValue, language: str = "en") -> str:
+    """A field's state, and for one without a value why: the key it needs, what is corrupt."""
+    which = LANGUAGES.index(language)
+    word = _STATES[value.state][which]
+    if value.state is State.DENIED and value.detail:
+        return f"{word} ({_NEEDS[which].format(value.detail)})"
+    return f"{word} ({value.detail})" if value.detail else word
 
 
 def as_json(value: FieldValue, language: str = "en") -> dict[str, Any]:
@@ -93,13 +70,13 @@ def as_json(value: FieldValue, language: str = "en") -> dict[str, Any]:
         "field": value.field.name,
         "state": value.state.value,
         "value": None if value.value is None else value.text,
-        "label": in_words(value, language),
+        "label": value_in_words(value, language),
         "detail": value.detail,
     }
 
 
-def one_state(values: Iterable[FieldValue]) -> State | None:
-    """The state of a whole file when all its fields are alike and none has a value."""
+def one_state(values: Sequence[FieldValue]) -> State | None:
+    """The state of a whole file when its fields are all alike and none has a value."""
     states = {value.state for value in values}
-    state = next(iter(states)) if len(states) == 1 else None
-    return None if state in (State.VALUE, State.NEGATIVE) else state
+    alike = len(states) == 1 and not states & {State.VALUE, State.NEGATIVE}
+    return values[0].state if alike else None

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..crypto import BlockCipher, Cipher
+from ..crypto import BlockCipher, Cipher, static_keys
 from ..errors import CardKeyError
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .scp03 import SoftwareScp03Keys
@@ -75,6 +75,10 @@ class KeyStore:
     def issuer_keys(self, chip: bytes) -> SoftwareScp03Keys:
         """A chip's issuer keys, version 01 (card specification 6)."""
         return SoftwareScp03Keys.from_root(ISSUER_KEY_VERSION, self._issuer, chip)
+
+    def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
+        """A chip's transport ENC, MAC, DEK in clear: for whoever makes blank software cards."""
+        return static_keys(self._transport, chip)
 
     def security_code(self, card_number18: bytes, issue_date4: bytes) -> str:
         """Three digits from the CVK over both fields as stored (card specification 2)."""

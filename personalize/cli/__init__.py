@@ -48,8 +48,7 @@ class LazyGroup(click.Group):
         extra["standalone_mode"] = False
         try:
             code = super().main(words, prog_name or "rhcard", **extra)
-        except (Exception, KeyboardInterrupt) as error:
-            # The last line of defence: what nobody foresaw is one line and an exit code too.
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback, ever
             from .failures import report
 
             code = report(error, as_json="--json" in words)

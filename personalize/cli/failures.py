@@ -7,14 +7,7 @@ from traceback import extract_tb
 
 import click
 
-from cardlib.errors import (
-    CardError,
-    CardKeyError,
-    ChannelError,
-    FormatError,
-    StatusWordError,
-    TransportError,
-)
+from cardlib.errors import CardError
 
 from .exits import Exit
 from .output import print_error, print_json
@@ -23,6 +16,17 @@ _PATH_PROBLEMS = {
     errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY,
     errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
+
+_EXITS = {
+    "BatchError": Exit.BAD_INPUT,
+    "CardImageError": Exit.NO_CARD,
+    "CardKeyError": Exit.KEY_PROBLEM,
+    "ChannelError": Exit.REFUSED,
+    "FormatError": Exit.BAD_INPUT,
+    "JournalConflict": Exit.JOURNAL_CONFLICT,
+    "StatusWordError": Exit.REFUSED,
+    "TransportError": Exit.NO_CARD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +69,9 @@ def explain(error: BaseException) -> Failure:
 
 
 def _exit_of(error: CardError) -> Exit:
-    from cardlib.emulator import CardImageError
-
-    from ..journal import JournalConflict
-
-    kinds: tuple[tuple[type[CardError], Exit], ...] = (
-        (CardKeyError, Exit.KEY_PROBLEM),
-        (JournalConflict, Exit.JOURNAL_CONFLICT),
-        (CardImageError, Exit.NO_CARD),
-        (TransportError, Exit.NO_CARD),
-        (StatusWordError, Exit.REFUSED),
-        (ChannelError, Exit.REFUSED),
-        (FormatError, Exit.BAD_INPUT),
-    )
-    return next((code for kind, code in kinds if isinstance(error, kind)), Exit.INTERNAL)
+    """By the nearest class that has a code; by name, so that nothing is imported to fail."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return next((_EXITS[name] for name in names if name in _EXITS), Exit.INTERNAL)
 
 
 def _operating_system(error: OSError) -> Failure:

@@ -2,17 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from rich.console import RenderableType
+    from rich.text import Text
 
-    from rich.console import Console
-    from rich.table import Table
+_PLAIN_WIDTH = 1000
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -37,32 +37,60 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def data_console() -> "Console":
-    """A console on stdout, for tables; plain when stdout is not a terminal."""
+def print_rich(thing: "RenderableType") -> None:
+    """Print on stdout; a row stays one line, without colours, when that is not a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(file=sys.stdout, highlight=False)
+    if console.is_terminal:
+        console.print(thing)
+        return
+    console.width = _PLAIN_WIDTH
+    with console.capture() as captured:
+        console.print(thing)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def table(title: str, headings: Sequence[str]) -> "Table":
-    """An empty table in the one style of rhcard."""
+def print_table(
+    title: str, headings: Sequence[str], rows: "Iterable[Sequence[str | Text]]"
+) -> None:
+    """A table on stdout; cells are taken as they are, never as markup."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for heading in headings:
-        made.add_column(heading, overflow="fold")
-    return made
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in row))
+    print_rich(table)
 
 
 @contextmanager
-def progress(title: str, total: int) -> "Iterator[Callable[[], None]]":
-    """A progress bar on stderr; gives the function to call after each step."""
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; gives a function to call with (done, in all).
+
+    The bar ends with the last step, so that a prompt may follow.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+    stderr = Console(file=sys.stderr)
+    bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), console=stderr)
+    task = bar.add_task(title, total=None)
+
+    def advance(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            stop()
+
+    def stop() -> None:
+        if bar.live.is_started:
+            bar.stop()
+
+    bar.start()
+    try:
+        yield advance
+    finally:
+        stop()
