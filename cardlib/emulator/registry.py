@@ -19,6 +19,7 @@ OK = b"\x90\x00"
 _GLOBALPLATFORM = bytes.fromhex("2A864886FC6B")
 """The object identifier 1.2.840.114283, without its tag."""
 _AES_KEY = 0x88
+_SM_BITS = 0x0C
 _SECURITY_DOMAINS, _APPLICATIONS, _LOAD_FILES, _MODULES = 0x80, 0x40, 0x20, 0x10
 _TAGGED, _UNTAGGED = 0x02, 0x00
 _SEARCH_AID, _TAG_LIST = 0x4F, 0x5C
@@ -48,6 +49,8 @@ def get_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
     0045 card image number, 0066 card data, 00C1 sequence counter, 00E0 key information
     template, 9F7F CPLC (GPCS 11.3.3.1, H.2).
     """
+    if command.cla & _SM_BITS:
+        raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED, "no session is open")
     if command.data:
         raise Refusal(StatusWord.WRONG_LENGTH, "the command carries no data")
     tag = command.p1 << 8 | command.p2
@@ -87,14 +90,6 @@ _DATA_OBJECTS = {
     0x00E0: _key_information,
     0x9F7F: _production_life_cycle,
 }
-
-
-def domain_template(tag: int) -> bytes:
-    """The answer to SELECT of the security domain: FCI, FCP or FMD by its tag (GPCS 11.9.3.1)."""
-    if tag == 0x64:
-        return ber(tag, b"")
-    management = ber(0xA5, ber(0x9F65, b"\xff")) if tag == 0x6F else b""
-    return ber(tag, ber(0x84, SECURITY_DOMAIN_AID) + management)
 
 
 def get_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
