@@ -20,6 +20,7 @@ from .scp03 import Scp03Session
 from .security_domain import SecurityDomainOptions
 from .session import LogicalChannel
 from .state import KEY_TRIES, TRANSPORT_KEY_VERSION, CardState, LifeCycle, StoredKeySet
+from .trace import Trace
 from .tree import DDF1, DDF1_AID, MF, Directory, ElementaryFile
 
 _GET_RESPONSE = 0xC0
@@ -41,6 +42,8 @@ class SoftwareCard:
         self.security_domain_options = SecurityDomainOptions()
         self.random = randomness
         self.last_refusal = ""
+        self.plain_command: CommandAPDU | None = None
+        self.trace: Trace | None = None
         self._image: image.ImageFile | None = None
         self._power_on()
 
@@ -152,7 +155,12 @@ class SoftwareCard:
 
     def transmit(self, raw: bytes) -> bytes:
         """Answer one command APDU."""
+        return self.answer(raw) if self.trace is None else self.trace.exchange(self, raw)
+
+    def answer(self, raw: bytes) -> bytes:
+        """Answer one command APDU, unseen by the trace."""
         self.last_refusal = ""
+        self.plain_command = None
         try:
             response = self._process(CommandAPDU.parse(raw))
             self.memory.commit()
@@ -196,6 +204,7 @@ class SoftwareCard:
         plain = session.unwrap(command)
         if plain is command:
             return self._execute(channel, command)
+        self.plain_command = plain
         try:
             response = self._execute(channel, plain, in_session=True)
             self.memory.commit()
