@@ -64,8 +64,13 @@ def check_row(row: Row, issue_date: date) -> Resident:
             _take(resident, column, given)
     for rule in _RULES:
         rule(resident)
-    _check_dates(resident, issue_date.strftime("%Y%m%d"))
+    _check_dates(resident, compact(issue_date))
     return resident
+
+
+def compact(day: date) -> str:
+    """A date as the card writes it: YYYYMMDD."""
+    return day.isoformat().replace("-", "")
 
 
 def _take(resident: Resident, column: str, given: str) -> None:

@@ -31,11 +31,8 @@ class Fault:
 
 def printable(text: str) -> str:
     """The text for a terminal: invisible characters as escapes, at most 120 characters."""
-    shown = text[: _SHOWN + 1]
-    if not shown.isprintable() or shown != text:
-        shown = shown if len(text) <= _SHOWN else shown[:_SHOWN] + "…"
-        shown = "".join(_visible(char) for char in shown)
-    return shown
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return shown if shown.isprintable() else "".join(_visible(char) for char in shown)
 
 
 def _visible(char: str) -> str:

@@ -6,7 +6,7 @@ import struct
 import warnings
 from pathlib import Path, PurePosixPath
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cardlib.layout import FILE_BY_PATH
 
@@ -19,10 +19,21 @@ _BOX = (179, 221)
 # No EPS or PDF: Pillow hands those to other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 _LARGEST_FILE = 32 << 20
-_MOST_PIXELS = 64_000_000
+_MOST_PIXELS = 24_000_000
+_SMALLER = "make the picture smaller: 358 × 441 pixels are enough"
 _SCALES = (1.0, 0.84, 0.7, 0.58, 0.48, 0.4, 0.25)
 _QUALITIES = (75, 65, 55, 45, 35)
-_TURNED = (5, 6, 7, 8)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what turns the picture upright; from 5 on, height and width change places."""
+
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -84,7 +95,7 @@ def _read(folder: Path, name: str) -> bytes:
     """A photo file's bytes; it must be a plain file inside the folder."""
     relative = PurePosixPath(name.replace("\\", "/"))
     inside = "name a file inside the photo folder, such as photos/0001.jpg"
-    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+    if relative.is_absolute() or ".." in relative.parts or ":" in name:
         raise PhotoError("not a path inside the photo folder", inside)
     try:
         path = (folder / relative).resolve()
@@ -109,13 +120,15 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
     The same bytes give the same JPEG. PhotoError for what is no picture, or cannot be so small.
     """
     with warnings.catch_warnings():
+        # Damaged metadata is worth no word on stderr: it is left behind anyway.
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         image = _opened(raw)
         try:
             picture = _picture(image)
-        except _UNREADABLE as error:
-            why = f"not a picture that can be read: {type(error).__name__}"
-            raise PhotoError(why, "save it again as JPEG or PNG") from None
+        except _UNREADABLE:
+            problem = "not a picture that can be read: it is damaged or cut off"
+            raise PhotoError(problem, "save it again as JPEG or PNG") from None
     for scale in _SCALES:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         scaled = picture if scale == 1.0 else picture.resize((size[0], size[1]))
@@ -132,36 +145,40 @@ def _opened(raw: bytes) -> Image.Image:
     except UnidentifiedImageError:
         raise PhotoError("not a picture", "save it as JPEG or PNG") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PhotoError("too many pixels", "make the picture smaller") from None
-    except _UNREADABLE as error:
-        problem = f"not a picture: {type(error).__name__}"
-        raise PhotoError(problem, "save it as JPEG or PNG") from None
-    if image.width * image.height > _MOST_PIXELS:
-        raise PhotoError("too many pixels", "make the picture smaller")
+        raise PhotoError("too many pixels", _SMALLER) from None
+    except _UNREADABLE:
+        raise PhotoError("not a picture", "save it as JPEG or PNG") from None
     return image
 
 
 def _picture(image: Image.Image) -> Image.Image:
     """The upright picture, small, in colour or grey, and nothing but its pixels."""
-    turned = _orientation(image) in _TURNED
-    box = (_BOX[1], _BOX[0]) if turned else _BOX
-    # JPEG decoders scale by 1/2, 1/4, 1/8 for free; the rest is left to `thumbnail`.
-    image.draft(None, box)
+    orientation = _orientation(image)
+    box = _BOX if orientation < 5 else (_BOX[1], _BOX[0])
+    # JPEG decoders scale by 1/2, 1/4, 1/8 for free, but to no less than is asked for: 441 / 2 is.
+    image.draft(None, (box[0] - 1, box[1] - 1))
+    if image.width * image.height > _MOST_PIXELS:
+        raise PhotoError("too many pixels", _SMALLER)
     image.load()
-    image = _flat(image)
-    image.thumbnail(box, reducing_gap=2.0)
-    upright = ImageOps.exif_transpose(image)
-    upright.info = {}
-    return upright
+    picture = _flat(image)
+    picture.thumbnail(box, reducing_gap=2.0)
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    picture.info = {}
+    return picture
 
 
 def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return value if isinstance(value, int) else 1
+    """The EXIF orientation, 1 to 8; 1 when the metadata says nothing that can be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _UNREADABLE:
+        return 1
+    return value if value in _UPRIGHT else 1
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """In grey or RGB, on white where it is transparent; keeps the orientation tag."""
+    """In grey or RGB, on white where it is transparent."""
     if image.mode in ("L", "RGB"):
         return image
     if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
@@ -169,9 +186,7 @@ def _flat(image: Image.Image) -> Image.Image:
     if "A" in image.mode or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
-        flat = Image.alpha_composite(white, layer).convert("RGB")
-        flat.info = dict(image.info)
-        return flat
+        return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
 
 

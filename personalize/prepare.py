@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from .columns import PHOTO_COLUMN
-from .consistency import Resident, check_row
+from .consistency import Resident, check_row, compact
 from .faults import Fault
 from .groupings import lay_out, security_input
 from .photo import PhotoError, PhotoShop
@@ -102,7 +102,7 @@ def _card(
     number: int, resident: Resident, shop: PhotoShop, options: PrepareOptions
 ) -> PreparedCard:
     values = resident.values
-    issue_date = options.issue_date.strftime("%Y%m%d")
+    issue_date = compact(options.issue_date)
     photo = values.get(PHOTO_COLUMN)
     issuer_fields = {
         "spec_version": options.spec_version,

@@ -63,8 +63,8 @@ def check_value(column: str, given: str) -> Checked:
 def _unreadable(text: str) -> Checked | None:
     """What no field can hold, whatever it is."""
     if byte := undecoded_byte(text):
-        remedy = "write it again in the encoding of the file, or say --encoding gb18030"
-        return Checked(text, f"not text in this encoding: byte {byte}", remedy)
+        remedy = "write the value again, and save the list as UTF-8"
+        return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
     if char := control_character(text):
         if "\ud800" <= chr(int(char[2:], 16)) <= "\udfff":
             return Checked(text, f"half a character: lone surrogate {char}", "write it again")

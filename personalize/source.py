@@ -11,7 +11,6 @@ Encoding = Literal["utf-8", "gb18030"]
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
-_NAMES = {"utf-8": "UTF-8", "gb18030": "GB 18030"}
 _SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
 _TELLING = 16
 
@@ -45,11 +44,8 @@ def read_source(path: Path, encoding: Encoding) -> Source:
 
 
 def _is_json(path: Path, text: str) -> bool:
-    """By the file's extension, where it says anything, else by its first character."""
-    extension = path.suffix.lower()
-    if extension in (".jsonl", ".ndjson", ".json"):
-        return True
-    return extension not in (".csv", ".tsv") and text.lstrip()[0] in "{["
+    """By the file's extension, or by its first character: no CSV header begins like JSON."""
+    return path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "[")
 
 
 def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
@@ -64,7 +60,7 @@ def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        return _looks_like_gb18030(raw, error.start)
+        return _another_encoding(raw, error.start)
     return None
 
 
@@ -77,10 +73,10 @@ def _is_plainly_utf8(raw: bytes) -> bool:
     return raw.startswith(_UTF8_MARK) or sum(not char.isascii() for char in text) >= _TELLING
 
 
-def _looks_like_gb18030(raw: bytes, start: int) -> Fault | None:
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
+def _another_encoding(raw: bytes, start: int) -> Fault | None:
+    """Whether more of the text beyond ASCII fails as UTF-8 than is UTF-8."""
+    beyond = [c for c in raw.decode("utf-8", "surrogateescape") if not c.isascii()]
+    if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
     remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
@@ -89,9 +85,8 @@ def _looks_like_gb18030(raw: bytes, start: int) -> Fault | None:
 
 def undecoded_byte(text: str) -> str | None:
     """The first byte that the encoding could not read, in hex, if there is one."""
-    return next((f"{ord(c) - 0xDC00:02X}" for c in text if "\udc80" <= c <= "\udcff"), None)
+    return next((f"{ord(char) - 0xDC00:02X}" for char in text if _is_undecoded(char)), None)
 
 
-def encoding_name(encoding: Encoding) -> str:
-    """UTF-8 or GB 18030."""
-    return _NAMES[encoding]
+def _is_undecoded(char: str) -> bool:
+    return "\udc80" <= char <= "\udcff"
