@@ -81,10 +81,12 @@ class Trace:
         if command.ins in _RECORD:
             line["record"] = command.p1
         line["key"] = self._key(card, command, file)
-        header = command.header.hex().upper()
         line |= {
-            "header": header,
-            "command": self._body(raw[4:], self._command_is_secret(command, file), command.ins),
+            "header": raw[:4].hex().upper(),
+            "command": self._body(
+                CommandAPDU.parse(raw).data, self._command_is_secret(command, file), command.ins
+            ),
+            "le": command.le,
             "response": self._body(
                 response[:-2], self._response_is_secret(command, file), command.ins
             ),
