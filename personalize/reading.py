@@ -12,6 +12,9 @@ EMERGENCY_FILES = tuple(
 )
 """Clinical basics, allergies, special information, immunizations: one read key and no PIN."""
 
+EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
+"""What an emergency room's terminal holds: the chip is genuine, and DF02 may be read."""
+
 _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03/EF06"]}
 
 

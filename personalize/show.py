@@ -54,12 +54,12 @@ def value_in_words(value: FieldValue, language: str = "en") -> str:
 
 
 def state_in_words(value: FieldValue, language: str = "en") -> str:
-    """A field's state, and for one without a value why: the key it needs, what is corrupt."""
+    """A field's state; for `denied` the key that it needs, for `corrupt` why it is."""
     which = LANGUAGES.index(language)
     word = _STATES[value.state][which]
     if value.state is State.DENIED and value.detail:
         return f"{word} ({_NEEDS[which].format(value.detail)})"
-    return f"{word} ({value.detail})" if value.detail else word
+    return f"{word} ({value.detail})" if value.state is State.CORRUPT else word
 
 
 def as_json(value: FieldValue, language: str = "en") -> dict[str, Any]:
@@ -80,3 +80,9 @@ def one_state(values: Sequence[FieldValue]) -> State | None:
     states = {value.state for value in values}
     alike = len(states) == 1 and not states & {State.VALUE, State.NEGATIVE}
     return values[0].state if alike else None
+
+
+def without_blank_end(values: Sequence[FieldValue]) -> Sequence[FieldValue]:
+    """The fields up to the last record that was written."""
+    written = [v.record for v in values if v.state not in (State.UNWRITTEN, State.MISSING)]
+    return [value for value in values if value.record <= max(written, default=0)]

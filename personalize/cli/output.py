@@ -37,17 +37,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def print_rich(thing: "RenderableType") -> None:
+def print_rich(*things: "RenderableType") -> None:
     """Print on stdout; a row stays one line, without colours, when that is not a terminal."""
     from rich.console import Console
 
     console = Console(file=sys.stdout, highlight=False)
     if console.is_terminal:
-        console.print(thing)
+        console.print(*things, sep="\n")
         return
     console.width = _PLAIN_WIDTH
     with console.capture() as captured:
-        console.print(thing)
+        console.print(*things, sep="\n")
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
@@ -59,12 +59,12 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in row))
-    print_rich(table)
+    print_rich(Text(title, "bold"), table)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ import click
 
 from .exits import Exit
 from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_json, print_table, say
+from .output import print_json, print_table, printable, say
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from cardlib.layout import FieldValue, FileSpec
+    from cardlib.layout import FieldValue
 
     from ..reading import Reading
 
@@ -27,7 +27,10 @@ _COLOURS = {
     "corrupt": "bold red",
 }
 _HEADINGS = {"en": ("record", "field", "value", "state"), "zh": ("记录", "项目", "值", "状态")}
-_ALL = {"en": "all {0} fields", "zh": "全部 {0} 项"}
+_WITHOUT = {
+    "en": ("Files without a value", "file", "fields", "state"),
+    "zh": ("没有值的文件", "文件", "项目数", "状态"),
+}
 
 
 @click.command(name="read")
@@ -84,51 +87,51 @@ def _document(card: Path, reading: "Reading", lang: str) -> dict[str, object]:
 
 
 def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
-    """Print a table for each file; a file without any value is one row if `collapse`."""
-    from ..show import file_title, one_state
+    """A table for each file; if `collapse`, files without any value share one at the end.
 
-    identity = reading.identity
-    click.echo(
-        f"chip {identity.chip.hex().upper()}  specification {identity.spec >> 4}."
-        f"{identity.spec & 15}  {identity.cipher.name}  key version {identity.key_version}"
-    )
+    Records that were never written, at the end of a file with values, are then left out.
+    """
+    from ..show import file_title, one_state, state_in_words, without_blank_end
+
+    click.echo(f"{reading.identity}")
+    without = []
     for file, values in reading.files:
-        alike = collapse and len(values) > 1 and one_state(values) is not None
-        rows = [_row_for_all(values, lang)] if alike else [_row(file, v, lang) for v in values]
-        print_table(file_title(file, lang), _HEADINGS[lang], rows)
+        if collapse and one_state(values) is not None:
+            state = _coloured(state_in_words(values[0], lang), values[0])
+            without.append((file_title(file, lang), str(len(values)), state))
+            continue
+        numbered = not file.is_tlv and file.records > 1
+        shown = without_blank_end(values) if collapse and numbered else values
+        rows = [_row(value, lang, numbered=numbered) for value in shown]
+        print_table(file_title(file, lang), _HEADINGS[lang][not numbered :], rows)
+    if without:
+        title, *headings = _WITHOUT[lang]
+        print_table(title, headings, without)
 
 
-def _row(file: "FileSpec", value: "FieldValue", lang: str) -> "Sequence[str | Text]":
-    from ..show import field_title, value_in_words
+def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | Text]":
+    from ..show import field_title, state_in_words
 
-    record = "" if file.is_tlv or not value.record else str(value.record)
-    return (
-        record,
+    cells = (
         field_title(value.field, lang),
-        _value(value_in_words(value, lang), value),
-        _state(value, lang),
+        _value(value, lang),
+        _coloured(state_in_words(value, lang), value),
     )
+    return (str(value.record), *cells) if numbered else cells
 
 
-def _row_for_all(values: "Sequence[FieldValue]", lang: str) -> "Sequence[str | Text]":
-    return "", _ALL[lang].format(len(values)), "", _state(values[0], lang)
-
-
-def _value(words: str, value: "FieldValue") -> "Text":
+def _value(value: "FieldValue", lang: str) -> "Text":
     from rich.text import Text
 
-    from cardlib.layout import Kind
+    from cardlib.layout import Kind, State
 
-    from .output import printable
+    from ..show import value_in_words
 
-    warning = value.field.kind is Kind.FLAG and value.state == "value"
-    return Text(printable(words), "bold red" if warning else "")
+    alarming = value.field.kind is Kind.FLAG and value.state is State.VALUE
+    return Text(printable(value_in_words(value, lang)), "bold red" if alarming else "")
 
 
-def _state(value: "FieldValue", lang: str) -> "Text":
+def _coloured(words: str, value: "FieldValue") -> "Text":
     from rich.text import Text
 
-    from ..show import state_in_words
-    from .output import printable
-
-    return Text(printable(state_in_words(value, lang)), _COLOURS[value.state])
+    return Text(printable(words), _COLOURS[value.state])
