@@ -9,7 +9,7 @@ from .refusal import Refusal
 from .secure_messaging_v1 import unprotect
 from .session import LogicalChannel
 from .state import LifeCycle
-from .tree import MF, PROFILE, Directory, ElementaryFile, Rule
+from .tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Rule
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
@@ -114,5 +114,5 @@ def enter(channel: LogicalChannel, directory: Directory) -> None:
     channel.directory = directory
     channel.file = None
     channel.record_pointer = 0
-    if directory is MF:
+    if DDF1.kept_rights & ~directory.kept_rights:  # it is not in DDF1, the PIN's directory
         channel.pin_verified = False

@@ -11,7 +11,7 @@ from .secure_messaging_v1 import authentication_cryptogram, process_key, usable_
 from .security_attributes import AUTHENTICATING_ROLES
 from .session import LogicalChannel
 from .state import KEY_TRIES
-from .tree import DDF1, KEY_BIT, MF
+from .tree import DDF1, KEY_BIT
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
@@ -40,7 +40,8 @@ def internal_authenticate(
     _no_parameters(command)
     if len(command.data) != _V1_LENGTH:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
-    spec = None if channel.directory is MF else _find(DDF1.keys, "IRK")
+    inside = DDF1 in channel.directory.ancestors()
+    spec = _find(DDF1.keys, "IRK") if inside else None
     key = card.state.card_key(spec) if spec else None
     if key is None or command.data[16] != key.version:
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no IRK of that version here")
@@ -67,11 +68,11 @@ def external_authenticate(
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
     if challenge is None:
         raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+    stored = card.state.card_key(spec)
+    if stored and command.data[16] != stored.version:
+        why = f"{spec.name} is version {stored.version}"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
     key = usable_key(card, spec)
-    if command.data[16] != key.version:
-        card.state.set_key_tries(spec, key.tries)
-        card.memory.commit()
-        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"{spec.name} is version {key.version}")
     session = process_key(key, challenge)
     expected = authentication_cryptogram(session, command.data[8:16])
     if not compare_digest(expected, command.data[:8]):

@@ -13,7 +13,7 @@ from .access import current_messaging_data
 from .refusal import Refusal
 from .session import LogicalChannel
 from .state import StoredPin
-from .tree import MF
+from .tree import DDF1
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
@@ -27,7 +27,7 @@ def _pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) ->
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
     pin = card.state.pin
-    if pin is None or channel.directory is MF:
+    if pin is None or DDF1 not in channel.directory.ancestors():
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no PIN here")
     return pin
 

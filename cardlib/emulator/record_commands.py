@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 OK = b"\x90\x00"
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
+_SHORT_IDENTIFIER = 0xF8
 _VALID_MARK = b"\0"
 _UPDATE_RECORD = 0xDC
 
 
 def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """P2 04: record P1; P2 00: the record with tag P1; P2 05: records from P1 on, as fit."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     permit(file.read, channel)
     if command.p2 == _BY_NUMBER:
         return records.read(card.memory, file, _existing(card, file, command.p1)) + OK
@@ -33,6 +34,14 @@ def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     if command.p2 == _BY_TAG and file.prefixes[0]:
         return records.read(card.memory, file, _by_tag(file, command.p1)) + OK
     raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
+
+
+def _record_file(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> ElementaryFile:
+    if command.p2 & _SHORT_IDENTIFIER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
+    return record_file(card, channel)
 
 
 def _existing(card: "SoftwareCard", file: ElementaryFile, number: int) -> int:
@@ -76,12 +85,12 @@ def update_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
     """P2 04 replaces record P1; P2 03 with P1 00 appends to a cyclic file."""
     if command.p2 == _PREVIOUS and command.p1 == 0:
         return append_record(card, channel, command)
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number) or 03 (append)")
+    data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "a cyclic file is only appended to")
-    data = authorised_data(card, channel, command, file.update)
     if file.is_index:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
     number = _existing(card, file, command.p1)
@@ -91,7 +100,7 @@ def update_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
 
 def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Record P1 from the offset in 54 on, inside a data object 53 (INS B3)."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     permit(file.read, channel)
     record, offset, _ = _part(card, file, command, command.data)
     room = max(1, (command.le or 256) - 3)
@@ -100,10 +109,10 @@ def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: Comm
 
 def update_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace a part of record P1: offset in 54, bytes in 53 (INS DD)."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
+    data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC or file.is_index or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "only in records of fixed length")
-    data = authorised_data(card, channel, command, file.update)
     record, offset, new = _part(card, file, command, data)
     changed = record[:offset] + new + record[offset + len(new) :]
     if not new or len(changed) != len(record):
@@ -129,12 +138,12 @@ def _part(
 
 def append_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """A new record 1 in a cyclic file, a new last record in a linear file that grows."""
-    file = record_file(card, channel)
-    if not file.growing:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
+    file = _record_file(card, channel, command)
     if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
     data = authorised_data(card, channel, command, file.update)
+    if not file.growing:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
     full = records.count(card.memory, file) == file.slots
     if full and file.structure is not Structure.CYCLIC:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} is full")
@@ -144,12 +153,12 @@ def append_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
 
 def write_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Mark a record of an index file as valid (00); elsewhere write as the data coding says."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
-    data = authorised_data(card, channel, command, file.update)
     number = _existing(card, file, command.p1)
     if file.is_index:
         if data:
@@ -165,12 +174,13 @@ def write_record(card: "SoftwareCard", channel: LogicalChannel, command: Command
 
 def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Set a record of a linear file to FF."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    data = authorised_data(card, channel, command, file.erase)
     if file.structure is Structure.CYCLIC or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
-    if authorised_data(card, channel, command, file.erase):
+    if data:
         raise Refusal(StatusWord.INCORRECT_DATA, "erasing carries no data")
     number = _existing(card, file, command.p1)
     records.write(card.memory, file, number, b"\xff" * file.lengths[number - 1])
@@ -179,7 +189,7 @@ def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: Command
 
 def search_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The numbers of the records that hold the data: P2 04 from P1 on, P2 05 from P1 back."""
-    file = record_file(card, channel)
+    file = _record_file(card, channel, command)
     permit(file.read, channel)
     if command.p2 not in (_BY_NUMBER, _FROM_NUMBER):
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (forward) or 05 (backward)")

@@ -60,7 +60,9 @@ def unprotect(
     message = command.header + bytes((len(command.data),)) + body
     if not compare_digest(key.cbc_mac(pad(message))[:MAC_LENGTH], mac):
         raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, f"wrong MAC under {spec.name}")
+    # Kept even if the command is refused for another reason: only a wrong MAC counts on the key.
     card.state.set_key_tries(spec, KEY_TRIES)
+    card.memory.commit()
     return _decrypt(key, body) if body else b""
 
 
