@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from enum import IntEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,13 @@ def _list_scripts(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "--card",
     "image",
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="CARD",
     help="Image file of a software card.",
 )
 @click.option(
     "--keys",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="STORE",
     help="Key store: authenticate where the script says so.",
 )
@@ -94,11 +95,18 @@ def run(
     Without keys the card is seen as everybody sees it, and as scriptor does. The answers are
     shown as they are: personal data in them too.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(script, image, keys, passphrase_file, json_wanted)
+    except BrokenPipeError:
+        raise
     except (CardError, OSError) as error:
         code = _exit_of(error)
-        click.echo(f"apdu_scripts: {printable(_say(error))}", err=True)
+        if json_wanted:
+            click.echo(json.dumps({"error": _say(error), "exit_code": code}, indent=2))
+        else:
+            click.echo(f"apdu_scripts: {printable(_say(error))}", err=True)
     sys.exit(code)
 
 
@@ -142,7 +150,9 @@ def _exit_of(error: CardError | OSError) -> Exit:
         return Exit.KEY_PROBLEM
     if isinstance(error, CardImageError | TransportError):
         return Exit.NO_CARD
-    return Exit.BAD_INPUT if isinstance(error, FormatError) else Exit.USAGE
+    if isinstance(error, FormatError):
+        return Exit.BAD_INPUT
+    return Exit.USAGE if isinstance(error, OSError) else Exit.REFUSED
 
 
 def _say(error: CardError | OSError) -> str:

@@ -1,4 +1,4 @@
-"""pcsc-tools' scriptor, run on a script file: at a software card by a socket, or at a real reader."""
+"""pcsc-tools' scriptor, run on a script: at a software card by a socket, or at a real reader."""
 
 import os
 import re
@@ -87,10 +87,10 @@ def _run(command: list[str], environment: dict[str, str]) -> Ran:
 
 
 _NOT_COMPLAINTS = ("Using given ", "No reader given: using ", "Reading commands from STDIN")
+# Not anchored: after a last line without its end, scriptor goes on in the same line.
 _EXCHANGE = re.compile(
-    r"^> (?:(?P<reset>RESET)\n< OK: (?P<atr>[0-9A-F \n]*?)\n"
-    r"|(?P<command>[0-9A-Fa-f ]+)\n< (?P<answer>[0-9A-F \n]+?) :)",
-    re.MULTILINE,
+    r"> (?:(?P<reset>RESET)\n< OK: (?P<atr>[0-9A-F \n]*?)\n"
+    r"|(?P<command>[0-9A-Fa-f ]+)\n< (?P<answer>[0-9A-F \n]+?) :)"
 )
 
 
