@@ -38,7 +38,7 @@ def derive(key: bytes, constant: int, context: bytes, size: int) -> bytes:
 
 
 def kcv(key: bytes) -> bytes:
-    """4.1.6: the first 3 bytes of AES over sixteen bytes 01."""
+    """4.1.4: the first 3 bytes of AES over sixteen bytes 01."""
     return encrypt(key, bytes(16), b"\x01" * 16)[:3]
 
 

@@ -1,12 +1,13 @@
 """The issuer security domain through `transmit`: opening sessions, keys, registry, life cycle."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from cardlib.apdu import CommandAPDU
 from cardlib.crypto import Cipher
-from cardlib.emulator import LifeCycle, SoftwareCard
+from cardlib.emulator import LifeCycle, PowerCut, SoftwareCard
 from cardlib.emulator.security_domain import COMMANDS, SecurityDomainOptions
 from cardlib.emulator.state import KEY_TRIES, StoredKey
 from cardlib.layout import KEY_BY_NAME
@@ -343,6 +344,27 @@ def test_put_key_needs_a_session_an_existing_version_and_p2_81(card: SoftwareCar
     terminal = Terminal.open(card.transmit, TRANSPORT)
     assert put_key(terminal, ISSUER, 2, 1) == "6a88"
     assert terminal.send("80D8FF010101") == "6a86"
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_power_cut_leaves_the_old_keys_or_the_new(card: SoftwareCard, left: int) -> None:
+    terminal = Terminal.open(card.transmit, TRANSPORT)
+    writes = 0
+
+    def cut(page: int, done: bool) -> None:
+        nonlocal writes
+        writes += done
+        if not done and writes == left:
+            raise PowerCut
+
+    card.memory.on_write = cut
+    answer = ""
+    with contextlib.suppress(PowerCut):
+        answer = put_key(terminal, ISSUER)
+    card.memory.on_write = None
+    card.reset()
+    assert versions(card) == ([1] if answer else [0xFF])
+    Terminal.open(card.transmit, ISSUER if answer else TRANSPORT)
 
 
 # GET DATA, GET STATUS
