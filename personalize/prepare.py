@@ -78,7 +78,7 @@ def _check_duplicate(resident: Resident, first_lines: dict[str, int]) -> None:
     number = resident.values.get("card_number")
     if number is None:
         return
-    first = first_lines.setdefault(number, resident.line)
+    first = first_lines.setdefault(number.upper(), resident.line)
     if first != resident.line:
         remedy = "one card a resident: remove one of the two lines, or correct its number"
         resident.fault("card_number", f"duplicate of line {first}", remedy)

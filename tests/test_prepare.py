@@ -245,6 +245,15 @@ def test_a_duplicate_is_told_with_the_first_line(folder: Path) -> None:
     ]
 
 
+def test_a_duplicate_in_small_letters_is_one_too(folder: Path) -> None:
+    foreigner = next(row for row in rows("residents.csv") if row["document_type"] == "03")
+    small = foreigner["card_number"].lower()
+    other = foreigner | {"card_number": small, "document_number": small}
+    lines = [list(foreigner), list(foreigner.values()), list(other.values())]
+    (fault,) = prepare(write(folder / "list.csv", lines), options()).faults
+    assert (fault.line, fault.problem) == (3, "duplicate of line 2")
+
+
 def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
     path = write(folder / "list.csv", head(3))
     path.write_bytes(path.read_bytes().replace("孙怡若".encode(), "孙".encode()[:2]))
