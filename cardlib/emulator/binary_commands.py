@@ -24,6 +24,14 @@ _ONE_TIME, _OR, _AND = 0x00, 0x40, 0x60
 _ERASED = b"\xff"
 
 
+def _binary_file(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> ElementaryFile:
+    if command.p1 & 0x80 and not command.ins & 1:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
+    return binary_file(card, channel)
+
+
 def _checked(file: ElementaryFile, offset: int) -> int:
     if offset >= file.size:
         raise Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
@@ -31,8 +39,6 @@ def _checked(file: ElementaryFile, offset: int) -> int:
 
 
 def _offset(file: ElementaryFile, command: CommandAPDU) -> int:
-    if command.p1 & 0x80:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
     return _checked(file, command.p1 << 8 | command.p2)
 
 
@@ -58,7 +64,7 @@ def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, 
 
 def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Bytes from offset P1-P2: Le of them; all there are, as far as they fit, where Le is 00."""
-    file = binary_file(card, channel)
+    file = _binary_file(card, channel, command)
     permit(file.read, channel)
     return _bytes_from(card, file, _offset(file, command), command.le or MAX_SHORT_LE)
 
@@ -71,7 +77,7 @@ def _bytes_from(card: "SoftwareCard", file: ElementaryFile, offset: int, wanted:
 
 def read_binary_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Bytes from the offset in 54, inside a data object 53 (its tag and length count in Le)."""
-    file = binary_file(card, channel)
+    file = _binary_file(card, channel, command)
     permit(file.read, channel)
     offset, _ = _odd(file, command, command.data)
     wanted = command.le or MAX_SHORT_LE
@@ -115,7 +121,7 @@ def _change(
     command: CommandAPDU,
     change: Callable[[ElementaryFile, bytes, bytes], bytes],
 ) -> bytes:
-    file = binary_file(card, channel)
+    file = _binary_file(card, channel, command)
     data = authorised_data(card, channel, command, file.update)
     if command.ins & 1:
         offset, data = _odd(file, command, data)
@@ -132,7 +138,7 @@ def _change(
 
 def erase_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Set bytes to FF from offset P1-P2 to the end, or up to the offset in the data."""
-    file = binary_file(card, channel)
+    file = _binary_file(card, channel, command)
     data = authorised_data(card, channel, command, file.erase)
     if command.ins & 1:
         start, _ = _odd(file, command, data)
@@ -148,7 +154,7 @@ def erase_binary(card: "SoftwareCard", channel: LogicalChannel, command: Command
 
 def search_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The offset of the first match of the data from P1-P2 on, 2 bytes; 6282 without one."""
-    file = binary_file(card, channel)
+    file = _binary_file(card, channel, command)
     permit(file.read, channel)
     if command.ins & 1:
         start, wanted = _odd(file, command, command.data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
-from . import created_files, image
+from . import created_files, image, security_domain
 from .access import closed_directories, enter
 from .answer_to_reset import answer_to_reset
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
@@ -17,6 +17,8 @@ from .memory import Memory
 from .options import CardOptions
 from .refusal import MemoryFailure, Refusal
 from .scp03 import Scp03Session
+from .secure_messaging_v2 import SPEC_2_0
+from .secure_messaging_v2 import Session as SessionV2
 from .security_domain import SecurityDomainOptions
 from .session import LogicalChannel
 from .state import KEY_TRIES, TRANSPORT_KEY_VERSION, CardState, LifeCycle, StoredKeySet
@@ -25,7 +27,8 @@ from .tree import DDF1, DDF1_AID, MF, Directory, ElementaryFile
 
 _GET_RESPONSE = 0xC0
 _GET_DATA = 0xCA
-_SM_PROPRIETARY = 0x04
+_SM_PROPRIETARY, _SM_ISO = 0x04, 0x0C
+_GLOBALPLATFORM = frozenset(security_domain.COMMANDS)
 _SM_BITS, _CHAINING, _CHANNEL_BITS = 0x0C, 0x10, 0x03
 _DEFAULT_OPTIONS = CardOptions()
 
@@ -121,6 +124,11 @@ class SoftwareCard:
         self.refresh()
         self.channels = {0: LogicalChannel(0, MF)}
 
+    @property
+    def spec(self) -> int:
+        """The card's spec, 0x10 or 0x20; FF on a blank card."""
+        return self.state.profile[0]
+
     def child(self, directory: Directory, fid: int) -> Directory | ElementaryFile | None:
         """The file of that identifier in a directory."""
         if self.created:
@@ -194,9 +202,14 @@ class SoftwareCard:
             if joined is None:
                 return b"\x90\x00"
             command = joined
+        if channel.v2:
+            return self._in_version_2(channel, channel.v2, command)
         if channel.scp03:
             return self._in_secure_channel(channel, channel.scp03, command)
-        return self._execute(channel, command)
+        response = self._execute(channel, command)
+        if channel.next_v2:
+            channel.v2, channel.next_v2 = channel.next_v2, None
+        return response
 
     def _in_secure_channel(
         self, channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
@@ -205,6 +218,34 @@ class SoftwareCard:
         if plain is command:
             return self._execute(channel, command)
         self.plain_command = plain
+        response = self._in_session(channel, plain)
+        # What is protected leaves whole: Le is of the plain data, and some hosts send none.
+        longest = MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
+        return self._fit(channel, command.with_le(longest), session.wrap(response))
+
+    def _in_version_2(
+        self, channel: LogicalChannel, session: SessionV2, command: CommandAPDU
+    ) -> bytes:
+        """Only protected commands are processed; a session error is answered plain and ends it."""
+        try:
+            if command.cla & 0x80 or command.cla & _SM_BITS != _SM_ISO:
+                why = "a session takes protected commands only, and has ended"
+                raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
+            plain = session.unwrap(command)
+        except Refusal:
+            channel.end_v2()
+            raise
+        self.plain_command = plain
+        response = session.wrap(self._in_session(channel, plain))
+        if channel.session_ends:
+            channel.end_v2()
+        elif channel.next_v2:
+            channel.v2, channel.next_v2 = channel.next_v2, None
+        longest = MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
+        return self._fit(channel, command.with_le(longest), response)
+
+    def _in_session(self, channel: LogicalChannel, plain: CommandAPDU) -> bytes:
+        """Execute a command that came protected; what refuses it goes back protected too."""
         try:
             response = self._execute(channel, plain, in_session=True)
             self.memory.commit()
@@ -212,21 +253,21 @@ class SoftwareCard:
             self._undo()
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
-        # What is protected leaves whole: Le is of the plain data, and some hosts send none.
-        longest = MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
-        return self._fit(channel, command.with_le(longest), session.wrap(response))
+        return response
 
     def _execute(
         self, channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
     ) -> bytes:
-        entry = self._entry(command)
-        messaging = command.cla & _SM_BITS
-        if messaging == _SM_PROPRIETARY and entry.protected:
-            channel.used_challenge, channel.challenge = channel.challenge, None
-        elif messaging and not (messaging == _SM_PROPRIETARY and command.cla & 0x80):
-            raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
         if self.state.life_cycle >= LifeCycle.BLOCKED and command.ins != _GET_DATA:
             raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
+        entry = self._entry(command)
+        messaging = command.cla & _SM_BITS
+        if messaging == _SM_PROPRIETARY and entry.protected and self.spec != SPEC_2_0:
+            channel.used_challenge, channel.challenge = channel.challenge, None
+        elif messaging == _SM_ISO and self.spec == SPEC_2_0:
+            raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "authenticate first")
+        elif messaging and not (messaging == _SM_PROPRIETARY and command.ins in _GLOBALPLATFORM):
+            raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
         response = entry.handler(self, channel, command)
         if len(response) == 2 or in_session or entry.data_anyway:
             return response

@@ -8,7 +8,10 @@ left behind. Pages never written are not stored and read FF.
 
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
+
+from .refusal import MemoryFailure
 
 PAGE_SIZE = 256
 JOURNAL_PAGE = 0x8000
@@ -20,7 +23,7 @@ class PageStore(Protocol):
     """Where programmed pages are kept beside RAM: the image file."""
 
     def write_page(self, number: int, content: bytes) -> None:
-        """Keep one page, 256 bytes."""
+        """Keep one page, 256 bytes; MemoryFailure if it cannot."""
 
 
 class Memory:
@@ -74,6 +77,7 @@ class Memory:
         """Program everything written since the last commit, whole or not at all."""
         if not self._dirty:
             return
+        self._finish()
         changed = [
             number
             for number in sorted(self._dirty)
@@ -95,15 +99,16 @@ class Memory:
                 self._view[number] = self._programmed[number]
             else:
                 del self._view[number]
+        self._view.update(self._journalled())
         self._dirty.clear()
         return changed
 
     def power_on(self) -> None:
         """Start from what is programmed; redo a commit that a cut interrupted."""
-        header = self._programmed.get(JOURNAL_PAGE, _BLANK)
-        if header[:4] == _MAGIC:
-            self._redo(int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big"))
-        self._view = dict(self._programmed)
+        # The journal still holds what a worn page could not; the next commit tries again.
+        with suppress(MemoryFailure):
+            self._finish()
+        self._view = self._programmed | self._journalled()
         self._dirty.clear()
 
     def _write_journal(self, changed: list[int]) -> None:
@@ -114,22 +119,34 @@ class Memory:
         header = _MAGIC + len(stream).to_bytes(4, "big") + zlib.crc32(stream).to_bytes(4, "big")
         self._program(JOURNAL_PAGE, header.ljust(PAGE_SIZE, b"\xff"))
 
-    def _redo(self, length: int, checksum: int) -> None:
-        first = JOURNAL_PAGE + 1
-        pages = range(first, first + -(-length // PAGE_SIZE))
+    def _finish(self) -> None:
+        """Program what a commit left in the journal when a cut or a worn page interrupted it."""
+        if self._programmed.get(JOURNAL_PAGE, _BLANK)[:4] == _MAGIC:
+            for number, content in self._journalled().items():
+                self._program(number, content)
+            self._program(JOURNAL_PAGE, _BLANK)
+
+    def _journalled(self) -> dict[int, bytes]:
+        """The pages of a valid journal: committed, but perhaps not programmed yet."""
+        header = self._programmed.get(JOURNAL_PAGE, _BLANK)
+        if header[:4] != _MAGIC:
+            return {}
+        length, checksum = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
+        pages = range(JOURNAL_PAGE + 1, JOURNAL_PAGE + 1 + -(-length // PAGE_SIZE))
         stream = b"".join(self._programmed.get(page, _BLANK) for page in pages)[:length]
-        if zlib.crc32(stream) == checksum:
-            for offset in range(0, length, PAGE_SIZE + 2):
-                number = int.from_bytes(stream[offset : offset + 2], "big")
-                self._program(number, stream[offset + 2 : offset + 2 + PAGE_SIZE])
-        self._program(JOURNAL_PAGE, _BLANK)
+        if zlib.crc32(stream) != checksum:
+            return {}
+        return {
+            int.from_bytes(stream[offset : offset + 2], "big"): stream[offset + 2 :][:PAGE_SIZE]
+            for offset in range(0, length, PAGE_SIZE + 2)
+        }
 
     def _program(self, number: int, content: bytes) -> None:
         if self.on_write:
             self.on_write(number, False)
-        self._programmed[number] = content
         if self.store:
             self.store.write_page(number, content)
+        self._programmed[number] = content
         self.writes += 1
         if self.on_write:
             self.on_write(number, True)
