@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from ..apdu import CommandAPDU
 from ..layout import KeySpec
 from ..status import StatusWord
+from . import secure_messaging_v2
 from .refusal import Refusal
 from .secure_messaging_v1 import authentication_cryptogram, process_key, usable_key
+from .secure_messaging_v2 import AUTHENTICATION_LENGTH, SPEC_2_0
 from .security_attributes import AUTHENTICATING_ROLES
 from .session import LogicalChannel
 from .state import KEY_TRIES
@@ -60,6 +62,12 @@ def external_authenticate(
     challenge, channel.challenge = channel.challenge, None
     if command.p1:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
+    if card.spec == SPEC_2_0:
+        if len(command.data) == AUTHENTICATION_LENGTH:
+            return secure_messaging_v2.external_authenticate(card, channel, command, challenge)
+        if len(command.data) == _V1_LENGTH:
+            why = "a 2.0 card takes no version-1 authentication"
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
     if len(command.data) != _V1_LENGTH:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
     spec = channel.directory.key(command.p2, AUTHENTICATING_ROLES)

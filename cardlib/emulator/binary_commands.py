@@ -66,11 +66,11 @@ def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     """Bytes from offset P1-P2: Le of them; all there are, as far as they fit, where Le is 00."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
-    return _bytes_from(card, file, _offset(file, command), command.le or MAX_SHORT_LE)
-
-
-def _bytes_from(card: "SoftwareCard", file: ElementaryFile, offset: int, wanted: int) -> bytes:
-    data = card.memory.read(file.address + offset, min(wanted, file.size - offset))
+    offset, wanted = _offset(file, command), command.le or MAX_SHORT_LE
+    room = channel.room(command)
+    if room < wanted and wanted not in _NO_LIMIT:
+        raise Refusal(StatusWord.WRONG_LENGTH, f"{room} bytes fit a protected short reply")
+    data = card.memory.read(file.address + offset, min(room, file.size - offset))
     cut = len(data) < wanted and wanted not in _NO_LIMIT
     return data + (_END_REACHED if cut else OK)
 
@@ -80,7 +80,7 @@ def read_binary_odd(card: "SoftwareCard", channel: LogicalChannel, command: Comm
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
     offset, _ = _odd(file, command, command.data)
-    wanted = command.le or MAX_SHORT_LE
+    wanted = channel.room(command)
     overhead = 2 if wanted <= 0x81 else 3 if wanted <= 0x102 else 4
     room = max(1, wanted - overhead)
     data = card.memory.read(file.address + offset, min(room, file.size - offset))

@@ -236,13 +236,23 @@ class SoftwareCard:
             channel.end_v2()
             raise
         self.plain_command = plain
-        response = session.wrap(self._in_session(channel, plain))
+        response = session.wrap(self._limited(session, plain, self._in_session(channel, plain)))
         if channel.session_ends:
             channel.end_v2()
         elif channel.next_v2:
             channel.v2, channel.next_v2 = channel.next_v2, None
         longest = MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
         return self._fit(channel, command.with_le(longest), response)
+
+    @staticmethod
+    def _limited(session: SessionV2, plain: CommandAPDU, response: bytes) -> bytes:
+        """The plain response, if DO97 and the protected form have room for its data."""
+        available = len(response) - 2
+        if available > session.room:
+            return StatusWord.WRONG_LENGTH.to_bytes(2, "big")
+        if plain.le is not None and available > plain.le:
+            return bytes((0x6C, available & 0xFF))
+        return response
 
     def _in_session(self, channel: LogicalChannel, plain: CommandAPDU) -> bytes:
         """Execute a command that came protected; what refuses it goes back protected too."""

@@ -3,6 +3,7 @@
 The PIN is reference 00 at DDF1, 6 ASCII digits (card specification, section 5a).
 """
 
+from dataclasses import replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,17 @@ from ..layout import KEY_BY_NAME
 from ..status import StatusWord
 from .access import current_messaging_data
 from .refusal import Refusal
+from .secure_messaging_v2 import SPEC_2_0
 from .session import LogicalChannel
 from .state import StoredPin
-from .tree import DDF1
+from .tree import DDF1, KEY_BIT
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
 
 OK = b"\x90\x00"
 PIN_LENGTH = 6
+_NEW_PIN, _SAME_PIN = 0x02, 0x03
 _PUK = KEY_BY_NAME["PUK_DDF1"]
 
 
@@ -29,6 +32,9 @@ def _pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) ->
     pin = card.state.pin
     if pin is None or DDF1 not in channel.directory.ancestors():
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no PIN here")
+    if card.spec == SPEC_2_0 and not channel.v2:
+        why = "a 2.0 card takes the PIN in a session only"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
     return pin
 
 
@@ -62,6 +68,24 @@ def unblock_pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     pin = _pin(card, channel, command)
     data = current_messaging_data(card, channel, command, _PUK)
     block = pin_block(data) if data else pin.block
+    card.state.pin = StoredPin(block, pin.limit, pin.limit)
+    channel.pin_verified = False
+    return OK
+
+
+def reset_retry_counter(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> bytes:
+    """P1 02 with a new PIN, P1 03 without: PIN unblock in a version-2 session of the PUK."""
+    if command.p1 not in (_NEW_PIN, _SAME_PIN) or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 02 or 03, P2 is 00")
+    pin = _pin(card, channel, replace(command, p1=0))
+    if not (channel.v2 and channel.rights & KEY_BIT[_PUK.name]):
+        why = f"needs {_PUK.name} in a session; on a 1.0 card PIN UNBLOCK, 84 24"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
+    if (command.p1 == _SAME_PIN) == bool(command.data):
+        raise Refusal(StatusWord.WRONG_LENGTH, "P1 02 carries the new PIN, P1 03 no data")
+    block = pin_block(command.data) if command.data else pin.block
     card.state.pin = StoredPin(block, pin.limit, pin.limit)
     channel.pin_verified = False
     return OK

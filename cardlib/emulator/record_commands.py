@@ -30,7 +30,7 @@ def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     if command.p2 == _BY_NUMBER:
         return records.read(card.memory, file, _existing(card, file, command.p1)) + OK
     if command.p2 == _FROM_NUMBER:
-        return _read_from(card, file, command) + OK
+        return _read_from(card, file, command.p1, channel.room(command)) + OK
     if command.p2 == _BY_TAG and file.prefixes[0]:
         return records.read(card.memory, file, _by_tag(file, command.p1)) + OK
     raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
@@ -58,9 +58,8 @@ def _by_tag(file: ElementaryFile, tag: int) -> int:
     raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has no record with tag {tag:02X}")
 
 
-def _read_from(card: "SoftwareCard", file: ElementaryFile, command: CommandAPDU) -> bytes:
-    number = _existing(card, file, command.p1)
-    room = command.le or 256
+def _read_from(card: "SoftwareCard", file: ElementaryFile, first: int, room: int) -> bytes:
+    number = _existing(card, file, first)
     found = records.read(card.memory, file, number)
     for following in range(number + 1, records.count(card.memory, file) + 1):
         record = records.read(card.memory, file, following)
@@ -103,7 +102,7 @@ def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: Comm
     file = _record_file(card, channel, command)
     permit(file.read, channel)
     record, offset, _ = _part(card, file, command, command.data)
-    room = max(1, (command.le or 256) - 3)
+    room = max(1, channel.room(command) - 3)
     return ber(0x53, record[offset : offset + room]) + OK
 
 

@@ -120,6 +120,7 @@ def _select_application(
     if command.data in (b"", SECURITY_DOMAIN_AID):
         enter(channel, MF)
         channel.rights = 0
+        channel.session_ends = channel.v2 is not None
         channel.security_domain_selected = True
         return (security_domain_template(_TEMPLATE[command.p2]) if wanted else b"") + OK
     node = card.application(command.data)

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from ..apdu import MAX_SHORT_LE, CommandAPDU
+
 if TYPE_CHECKING:
     from .personalization import Load
     from .scp03 import Scp03Session
+    from .secure_messaging_v2 import Session as SessionV2
     from .tree import Directory, ElementaryFile
 
 
@@ -20,6 +23,7 @@ class LogicalChannel:
         "directory",
         "file",
         "load",
+        "next_v2",
         "number",
         "pending",
         "pin_verified",
@@ -27,7 +31,9 @@ class LogicalChannel:
         "rights",
         "scp03",
         "security_domain_selected",
+        "session_ends",
         "used_challenge",
+        "v2",
     )
 
     def __init__(self, number: int, directory: "Directory") -> None:
@@ -44,3 +50,18 @@ class LogicalChannel:
         self.security_domain_selected = False
         self.scp03: Scp03Session | None = None
         self.load: Load | None = None
+        self.v2: SessionV2 | None = None
+        self.next_v2: SessionV2 | None = None
+        self.session_ends = False
+
+    def room(self, command: CommandAPDU) -> int:
+        """How many bytes of data the reply to a reading command may carry."""
+        wanted = command.le or MAX_SHORT_LE
+        return min(wanted, self.v2.room) if self.v2 else wanted
+
+    def end_v2(self) -> None:
+        """End a version-2 session: with it go its rights and the PIN's state."""
+        self.v2 = self.next_v2 = None
+        self.session_ends = False
+        self.rights = 0
+        self.pin_verified = False

@@ -1,0 +1,198 @@
+"""Version-2 secure messaging, the card's side (card specification, section 5).
+
+ISO/IEC 7816-4 data objects with padding and counter as ICAO 9303-11 9.8 has them for AES, over
+the card's block cipher. A session's contexts are kept: one CBC encryption context whose first
+block of each message is SSC xor the last ciphertext (its output is the IV), one decryption
+context that is fed the IV first, one keyed CMAC that is copied.
+"""
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
+from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify, pad, unpad
+from ..errors import FormatError
+from ..layout import KeySpec
+from ..status import StatusWord
+from ..tlv import ber, iter_ber
+from .refusal import Refusal
+from .secure_messaging_v1 import usable_key
+from .security_attributes import AUTHENTICATING_ROLES
+from .session import LogicalChannel
+from .state import KEY_TRIES, StoredKey
+from .tree import KEY_BIT, directory_of
+
+if TYPE_CHECKING:
+    from .card import SoftwareCard
+
+OK = b"\x90\x00"
+SPEC_2_0 = 0x20
+SECURE_MESSAGING = 0x0C
+AUTHENTICATION_LENGTH = 40
+ROLES = (*AUTHENTICATING_ROLES, "PUK")
+"""Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""
+MAX_SHORT_REPLY = 223
+"""Bytes of data a protected short reply carries: DO87, DO99 and DO8E must fit 256."""
+_RANDOM, _KEY_SHARE, _TAG = 8, 16, 8
+_COMMAND, _REPLY = b"\x01", b"\x02"
+_CRYPTOGRAM, _CRYPTOGRAM_ODD, _LE, _STATUS, _MAC = 0x87, 0x85, 0x97, 0x99, 0x8E
+_PADDING_INDICATOR = b"\x01"
+_MAC_OBJECT = 2 + _TAG
+
+
+class Session:
+    """Keys, send sequence counter and contexts of one version-2 session.
+
+    `room` is the most bytes of data the reply to the running command carries.
+    """
+
+    __slots__ = ("_decryptor", "_ecb", "_encryptor", "_last", "_odd", "_s_mac", "_ssc", "room")
+
+    def __init__(self, cipher: Cipher, s_enc: bytes, s_mac: bytes) -> None:
+        self._ecb = BlockCipher(cipher, s_enc)
+        self._encryptor = self._ecb.cbc_encryptor()
+        self._decryptor = self._ecb.cbc_decryptor()
+        self._s_mac = BlockCipher(cipher, s_mac)
+        self._last = 0
+        self._ssc = 0
+        self._odd = False
+        self.room = MAX_SHORT_REPLY
+
+    def __repr__(self) -> str:
+        return "<version-2 session>"
+
+    def chain(self) -> bytes:
+        """What binds the next key set to this one: CMAC(S_MAC, "RHC2-CHAIN")."""
+        return self._s_mac.cmac(b"RHC2-CHAIN")
+
+    def unwrap(self, command: CommandAPDU) -> CommandAPDU:
+        """The plain command; 6987 without a MAC, 6988 if it, an object or the padding is wrong."""
+        self._ssc += 1
+        self._odd = bool(command.ins & 1)
+        self.room = MAX_EXTENDED_LE if command.extended else MAX_SHORT_REPLY
+        body, mac = command.data[:-_MAC_OBJECT], command.data[-_MAC_OBJECT:]
+        if mac[:2] != bytes((_MAC, _TAG)):
+            raise Refusal(StatusWord.SM_DATA_OBJECT_MISSING, "no DO8E at the end")
+        message = pad(command.header) + (pad(body) if body else b"")
+        if not compare_digest(self._mac(message), mac[2:]):
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "wrong MAC")
+        cryptogram, le = self._objects(body)
+        data = self._decrypt(cryptogram) if cryptogram else b""
+        cla = command.cla & ~SECURE_MESSAGING
+        return CommandAPDU(cla, command.ins, command.p1, command.p2, data, le, command.extended)
+
+    def wrap(self, response: bytes) -> bytes:
+        """The protected form of a response (data ‖ status word)."""
+        self._ssc += 1
+        data, sw = response[:-2], response[-2:]
+        body = b""
+        if data:
+            encrypted = self._encrypt(pad(data))
+            body = (
+                ber(_CRYPTOGRAM_ODD, encrypted)
+                if self._odd
+                else ber(_CRYPTOGRAM, _PADDING_INDICATOR + encrypted)
+            )
+        body += bytes((_STATUS, 2)) + sw
+        return body + bytes((_MAC, _TAG)) + self._mac(pad(body)) + sw
+
+    def _mac(self, message: bytes) -> bytes:
+        context = self._s_mac.keyed_cmac()
+        context.update(self._ssc.to_bytes(BLOCK_SIZE, "big") + message)
+        return context.finalize()[:_TAG]
+
+    def _objects(self, body: bytes) -> tuple[bytes, int | None]:
+        """Cryptogram and Le of the objects before the MAC: [85 or 87] then [97], nothing else."""
+        expected = _CRYPTOGRAM_ODD if self._odd else _CRYPTOGRAM
+        try:
+            found = [(tlv.tag, tlv.value) for tlv in iter_ber(body)]
+        except FormatError as error:
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, str(error)) from None
+        tags = [tag for tag, _ in found]
+        if tags not in ([], [expected], [_LE], [expected, _LE]):
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "unexpected data objects")
+        values = dict(found)
+        cryptogram = values.get(expected, b"")
+        if expected in values:
+            if not self._odd:
+                if cryptogram[:1] != _PADDING_INDICATOR:
+                    raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "padding indicator not 01")
+                cryptogram = cryptogram[1:]
+            if not cryptogram or len(cryptogram) % BLOCK_SIZE:
+                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not whole blocks")
+        return cryptogram, _parse_le(values.get(_LE))
+
+    def _decrypt(self, cryptogram: bytes) -> bytes:
+        iv = self._ecb.encrypt_ecb(self._ssc.to_bytes(BLOCK_SIZE, "big"))
+        try:
+            return unpad(self._decryptor.update(iv + cryptogram)[BLOCK_SIZE:])
+        except FormatError as error:
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, str(error)) from None
+
+    def _encrypt(self, padded: bytes) -> bytes:
+        first = (self._ssc ^ self._last).to_bytes(BLOCK_SIZE, "big")
+        encrypted = self._encryptor.update(first + padded)[BLOCK_SIZE:]
+        self._last = int.from_bytes(encrypted[-BLOCK_SIZE:], "big")
+        return encrypted
+
+
+def _parse_le(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if len(value) not in (1, 2):
+        raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "DO97 has 1 or 2 bytes")
+    return int.from_bytes(value, "big") or (MAX_SHORT_LE if len(value) == 1 else MAX_EXTENDED_LE)
+
+
+def external_authenticate(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, challenge: bytes | None
+) -> bytes:
+    """Mutual authentication under a role key: M ‖ T in, M ‖ T out; keys change after the reply.
+
+    A wrong tag or random is 63Cx and ends the session there was.
+    """
+    spec = channel.directory.key(command.p2, ROLES)
+    if spec is None:
+        why = f"no key {command.p2:02X} authenticates here"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
+    if challenge is None:
+        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+    key = usable_key(card, spec)
+    binding = key_binding(spec, key)
+    k_enc, k_mac = _static_keys(key)
+    message, tag = command.data[:-_TAG], command.data[-_TAG:]
+    plain = k_enc.decrypt_cbc(message)
+    terminal_random = plain[:_RANDOM]
+    tag_is_good = compare_digest(k_mac.cmac(_COMMAND + binding + message)[:_TAG], tag)
+    random_is_good = compare_digest(plain[_RANDOM : 2 * _RANDOM], challenge)
+    if not (tag_is_good and random_is_good):
+        channel.session_ends = True
+        raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
+    card.state.set_key_tries(spec, KEY_TRIES)
+    channel.rights |= KEY_BIT[spec.name]
+    channel.file = None
+    share = card.random(_KEY_SHARE)
+    chain = channel.v2.chain() if channel.v2 else bytes(BLOCK_SIZE)
+    context = terminal_random + challenge + binding + chain
+    shared = bytes(a ^ b for a, b in zip(plain[2 * _RANDOM :], share, strict=True))
+    channel.next_v2 = _session(key.cipher, shared, context)
+    reply = k_enc.encrypt_cbc(challenge + terminal_random + share)
+    return reply + k_mac.cmac(_REPLY + binding + reply)[:_TAG] + OK
+
+
+def key_binding(spec: KeySpec, key: StoredKey) -> bytes:
+    """B: file id of the key's DF (2) ‖ KID ‖ key version."""
+    fid = directory_of(spec.df_path).fid
+    return fid.to_bytes(2, "big") + bytes((spec.reference, key.version))
+
+
+def _static_keys(key: StoredKey) -> tuple[BlockCipher, BlockCipher]:
+    parent = key.block_cipher()
+    k_enc, k_mac = diversify(parent, b"RHC2-ENC"), diversify(parent, b"RHC2-MAC")
+    return BlockCipher(key.cipher, k_enc), BlockCipher(key.cipher, k_mac)
+
+
+def _session(cipher: Cipher, shared: bytes, context: bytes) -> Session:
+    prf = BlockCipher(cipher, shared)
+    s_enc = counter_kdf(prf, b"RHC2-SENC", context, 128)
+    return Session(cipher, s_enc, counter_kdf(prf, b"RHC2-SMAC", context, 128))
