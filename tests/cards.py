@@ -6,6 +6,7 @@ from functools import cache
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher, pad
 from cardlib.emulator import SoftwareCard
+from cardlib.errors import TransportError
 from cardlib.keys import KeySet
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
@@ -89,3 +90,23 @@ def terminal(
     card.reset()
     everything = key_store(cipher).card_keys
     return ResidentHealthCard(card, keys or (everything.only(names) if names else everything))
+
+
+class Cut:
+    """A connection whose card is pulled out before the n-th command."""
+
+    def __init__(self, card: SoftwareCard, commands: int) -> None:
+        self.card, self.left = card, commands
+
+    @property
+    def atr(self) -> bytes:
+        return self.card.atr
+
+    def reset(self) -> bytes:
+        return self.card.reset()
+
+    def transmit(self, command: bytes) -> bytes:
+        if not self.left:
+            raise TransportError("card pulled out")
+        self.left -= 1
+        return self.card.transmit(command)

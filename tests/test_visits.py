@@ -10,7 +10,7 @@ from cardlib.errors import CardError, CardKeyError, StatusWordError, TransportEr
 from cardlib.layout import FILE_BY_PATH, FieldSpec, FieldValue, Kind, State, encode_record
 from cardlib.transport.recorder import Recorder
 from cardlib.visits import VISITS, VisitKind
-from tests.cards import key_store, personalized_card, terminal
+from tests.cards import Cut, key_store, personalized_card, terminal
 
 HOSPITAL_A = ("RK1_DF03", "UK1_DF03", "STK_DF03")
 HOSPITAL_A_ERASING = (*HOSPITAL_A, "UK2_DF03")
@@ -152,26 +152,6 @@ def test_a_slot_marked_free_is_never_shown(card: SoftwareCard) -> None:
     writer.erase_mark("DDF1/DF03/EF05", 1)
     assert [slot for slot, _ in writer.read_visits("inpatient")] == [2]
     assert writer.write_visit("inpatient", visit("inpatient", 3)) == 1
-
-
-class Cut:
-    """A connection whose card is pulled out before the n-th command."""
-
-    def __init__(self, card: SoftwareCard, commands: int) -> None:
-        self.card, self.left = card, commands
-
-    @property
-    def atr(self) -> bytes:
-        return self.card.atr
-
-    def reset(self) -> bytes:
-        return self.card.reset()
-
-    def transmit(self, command: bytes) -> bytes:
-        if not self.left:
-            raise TransportError("card pulled out")
-        self.left -= 1
-        return self.card.transmit(command)
 
 
 def test_pulled_out_at_any_command_a_record_is_absent_or_whole() -> None:
