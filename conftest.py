@@ -5,6 +5,8 @@ from collections.abc import Generator
 
 import pytest
 
+pytest_plugins = ["tests.pcscd"]
+
 IN_CI = os.environ.get("CI") == "true"
 
 

@@ -1,0 +1,211 @@
+"""A software card in a virtual reader of pcscd, so that any PC/SC program sees it (vpcd protocol).
+
+The driver, vpcd of the vsmartcard project, listens on a TCP port a slot while pcscd runs. Each
+message is its length, 2 bytes big-endian, and as many bytes: one byte is an order of the reader,
+anything else a command APDU. Only commands and the order for the ATR are answered, in the same
+form. Power off (0) changes nothing that power on will not.
+"""
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from .refusal import PowerCut
+
+HOST = "127.0.0.1"
+FIRST_PORT = 35963
+"""Port of the first slot; the next slot has the next port (Debian's reader has two)."""
+NOT_LISTENING = "pcscd not running: systemctl start pcscd"
+INSERTED = "in the reader"
+NO_ANSWER = "the reader does not answer: is another card in it?"
+POWER_CUT = "lost its power during a command"
+
+_POWER_ON, _RESET, _GET_ATR = 1, 2, 4
+_LONGEST = 2 + 0xFFFF
+_FIRST_RETRY, _LAST_RETRY = 0.1, 1.0
+_GREETING_TIME = 3.0
+
+
+class Card(Protocol):
+    """What a virtual reader needs of a card: `SoftwareCard` is one."""
+
+    @property
+    def atr(self) -> bytes:
+        """The answer to reset."""
+        ...
+
+    def transmit(self, command: bytes, /) -> bytes:
+        """Answer one command APDU."""
+        ...
+
+    def reset(self) -> bytes:
+        """Forget what a card forgets when its power goes, and give the ATR."""
+        ...
+
+
+def _say_nothing(_: str) -> None: ...
+
+
+class VirtualReader:
+    """One slot of the virtual reader. A card in it is served by a thread until it is removed.
+
+    pcscd may come and go: the card is inserted again when the port listens again. `report` is
+    told each change of state once, in words, from that thread. `failure` is the exception that
+    ended the thread, if one did.
+    """
+
+    def __init__(
+        self,
+        port: int = FIRST_PORT,
+        host: str = HOST,
+        report: Callable[[str], None] = _say_nothing,
+    ) -> None:
+        self._address = (host, port)
+        self._report = report
+        self._reported = ""
+        self._removed = threading.Event()
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self.failure: Exception | None = None
+
+    def insert(self, card: Card) -> None:
+        """Put a card into the slot; the one that is in it is removed first."""
+        self.remove()
+        self._removed.clear()
+        self.failure = None
+        self._thread = threading.Thread(
+            target=self._run, args=(card,), name=f"virtual reader {self._address[1]}", daemon=True
+        )
+        self._thread.start()
+
+    def remove(self) -> None:
+        """Pull the card out; a command that is being answered is finished first."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        with self._lock:
+            self._removed.set()
+            if self._socket is not None:
+                self._hang_up(self._socket)
+        thread.join()
+
+    def __enter__(self) -> "VirtualReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def _run(self, card: Card) -> None:
+        try:
+            self._stay_inserted(card)
+        except Exception as error:  # noqa: BLE001  # for whoever watches the thread
+            self.failure = error
+
+    def _stay_inserted(self, card: Card) -> None:
+        pause = 0.0
+        while not self._removed.wait(pause):
+            connection = connect(self._address)
+            if connection is None:
+                self._tell(NOT_LISTENING)
+                pause = min(max(2 * pause, _FIRST_RETRY), _LAST_RETRY)
+                continue
+            pause = _FIRST_RETRY
+            if self._attach(connection):
+                self._talk(connection, card)
+            with suppress(PowerCut):
+                card.reset()
+
+    def _attach(self, connection: socket.socket) -> bool:
+        """Make a connection the one that `remove` hangs up; False if it came too late."""
+        with self._lock:
+            if self._removed.is_set():
+                connection.close()
+                return False
+            self._socket = connection
+            return True
+
+    def _talk(self, connection: socket.socket, card: Card) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._wait_for_greeting(connection)
+            self._tell(INSERTED)
+            serve(connection, card)
+        except PowerCut:
+            self._tell(POWER_CUT)
+        except OSError:
+            pass
+        finally:
+            with self._lock:
+                self._socket = None
+            connection.close()
+
+    def _wait_for_greeting(self, connection: socket.socket) -> None:
+        """The reader asks for the ATR at once, unless it is busy with another card."""
+        connection.settimeout(_GREETING_TIME)
+        try:
+            connection.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            self._tell(NO_ANSWER)
+            connection.settimeout(None)
+            connection.recv(1, socket.MSG_PEEK)
+        connection.settimeout(None)
+
+    def _tell(self, state: str) -> None:
+        if state != self._reported:
+            self._reported = state
+            self._report(state)
+
+    @staticmethod
+    def _hang_up(connection: socket.socket) -> None:
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            connection.close()
+
+
+def connect(address: tuple[str, int]) -> socket.socket | None:
+    """A connection to the driver; None while it does not listen."""
+    try:
+        connection = socket.create_connection(address)
+    except OSError:
+        return None
+    # The port is one that the system also gives to callers: a call can reach itself.
+    if connection.getsockname() == address:
+        connection.close()
+        return None
+    return connection
+
+
+def serve(connection: socket.socket, card: Card) -> None:
+    """Answer the reader until it hangs up; OSError when the connection breaks."""
+    buffer = bytearray(_LONGEST)
+    view = memoryview(buffer)
+    receive, set_option, send = connection.recv_into, connection.setsockopt, connection.sendall
+    tcp, quick_ack = socket.IPPROTO_TCP, socket.TCP_QUICKACK
+    filled = 0
+    while True:
+        # The driver sends length and body apart: without this the body waits 44 ms for an ACK.
+        set_option(tcp, quick_ack, 1)
+        received = receive(view[filled:])
+        if not received:
+            return
+        filled += received
+        while filled >= 2 and filled >= (end := 2 + (buffer[0] << 8 | buffer[1])):
+            message = bytes(view[2:end])
+            response = card.transmit(message) if end != 3 else _obey(card, message[0])
+            if response is not None:
+                send(len(response).to_bytes(2, "big") + response)
+            if filled > end:
+                buffer[: filled - end] = buffer[end:filled]
+            filled -= end
+
+
+def _obey(card: Card, order: int) -> bytes | None:
+    if order == _GET_ATR:
+        return card.atr
+    if order in (_POWER_ON, _RESET):
+        card.reset()
+    return None

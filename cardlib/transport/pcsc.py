@@ -1,0 +1,336 @@
+"""Cards in the readers of this machine, through PC/SC (pcsc-lite) and pyscard.
+
+The only module that imports pyscard: its low level, for the exact result of every call.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol, Self
+
+import smartcard.scard
+
+from ..errors import TransportError
+
+
+class PcscNotRunning(TransportError):
+    """There is no PC/SC service to talk to, or the one there was has ended."""
+
+
+class NoReader(TransportError):
+    """No reader, none of that name or number, or one that was unplugged."""
+
+
+class AmbiguousReader(TransportError):
+    """More than one reader answers to the name."""
+
+
+class ReaderInUse(TransportError):
+    """Another program has the card for itself."""
+
+
+class NoCard(TransportError):
+    """No card in the reader, or one that does not answer to reset."""
+
+
+class CardPulledOut(TransportError):
+    """The card was removed while it was connected. A new one needs a new connection."""
+
+
+class CardWasReset(TransportError):
+    """Another program reset the card: selection, rights and sessions are gone; `reset` goes on."""
+
+
+class CardProtocol(IntEnum):
+    """The transmission protocol, T=0 or T=1 (ISO/IEC 7816-3), or whichever the service takes."""
+
+    T0 = 1
+    T1 = 2
+    ANY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A reader as listed: number from 0, name, and the ATR of the card in it, empty if none."""
+
+    number: int
+    name: str
+    atr: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.name})"
+
+
+class _Scard(Protocol):
+    """The calls of smartcard.scard that are used, with types: each begins with its result."""
+
+    def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...
+    def SCardReleaseContext(self, context: int) -> int: ...
+    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]: ...
+    def SCardGetStatusChange(
+        self, context: int, milliseconds: int, states: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[str, int, list[int]]]]: ...
+    def SCardConnect(
+        self, context: int, reader: str, sharing: int, protocols: int
+    ) -> tuple[int, int, int]: ...
+    def SCardReconnect(
+        self, card: int, sharing: int, protocols: int, initialization: int
+    ) -> tuple[int, int]: ...
+    def SCardStatus(self, card: int) -> tuple[int, str, int, int, list[int]]: ...
+    def SCardTransmit(self, card: int, pci: int, command: list[int]) -> tuple[int, list[int]]: ...
+    def SCardBeginTransaction(self, card: int) -> int: ...
+    def SCardEndTransaction(self, card: int, disposition: int) -> int: ...
+    def SCardDisconnect(self, card: int, disposition: int) -> int: ...
+    def SCardGetErrorMessage(self, result: int) -> str: ...
+
+
+_constants: Any = smartcard.scard
+_scard: _Scard = smartcard.scard
+_SUCCESS: int = _constants.SCARD_S_SUCCESS
+_PCI: dict[int, int] = {1: _constants.SCARD_PCI_T0, 2: _constants.SCARD_PCI_T1}
+_UNAWARE: int = _constants.SCARD_STATE_UNAWARE
+_SHARED: int = _constants.SCARD_SHARE_SHARED
+_EXCLUSIVE: int = _constants.SCARD_SHARE_EXCLUSIVE
+_LEAVE: int = _constants.SCARD_LEAVE_CARD
+_RESET: int = _constants.SCARD_RESET_CARD
+_UNPOWER: int = _constants.SCARD_UNPOWER_CARD
+_BROKEN = {_constants.SCARD_E_NOT_TRANSACTED, _constants.SCARD_F_COMM_ERROR}
+_GONE = {
+    _constants.SCARD_E_NO_SERVICE,
+    _constants.SCARD_E_SERVICE_STOPPED,
+    _constants.SCARD_E_INVALID_HANDLE,
+}
+_NOTICE_TIME = 1.5
+"""Seconds that pcscd may take to notice that a card is gone (it looks every 0.4)."""
+_LOOK_AGAIN = 0.1
+
+_FAILURES: dict[int, tuple[type[TransportError], str]] = {
+    _constants.SCARD_E_NO_SERVICE: (
+        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
+    _constants.SCARD_E_SERVICE_STOPPED: (
+        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
+    _constants.SCARD_W_SECURITY_VIOLATION: (
+        PcscNotRunning, "pcscd refuses this user: a polkit rule must allow access_pcsc"),
+    _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, "no reader"),
+    _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
+    _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
+    _constants.SCARD_E_SHARING_VIOLATION: (
+        ReaderInUse, "another program has the card for itself"),
+    _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card"),
+    _constants.SCARD_W_UNRESPONSIVE_CARD: (
+        NoCard, "the card does not answer to reset: is it the wrong way round?"),
+    _constants.SCARD_W_UNPOWERED_CARD: (NoCard, "the card has no power"),
+    _constants.SCARD_W_UNSUPPORTED_CARD: (NoCard, "the reader cannot work with this card"),
+    _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "card pulled out"),
+    _constants.SCARD_W_RESET_CARD: (CardWasReset, "another program reset the card"),
+    _constants.SCARD_E_INVALID_HANDLE: (TransportError, "the connection is closed"),
+}  # fmt: skip
+
+
+def list_readers() -> list[Reader]:
+    """Every reader, with the ATR of the card in it; an empty list when there is none."""
+    with _new_context() as context:
+        return _look(context)
+
+
+def find_reader(choice: str | int | None = None) -> Reader:
+    """The reader of that number, name or part of a name; without one, the only one with a card.
+
+    Raises NoReader or AmbiguousReader, which names the readers there are; without a choice
+    also NoCard.
+    """
+    readers = list_readers()
+    if not readers:
+        raise NoReader("no reader")
+    if choice is None:
+        return _only(readers, [reader for reader in readers if reader.atr])
+    found = _matching(readers, str(choice))
+    if len(found) > 1:
+        raise AmbiguousReader(f"{choice!r} may be reader {_names(found, ' or ')}")
+    if not found:
+        raise NoReader(f"no reader {choice!r}; there is {_names(readers, ', ')}")
+    return found[0]
+
+
+def wait_for_card(choice: str | int | None = None, timeout: float = 60) -> Reader:
+    """The reader of `find_reader` as soon as a card is in it; NoCard after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        with suppress(NoCard):
+            reader = find_reader(choice)
+            if reader.atr:
+                return reader
+        if time.monotonic() >= end:
+            raise NoCard(f"no card within {timeout:g} s")
+        time.sleep(_LOOK_AGAIN)
+
+
+def open_reader(
+    choice: str | int | None = None,
+    protocol: CardProtocol = CardProtocol.ANY,
+    *,
+    exclusive: bool = False,
+) -> "PcscConnection":
+    """Connect to the card in a reader, chosen as by `find_reader`.
+
+    Shared access lets other programs talk to the card between our commands: use `transaction`.
+    Raises NoReader, AmbiguousReader, NoCard, ReaderInUse, PcscNotRunning or TransportError.
+    """
+    return PcscConnection(find_reader(choice).name, protocol, exclusive=exclusive)
+
+
+class PcscConnection:
+    """A card in a reader: a Connection, and a context manager that closes it.
+
+    Commands go out as they are given, under T=0 too: cardlib.apdu.exchange follows 61xx and 6Cxx.
+    A connection whose card was pulled out, or whose pcscd ended, is dead: open another one.
+    """
+
+    def __init__(self, reader: str, protocol: CardProtocol, *, exclusive: bool = False) -> None:
+        self.reader = reader
+        self._sharing = _EXCLUSIVE if exclusive else _SHARED
+        self._context = _establish()
+        result, self._card, active = _scard.SCardConnect(
+            self._context, reader, self._sharing, protocol
+        )
+        if result != _SUCCESS:
+            _scard.SCardReleaseContext(self._context)
+            raise _failure(result, reader)
+        self.protocol = CardProtocol(active)
+        self._pci = _PCI[active]
+        try:
+            self._atr = self._read_atr()
+        except TransportError:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<card in {self.reader}, {self.protocol.name}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def atr(self) -> bytes:
+        """The answer to the last reset."""
+        return self._atr
+
+    def transmit(self, command: bytes) -> bytes:
+        """Send one command APDU; returns the response APDU, data and 2 status bytes."""
+        result, response = _scard.SCardTransmit(self._card, self._pci, list(command))
+        if result != _SUCCESS:
+            raise self._lost(result)
+        return bytes(response)
+
+    def reset(self, *, cold: bool = False) -> bytes:
+        """Reset the card, `cold`: by taking its power away; returns its ATR."""
+        how = _UNPOWER if cold else _RESET
+        result, active = _scard.SCardReconnect(self._card, self._sharing, self.protocol, how)
+        if result != _SUCCESS:
+            raise self._lost(result)
+        self._pci = _PCI[active]
+        self._atr = self._read_atr()
+        return self._atr
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep other programs' commands away from the card until the block ends."""
+        result = _scard.SCardBeginTransaction(self._card)
+        if result != _SUCCESS:
+            raise self._lost(result)
+        try:
+            yield
+        finally:
+            _scard.SCardEndTransaction(self._card, _LEAVE)
+
+    def close(self, *, reset: bool = True) -> None:
+        """Let go of the card; it is reset, so that no program inherits its rights and sessions."""
+        if self._context:
+            _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
+            _scard.SCardReleaseContext(self._context)
+        self._card = self._context = 0
+
+    def _read_atr(self) -> bytes:
+        result, _, _, _, atr = _scard.SCardStatus(self._card)
+        if result != _SUCCESS:
+            raise self._lost(result)
+        return bytes(atr)
+
+    def _lost(self, result: int) -> TransportError:
+        """Why a call failed, found out as far as pcscd tells."""
+        if result in _BROKEN:
+            end = time.monotonic() + _NOTICE_TIME
+            while time.monotonic() < end:
+                found = _scard.SCardStatus(self._card)[0]
+                if found != _SUCCESS:
+                    return _failure(found, self.reader)
+                time.sleep(_LOOK_AGAIN)
+            return TransportError(f"{self.reader}: no answer from the card")
+        if result in _GONE and self._context and _service_answers():
+            return PcscNotRunning(f"{self.reader}: pcscd was restarted; open the reader again")
+        return _failure(result, self.reader)
+
+
+@contextmanager
+def _new_context() -> Iterator[int]:
+    context = _establish()
+    try:
+        yield context
+    finally:
+        _scard.SCardReleaseContext(context)
+
+
+def _service_answers() -> bool:
+    try:
+        _scard.SCardReleaseContext(_establish())
+    except TransportError:
+        return False
+    return True
+
+
+def _establish() -> int:
+    result, context = _scard.SCardEstablishContext(_constants.SCARD_SCOPE_USER)
+    if result != _SUCCESS:
+        raise _failure(result)
+    return context
+
+
+def _look(context: int) -> list[Reader]:
+    result, names = _scard.SCardListReaders(context, [])
+    if result == _constants.SCARD_E_NO_READERS_AVAILABLE or (result == _SUCCESS and not names):
+        return []
+    if result == _SUCCESS:
+        result, states = _scard.SCardGetStatusChange(context, 0, [(n, _UNAWARE) for n in names])
+    if result != _SUCCESS:
+        raise _failure(result)
+    return [Reader(i, name, bytes(atr)) for i, (name, _, atr) in enumerate(states)]
+
+
+def _matching(readers: list[Reader], choice: str) -> list[Reader]:
+    """Exact name, else number, else part of the name in either case."""
+    exact = [reader for reader in readers if choice in (reader.name, str(reader.number))]
+    return exact or [reader for reader in readers if choice.casefold() in reader.name.casefold()]
+
+
+def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
+    if not with_card:
+        raise NoCard(f"no card in reader {_names(readers, ' or ')}")
+    if len(with_card) > 1:
+        raise AmbiguousReader(f"there are cards in readers {_names(with_card, ' and ')}: say which")
+    return with_card[0]
+
+
+def _names(readers: list[Reader], glue: str) -> str:
+    return glue.join(map(str, readers))
+
+
+def _failure(result: int, reader: str = "") -> TransportError:
+    kind, words = _FAILURES.get(result, (TransportError, ""))
+    if not words:
+        words = f"{_scard.SCardGetErrorMessage(result)} (PC/SC {result & 0xFFFFFFFF:08X})"
+    return kind(f"{reader}: {words}" if reader and kind is not PcscNotRunning else words)

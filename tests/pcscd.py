@@ -1,0 +1,157 @@
+"""A pcscd of the test run, with the virtual reader of vsmartcard-vpcd: a fixture for the session.
+
+One pcscd fits on a machine, so runs of the tests on one machine take turns. It is started by us
+and not by systemd, in the foreground and without debug output, which would slow it down.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from cardlib.errors import TransportError
+from cardlib.transport.pcsc import list_readers
+
+RUN = Path("/run/pcscd")
+SLOTS = ("Virtual PCD 00 00", "Virtual PCD 00 01")
+"""The two slots of Debian's virtual reader, at FIRST_PORT and the port after it."""
+_TURN = "\0rhcard tests use pcscd"
+_TURN_TIME = 600.0
+_START_TIME = 20.0
+
+
+class Pcscd:
+    """The daemon: `start` returns when both slots are there, `stop` when they are gone."""
+
+    def __init__(self, log: IO[bytes]) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = log
+
+    def start(self) -> None:
+        _clear_stale()
+        command = [*_as_root(), _program(), "--foreground"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        wait_until(self._is_ready, _START_TIME, self._why_not)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            subprocess.run(
+                [*_as_root(), "kill", f"-{how.value}", str(process.pid)],
+                check=False,
+                capture_output=True,
+            )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+                break
+        _clear_stale()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _is_ready(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise AssertionError(self._why_not())
+        try:
+            return set(SLOTS) <= {reader.name for reader in list_readers()}
+        except TransportError:
+            return False
+
+    def _why_not(self) -> str:
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace")[-2000:]
+        code = self._process.poll() if self._process else None
+        return f"pcscd does not offer {' and '.join(SLOTS)} (exit code {code}): {said}"
+
+
+def wait_until(
+    done: Callable[[], bool], timeout: float, complaint: Callable[[], str] = lambda: "too slow"
+) -> None:
+    end = time.monotonic() + timeout
+    while not done():
+        if time.monotonic() > end:
+            raise AssertionError(complaint())
+        time.sleep(0.02)
+
+
+def _program() -> str:
+    found = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    assert found, "pcscd is needed: apt-get install pcscd vsmartcard-vpcd"
+    return found
+
+
+def _as_root() -> list[str]:
+    return [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+
+def _cannot_start() -> str:
+    """Why this machine cannot have a pcscd of ours, empty if it can."""
+    sudo = [*_as_root(), "true"]
+    if os.geteuid() and (not shutil.which("sudo") or subprocess.run(sudo, check=False).returncode):
+        return "starting pcscd needs root, or sudo without a password"
+    if running := _running():
+        return f"pcscd runs already (process {running}): systemctl stop pcscd.socket pcscd"
+    return ""
+
+
+def _running() -> int:
+    """The process that wrote pcscd's pid file, 0 if it has ended or is no pcscd."""
+    try:
+        pid = int((RUN / "pcscd.pid").read_text(encoding="ascii"))
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return 0
+    return pid if name == "pcscd" and state != "Z" else 0
+
+
+def _clear_stale() -> None:
+    """What a killed pcscd leaves behind makes the next one think that it runs still."""
+    if not _running() and RUN.exists():
+        names = [str(RUN / name) for name in ("pcscd.pid", "pcscd.comm")]
+        subprocess.run([*_as_root(), "rm", "-f", *names], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def _our_turn() -> Iterator[None]:
+    """Held by one test run of the machine at a time; the kernel gives it back if we die."""
+    with socket.socket(socket.AF_UNIX) as turn:
+
+        def taken() -> bool:
+            try:
+                turn.bind(_TURN)
+            except OSError:
+                return False
+            return True
+
+        wait_until(taken, _TURN_TIME, lambda: "another test run has kept pcscd for 10 minutes")
+        yield
+
+
+@pytest.fixture(scope="session")
+def pcscd() -> Iterator[Pcscd]:
+    """A running pcscd with two empty virtual readers, ours alone until the session ends."""
+    with _our_turn():
+        if reason := _cannot_start():
+            pytest.skip(reason)
+        with tempfile.TemporaryFile() as log:
+            daemon = Pcscd(log)
+            try:
+                daemon.start()
+                yield daemon
+            finally:
+                daemon.stop()
