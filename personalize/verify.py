@@ -69,7 +69,9 @@ def verify_card(
     findings += _closed_files(card)
     findings += _refused_commands(connection)
     card.forget()
-    findings += _checked("internal authentication", card.internal_authenticate)
+    if not_genuine := _checked("internal authentication", card.internal_authenticate):
+        # Its other keys would be wrong too, and each wrong one spends a try of the card.
+        return (*findings, *not_genuine)
     for df_path in dict.fromkeys(file.df_path for file in FILES):
         findings += _directory(card, df_path, expected)
     findings += _role_keys(card, "MF")
