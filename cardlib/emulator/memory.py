@@ -1,9 +1,10 @@
 """The card's non-volatile memory: pages, and commits that are whole or did not happen.
 
 A page is programmed at once or not at all. A change of one page is one such write; a change of
-more goes through a redo journal: contents, then a header that makes it valid (the commit point),
-then the pages themselves, then the header's erasure. `power_on` finishes or forgets what a cut
-left behind. Pages never written are not stored and read FF.
+more goes through an undo journal: what the pages held, then a header that makes it valid, then
+the pages themselves, then the header's erasure, which is the commit point. Until then a cut or
+a page that fails leads back to the old pages, so that a refusal never hides a change. Pages
+never written are not stored, in the journal neither, and read FF.
 """
 
 import zlib
@@ -17,6 +18,8 @@ PAGE_SIZE = 256
 JOURNAL_PAGE = 0x8000
 _BLANK = b"\xff" * PAGE_SIZE
 _MAGIC = b"RHJ1"
+_WAS_BLANK = 0x8000
+"""With a page's number in the journal: it held nothing, and no content follows."""
 
 
 class PageStore(Protocol):
@@ -74,21 +77,22 @@ class Memory:
             address, data = address + len(part), data[len(part) :]
 
     def commit(self) -> None:
-        """Program everything written since the last commit, whole or not at all."""
+        """Program everything written since the last commit, whole or not at all.
+
+        MemoryFailure when a page fails: what is programmed is then as it was before.
+        """
         if not self._dirty:
             return
-        self._finish()
+        self._restore()
         changed = [
             number
             for number in sorted(self._dirty)
             if self._view[number] != self._programmed.get(number, _BLANK)
         ]
         if len(changed) > 1:
-            self._write_journal(changed)
-        for number in changed:
-            self._program(number, self._view[number])
-        if len(changed) > 1:
-            self._program(JOURNAL_PAGE, _BLANK)
+            self._program_all(changed)
+        elif changed:
+            self._program(changed[0], self._view[changed[0]])
         self._dirty.clear()
 
     def rollback(self) -> bool:
@@ -104,30 +108,47 @@ class Memory:
         return changed
 
     def power_on(self) -> None:
-        """Start from what is programmed; redo a commit that a cut interrupted."""
-        # The journal still holds what a worn page could not; the next commit tries again.
+        """Start from what is programmed; undo a commit that a cut interrupted."""
+        # What a worn page could not take back is still in the journal; the next commit tries again.
         with suppress(MemoryFailure):
-            self._finish()
+            self._restore()
         self._view = self._programmed | self._journalled()
         self._dirty.clear()
 
+    def _program_all(self, changed: list[int]) -> None:
+        self._write_journal(changed)
+        try:
+            for number in changed:
+                self._program(number, self._view[number])
+            self._program(JOURNAL_PAGE, _BLANK)
+        except MemoryFailure:
+            with suppress(MemoryFailure):
+                self._restore()
+            raise
+
     def _write_journal(self, changed: list[int]) -> None:
-        stream = b"".join(number.to_bytes(2, "big") + self._view[number] for number in changed)
+        stream = b""
+        for number in changed:
+            old = self._programmed.get(number, _BLANK)
+            blank = old == _BLANK
+            stream += (number | (_WAS_BLANK if blank else 0)).to_bytes(2, "big")
+            stream += b"" if blank else old
         for index in range(0, len(stream), PAGE_SIZE):
             page = stream[index : index + PAGE_SIZE].ljust(PAGE_SIZE, b"\xff")
             self._program(JOURNAL_PAGE + 1 + index // PAGE_SIZE, page)
         header = _MAGIC + len(stream).to_bytes(4, "big") + zlib.crc32(stream).to_bytes(4, "big")
         self._program(JOURNAL_PAGE, header.ljust(PAGE_SIZE, b"\xff"))
 
-    def _finish(self) -> None:
-        """Program what a commit left in the journal when a cut or a worn page interrupted it."""
+    def _restore(self) -> None:
+        """Take back the pages of a commit that did not come to its end."""
         if self._programmed.get(JOURNAL_PAGE, _BLANK)[:4] == _MAGIC:
             for number, content in self._journalled().items():
-                self._program(number, content)
+                if self._programmed.get(number, _BLANK) != content:
+                    self._program(number, content)
             self._program(JOURNAL_PAGE, _BLANK)
 
     def _journalled(self) -> dict[int, bytes]:
-        """The pages of a valid journal: committed, but perhaps not programmed yet."""
+        """The old pages in a valid journal, some of which may still have to be taken back."""
         header = self._programmed.get(JOURNAL_PAGE, _BLANK)
         if header[:4] != _MAGIC:
             return {}
@@ -136,10 +157,16 @@ class Memory:
         stream = b"".join(self._programmed.get(page, _BLANK) for page in pages)[:length]
         if zlib.crc32(stream) != checksum:
             return {}
-        return {
-            int.from_bytes(stream[offset : offset + 2], "big"): stream[offset + 2 :][:PAGE_SIZE]
-            for offset in range(0, length, PAGE_SIZE + 2)
-        }
+        found, offset = {}, 0
+        while offset < length:
+            number = int.from_bytes(stream[offset : offset + 2], "big")
+            offset += 2
+            if number & _WAS_BLANK:
+                found[number & ~_WAS_BLANK] = _BLANK
+            else:
+                found[number] = stream[offset : offset + PAGE_SIZE]
+                offset += PAGE_SIZE
+        return found
 
     def _program(self, number: int, content: bytes) -> None:
         if self.on_write:
