@@ -66,7 +66,7 @@ def _announced_end(file: FileSpec, start: bytes) -> int:
 
 def _split(file: FileSpec, number: int, data: bytes) -> list[bytes]:
     """The records of one reply; what is left over at its end is a record, too short."""
-    records = []
+    records: list[bytes] = []
     while data:
         size = file.record_length(min(number + len(records), file.records))
         if file.is_tlv and len(data) >= 2:

@@ -27,6 +27,9 @@ class _State(IntEnum):
     NEW, CHALLENGED, AUTHENTICATING, OPEN, DEAD = range(5)
 
 
+_OPEN = _State.OPEN
+
+
 @dataclass(frozen=True, slots=True)
 class CardChallenge:
     """The reply to INITIALIZE UPDATE, taken apart (Amendment D 7.1.1.6).
@@ -77,15 +80,15 @@ class Scp03Host:
     """
 
     __slots__ = (
-        "_chain", "_challenge", "_context", "_counter", "_decrypt", "_encrypt", "_encrypt_icv",
-        "_encrypts", "_identifier", "_keys", "_last", "_level", "_mac", "_mac_size", "_pending",
-        "_reply_encrypted", "_reply_macs", "_rmac", "_state", "_version", "card",
+        "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts", "_identifier",
+        "_keys", "_last", "_level", "_mac_copy", "_mac_size", "_pending", "_reply_encrypted",
+        "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "card",
     )  # fmt: skip
-    _mac: CMAC
-    _rmac: CMAC
+    _mac_copy: Callable[[], CMAC]
+    _rmac_copy: Callable[[], CMAC]
     _encrypt: Callable[[bytes], bytes]
     _decrypt: Callable[[bytes], bytes]
-    _encrypt_icv: Callable[[bytes], bytes]
+    _s_enc: BlockCipher
     card: CardChallenge
 
     def __init__(
@@ -109,7 +112,7 @@ class Scp03Host:
         self._encrypts = bool(level & C_ENC)
         self._reply_macs, self._reply_encrypted = bool(level & R_MAC), bool(level & R_ENC)
         self._mac_size = len(host_challenge)
-        self._chain, self._context = bytes(BLOCK_SIZE), b""
+        self._chain = bytes(BLOCK_SIZE)
         self._counter = self._last = 0
         self._pending = False
         self._state = _State.NEW
@@ -161,7 +164,7 @@ class Scp03Host:
         self._state = _State.AUTHENTICATING
         head = bytes((0x84, 0x82, self._level, 0, 2 * self._mac_size))
         cryptogram = derive(s_mac, HOST_CRYPTOGRAM, context, bits)
-        mac = self._mac.copy()
+        mac = self._mac_copy()
         mac.update(self._chain + head + cryptogram)
         self._chain = mac.finalize()
         return CommandAPDU(0x84, 0x82, self._level, 0, cryptogram + self._chain[: self._mac_size])
@@ -207,13 +210,14 @@ class Scp03Host:
         for; under R-MAC a Le below the most is widened by what protection adds to the reply.
         """
         try:
-            if self._state is not _State.OPEN:
+            if self._state is not _OPEN:
                 raise ChannelError(f"the session is {self._state.name.lower()}, not open")
             if cla & 0x68:
                 raise ChannelError(f"class {cla:02X} cannot be protected by SCP03")
             self._counter = counter = self._counter + 1
             size = len(data)
-            extended = extended or size > 255 or (le is not None and le > 256)
+            if extended or size > 255 or (le is not None and le > 256):
+                extended = True
             if size and self._encrypts:
                 block = (counter ^ self._last).to_bytes(16, "big")
                 sealed = self._encrypt(block + data + _PADDING[size & 15])
@@ -221,18 +225,15 @@ class Scp03Host:
                 data = sealed[16:]
                 size = len(data)
             size += self._mac_size
-            if extended:
-                lc = b"\0" + size.to_bytes(2, "big")
-            elif size > 255:
-                raise FormatError(f"a short command carries at most {self.capacity} bytes here")
+            if size < 256 and not extended:
+                command = bytes((cla | 4, ins, p1, p2, size)) + data
             else:
-                lc = bytes((size,))
-            tail = bytes((ins, p1, p2)) + lc + data
-            mac = self._mac.copy()
-            mac.update(self._chain + bytes(((cla | 4) & 0xFC,)) + tail)
+                command = self._extended(bytes((cla | 4, ins, p1, p2)), size, extended) + data
+            mac = self._mac_copy()
+            mac.update(self._chain + (command if not cla & 3 else _on_channel_0(command)))
             self._chain = chain = mac.finalize()
             self._pending = True
-            command = bytes((cla | 4,)) + tail + chain[: self._mac_size]
+            command += chain[: self._mac_size]
             return command if le is None else command + self._le(le, extended)
         except BaseException:
             self._state = _State.DEAD
@@ -264,7 +265,7 @@ class Scp03Host:
         if size < 0:
             raise ChannelError(f"the reply {sw:04X} has lost its MAC")
         body = data[:size]
-        mac = self._rmac.copy()
+        mac = self._rmac_copy()
         mac.update(self._chain + body + sw.to_bytes(2, "big"))
         if not compare_digest(mac.finalize()[: self._mac_size], data[size:]):
             raise ChannelError(_ALTERED)
@@ -272,7 +273,7 @@ class Scp03Host:
             return body
         if size % BLOCK_SIZE:
             raise ChannelError(_ALTERED)
-        icv = self._encrypt_icv((self._counter | _REPLY_BIT).to_bytes(16, "big"))
+        icv = self._s_enc.encrypt_ecb((self._counter | _REPLY_BIT).to_bytes(16, "big"))
         padded = self._decrypt(icv + body)[16:]
         plain = padded.rstrip(b"\0")
         if plain[-1:] != b"\x80" or len(padded) - len(plain) > 15:
@@ -295,15 +296,26 @@ class Scp03Host:
             raise ChannelError(f"level {self._level:02X}: the card (i={card.i:02X}) has no R-ENC")
 
     def _prepare(self, s_mac: BlockCipher, context: bytes) -> None:
-        self._mac = s_mac.keyed_cmac()
+        self._mac_copy = s_mac.keyed_cmac().copy
         if self._reply_macs:
-            self._rmac = self._keys.session_key(S_RMAC, context).keyed_cmac()
+            self._rmac_copy = self._keys.session_key(S_RMAC, context).keyed_cmac().copy
         if self._encrypts:
-            s_enc = self._keys.session_key(S_ENC, context)
-            self._encrypt = s_enc.cbc_encryptor().update
-            if self._reply_encrypted:
-                self._decrypt = s_enc.cbc_decryptor().update
-                self._encrypt_icv = s_enc.encrypt_ecb
+            self._s_enc = self._keys.session_key(S_ENC, context)
+            self._encrypt, self._decrypt = self._first_encrypt, self._first_decrypt
+
+    def _first_encrypt(self, blocks: bytes) -> bytes:
+        """Make the session's one CBC context when it is needed: that costs more than using it."""
+        self._encrypt = self._s_enc.cbc_encryptor().update
+        return self._encrypt(blocks)
+
+    def _first_decrypt(self, blocks: bytes) -> bytes:
+        self._decrypt = self._s_enc.cbc_decryptor().update
+        return self._decrypt(blocks)
+
+    def _extended(self, header: bytes, size: int, extended: bool) -> bytes:
+        if not extended:
+            raise FormatError(f"a short command carries at most {self.capacity} bytes here")
+        return header + b"\0" + size.to_bytes(2, "big")
 
     def _le(self, le: int, extended: bool) -> bytes:
         if self._reply_macs:
@@ -313,6 +325,11 @@ class Scp03Host:
         if extended:
             return (min(le, 65536) & 0xFFFF).to_bytes(2, "big")
         return bytes((min(le, 256) & 0xFF,))
+
+
+def _on_channel_0(command: bytes) -> bytes:
+    """What is MACed: the command as it would go on logical channel 0."""
+    return bytes((command[0] & 0xFC,)) + command[1:]
 
 
 class Scp03Channel:

@@ -111,7 +111,13 @@ def _passphrase_key(passphrase: str, kdf: dict[str, Any]) -> bytes:
     salt = bytes.fromhex(kdf["salt"])
     memory = 128 * n * r + 128 * r * (p + 2) + 2**20
     return hashlib.scrypt(
-        passphrase.encode("utf-8"), salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=32
+        passphrase.encode("utf-8", "surrogateescape"),
+        salt=salt,
+        n=n,
+        r=r,
+        p=p,
+        maxmem=memory,
+        dklen=32,
     )
 
 
