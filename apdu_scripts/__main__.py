@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import closing, contextmanager
 from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,12 +13,15 @@ import click
 
 from cardlib.errors import CardError, CardKeyError, FormatError, TransportError
 
+from .run import Outcome, Runner
+from .script import Script, load, names
 from .show import as_json, as_text, printable, summary
 
 if TYPE_CHECKING:
-    from cardlib.keys import KeySet
+    from collections.abc import Iterator
 
-    from .run import Outcome
+    from cardlib.keys import KeySet
+    from cardlib.transport import Connection
 
 _PASSPHRASE = "RHCARD_PASSPHRASE"
 _LONGEST_PASSPHRASE = 4096
@@ -37,7 +41,7 @@ class Exit(IntEnum):
     GOOD = 0, "every answer was as the script expects"
     USAGE = 2, "usage: an option or argument is wrong"
     BAD_INPUT = 3, "the script has a line that is none"
-    NO_CARD = 4, "no card: no card image, a damaged one, or the card does not answer"
+    NO_CARD = 4, "no reader or card, a damaged card image, or a card that does not answer"
     REFUSED = 5, "an answer's status word is not the expected one"
     DATA_DIFFERS = 6, "status words as expected, but data of an answer is not"
     KEY_PROBLEM = 9, "key problem: a wrong passphrase, or keys that are not this card's"
@@ -48,8 +52,6 @@ def _epilog() -> str:
 
 
 def _list_scripts(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    from .script import load, names
-
     if wanted and not context.resilient_parsing:
         for name in names():
             click.echo(f"{name:22}{load(name).title}")
@@ -61,10 +63,14 @@ def _list_scripts(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option(
     "--card",
     "image",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="CARD",
-    help="Image file of a software card.",
+    help="The card: image file of a software card.",
+)
+@click.option(
+    "--reader",
+    metavar="NAME",
+    help="The card: in this PC/SC reader, by its name, a part of it, or its number.",
 )
 @click.option(
     "--keys",
@@ -88,17 +94,27 @@ def _list_scripts(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help="Name the scripts that come along, and stop.",
 )
 def run(
-    script: str, image: Path, keys: Path | None, passphrase_file: Path | None, json_wanted: bool
+    script: str,
+    image: Path | None,
+    reader: str | None,
+    keys: Path | None,
+    passphrase_file: Path | None,
+    json_wanted: bool,
 ) -> None:
     """Run a script on a card: one that comes along, by its name, or a file.
 
     Without keys the card is seen as everybody sees it, and as scriptor does. The answers are
     shown as they are: personal data in them too.
     """
+    if (image is None) == (reader is None):
+        raise click.UsageError("one card is needed: --card CARD or --reader NAME")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(script, image, keys, passphrase_file, json_wanted)
+        opened = load(script)
+        key_set = _key_set(keys, passphrase_file) if keys else None
+        with _card(image, reader) as card:
+            code = _run(opened, Runner(card, key_set), json_wanted)
     except BrokenPipeError:
         raise
     except (CardError, OSError) as error:
@@ -110,25 +126,27 @@ def run(
     sys.exit(code)
 
 
-def _run(
-    name: str, image: Path, store: Path | None, passphrase_file: Path | None, json_wanted: bool
-) -> Exit:
-    from cardlib.emulator import SoftwareCard
+@contextmanager
+def _card(image: Path | None, reader: str | None) -> "Iterator[Connection]":
+    """The card of the command line, and nobody else's as long as the script runs."""
+    if image is not None:
+        from cardlib.emulator import SoftwareCard
 
-    from .run import Runner
-    from .script import load
+        with closing(SoftwareCard.open(image)) as software_card:
+            yield software_card
+    else:
+        from cardlib.transport.pcsc import open_reader
 
-    script = load(name)
-    key_set = _key_set(store, passphrase_file) if store else None
-    card = SoftwareCard.open(image)
+        with open_reader(reader) as connection, connection.transaction():
+            yield connection
+
+
+def _run(script: Script, runner: Runner, json_wanted: bool) -> Exit:
     outcomes: list[Outcome] = []
-    try:
-        for outcome in Runner(card, key_set).run(script):
-            outcomes.append(outcome)
-            if not json_wanted:
-                click.echo("\n".join(as_text(outcome)))
-    finally:
-        card.close()
+    for outcome in runner.run(script):
+        outcomes.append(outcome)
+        if not json_wanted:
+            click.echo("\n".join(as_text(outcome)))
     if json_wanted:
         click.echo(json.dumps(as_json(script, outcomes), indent=2))
     else:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,73 +24,36 @@ from apdu_scripts.pattern import Pattern, parse_pattern
 from apdu_scripts.script import SUFFIX, Authenticate, Command, Reset, Script
 from apdu_scripts.show import as_json, as_text, printable, summary
 from cardlib.apdu import CommandAPDU, ResponseAPDU
-from cardlib.crypto import BlockCipher, Cipher, pad, static_keys
+from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
+from cardlib.emulator.virtual_reader import VirtualReader
 from cardlib.errors import CardError, CardKeyError, TransportError
 from cardlib.keys import KeySet
-from cardlib.keys.roots import TEST_TRANSPORT_ROOT, new_roots, public_test_roots
+from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.layout import (
-    FILE_BY_PATH,
-    FILES,
-    KEYS,
-    FileSpec,
-    dgi_of_key,
-    dgi_of_record,
-    encode_record,
-)
-from cardlib.layout.records import DGI_PIN, DGI_PIN_TRIES
-from cardlib.personalization import activate, personalize
-from tests.scriptor import run_on_card
+from cardlib.layout import FILE_BY_PATH, FILES, FileSpec
+from cardlib.layout.records import MANDATORY_DGIS
+from cardlib.personalization import personalize
+from cardlib.transport.pcsc import wait_for_card
+from tests.cards import CHIP, ISSUER, blank_card, groupings, key_store, personalized_card
+from tests.pcscd import SLOTS, Pcscd
+from tests.scriptor import Ran, run_on_card, run_on_reader
 
 H = bytes.fromhex
 FOLDER = Path(apdu_scripts.__file__).parent
-CHIP, REGION = H("0123456789ABCDEF"), b"41000000"
-STORE = KeyStore(public_test_roots())
+STORE = key_store()
 PASSPHRASE = "correct horse"
 READING = ("identify", "read_cardholder", "read_emergency_data", "read_issuer_data")
 ON_A_CARD = (*READING, "check_protected")
-ISSUER = {
-    "card_category": "1", "spec_version": "1.0", "issuer_name": "河南省卫生健康委员会",
-    "issuer_code": "4100000000000000000001", "issue_date": "20240517",
-    "card_number": "410101199003076656", "security_code": "123",
-    "chip_serial_number": "6789ABCDEF", "city_code": "410100",
-}  # fmt: skip
-RECORDS: list[tuple[str, int, dict[str, str]]] = [
-    ("DDF1/EF06", 1, {"name": "王䶮"}),
-    ("DDF1/EF06", 2, {"sex": "1"}),
-    ("DDF1/DF02/EF05", 1, {"abo_blood_group": "4"}),
-    ("DDF1/DF02/EF05", 3, {"asthma": "0"}),
-    ("DDF1/DF02/EF05", 8, {"diabetes": "1"}),
-    ("DDF1/DF02/EF07", 1, {"allergen": "青霉素", "allergic_reaction": "皮疹"}),
-    ("DDF1/DF02/EF07", 2, {"allergen": "花生"}),
-    ("DDF1/DF02/EF07", 3, {"allergen": "latex"}),
-    ("DDF1/DF02/EF08", 1, {"vaccine": "麻疹", "vaccination_date": "19910307"}),
-]
-ALLERGIES = ["青霉素", "花生", "latex"]
+SLOT = SLOTS[0]
 
 
-def blank_card() -> SoftwareCard:
-    root = BlockCipher(Cipher.AES, TEST_TRANSPORT_ROOT)
-    return SoftwareCard.blank(CHIP, static_keys(root, CHIP))
-
-
-def personalized_card(records: list[tuple[str, int, dict[str, str]]] = RECORDS) -> SoftwareCard:
-    card, issuer_keys = blank_card(), STORE.issuer_keys(CHIP)
-    keys = STORE.card_keys.for_card(CHIP, REGION)
-    issuer = FILE_BY_PATH["DDF1/EF05"]
-    texts = [("DDF1/EF05", f.record, {f.name: ISSUER.get(f.name, "")}) for f in issuer.fields]
-    groupings = [
-        (dgi_of_record(FILE_BY_PATH[path], number), encode_record(FILE_BY_PATH[path], number, text))
-        for path, number, text in [*texts, *records]
-    ]
-    groupings += [(dgi_of_key(key), keys.grouping(key.name, issuer_keys)) for key in KEYS]
-    groupings.append((DGI_PIN, issuer_keys.encrypt_dek(pad(H("26314159FFFFFFFF")))))
-    groupings.append((DGI_PIN_TRIES, H("0303")))
-    personalize(card, STORE.transport_keys(CHIP), issuer_keys, groupings)
-    activate(card, issuer_keys)
-    card.reset()
-    return card
+def empty_card() -> SoftwareCard:
+    """A card with no more than a card must have: issuer data, keys, PIN."""
+    made, issuer_keys = blank_card(), STORE.issuer_keys(CHIP)
+    mandatory = [grouping for grouping in groupings() if grouping[0] in MANDATORY_DGIS]
+    personalize(made, STORE.transport_keys(CHIP), issuer_keys, mandatory)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +132,9 @@ def load_text(name: str) -> str:
 
 
 def test_scripts_expect_what_a_card_without_data_answers_too() -> None:
-    empty = personalized_card([])
+    card = empty_card()
     for name in ON_A_CARD:
-        assert differences(outcomes_of(name, empty, STORE.card_keys)) == []
+        assert differences(outcomes_of(name, card, STORE.card_keys)) == []
 
 
 def test_a_blank_card_is_known_as_blank_and_identified() -> None:
@@ -188,7 +151,7 @@ def test_a_personalized_card_is_not_taken_for_a_blank_one(card: SoftwareCard) ->
 def test_identify_says_chip_keys_and_profile(card: SoftwareCard) -> None:
     facts = {fact for outcome in outcomes_of("identify", card) for fact in outcome.facts}
     assert facts == {
-        ("chip serial", "0123456789ABCDEF"),
+        ("chip serial", CHIP.hex().upper()),
         ("SCP03 key set", "01"),
         ("application", "A000000151000000"),
         ("application", "F052484301"),
@@ -220,11 +183,13 @@ def test_emergency_data_is_read_with_its_key_and_every_field_has_its_state(
     found = fields(outcomes_of("read_emergency_data", card, STORE.card_keys))
     assert found["abo_blood_group.1"] == ("value", "4")
     assert found["asthma.3"] == ("negative", "0")
-    assert found["diabetes.8"] == ("value", "1")
+    assert found["heart_disease.4"] == ("value", "1")
     assert found["epilepsy.6"] == ("unwritten", "")
-    assert [found[f"allergen.{number}"][1] for number in (1, 2, 3)] == ALLERGIES
-    assert found["vaccination_date.1"] == ("value", "19910307")
-    assert "vaccine.2" not in found
+    assert [found[f"allergen.{number}"] for number in (1, 2, 3)] == [
+        ("value", "青霉素"), ("value", "花生"), ("missing", ""),
+    ]  # fmt: skip
+    assert found["allergic_reaction.2"] == ("unwritten", "")
+    assert found["vaccine.1"] == ("missing", "")
 
 
 def test_without_a_key_every_emergency_field_is_denied_and_names_the_key(
@@ -237,7 +202,7 @@ def test_without_a_key_every_emergency_field_is_denied_and_names_the_key(
 
 
 def test_allergies_that_were_never_written_are_missing_and_nothing_else() -> None:
-    found = fields(outcomes_of("read_emergency_data", personalized_card([]), STORE.card_keys))
+    found = fields(outcomes_of("read_emergency_data", empty_card(), STORE.card_keys))
     assert found["allergen.1"] == ("missing", "")
     assert found["asthma.3"] == ("unwritten", "")
 
@@ -387,9 +352,12 @@ def test_scriptor_runs_every_script_unmodified_and_meets_its_expectations(
     name: str, card: SoftwareCard
 ) -> None:
     on = blank_card() if name == "check_blank" else card
-    ran = run_on_card(FOLDER / f"{name}{SUFFIX}", on)
+    assert_as_expected(load(name), run_on_card(FOLDER / f"{name}{SUFFIX}", on))
+
+
+def assert_as_expected(script: Script, ran: Ran) -> None:
     assert (ran.code, ran.complaints) == (0, "")
-    steps = [step for step in load(name).steps if not isinstance(step, Authenticate)]
+    steps = [step for step in script.steps if not isinstance(step, Authenticate)]
     assert [said.command for said in ran.exchanges] == [
         step.apdu if isinstance(step, Command) else b"" for step in steps
     ]
@@ -399,6 +367,26 @@ def test_scriptor_runs_every_script_unmodified_and_meets_its_expectations(
         else:
             response = ResponseAPDU.parse(said.answer)
             assert difference(step.expectations, response.sw, response.data) is None
+
+
+@pytest.fixture
+def in_a_reader(pcscd: Pcscd, card: SoftwareCard) -> Iterator[SoftwareCard]:
+    """The card, in a reader of a pcscd that runs."""
+    with VirtualReader() as reader:
+        reader.insert(card)
+        assert wait_for_card(SLOT, 10).atr == card.atr
+        yield card
+
+
+@pytest.mark.usefixtures("in_a_reader")
+def test_through_pcsc_scriptor_and_our_command_find_the_same_card(folder: Path) -> None:
+    for name in ON_A_CARD:
+        assert_as_expected(load(name), run_on_reader(FOLDER / f"{name}{SUFFIX}", SLOT))
+    keys = ("--keys", folder / "keys", "--passphrase-file", folder / "pass")
+    result = invoke("read_emergency_data", "--reader", SLOT, *keys)
+    assert result.exit_code == 0, result.output
+    assert "Heart disease: yes" in result.stdout
+    assert invoke("identify", "--reader", "no such reader").exit_code == Exit.NO_CARD
 
 
 PIECES = st.sampled_from(
@@ -642,7 +630,7 @@ def test_text_and_json_say_the_same_of_each_step(card: SoftwareCard) -> None:
     assert "SELECT  00 A4 01 0C 02 DF 02\n      9000 normal processing\n" in text
     assert "authenticate RK1_DF02\n      9000 normal processing\n" in text
     assert "        Asthma: no\n" in text
-    assert "        Diabetes: yes\n" in text
+    assert "        Heart disease: yes\n" in text
     assert "        Epilepsy: <unwritten>\n" in text
     assert "        Allergen 2: 花生\n" in text
     document = as_json(script, outcomes)
@@ -714,7 +702,7 @@ def test_with_a_key_store_the_command_authenticates_and_speaks_json(folder: Path
     document = json.loads(result.stdout)
     assert document["as_expected"]
     values = {f["field"]: f["value"] for step in document["steps"] for f in step["fields"]}
-    assert (values["name"], values["sex"], values["phone_1"]) == ("王䶮", "1", None)
+    assert (values["name"], values["sex"], values["phone_1"]) == ("王䶮𠅤㛃", "1", None)
 
 
 def test_the_passphrase_may_come_from_the_environment(folder: Path) -> None:
@@ -739,7 +727,7 @@ def test_the_command_lists_the_scripts() -> None:
         ("bad.scriptor", Exit.BAD_INPUT, "bad.scriptor, line 2: "),
         ("bytes.scriptor", Exit.BAD_INPUT, "not UTF-8 text"),
         ("no_such_script", Exit.USAGE, "neither a script that comes along"),
-        (".", Exit.USAGE, ""),
+        (".", Exit.USAGE, "Is a directory"),
     ],
 )
 def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, folder: Path) -> None:
@@ -748,6 +736,12 @@ def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, fo
     assert result.exit_code == code
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_one_card_is_needed(folder: Path) -> None:
+    assert invoke("identify").exit_code == Exit.USAGE
+    both = invoke("identify", "--card", folder / "one.card", "--reader", "0")
+    assert both.exit_code == Exit.USAGE
 
 
 def test_no_card_is_4_and_key_problems_are_9(folder: Path) -> None:
