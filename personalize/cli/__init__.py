@@ -6,6 +6,7 @@ Nothing is imported here that `rhcard --version` does not need; benchmarks/start
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -46,6 +47,9 @@ class LazyGroup(click.Group):
         """Run, and exit with a documented code and one clear line, never a traceback."""
         words = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(words, prog_name or "rhcard", **extra)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback, ever

@@ -18,8 +18,7 @@ _PLAIN_WIDTH = 1000
 def print_json(document: Mapping[str, Any]) -> None:
     """The one JSON document of a command, on stdout; readable in any locale."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
-    text = json.dumps(document, ensure_ascii=encoding not in ("utf8", "gb18030"), indent=2)
-    click.echo(text)
+    click.echo(json.dumps(document, ensure_ascii=encoding != "utf8", indent=2))
 
 
 def print_error(message: str) -> None:

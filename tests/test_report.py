@@ -1,0 +1,42 @@
+"""Figures of a run: only the cards that it made, and no division by nothing."""
+
+from cardlib.emulator import SoftwareCard
+from personalize.issue import Outcome
+from personalize.journal import Stage
+from personalize.meter import Figures, Meter
+from personalize.report import outcome_as_dict, throughput
+from tests.bureau import store
+
+
+def outcome(stage: Stage, *, was_active: bool = False) -> Outcome:
+    figures = Figures(100, 20_000, 10_000)
+    return Outcome(1, 2, b"12345678", stage, "", figures, 0.5, was_active)
+
+
+def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:
+    card = SoftwareCard.blank(b"12345678", store().blank_keys(b"12345678"))
+    meter = Meter(card)
+    assert meter.reset() == meter.atr == card.atr
+    response = meter.transmit(bytes.fromhex("0084000008"))
+    assert (len(response), meter.figures) == (10, Figures(1, 5, 10))
+    meter.transmit(bytes.fromhex("0084000008"))
+    assert meter.figures == Figures(2, 10, 20)
+
+
+def test_figures_are_of_the_cards_that_were_made_now() -> None:
+    made = outcome(Stage.ACTIVE)
+    found = throughput([made, made, outcome(Stage.ACTIVE, was_active=True),
+                        outcome(Stage.STARTED)])  # fmt: skip
+    assert (found.cards, found.seconds) == (2, 1.0)
+    assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
+    assert found.in_words() == "120 cards a minute, 100 APDUs and 30,000 bytes a card"
+
+
+def test_a_run_that_made_none_has_figures_too() -> None:
+    assert throughput([]).in_words() == "0 cards a minute, 0 APDUs and 0 bytes a card"
+
+
+def test_an_outcome_in_json_says_where_each_card_is() -> None:
+    found = outcome_as_dict(outcome(Stage.VERIFIED))
+    assert (found["number"], found["line"], found["state"]) == (1, 2, "verified")
+    assert found["chip"] == b"12345678".hex()
