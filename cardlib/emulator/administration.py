@@ -43,6 +43,7 @@ def create_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     entry = created_files.store(card.memory, parent, fcp, ACTIVATED)
     if entry is None:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY)
+    card.memory.commit()
     card.refresh()
     node = card.child(parent, parameters.fid)
     if isinstance(node, Directory):
@@ -90,6 +91,7 @@ def delete_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
     assert node.parent is not None
     _delete_whole(card, node)
+    card.memory.commit()
     card.refresh()
     card.forget(node)
     return OK

@@ -87,5 +87,6 @@ def external_authenticate(
         channel.rights &= ~KEY_BIT[spec.name]
         raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
     card.state.set_key_tries(spec, KEY_TRIES)
+    card.memory.commit()  # what 6581 answers gives no right
     channel.rights |= KEY_BIT[spec.name]
     return OK

@@ -180,7 +180,8 @@ class SoftwareCard:
             self.last_refusal = str(error)
             response = StatusWord.WRONG_LENGTH.to_bytes(2, "big")
             self._undo()
-        except MemoryFailure:
+        except MemoryFailure as failure:
+            self.last_refusal = str(failure)
             response = StatusWord.MEMORY_FAILURE.to_bytes(2, "big")
             self._undo()
         return response
@@ -263,6 +264,10 @@ class SoftwareCard:
             self._undo()
             self.last_refusal = refusal.reason
             response = refusal.sw.to_bytes(2, "big")
+        except MemoryFailure as failure:
+            self._undo()
+            self.last_refusal = str(failure)
+            response = StatusWord.MEMORY_FAILURE.to_bytes(2, "big")
         return response
 
     def _execute(

@@ -46,6 +46,7 @@ def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) 
             return OK
         raise Refusal(0x63C0 | pin.remaining, "not verified")
     _compare(card, channel, pin, command.data)
+    card.memory.commit()
     channel.pin_verified = True
     return OK
 

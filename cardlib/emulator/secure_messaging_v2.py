@@ -169,6 +169,7 @@ def external_authenticate(
         channel.session_ends = True
         raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
     card.state.set_key_tries(spec, KEY_TRIES)
+    card.memory.commit()  # what 6581 answers gives no right
     channel.rights |= KEY_BIT[spec.name]
     channel.file = None
     share = card.random(_KEY_SHARE)

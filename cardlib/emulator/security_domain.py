@@ -123,6 +123,7 @@ def external_authenticate(
     card.memory.commit()
     session.authenticate(command)
     _set_tries(card, keys, KEY_TRIES)
+    card.memory.commit()
     channel.scp03 = session
     return OK
 
