@@ -18,8 +18,8 @@ PAGE_SIZE = 256
 JOURNAL_PAGE = 0x8000
 _BLANK = b"\xff" * PAGE_SIZE
 _MAGIC = b"RHJ1"
-_WAS_BLANK = 0x8000
-"""With a page's number in the journal: it held nothing, and no content follows."""
+_WAS_BLANK, _CONTENT_FOLLOWS = b"\0", b"\1"
+"""After a page's number in the journal: it held nothing, or what it held comes next."""
 
 
 class PageStore(Protocol):
@@ -130,9 +130,8 @@ class Memory:
         stream = b""
         for number in changed:
             old = self._programmed.get(number, _BLANK)
-            blank = old == _BLANK
-            stream += (number | (_WAS_BLANK if blank else 0)).to_bytes(2, "big")
-            stream += b"" if blank else old
+            held = _WAS_BLANK if old == _BLANK else _CONTENT_FOLLOWS + old
+            stream += number.to_bytes(2, "big") + held
         for index in range(0, len(stream), PAGE_SIZE):
             page = stream[index : index + PAGE_SIZE].ljust(PAGE_SIZE, b"\xff")
             self._program(JOURNAL_PAGE + 1 + index // PAGE_SIZE, page)
@@ -160,10 +159,9 @@ class Memory:
         found, offset = {}, 0
         while offset < length:
             number = int.from_bytes(stream[offset : offset + 2], "big")
-            offset += 2
-            if number & _WAS_BLANK:
-                found[number & ~_WAS_BLANK] = _BLANK
-            else:
+            found[number], was = _BLANK, stream[offset + 2 : offset + 3]
+            offset += 3
+            if was == _CONTENT_FOLLOWS:
                 found[number] = stream[offset : offset + PAGE_SIZE]
                 offset += PAGE_SIZE
         return found
