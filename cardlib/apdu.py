@@ -1,7 +1,8 @@
 """Command and response APDUs, cases 1 to 4, short and extended (ISO/IEC 7816-3:2006 12.1)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 from .errors import FormatError
 from .status import is_success
@@ -15,14 +16,7 @@ MAX_EXTENDED_DATA = 65535
 MAX_EXTENDED_LE = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class CommandAPDU:
-    """A command: header, data (0..65535 bytes) and Ne, the most bytes expected back.
-
-    `le` is None when no data is expected, else 1..65536 (256 and 65536 are coded as zeros).
-    `extended` asks for the extended form; it is implied where the short one cannot carry it.
-    """
-
+class _Command(NamedTuple):
     cla: int
     ins: int
     p1: int
@@ -31,13 +25,35 @@ class CommandAPDU:
     le: int | None = None
     extended: bool = False
 
-    def __post_init__(self) -> None:
-        if (self.cla | self.ins | self.p1 | self.p2) & ~0xFF:
+
+class CommandAPDU(_Command):
+    """A command: header, data (0..65535 bytes) and Ne, the most bytes expected back.
+
+    `le` is None when no data is expected, else 1..65536 (256 and 65536 are coded as zeros).
+    `extended` asks for the extended form; it is implied where the short one cannot carry it.
+    """
+
+    # A named tuple and not a dataclass: a frozen one takes four times as long to make.
+    __slots__ = ()
+
+    def __new__(  # noqa: PLR0917  # the fields, in their order
+        cls,
+        cla: int,
+        ins: int,
+        p1: int,
+        p2: int,
+        data: bytes = b"",
+        le: int | None = None,
+        extended: bool = False,
+    ) -> Self:
+        """FormatError where a value does not fit its field."""
+        if (cla | ins | p1 | p2) & ~0xFF:
             raise FormatError("CLA, INS, P1 and P2 are bytes")
-        if len(self.data) > MAX_EXTENDED_DATA:
-            raise FormatError(f"command data of {len(self.data)} bytes, at most 65535 fit")
-        if self.le is not None and not 1 <= self.le <= MAX_EXTENDED_LE:
-            raise FormatError(f"Le {self.le} is not 1..65536")
+        if len(data) > MAX_EXTENDED_DATA:
+            raise FormatError(f"command data of {len(data)} bytes, at most 65535 fit")
+        if le is not None and not 1 <= le <= MAX_EXTENDED_LE:
+            raise FormatError(f"Le {le} is not 1..65536")
+        return super().__new__(cls, cla, ins, p1, p2, data, le, extended)
 
     @property
     def header(self) -> bytes:
@@ -60,20 +76,24 @@ class CommandAPDU:
         return self.header + body + (b"" if le is None else (le & 0xFFFF).to_bytes(2, "big"))
 
     @classmethod
-    def parse(cls, raw: bytes) -> "CommandAPDU":
+    def parse(cls, raw: bytes) -> Self:
         """Decode bytes; FormatError when the lengths in it disagree with its size."""
-        if len(raw) < 4:
-            raise FormatError(f"command of {len(raw)} bytes, at least 4 are needed")
-        data, le, extended = _parse_body(raw)
-        return cls(raw[0], raw[1], raw[2], raw[3], data, le, extended)
+        size = len(raw)
+        if size < 4:
+            raise FormatError(f"command of {size} bytes, at least 4 are needed")
+        data, le, extended = _parse_body(raw, size)
+        return cls._make((raw[0], raw[1], raw[2], raw[3], data, le, extended))
 
-    def with_le(self, le: int | None) -> "CommandAPDU":
+    def _replace(self, **changes: Any) -> Self:
+        """The same command with other values in these fields, checked as in any command."""
+        return type(self)(**(self._asdict() | changes))
+
+    def with_le(self, le: int | None) -> Self:
         """The same command expecting another number of bytes."""
-        return replace(self, le=le)
+        return self._replace(le=le)
 
 
-def _parse_body(raw: bytes) -> tuple[bytes, int | None, bool]:
-    size = len(raw)
+def _parse_body(raw: bytes, size: int) -> tuple[bytes, int | None, bool]:
     if size == 4:
         return b"", None, False
     if size == 5:

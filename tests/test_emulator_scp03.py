@@ -1,6 +1,5 @@
 """The card's side of SCP03: recorded sessions, an oracle of its own, and a man in the middle."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,9 +181,9 @@ def wrong_authentications() -> list[tuple[str, CommandAPDU]]:
     host, _ = pending_pair()
     good = host.external_authenticate()
     flip = [
-        (f"bit of byte {i}", replace(good, data=flipped(good.data, 8 * i))) for i in (0, 7, 8, 15)
+        (f"bit of byte {i}", good._replace(data=flipped(good.data, 8 * i))) for i in (0, 7, 8, 15)
     ]
-    return [*flip, ("level raised", replace(good, p1=0x33)), ("other P2", replace(good, p2=1))]
+    return [*flip, ("level raised", good._replace(p1=0x33)), ("other P2", good._replace(p2=1))]
 
 
 def pending_pair() -> tuple[ReferenceHost, Scp03Session]:
@@ -317,11 +316,11 @@ def test_nothing_altered_on_the_way_is_accepted(
         "drop": None,
         "repeat": sent[target - 1] if target else sent[1],
         "swap": sent[target + 1],
-        "truncate": replace(victim, data=victim.data[:-1]),
-        "flip": replace(victim, data=flipped(victim.data, bit % (8 * len(victim.data)))),
+        "truncate": victim._replace(data=victim.data[:-1]),
+        "flip": victim._replace(data=flipped(victim.data, bit % (8 * len(victim.data)))),
         "splice": alien[target],
-        "p2": replace(victim, p2=victim.p2 ^ 0x40),
-        "cla": replace(victim, cla=0x04),
+        "p2": victim._replace(p2=victim.p2 ^ 0x40),
+        "cla": victim._replace(cla=0x04),
     }
     stream = [*sent[:target], altered[action], *sent[target + 1 :]]
     accepted: list[CommandAPDU] = []

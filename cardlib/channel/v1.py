@@ -1,7 +1,5 @@
 """Secure messaging version 1, host side: pure functions (card specification 4)."""
 
-from dataclasses import replace
-
 from ..apdu import CommandAPDU
 from ..crypto import fold, pad
 from ..errors import FormatError
@@ -54,6 +52,6 @@ def protect(process_key: ProcessKey, command: CommandAPDU) -> CommandAPDU:
     data = command.data
     if data:
         data = process_key.encrypt(pad(bytes((len(data),)) + data))
-    protected = replace(command, cla=command.cla | 0x04)
+    protected = command._replace(cla=command.cla | 0x04)
     head = protected.header + bytes((len(data) + MAC_SIZE,))
-    return replace(protected, data=data + process_key.mac(head + data))
+    return protected._replace(data=data + process_key.mac(head + data))

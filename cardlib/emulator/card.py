@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
@@ -303,7 +302,7 @@ class SoftwareCard:
         if command.cla & _CHAINING:
             channel.chain = header, collected
             return None
-        return replace(command, data=collected)
+        return command._replace(data=collected)
 
     def _channel(self, command: CommandAPDU) -> LogicalChannel:
         cla = command.cla

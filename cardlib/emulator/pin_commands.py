@@ -3,7 +3,6 @@
 The PIN is reference 00 at DDF1, 6 ASCII digits (card specification, section 5a).
 """
 
-from dataclasses import replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,7 @@ def reset_retry_counter(
     """P1 02 with a new PIN, P1 03 without: PIN unblock in a version-2 session of the PUK."""
     if command.p1 not in (_NEW_PIN, _SAME_PIN) or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 02 or 03, P2 is 00")
-    pin = _pin(card, channel, replace(command, p1=0))
+    pin = _pin(card, channel, command._replace(p1=0))
     if not (channel.v2 and channel.rights & KEY_BIT[_PUK.name]):
         why = f"needs {_PUK.name} in a session; on a 1.0 card PIN UNBLOCK, 84 24"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
