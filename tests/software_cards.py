@@ -4,6 +4,7 @@ The card's state is written directly, without personalization. The terminal shar
 the card: version-1 cryptograms, encryption and MACs are made of single block encryptions.
 """
 
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as Mode
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 from cardlib.crypto import Cipher
-from cardlib.emulator import LifeCycle, SoftwareCard
+from cardlib.emulator import LifeCycle, PowerCut, SoftwareCard
 from cardlib.emulator.memory import Memory
 from cardlib.emulator.options import CardOptions
 from cardlib.emulator.state import KEY_TRIES, StoredKey, StoredPin
@@ -68,6 +69,17 @@ def terminal(
 def fid_path(path: str) -> bytes:
     """The identifiers of a path of the specification, from the MF."""
     return b"".join(bytes.fromhex(name) for name in path.split("/"))
+
+
+def cut_at(position: int) -> Callable[[int, bool], None]:
+    """The supply fails at that one of the moments before and after each page write."""
+    moments = iter(range(position + 1))
+
+    def fail(_page: int, _done: bool) -> None:
+        if next(moments) == position:
+            raise PowerCut
+
+    return fail
 
 
 class Terminal:

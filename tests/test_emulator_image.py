@@ -11,6 +11,7 @@ from cardlib.emulator import CardImageError, PowerCut, SoftwareCard
 from cardlib.emulator.image import create, open_image
 from cardlib.emulator.memory import PAGE_SIZE
 from cardlib.errors import CardError
+from tests.software_cards import cut_at
 
 CHIP = bytes.fromhex("8610010203040506")
 KEYS = (bytes(16), bytes(range(16)), bytes(range(16, 32)))
@@ -127,13 +128,7 @@ def test_a_cut_at_any_write_leaves_an_image_with_the_old_or_the_new(path: Path) 
         card.memory.write(SCRATCH, b"o" * 600)
         card.memory.commit()
         card.save(path)
-        moments = iter(range(position + 1))
-
-        def fail(_page: int, _done: bool, moments: object = moments, last: int = position) -> None:
-            if next(moments) == last:  # type: ignore[call-overload]
-                raise PowerCut
-
-        card.memory.on_write = fail
+        card.memory.on_write = cut_at(position)
         card.memory.write(SCRATCH, new)
         try:
             card.memory.commit()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cardlib.emulator import MemoryFailure, PowerCut
 from cardlib.emulator.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
+from tests.software_cards import cut_at
 
 SIZE = 6 * PAGE_SIZE
 OLD = bytes(range(256)) * 6
@@ -32,17 +33,6 @@ def after(changes: list[tuple[int, bytes]]) -> bytes:
     for address, data in changes:
         content[address : address + len(data)] = data
     return bytes(content)
-
-
-def cut_at(position: int) -> Callable[[int, bool], None]:
-    """The supply fails at that one of the moments before and after each page write."""
-    moments = iter(range(position + 1))
-
-    def fail(_page: int, _done: bool) -> None:
-        if next(moments) == position:
-            raise PowerCut
-
-    return fail
 
 
 def is_cut(memory: Memory, work: Callable[[], None], position: int) -> bool:
