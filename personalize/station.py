@@ -72,9 +72,10 @@ class CardFolder:
         known = self.cards.get(chip)
         if known is None:
             name = chip.hex().upper()
+            others = "".join(f"; {problem}" for problem in self.problems)
             raise TransportError(
                 f"the card with chip {name} is not in {self.folder}: put it back, or if it is lost"
-                f" say --spoiled {name}"
+                f" issue with --spoiled {name}{others}"
             )
         with in_reader(known.path) as card:
             if card.chip != chip:

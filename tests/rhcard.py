@@ -13,6 +13,7 @@ from unittest import mock
 from click.testing import CliRunner
 
 from cardlib.crypto import Cipher
+from cardlib.emulator import SoftwareCard
 from cardlib.keys import store as store_module
 from cardlib.keys.store import KeyStore
 from personalize.cli import main
@@ -58,7 +59,7 @@ def spawned(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        errors="replace" if words and "--json" not in words else "strict",
+        errors="strict" if "--json" in words else "replace",
     )
 
 
@@ -92,3 +93,10 @@ def prepare(folder: Path, keys: Path, count: int, *, skip: int = 0, name: str = 
     )  # fmt: skip
     assert done.code == 0, done.err
     return folder / name
+
+
+def saved(card: SoftwareCard, path: Path) -> Path:
+    """A card as a file that no program has in use."""
+    card.save(path)
+    card.close()
+    return path

@@ -124,7 +124,7 @@ def test_an_unknown_command_is_usage() -> None:
         (ChannelError("not genuine"), 5),
         (JournalConflict("at work"), 8),
         (CardKeyError("wrong passphrase"), 9),
-        (CardError("something of our own"), 1),
+        (CardError("not a health card"), 5),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 1),
         (ZeroDivisionError("secret of a resident"), 1),

@@ -18,6 +18,7 @@ _PATH_PROBLEMS = {
 }  # fmt: skip
 
 _EXITS = {
+    "CardError": Exit.REFUSED,
     "BatchError": Exit.BAD_INPUT,
     "CardImageError": Exit.NO_CARD,
     "CardKeyError": Exit.KEY_PROBLEM,
@@ -71,7 +72,7 @@ def explain(error: BaseException) -> Failure:
 def _exit_of(error: CardError) -> Exit:
     """By the nearest class that has a code; by name, so that nothing is imported to fail."""
     names = (kind.__name__ for kind in type(error).__mro__)
-    return next((_EXITS[name] for name in names if name in _EXITS), Exit.INTERNAL)
+    return next(_EXITS[name] for name in names if name in _EXITS)
 
 
 def _operating_system(error: OSError) -> Failure:
