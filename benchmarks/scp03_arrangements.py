@@ -1,6 +1,7 @@
 """SCP03 messages by everybody: our host, yubikit, and bare `cryptography` as fast as it goes."""
 
 from collections.abc import Callable
+from functools import partial
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -75,14 +76,13 @@ def _yubikit_processor() -> tuple[ScpProcessor, bytes]:
 
 def our_wrap(data: bytes) -> Call:
     """Our host, from a command's fields to its bytes."""
-    protect = opened_host().protect
-    return lambda: protect(*HEADER, data)
+    return partial(opened_host().protect, *HEADER, data)
 
 
 def yubikit_wrap(data: bytes) -> Call:
     """The peer, from a command's fields to the bytes that its connection is given."""
     processor, _ = _yubikit_processor()
-    return lambda: processor.send_apdu(*HEADER, data, 0)
+    return partial(processor.send_apdu, *HEADER, data, 0)
 
 
 def bare_wrap(data: bytes) -> Call:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from hmac import compare_digest
+from struct import Struct
 
 from cryptography.hazmat.primitives.cmac import CMAC
 
@@ -20,6 +21,7 @@ LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
 _S16, _PSEUDO_RANDOM, _CAN_R_MAC, _CAN_R_ENC = 0x01, 0x10, 0x20, 0x60
 _REPLY_BIT = 1 << 127
 _PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
+_header, _number = Struct("5B").pack, int.from_bytes
 _ALTERED = "the reply is not what the card sent"
 
 
@@ -86,7 +88,7 @@ class Scp03Host:
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
     _rmac_copy: Callable[[], CMAC]
-    _encrypt: Callable[[bytes], bytes]
+    _encrypt: Callable[[bytes], bytes] | None
     _decrypt: Callable[[bytes], bytes]
     _s_enc: BlockCipher
     card: CardChallenge
@@ -110,6 +112,7 @@ class Scp03Host:
         self._keys, self._level, self._challenge = keys, level, host_challenge
         self._version, self._identifier = key_version, key_identifier
         self._encrypts = bool(level & C_ENC)
+        self._encrypt = None
         self._reply_macs, self._reply_encrypted = bool(level & R_MAC), bool(level & R_ENC)
         self._mac_size = len(host_challenge)
         self._chain = bytes(BLOCK_SIZE)
@@ -210,30 +213,30 @@ class Scp03Host:
         for; under R-MAC a Le below the most is widened by what protection adds to the reply.
         """
         try:
-            if self._state is not _OPEN:
-                raise ChannelError(f"the session is {self._state.name.lower()}, not open")
-            if cla & 0x68:
-                raise ChannelError(f"class {cla:02X} cannot be protected by SCP03")
+            if self._state is not _OPEN or cla & 0x68:
+                raise self._refusal(cla)
             self._counter = counter = self._counter + 1
             size = len(data)
-            if extended or size > 255 or (le is not None and le > 256):
-                extended = True
-            if size and self._encrypts:
+            if le is not None or size > 255:
+                extended = extended or size > 255 or (le or 0) > 256
+            encrypt = self._encrypt
+            if size and encrypt:
                 block = (counter ^ self._last).to_bytes(16, "big")
-                sealed = self._encrypt(block + data + _PADDING[size & 15])
-                self._last = int.from_bytes(sealed[-16:], "big")
+                sealed = encrypt(block + data + _PADDING[size & 15])
+                self._last = _number(sealed[-16:], "big")
                 data = sealed[16:]
                 size = len(data)
-            size += self._mac_size
+            mac_size = self._mac_size
+            size += mac_size
             if size < 256 and not extended:
-                command = bytes((cla | 4, ins, p1, p2, size)) + data
+                command = _header(cla | 4, ins, p1, p2, size) + data
             else:
                 command = self._extended(bytes((cla | 4, ins, p1, p2)), size, extended) + data
             mac = self._mac_copy()
-            mac.update(self._chain + (command if not cla & 3 else _on_channel_0(command)))
+            mac.update(self._chain + (_on_channel_0(command) if cla & 3 else command))
             self._chain = chain = mac.finalize()
             self._pending = True
-            command += chain[: self._mac_size]
+            command += chain[:mac_size]
             return command if le is None else command + self._le(le, extended)
         except BaseException:
             self._state = _State.DEAD
@@ -305,12 +308,17 @@ class Scp03Host:
 
     def _first_encrypt(self, blocks: bytes) -> bytes:
         """Make the session's one CBC context when it is needed: that costs more than using it."""
-        self._encrypt = self._s_enc.cbc_encryptor().update
-        return self._encrypt(blocks)
+        self._encrypt = encrypt = self._s_enc.cbc_encryptor().update
+        return encrypt(blocks)
 
     def _first_decrypt(self, blocks: bytes) -> bytes:
         self._decrypt = self._s_enc.cbc_decryptor().update
         return self._decrypt(blocks)
+
+    def _refusal(self, cla: int) -> ChannelError:
+        if self._state is not _OPEN:
+            return ChannelError(f"the session is {self._state.name.lower()}, not open")
+        return ChannelError(f"class {cla:02X} cannot be protected by SCP03")
 
     def _extended(self, header: bytes, size: int, extended: bool) -> bytes:
         if not extended:
