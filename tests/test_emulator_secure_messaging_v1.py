@@ -248,15 +248,7 @@ def test_an_update_cut_at_any_write_is_done_or_not_done() -> None:
         card = at(HOSPITALS.path)
         assert card.sw(card.change(HOSPITALS, old, record=8)) == 0x9000
         command = card.change(HOSPITALS, new, record=8)
-        moments = iter(range(position + 1))
-
-        def cut(
-            _page: int, _done: bool, moments: Iterator[int] = moments, last: int = position
-        ) -> None:
-            if next(moments) == last:
-                raise PowerCut
-
-        card.card.memory.on_write = cut
+        card.card.memory.on_write = cut_at(position)
         try:
             finished = card.sw(command) == 0x9000
         except PowerCut:
