@@ -9,7 +9,7 @@ from cardlib.emulator import LifeCycle, PowerCut
 from cardlib.emulator.state import KEY_TRIES
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME, FileSpec
 from tests import openssl
-from tests.software_cards import Terminal, key_bytes, sample, terminal
+from tests.software_cards import Terminal, cut_at, key_bytes, sample, terminal
 
 EMERGENCY = FILE_BY_PATH["DDF1/DF02/EF05"]
 SPECIAL = FILE_BY_PATH["DDF1/DF02/EF06"]
@@ -241,13 +241,12 @@ def test_version_1_protects_changes_only(command: str) -> None:
 
 
 def test_an_update_cut_at_any_write_is_done_or_not_done() -> None:
-    old, new = sample(HOSPITALS, seed=1), sample(HOSPITALS, seed=2)
-    # Record 8 begins in one page of memory and record 9 in the next.
+    old, new = b"o" * 200, b"n" * 200
     outcomes = set()
-    for position in range(40):
-        card = at(HOSPITALS.path)
-        assert card.sw(card.change(HOSPITALS, old, record=8)) == 0x9000
-        command = card.change(HOSPITALS, new, record=8)
+    for position in range(60):
+        card = at(VISIT.path)
+        assert card.sw(card.change(VISIT, old, offset=200)) == 0x9000
+        command = card.change(VISIT, new, offset=200)
         card.card.memory.on_write = cut_at(position)
         try:
             finished = card.sw(command) == 0x9000
@@ -255,11 +254,12 @@ def test_an_update_cut_at_any_write_is_done_or_not_done() -> None:
             finished = False
         card.card.memory.on_write = None
         card.card.reset()
-        card.select(HOSPITALS.path)
-        card.authenticate("RK1_DF05")
-        found = card.read(HOSPITALS, 8)[0]
+        card.select(VISIT.path)
+        card.authenticate("RK1_DF03")
+        found, sw = card.send("00B000C8C8")
+        assert sw == 0x9000
         assert found == new or (found == old and not finished)
-        assert tries(card, "STK_DF05") in (KEY_TRIES - 1, KEY_TRIES)
+        assert tries(card, "STK_DF03") in (KEY_TRIES - 1, KEY_TRIES)
         outcomes.add((found == new, finished))
         if finished:
             break
