@@ -1,6 +1,7 @@
 """The card's memory: a commit is whole or did not happen, wherever the supply fails."""
 
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -189,16 +190,44 @@ def test_what_did_not_change_is_not_programmed() -> None:
     assert memory.writes == before
 
 
-def test_a_damaged_journal_is_forgotten_not_applied() -> None:
+def test_a_damaged_journal_is_noticed_at_every_power_on_and_never_applied() -> None:
     memory = written()
     memory.write(0, b"x" * 600)
     assert is_cut(memory, memory.commit, 10)
     pages = memory.pages
     assert pages[JOURNAL_PAGE].startswith(b"RHJ1")
-    pages[JOURNAL_PAGE + 1] = bytes((pages[JOURNAL_PAGE + 1][0] ^ 1,)) + pages[JOURNAL_PAGE + 1][1:]
-    damaged = Memory(pages)
-    damaged.power_on()
-    assert damaged.pages[JOURNAL_PAGE] == b"\xff" * PAGE_SIZE
+    for page, bit in ((JOURNAL_PAGE + 1, 7), (JOURNAL_PAGE, 39), (JOURNAL_PAGE, 71)):
+        damaged = Memory(pages)
+        damaged.decay(page, bit >> 3, bit & 7)
+        for _ in range(2):
+            damaged.power_on()
+            assert damaged.journal_is_damaged
+            assert damaged.read(0, SIZE) == OLD
+        damaged.write(0, b"y")
+        with pytest.raises(MemoryFailure):
+            damaged.commit()
+    memory.power_on()
+    assert not memory.journal_is_damaged
+
+
+def test_decay_changes_one_bit_in_memory_and_store_and_is_no_write() -> None:
+    class Store:
+        pages: ClassVar[dict[int, bytes]] = {}
+
+        def write_page(self, number: int, content: bytes) -> None:
+            self.pages[number] = content
+
+    memory = written()
+    memory.store = Store()
+    writes = memory.writes
+    memory.decay(1, 3, 7)
+    memory.decay(77, 0, 0)
+    changed = bytearray(OLD)
+    changed[PAGE_SIZE + 3] ^= 0x80
+    assert memory.read(0, SIZE) == restarted(memory) == changed
+    assert memory.byte(77 * PAGE_SIZE) == 0xFE
+    assert Store.pages == {number: memory.pages[number] for number in (1, 77)}
+    assert memory.writes == writes
 
 
 def test_memory_never_written_reads_ff_and_is_not_stored() -> None:

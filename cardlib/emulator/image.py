@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
-from ..errors import CardError
+from ..errors import CardError, FormatError
 from .memory import PAGE_SIZE
 from .refusal import MemoryFailure
 
@@ -54,6 +54,18 @@ class ImageFile:
         if slot == known:
             self._write(0, _header(known + 1))
             self._slots[number] = slot
+
+    def damage(self, number: int, offset: int, bit: int) -> None:
+        """Change one bit of a page, 7 the highest of its byte, in the file but not its CRC.
+
+        FormatError for a page that was never programmed.
+        """
+        if number not in self._slots:
+            raise FormatError(f"page {number:#06x} was never programmed")
+        position = _HEADER_SIZE + self._slots[number] * _SLOT_SIZE + 8 + offset
+        self._file.seek(position)
+        old = self._file.read(1)[0]
+        self._write(position, bytes((old ^ 1 << bit,)))
 
     def _write(self, position: int, data: bytes) -> None:
         try:

@@ -107,6 +107,14 @@ class Memory:
         self._dirty.clear()
         return changed
 
+    def decay(self, number: int, offset: int, bit: int) -> None:
+        """Let one bit of a page, 7 the highest of its byte, change by itself: it is no write."""
+        page = bytearray(self._programmed.get(number, _BLANK))
+        page[offset] ^= 1 << bit
+        self._programmed[number] = self._view[number] = bytes(page)
+        if self.store:
+            self.store.write_page(number, bytes(page))
+
     def power_on(self) -> None:
         """Start from what is programmed; undo a commit that a cut interrupted."""
         # What a worn page could not take back is still in the journal; the next commit tries again.
@@ -114,6 +122,12 @@ class Memory:
             self._restore()
         self._view = self._programmed | self._journalled()
         self._dirty.clear()
+
+    @property
+    def journal_is_damaged(self) -> bool:
+        """Whether a commit was interrupted that cannot be taken back."""
+        header = self._programmed.get(JOURNAL_PAGE, _BLANK)
+        return header[:4] == _MAGIC and self._journal() is None
 
     def _program_all(self, changed: list[int]) -> None:
         self._write_journal(changed)
@@ -140,6 +154,8 @@ class Memory:
 
     def _restore(self) -> None:
         """Take back the pages of a commit that did not come to its end."""
+        if self.journal_is_damaged:
+            raise MemoryFailure("the journal does not check")
         if self._programmed.get(JOURNAL_PAGE, _BLANK)[:4] == _MAGIC:
             for number, content in self._journalled().items():
                 if self._programmed.get(number, _BLANK) != content:
@@ -148,16 +164,9 @@ class Memory:
 
     def _journalled(self) -> dict[int, bytes]:
         """The old pages in a valid journal, some of which may still have to be taken back."""
-        header = self._programmed.get(JOURNAL_PAGE, _BLANK)
-        if header[:4] != _MAGIC:
-            return {}
-        length, checksum = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
-        pages = range(JOURNAL_PAGE + 1, JOURNAL_PAGE + 1 + -(-length // PAGE_SIZE))
-        stream = b"".join(self._programmed.get(page, _BLANK) for page in pages)[:length]
-        if zlib.crc32(stream) != checksum:
-            return {}
-        found, offset = {}, 0
-        while offset < length:
+        found: dict[int, bytes] = {}
+        stream, offset = self._journal() or b"", 0
+        while offset < len(stream):
             number = int.from_bytes(stream[offset : offset + 2], "big")
             found[number], was = _BLANK, stream[offset + 2 : offset + 3]
             offset += 3
@@ -165,6 +174,18 @@ class Memory:
                 found[number] = stream[offset : offset + PAGE_SIZE]
                 offset += PAGE_SIZE
         return found
+
+    def _journal(self) -> bytes | None:
+        """What was written to the journal, if its header is valid and agrees with it."""
+        header = self._programmed.get(JOURNAL_PAGE, _BLANK)
+        if header[:4] != _MAGIC:
+            return None
+        length, checksum = int.from_bytes(header[4:8], "big"), int.from_bytes(header[8:12], "big")
+        pages = range(JOURNAL_PAGE + 1, JOURNAL_PAGE + 1 + -(-length // PAGE_SIZE))
+        if not all(page in self._programmed for page in pages):
+            return None
+        stream = b"".join(self._programmed[page] for page in pages)[:length]
+        return stream if zlib.crc32(stream) == checksum else None
 
     def _program(self, number: int, content: bytes) -> None:
         if self.on_write:
