@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cardlib.errors import CardError, CardKeyError, ChannelError, StatusWordError
+from cardlib.errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
 from cardlib.keys.store import KeyStore
 from cardlib.personalization import Stage as CardStage
 from cardlib.personalization import activate, personalize, stage
@@ -140,7 +140,7 @@ def issue(job: Job) -> Iterator[Outcome]:
 
 
 def _issue_one(job: Job, card: PreparedCard, before: Stage, meters: list[Meter]) -> None:
-    pin = job.pins.assign(card.number)
+    pin = _pin_of(job, card)
     done = False
     while not done:
         chip = _chip_for(job, card)
@@ -152,6 +152,17 @@ def _issue_one(job: Job, card: PreparedCard, before: Stage, meters: list[Meter])
                 _verified(job, card, chip, pin, meter)
                 _activated(job, card, chip, meter, again=before is Stage.VERIFIED)
     job.journal.advance(card.number, Stage.ACTIVE)
+
+
+def _pin_of(job: Job, card: PreparedCard) -> str:
+    """The card's PIN, on the disk before a chip is bound; FormatError when it got lost since."""
+    bound = job.journal.entry(card.number).chip is not None
+    if bound and job.pins.get(card.number) is None:
+        raise FormatError(
+            f"{job.batch.folder}: the PIN of card {card.number} is no longer in the PIN file; give"
+            " its card up with --spoiled"
+        )
+    return job.pins.assign(card.number)
 
 
 def _chip_for(job: Job, card: PreparedCard) -> bytes:

@@ -43,12 +43,14 @@ def prepared(source: Path, keys: KeyStore) -> Preparation:
     return prepare(source, options)
 
 
-def new_batch(folder: Path, count: int, *, skip: int = 0, name: str = "batch") -> Batch:
-    source = sample_rows(folder, count, skip)
-    done = prepared(source, store())
+def new_batch(
+    folder: Path, count: int, *, skip: int = 0, name: str = "batch", keys: KeyStore | None = None
+) -> Batch:
+    source, keys = sample_rows(folder, count, skip), keys or store()
+    done = prepared(source, keys)
     assert not done.faults
-    seal(done, source, store(), folder / "keys.json", folder / name, ISSUE_DATE)
-    return Batch.open(folder / name, store().sealing_key("batch"))
+    seal(done, source, keys, folder / "keys.json", folder / name, ISSUE_DATE)
+    return Batch.open(folder / name, keys.sealing_key("batch"))
 
 
 def issue_all(batch: Batch, cards: Path) -> list[Outcome]:

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from cardlib.card import ResidentHealthCard
+from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.image import ImageFile
 from cardlib.errors import CardKeyError, StatusWordError
 from cardlib.keys import CardKeys, Scp03Keys
-from cardlib.keys.roots import public_test_roots
+from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.personalization import Stage as CardStage
 from cardlib.personalization import activate, personalize
 from personalize import issue as issue_module
+from personalize import pins
 from personalize.audit import audit
 from personalize.batch import Batch
 from personalize.issue import batch_journal, issue, opened_job
@@ -79,6 +81,14 @@ def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:
     card.save(path)
     card.close()
     return path
+
+
+def begin(batch: Batch, number: int, chip: bytes) -> None:
+    """Write down what a run does before it touches a chip, and no more."""
+    key = store().sealing_key("pin")
+    pins.open_pins(batch.folder, batch.header.batch_id, key).assign(number)
+    with batch_journal(batch, store()) as journal:
+        journal.start(number, chip)
 
 
 def test_a_batch_becomes_active_cards(batch: Batch, cards: Path) -> None:
@@ -259,6 +269,31 @@ def test_a_lost_card_is_named_and_given_up_on_request(
     assert_all_issued_once(batch, cards)
 
 
+def test_a_card_whose_pin_was_lost_gets_no_other_pin(
+    batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issue_module, "activate", failing_at(1, "ACTIVATE", activate))
+    chip = issue_all(batch, cards)[0].chip
+    assert chip is not None
+    (batch.folder / pins.NAME).unlink()
+    outcome = issue_all(batch, cards)[0]
+    assert (outcome.stage, "PIN of card 1 is no longer" in outcome.problem) == (
+        Stage.VERIFIED,
+        True,
+    )
+    with opened_job(batch, store(), cards, test_keys=False) as job:
+        job.journal.give_up(chip)
+        assert next(issue(job)).stage is Stage.ACTIVE
+
+
+def test_aes_cards_are_issued_like_sm4_ones(tmp_path: Path, cards: Path) -> None:
+    keys = KeyStore(new_roots(1, Cipher.AES))
+    batch = new_batch(tmp_path, 1, keys=keys)
+    with opened_job(batch, keys, cards, test_keys=False) as job:
+        assert [o.stage for o in issue(job)] == [Stage.ACTIVE]
+    assert [result.findings for result in audit(batch, keys, cards)] == [()]
+
+
 def test_a_spoiled_card_that_turns_up_again_is_no_conflict(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,8 +311,7 @@ def test_a_blank_that_another_batch_took_meanwhile_is_let_go(
 ) -> None:
     chip = b"CUT CARD"
     blank(cards, chip, store())
-    with batch_journal(batch, store()) as journal:
-        journal.start(1, chip)
+    begin(batch, 1, chip)
     other = new_batch(tmp_path, 1, skip=COUNT, name="other")
     assert issue_all(other, cards)[0].chip == chip
     assert issue_all(batch, cards)[0].chip != chip
@@ -289,8 +323,7 @@ def test_a_started_card_with_issuer_keys_is_finished_and_no_other_batch_takes_it
 ) -> None:
     chip = b"HALFDONE"
     path = blank(cards, chip, store())
-    with batch_journal(batch, store()) as journal:
-        journal.start(1, chip)
+    begin(batch, 1, chip)
     with in_reader(path) as reader, pytest.raises(StatusWordError):
         transport, issuer = store().transport_keys(chip), store().issuer_keys(chip)
         personalize(reader, transport, issuer, [(0x0101, b"\1\1\x31")])

@@ -14,7 +14,7 @@ from .exits import Exit
 from .failures import Stopped
 from .issue import run as issue_all
 from .options import json_option
-from .output import print_json, print_table, progress
+from .output import print_json, print_line, print_table, progress
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..report import Throughput, Verified
 
 _DEFAULT = Path("rhcard-demo")
-_HEADINGS = ("card", "name", "chip", "state", "verified", "APDUs", "bytes", "ms")
+_HEADINGS = ("card", "name", "chip", "result", "APDUs", "bytes", "ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +140,25 @@ def _print(demo: Demo) -> None:
     from .read import show
 
     print_table("Cards", _HEADINGS, _rows(demo))
-    click.echo(f"\n{demo.chosen} as an emergency room reads it, without the PIN:")
+    print_line(f"\n{demo.chosen} as an emergency room reads it, without the PIN:")
     show(demo.emergency, "en", collapse=False)
-    click.echo(f"\nThe cards are in {demo.chosen.parent}. Try next:\n")
+    print_line(f"\nThe cards are in {demo.chosen.parent}. Try next:\n")
     for line in _next_commands(demo):
-        click.echo(f"    {line}")
-    click.echo(f"\n{demo.figures.in_words()}")
-    click.echo(demo.summary)
+        print_line(f"    {line}")
+    print_line(f"\n{demo.figures.in_words()}")
+    print_line(demo.summary)
 
 
 def _rows(demo: Demo) -> list[tuple[str, ...]]:
     from ..report import chip_name
 
-    verified = {result.number: not result.findings for result in demo.results}
+    verified = {result.number for result in demo.results if not result.findings}
     return [
         (
             str(each.number),
             demo.batch.card(each.number).name,
             chip_name(each.chip),
-            each.problem or each.stage.value,
-            "yes" if verified.get(each.number) else "NO",
+            "verified" if each.number in verified else each.problem or "not verified",
             str(each.figures.commands),
             str(each.figures.sent + each.figures.received),
             f"{1000 * each.seconds:.0f}",

@@ -17,7 +17,7 @@ from .options import (
     passphrase_option,
     test_keys_option,
 )
-from .output import print_json, print_table, progress, say
+from .output import print_json, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
     from ..issue import Job, Outcome
@@ -75,7 +75,7 @@ def command(
         _print_failures(failed)
         say("Run the same command again to go on; --spoiled CHIP gives up a broken card.")
     new = f", {figures.cards} of them now" if figures.cards != len(outcomes) else ""
-    click.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} cards active{new}")
+    print_line(f"{len(outcomes) - len(failed)} of {len(outcomes)} cards active{new}")
     if figures.cards:
         say(figures.in_words())
     say(f"Next: rhcard verify {folder} --cards {cards}")

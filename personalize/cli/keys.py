@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .options import json_option, passphrase_option, read_passphrase
-from .output import print_json, say
+from .output import print_json, print_line, say
 
 
 @click.group(name="keys")
@@ -57,7 +57,7 @@ def new(
             }
         )
         return
-    click.echo(f"{out}  {store.identity}")
+    print_line(f"{out}  {store.identity}")
     if test_keys:
         say("These keys are public. Cards made with them protect nobody.")
     say(

@@ -21,6 +21,11 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, ensure_ascii=encoding != "utf8", indent=2))
 
 
+def print_line(text: str) -> None:
+    """A line of data, on stdout."""
+    click.echo(printable(text))
+
+
 def print_error(message: str) -> None:
     """One line on stderr that says what is wrong and what to do."""
     click.echo(f"rhcard: {printable(message)}", err=True)

@@ -9,7 +9,7 @@ import click
 
 from .exits import Exit
 from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_error, print_json, print_table, progress, say
+from .output import print_error, print_json, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
@@ -88,7 +88,7 @@ def command(
     if as_json:
         print_json({"batch": str(out), **described(header), "faults": [], "exit_code": 0})
     else:
-        click.echo(f"{out}: {header.count} cards prepared")
+        print_line(f"{out}: {header.count} cards prepared")
         say(f"Next: rhcard issue {out} --cards DIR")
     return Exit.GOOD
 

@@ -8,7 +8,7 @@ import click
 
 from .exits import Exit
 from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_json, print_table, printable, say
+from .output import print_json, print_line, print_table, printable, say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -93,7 +93,7 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
     """
     from ..show import file_title, one_state, state_in_words, without_blank_end
 
-    click.echo(f"{reading.identity}")
+    print_line(f"{reading.identity}")
     without = []
     for file, values in reading.files:
         if collapse and one_state(values) is not None:

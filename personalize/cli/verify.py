@@ -18,7 +18,7 @@ from .options import (
     open_batch,
     passphrase_option,
 )
-from .output import print_json, print_table, progress
+from .output import print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
@@ -62,7 +62,7 @@ def command(
         return code
     if code:
         _print_findings(results)
-    click.echo(f"{good} of {len(results)} verified")
+    print_line(f"{good} of {len(results)} verified")
     return code
 
 
