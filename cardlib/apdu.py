@@ -82,7 +82,8 @@ class CommandAPDU(_Command):
         if size < 4:
             raise FormatError(f"command of {size} bytes, at least 4 are needed")
         data, le, extended = _parse_body(raw, size)
-        return cls._make((raw[0], raw[1], raw[2], raw[3], data, le, extended))
+        # Straight from the tuple: the lengths that were parsed need no second check.
+        return tuple.__new__(cls, (raw[0], raw[1], raw[2], raw[3], data, le, extended))
 
     def _replace(self, **changes: Any) -> Self:
         """The same command with other values in these fields, checked as in any command."""
@@ -149,9 +150,20 @@ def exchange(transmit: Transmit, command: CommandAPDU, *, may_repeat: bool = Tru
     if may_repeat and response.sw >> 8 == 0x6C and not response.data:
         again = command.with_le(response.sw & 0xFF or MAX_SHORT_LE)
         response = ResponseAPDU.parse(transmit(bytes(again)))
+    return _whole(transmit, command.cla, response)
+
+
+def exchange_bytes(transmit: Transmit, command: bytes) -> ResponseAPDU:
+    """Send an encoded command once; follow 61xx to the end. FormatError as `exchange`."""
+    return _whole(transmit, command[0], ResponseAPDU.parse(transmit(command)))
+
+
+def _whole(transmit: Transmit, cla: int, response: ResponseAPDU) -> ResponseAPDU:
+    if response.sw >> 8 != 0x61:
+        return response
     data = bytearray(response.data)
     while response.sw >> 8 == 0x61:
-        more = CommandAPDU(command.cla & 0x03, 0xC0, 0, 0, le=response.sw & 0xFF or MAX_SHORT_LE)
+        more = CommandAPDU(cla & 0x03, 0xC0, 0, 0, le=response.sw & 0xFF or MAX_SHORT_LE)
         response = ResponseAPDU.parse(transmit(bytes(more)))
         data += response.data
         if len(data) > MAX_EXTENDED_LE or (not response.data and response.sw >> 8 == 0x61):

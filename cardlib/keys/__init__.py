@@ -25,6 +25,29 @@ class ProcessKey(Protocol):
         ...
 
 
+class SessionKeys(NamedTuple):
+    """S_ENC and S_MAC of a version-2 session (card specification 5)."""
+
+    enc: BlockCipher
+    mac: BlockCipher
+
+
+class MutualAuthentication(Protocol):
+    """One version-2 authentication under way, by one card key; a SAM does 80 EA and 80 EB here."""
+
+    @property
+    def cryptogram(self) -> bytes:
+        """M ‖ T, 40 bytes, for EXTERNAL AUTHENTICATE."""
+        ...
+
+    def session_keys(self, reply: bytes, chaining: bytes) -> SessionKeys:
+        """Check the card's 40 bytes and derive the session's keys; `chaining` is P, 16 bytes.
+
+        ChannelError when the answer is not the card's. Once only.
+        """
+        ...
+
+
 class Scp03Keys(Protocol):
     """One chip's static SCP03 keys: Key-ENC, Key-MAC, Key-DEK (GPC Amendment D 6.2.1)."""
 
@@ -78,7 +101,17 @@ class CardKeys(Protocol):
         ...
 
     def process_key(self, name: str, challenge: bytes) -> ProcessKey:
-        """The process key of a card key for an 8-byte challenge."""
+        """The process key of a card key for an 8-byte challenge.
+
+        CardKeyError under protocol 2, except for the IRK, which INTERNAL AUTHENTICATE uses in both.
+        """
+        ...
+
+    def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> MutualAuthentication:
+        """Begin a version-2 authentication: the card's 8-byte challenge, and B (4 bytes).
+
+        CardKeyError under protocol 1.
+        """
         ...
 
     def key_check_value(self, name: str) -> bytes:

@@ -6,8 +6,11 @@ from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
 from . import Scp03Keys
+from .mutual import SoftwareAuthentication
 
 _MOST_REGIONAL = 4096
+_INTERNAL_KEY = "IRK_DDF1"
+"""88 keeps its form under both protocols, and 82 never uses this key."""
 
 
 class SoftwareProcessKey:
@@ -123,13 +126,19 @@ class SoftwareCardKeys:
 
     def process_key(self, name: str, challenge: bytes) -> SoftwareProcessKey:
         """The process key of a card key for an 8-byte challenge (card specification 3)."""
-        if self.protocol != 1:
+        if self.protocol != 1 and name != _INTERNAL_KEY:
             raise CardKeyError(f"{name} is a key of protocol {self.protocol}: no process keys")
         block = self._blocks.get(name)
         if block is None:
             block = BlockCipher(self.cipher, self._key(name))
             self._blocks[name] = block
         return SoftwareProcessKey(self.cipher, diversify(block, challenge))
+
+    def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> SoftwareAuthentication:
+        """Begin a version-2 authentication (card specification 5)."""
+        if self.protocol != 2:
+            raise CardKeyError(f"{name} is a key of protocol {self.protocol}: no version 2")
+        return SoftwareAuthentication(self.cipher, self._key(name), rnd_ic, binding)
 
     def key_check_value(self, name: str) -> bytes:
         """A card key's check value, 3 bytes (card specification 3)."""

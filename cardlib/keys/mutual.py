@@ -1,0 +1,72 @@
+"""Version-2 mutual authentication with a card key in memory (card specification 5)."""
+
+import secrets
+from collections.abc import Callable
+from hmac import compare_digest
+
+from ..crypto import BlockCipher, Cipher, counter_kdf, diversify
+from ..errors import CardKeyError, ChannelError
+from . import SessionKeys
+
+CRYPTOGRAM_SIZE = 40
+_FROM_TERMINAL, _FROM_CARD = b"\x01", b"\x02"
+_MAC_SIZE = 8
+_NOT_GENUINE = "the card's cryptogram is wrong: not the card that holds this key, or not its answer"
+
+
+class SoftwareAuthentication:
+    """One authentication by one card key: its cryptogram is sent, the card's answer gives keys.
+
+    M = CBC(K_ENC, IV 0, RND.IFD8 ‖ RND.IC8 ‖ K.IFD16), T = CMAC(K_MAC, 01 ‖ B ‖ M)[:8].
+    """
+
+    __slots__ = ("_binding", "_cipher", "_enc", "_k_ifd", "_mac", "_rnd_ic", "_rnd_ifd",
+                 "_used", "cryptogram")  # fmt: skip
+
+    def __init__(
+        self,
+        cipher: Cipher,
+        card_key: bytes,
+        rnd_ic: bytes,
+        binding: bytes,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Take the card's 8-byte challenge and B, 4 bytes; CardKeyError for other lengths."""
+        if len(rnd_ic) != 8 or len(binding) != 4:
+            raise CardKeyError("an authentication takes a challenge of 8 and a binding of 4 bytes")
+        parent = BlockCipher(cipher, card_key)
+        self._enc = BlockCipher(cipher, diversify(parent, b"RHC2-ENC"))
+        self._mac = BlockCipher(cipher, diversify(parent, b"RHC2-MAC"))
+        self._cipher, self._rnd_ic, self._binding = cipher, rnd_ic, binding
+        self._rnd_ifd, self._k_ifd = random(8), random(16)
+        self._used = False
+        message = self._enc.encrypt_cbc(self._rnd_ifd + rnd_ic + self._k_ifd)
+        self.cryptogram = message + self._tag(_FROM_TERMINAL, message)
+
+    def __repr__(self) -> str:
+        return f"<authentication {self._cipher.name} {self._binding.hex().upper()}>"
+
+    def session_keys(self, reply: bytes, chaining: bytes) -> SessionKeys:
+        """Check the card's 40 bytes, T first and then both randoms; the keys of the session.
+
+        `chaining` is P, 16 bytes. ChannelError for a wrong answer, or for a second one.
+        """
+        if len(chaining) != 16:
+            raise CardKeyError("P has 16 bytes")
+        message, tag = reply[:-_MAC_SIZE], reply[-_MAC_SIZE:]
+        used, self._used = self._used, True
+        if used or len(reply) != CRYPTOGRAM_SIZE:
+            raise ChannelError(_NOT_GENUINE)
+        if not compare_digest(self._tag(_FROM_CARD, message), tag):
+            raise ChannelError(_NOT_GENUINE)
+        plain = self._enc.decrypt_cbc(message)
+        if not compare_digest(plain[:16], self._rnd_ic + self._rnd_ifd):
+            raise ChannelError(_NOT_GENUINE)
+        common = int.from_bytes(self._k_ifd, "big") ^ int.from_bytes(plain[16:], "big")
+        z = BlockCipher(self._cipher, common.to_bytes(16, "big"))
+        context = self._rnd_ifd + self._rnd_ic + self._binding + chaining
+        enc, mac = (counter_kdf(z, label, context, 128) for label in (b"RHC2-SENC", b"RHC2-SMAC"))
+        return SessionKeys(BlockCipher(self._cipher, enc), BlockCipher(self._cipher, mac))
+
+    def _tag(self, direction: bytes, message: bytes) -> bytes:
+        return self._mac.cmac(direction + self._binding + message)[:_MAC_SIZE]
