@@ -1,5 +1,6 @@
 """The access rule of every file, enforced: who may, and what would satisfy the rule if not."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
@@ -9,7 +10,7 @@ from .refusal import Refusal
 from .secure_messaging_v1 import unprotect
 from .session import LogicalChannel
 from .state import LifeCycle
-from .tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Rule
+from .tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Node, Rule
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
@@ -18,6 +19,9 @@ ACTIVATED = 0x05
 DEACTIVATED = 0x04
 TERMINATED = 0x0C
 """Life cycle status bytes of files (ISO/IEC 7816-4:2020 table 14)."""
+
+# A member of an enumeration takes longer to look up than a record to be read.
+_TRANSPARENT = Structure.TRANSPARENT
 
 
 def permit(rule: Rule, channel: LogicalChannel) -> None:
@@ -31,51 +35,55 @@ def permit(rule: Rule, channel: LogicalChannel) -> None:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the PIN: holder present")
 
 
-def current_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
-    """The selected EF, if its state and its directory's let commands work on it."""
-    file = channel.file
-    if file is None:
-        raise Refusal(StatusWord.NO_CURRENT_EF, "select an EF first")
-    parent = file.parent
-    if card.memory.byte(file.state_address) != ACTIVATED:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{file.path} is not activated")
-    if parent in card.closed_directories:
-        why = f"{parent.path} is blocked or not activated"
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
-    return file
-
-
-def closed_directories(card: "SoftwareCard") -> frozenset[Directory]:
-    """The DFs that are blocked, deactivated or terminated, and those within them."""
-    if card.state.life_cycle == LifeCycle.BLANK and not card.created:
-        return frozenset()
-    directories = [node for node in PROFILE.values() if isinstance(node, Directory)]
-    for children in card.created.values():
-        directories += [node for node in children.values() if isinstance(node, Directory)]
-    blocked = card.state.blocked_directories
-    closed = {
-        node
-        for node in directories
-        if node.block_bit & blocked
-        or (node is not MF and card.memory.byte(node.state_address) in (DEACTIVATED, TERMINATED))
-    }
-    return frozenset(node for node in directories if closed.intersection(node.ancestors()))
-
-
 def record_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
-    """The selected EF, which must hold records."""
-    file = current_file(card, channel)
-    if file.structure is Structure.TRANSPARENT:
+    """The selected EF, if commands work on it; it must hold records."""
+    file = channel.file
+    if file is None or file in card.unusable:
+        raise _not_usable(card, file)
+    if file.structure is _TRANSPARENT:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds no records")
     return file
 
 
 def binary_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
-    """The selected EF, which must be transparent."""
-    file = current_file(card, channel)
-    if file.structure is not Structure.TRANSPARENT:
+    """The selected EF, if commands work on it; it must be transparent."""
+    file = channel.file
+    if file is None or file in card.unusable:
+        raise _not_usable(card, file)
+    if file.structure is not _TRANSPARENT:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds records")
     return file
+
+
+def _not_usable(card: "SoftwareCard", file: ElementaryFile | None) -> Refusal:
+    if file is None:
+        return Refusal(StatusWord.NO_CURRENT_EF, "select an EF first")
+    if file.parent in card.unusable:
+        why = f"{file.parent.path} is blocked or not activated"
+    else:
+        why = f"{file.path} is not activated"
+    return Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+
+
+def unusable_nodes(card: "SoftwareCard") -> frozenset[Node]:
+    """The files that are blocked, deactivated or terminated, and all that lies in such DFs."""
+    nodes = [] if card.state.life_cycle == LifeCycle.BLANK else list(PROFILE.values())
+    for children in card.created.values():
+        nodes += children.values()
+    blocked = card.state.blocked_directories
+    closed = {
+        node
+        for node in nodes
+        if (node is not MF and card.memory.byte(node.state_address) != ACTIVATED)
+        or (isinstance(node, Directory) and node.block_bit & blocked)
+    }
+    if not closed:
+        return frozenset()
+    return frozenset(node for node in nodes if not closed.isdisjoint(_with_ancestors(node)))
+
+
+def _with_ancestors(node: Node) -> Iterable[Node]:
+    return (node, *node.parent.ancestors()) if node.parent else (node,)
 
 
 def authorised_data(

@@ -32,14 +32,15 @@ def _binary_file(
     return binary_file(card, channel)
 
 
-def _checked(file: ElementaryFile, offset: int) -> int:
+def _offset(file: ElementaryFile, command: CommandAPDU) -> int:
+    offset = command.p1 << 8 | command.p2
     if offset >= file.size:
-        raise Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
+        raise _beyond(file)
     return offset
 
 
-def _offset(file: ElementaryFile, command: CommandAPDU) -> int:
-    return _checked(file, command.p1 << 8 | command.p2)
+def _beyond(file: ElementaryFile) -> Refusal:
+    return Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
 
 
 def offset_objects(data: bytes) -> dict[int, bytes]:
@@ -58,7 +59,9 @@ def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, 
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "odd INS: P1 and P2 are 00, the current EF")
     found = offset_objects(data)
-    offset = _checked(file, int.from_bytes(found[_OFFSET], "big"))
+    offset = int.from_bytes(found[_OFFSET], "big")
+    if offset >= file.size:
+        raise _beyond(file)
     return offset, found.get(_DATA, found.get(_DISCRETIONARY, b""))
 
 
@@ -67,10 +70,11 @@ def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
     offset, wanted = _offset(file, command), command.le or MAX_SHORT_LE
-    room = channel.room(command)
+    room = min(wanted, channel.v2.room) if channel.v2 else wanted
     if room < wanted and wanted not in _NO_LIMIT:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{room} bytes fit a protected short reply")
-    data = card.memory.read(file.address + offset, min(room, file.size - offset))
+    left = file.size - offset
+    data = card.memory.read(file.address + offset, room if room < left else left)
     cut = len(data) < wanted and wanted not in _NO_LIMIT
     return data + (_END_REACHED if cut else OK)
 

@@ -115,7 +115,7 @@ def store_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAP
         return OK
     load.finish()
     _require_issuer_keys(card, session)
-    _commit(card, load.groupings)
+    commit(card, load.groupings)
     return OK
 
 
@@ -192,7 +192,8 @@ def _stored_part(file: ElementaryFile, record: int, value: bytes) -> bytes:
     return stored
 
 
-def _commit(card: "SoftwareCard", groupings: dict[int, bytes]) -> None:
+def commit(card: "SoftwareCard", groupings: dict[int, bytes]) -> None:
+    """Write a finished load: from here on the card is PERSONALIZED."""
     state, memory = card.state, card.memory
     version, cipher = _common_key_set(groupings)
     for spec in KEYS:
@@ -216,6 +217,7 @@ def _commit(card: "SoftwareCard", groupings: dict[int, bytes]) -> None:
     memory.write(NODE_STATES, _ACTIVATED * len(PROFILE))
     state.blocked_directories = 0
     state.life_cycle = LifeCycle.PERSONALIZED
+    card.refresh()
 
 
 def _common_key_set(groupings: dict[int, bytes]) -> tuple[int, Cipher]:

@@ -4,6 +4,9 @@ from ..layout import Structure
 from .memory import Memory
 from .tree import ElementaryFile
 
+# A member of an enumeration takes longer to look up than a record to be read.
+_CYCLIC = Structure.CYCLIC
+
 
 def count(memory: Memory, file: ElementaryFile) -> int:
     """How many records can be read now: all of them, but in a growing file those appended."""
@@ -15,7 +18,7 @@ def count(memory: Memory, file: ElementaryFile) -> int:
 
 def slot_of(memory: Memory, file: ElementaryFile, number: int) -> int:
     """The slot that holds a record, from 0; record 1 of a cyclic file is the newest."""
-    if file.structure is not Structure.CYCLIC:
+    if file.structure is not _CYCLIC:
         return number - 1
     newest = memory.byte(file.address + 1)
     return (newest - (number - 1)) % len(file.offsets)
@@ -23,7 +26,7 @@ def slot_of(memory: Memory, file: ElementaryFile, number: int) -> int:
 
 def read(memory: Memory, file: ElementaryFile, number: int) -> bytes:
     """One whole record; the number must be one that `count` admits."""
-    slot = slot_of(memory, file, number)
+    slot = number - 1 if file.structure is not _CYCLIC else slot_of(memory, file, number)
     address = file.address + file.offsets[slot]
     if file.variable:
         length = int.from_bytes(memory.read(address, 2), "big")
@@ -53,7 +56,7 @@ def append(memory: Memory, file: ElementaryFile, stored: bytes) -> None:
     present = count(memory, file)
     slots = len(file.offsets)
     slot = present
-    if file.structure is Structure.CYCLIC:
+    if file.structure is _CYCLIC:
         slot = (memory.byte(file.address + 1) + 1) % slots if present else 0
     memory.write(file.address + file.offsets[slot], stored)
     memory.write(file.address, bytes((min(present + 1, slots), slot)))

@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING
 from ..apdu import CommandAPDU
 from ..status import StatusWord
 from ..tlv import ber
-from .access import ACTIVATED, TERMINATED, enter
+from .access import TERMINATED, enter
 from .control import FCI, FCP, FMD, template
 from .refusal import Refusal
 from .session import LogicalChannel
-from .state import LifeCycle
-from .tree import DDF1_AID, MF, MF_ID, SECURITY_DOMAIN_AID, Directory, ElementaryFile
+from .tree import DDF1_AID, MF, MF_ID, SECURITY_DOMAIN_AID, Directory, ElementaryFile, Node
 
 if TYPE_CHECKING:
     from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
-_BY_FID, _CHILD_DF, _CHILD_EF, _PARENT, _BY_NAME, _FROM_MF, _FROM_CURRENT = 0, 1, 2, 3, 4, 8, 9
+_BY_NAME = 0x04
 _TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}
 _NOTHING = 0x0C
 
@@ -28,42 +27,49 @@ def select(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) 
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
     if command.p1 == _BY_NAME:
         return _select_application(card, channel, command)
-    node = _find(card, channel, command)
+    find = _METHODS.get(command.p1)
+    if find is None:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, f"no selection method {command.p1:02X}")
+    node = find(card, channel.directory, command.data)
     answer = _make_current(card, channel, node)
     if command.p2 == _NOTHING or command.le is None:
         return answer
     return template(card, node, _TEMPLATE[command.p2]) + answer
 
 
-def _find(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> Directory | ElementaryFile:
-    p1, data = command.p1, command.data
-    if p1 == _PARENT:
-        if data:
-            raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "the parent takes no data")
-        return _found(channel.directory.parent)
-    if p1 in (_FROM_MF, _FROM_CURRENT):
-        return _by_path(card, MF if p1 == _FROM_MF else channel.directory, data)
-    if p1 not in (_BY_FID, _CHILD_DF, _CHILD_EF):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, f"no selection method {p1:02X}")
-    if not data and p1 == _BY_FID:
+def _by_identifier(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+    if not data:
         return MF
+    fid = _identifier(data)
+    return card.child(current, fid) or _near(card, current, fid)
+
+
+def _child_directory(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+    child = card.child(current, _identifier(data))
+    if isinstance(child, Directory):
+        return child
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no DF {data.hex().upper()} in {current.path}")
+
+
+def _child_file(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+    child = card.child(current, _identifier(data))
+    if isinstance(child, ElementaryFile):
+        return child
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no EF {data.hex().upper()} in {current.path}")
+
+
+def _parent(_card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+    if data:
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "the parent takes no data")
+    if current.parent is None:
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "the MF has no parent")
+    return current.parent
+
+
+def _identifier(data: bytes) -> int:
     if len(data) != 2:
         raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a file identifier has 2 bytes")
-    fid = data[0] << 8 | data[1]
-    child = card.child(channel.directory, fid)
-    if p1 == _BY_FID:
-        return child or _near(card, channel.directory, fid)
-    if isinstance(child, Directory) == (p1 == _CHILD_DF):
-        return _found(child)
-    raise Refusal(StatusWord.FILE_NOT_FOUND, f"{fid:04X} is not of that type")
-
-
-def _found(node: Directory | ElementaryFile | None) -> Directory | ElementaryFile:
-    if node is None:
-        raise Refusal(StatusWord.FILE_NOT_FOUND)
-    return node
+    return data[0] << 8 | data[1]
 
 
 def _near(card: "SoftwareCard", current: Directory, fid: int) -> Directory:
@@ -78,37 +84,47 @@ def _near(card: "SoftwareCard", current: Directory, fid: int) -> Directory:
     raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} from {current.path}")
 
 
-def _by_path(card: "SoftwareCard", start: Directory, path: bytes) -> Directory | ElementaryFile:
+def _from_mf(card: "SoftwareCard", _current: Directory, path: bytes) -> Node:
+    return _by_path(card, MF, path)
+
+
+def _by_path(card: "SoftwareCard", start: Directory, path: bytes) -> Node:
     if not path or len(path) % 2:
         raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a path is pairs of bytes")
-    node: Directory | ElementaryFile | None = start
+    node: Node = start
     for index in range(0, len(path), 2):
         fid = int.from_bytes(path[index : index + 2], "big")
-        node = card.child(node, fid) if isinstance(node, Directory) else None
-        if node is None:
+        child = card.child(node, fid) if isinstance(node, Directory) else None
+        if child is None:
             raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {path.hex().upper()}")
-    return _found(node)
+        node = child
+    return node
 
 
-def _make_current(
-    card: "SoftwareCard", channel: LogicalChannel, node: Directory | ElementaryFile
-) -> bytes:
+_METHODS = {
+    0x00: _by_identifier,
+    0x01: _child_directory,
+    0x02: _child_file,
+    0x03: _parent,
+    0x08: _from_mf,
+    0x09: _by_path,
+}
+"""How P1 names a file, beside by name (ISO/IEC 7816-4 table 62)."""
+
+
+def _make_current(card: "SoftwareCard", channel: LogicalChannel, node: Node) -> bytes:
     if isinstance(node, Directory):
         enter(channel, node)
-        directory = node
     else:
-        directory = node.parent
-        if directory is not channel.directory:
-            enter(channel, directory)
+        if node.parent is not channel.directory:
+            enter(channel, node.parent)
         channel.file = node
         channel.record_pointer = 0
     channel.security_domain_selected = False
-    state = card.memory.byte(node.state_address)
-    if state == ACTIVATED and directory not in card.closed_directories:
+    if node not in card.unusable:
         return OK
-    if card.state.life_cycle == LifeCycle.BLANK and node is MF:
-        return OK
-    return _TERMINATED_FILE if state == TERMINATED else _DEACTIVATED_FILE
+    terminated = card.memory.byte(node.state_address) == TERMINATED
+    return _TERMINATED_FILE if terminated else _DEACTIVATED_FILE
 
 
 def _select_application(

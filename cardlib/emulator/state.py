@@ -24,7 +24,7 @@ KEY_TRIES = 15
 TRANSPORT_KEY_VERSION = 0xFF
 """The key version of the transport key set (card specification, section 6)."""
 
-_CHIP, _LIFE_CYCLE, _PROTOCOL, _CIPHER, _KEY_VERSION, _REGION, _BLOCKED = 0, 8, 9, 10, 11, 12, 20
+_CHIP, LIFE_CYCLE_ADDRESS, _PROTOCOL, _BLOCKED = 0, 8, 9, 20
 _SEQUENCE_COUNTER = 24
 NODE_STATES = 64
 """One life cycle byte (ISO/IEC 7816-4 table 14) for each node of the profile, by its index."""
@@ -104,11 +104,11 @@ class CardState:
     @property
     def life_cycle(self) -> int:
         """A `LifeCycle` value."""
-        return self.memory.byte(_LIFE_CYCLE)
+        return self.memory.byte(LIFE_CYCLE_ADDRESS)
 
     @life_cycle.setter
     def life_cycle(self, value: int) -> None:
-        self.memory.write(_LIFE_CYCLE, bytes((value,)))
+        self.memory.write(LIFE_CYCLE_ADDRESS, bytes((value,)))
 
     @property
     def profile(self) -> tuple[int, int, int, bytes]:

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 from ..layout import FILES, KEY_BY_NAME, KEYS, FileSpec, KeySpec, Kind, Structure
 from ..layout.model import NEVER
@@ -104,6 +105,9 @@ class ElementaryFile:
     def slots(self) -> int:
         """How many records the file has room for; 0 if transparent."""
         return len(self.offsets)
+
+
+Node: TypeAlias = Directory | ElementaryFile
 
 
 def _rule(key: str, pin: bool = False) -> Rule:

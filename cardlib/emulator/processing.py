@@ -1,0 +1,223 @@
+"""What happens to a command on its way to its handler and back (ISO/IEC 7816-4:2020 5).
+
+Class byte, logical channel, chaining, secure messaging, the handler, and how much of the answer
+Le lets through. Whoever calls `process` commits what the command changed, or undoes it.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
+from ..status import StatusWord
+from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
+from .refusal import MemoryFailure, Refusal
+from .scp03 import Scp03Session
+from .secure_messaging_v2 import SPEC_2_0
+from .secure_messaging_v2 import Session as SessionV2
+from .security_domain import COMMANDS as GLOBALPLATFORM
+from .session import LogicalChannel
+from .state import LIFE_CYCLE_ADDRESS, LifeCycle
+
+if TYPE_CHECKING:
+    from .card import SoftwareCard
+
+OK = b"\x90\x00"
+_GET_RESPONSE, _GET_DATA = 0xC0, 0xCA
+_PROPRIETARY, _CHAINING, _SM_BITS = 0x80, 0x10, 0x0C
+_SM_PROPRIETARY, _SM_ISO = 0x04, 0x0C
+_NO_CHANNEL = -1
+_BLOCKED = int(LifeCycle.BLOCKED)
+_TABLES = (dict(INTERINDUSTRY), dict(PROPRIETARY))
+
+
+def _channel_number(cla: int) -> int:
+    """The logical channel of a class byte (ISO/IEC 7816-4 5.4.1); -1 where it is refused."""
+    if cla & 0x60 or cla & (_PROPRIETARY | 0x08) == _PROPRIETARY | 0x08:
+        return _NO_CHANNEL
+    return cla & 0x03
+
+
+def _refused_class(cla: int) -> Refusal:
+    if cla & 0xC0 == 0x40:
+        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "channels 4 to 19")
+    if _CHANNEL_NUMBERS[cla] != _NO_CHANNEL:
+        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "that channel is not open")
+    return Refusal(StatusWord.CLASS_NOT_SUPPORTED)
+
+
+_CHANNEL_NUMBERS = tuple(_channel_number(cla) for cla in range(0x100))
+
+
+def process(card: "SoftwareCard", command: CommandAPDU) -> bytes:
+    """The response (data ‖ status word) to one command; a Refusal where there is none."""
+    cla = command.cla
+    channel = card.channels.get(_CHANNEL_NUMBERS[cla])
+    if channel is None:
+        raise _refused_class(cla)
+    if command.ins == _GET_RESPONSE:
+        return _get_response(channel, command)
+    channel.pending = b""
+    if channel.v2 and (cla & _PROPRIETARY or cla & _SM_BITS != _SM_ISO):
+        channel.end_v2()
+        why = "a session takes protected commands only, and has ended"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
+    if command.extended and not card.options.extended_length:
+        raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
+    if cla & _CHAINING or channel.chain:
+        joined = _chained(card, channel, command)
+        if joined is None:
+            return OK
+        command = joined
+    if channel.v2:
+        return _in_version_2(card, channel, channel.v2, command)
+    if channel.scp03:
+        return _in_secure_channel(card, channel, channel.scp03, command)
+    response = _execute(card, channel, command)
+    if channel.next_v2:
+        channel.v2, channel.next_v2 = channel.next_v2, None
+    return response
+
+
+def _chained(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+) -> CommandAPDU | None:
+    """Collect a chain of commands; the whole command with its last (ISO/IEC 7816-4 5.3.3)."""
+    if command.cla & _CHAINING and not card.options.command_chaining:
+        raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
+    header = bytes((command.cla & ~_CHAINING, command.ins, command.p1, command.p2))
+    started, collected = channel.chain or (header, b"")
+    channel.chain = None
+    if header != started:
+        if command.cla & _CHAINING:
+            raise Refusal(StatusWord.LAST_COMMAND_EXPECTED, "another chain is not finished")
+        return command
+    collected += command.data
+    if len(collected) > MAX_EXTENDED_DATA:
+        raise Refusal(StatusWord.WRONG_LENGTH, "the chain is longer than any command")
+    if command.cla & _CHAINING:
+        channel.chain = header, collected
+        return None
+    return command._replace(data=collected)
+
+
+def _in_secure_channel(
+    card: "SoftwareCard", channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
+) -> bytes:
+    plain = session.unwrap(command)
+    if plain is command:
+        return _execute(card, channel, command)
+    card.plain_command = plain
+    response = _in_session(card, channel, plain)
+    # What is protected leaves whole: Le is of the plain data, and some hosts send none.
+    return _fit(channel, _longest(command), session.wrap(response))
+
+
+def _in_version_2(
+    card: "SoftwareCard", channel: LogicalChannel, session: SessionV2, command: CommandAPDU
+) -> bytes:
+    """A session error is answered plain and ends the session."""
+    try:
+        plain = session.unwrap(command)
+    except Refusal:
+        channel.end_v2()
+        raise
+    card.plain_command = plain
+    response = session.wrap(_limited(session, plain, _in_session(card, channel, plain)))
+    if channel.session_ends:
+        channel.end_v2()
+    elif channel.next_v2:
+        channel.v2, channel.next_v2 = channel.next_v2, None
+    return _fit(channel, _longest(command), response)
+
+
+def _longest(command: CommandAPDU) -> int:
+    return MAX_EXTENDED_LE if command.extended else MAX_SHORT_LE
+
+
+def _limited(session: SessionV2, plain: CommandAPDU, response: bytes) -> bytes:
+    """The plain response, if DO97 and the protected form have room for its data."""
+    available = len(response) - 2
+    if available > session.room:
+        return StatusWord.WRONG_LENGTH.to_bytes(2, "big")
+    if plain.le is not None and available > plain.le:
+        return bytes((0x6C, available & 0xFF))
+    return response
+
+
+def _in_session(card: "SoftwareCard", channel: LogicalChannel, plain: CommandAPDU) -> bytes:
+    """Execute a command that came protected; what refuses it goes back protected too."""
+    try:
+        response = _execute(card, channel, plain, in_session=True)
+        card.memory.commit()
+    except Refusal as refusal:
+        response = card.undo(refusal.sw, refusal.reason)
+    except MemoryFailure as failure:
+        response = card.undo(StatusWord.MEMORY_FAILURE, str(failure))
+    return response
+
+
+def _execute(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
+) -> bytes:
+    ins = command.ins
+    if card.memory.byte(LIFE_CYCLE_ADDRESS) >= _BLOCKED and ins != _GET_DATA:
+        raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
+    entry = _TABLES[command.cla >> 7].get(ins)
+    if entry is None:
+        raise _unknown(ins)
+    if command.cla & _SM_BITS:
+        _begin_secure_messaging(card, channel, command, entry)
+    response = entry.handler(card, channel, command)
+    if len(response) == 2 or in_session or entry.data_anyway:
+        return response
+    return _fit(channel, command.le, response)
+
+
+def _unknown(ins: int) -> Refusal:
+    if any(ins in table for table in _TABLES):
+        return Refusal(StatusWord.CLASS_NOT_SUPPORTED, "known in the other class only")
+    return Refusal(StatusWord.INSTRUCTION_NOT_SUPPORTED)
+
+
+def _begin_secure_messaging(
+    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, entry: Command
+) -> None:
+    """Outside a session: version 1 uses up the challenge; GlobalPlatform's own opens one."""
+    messaging = command.cla & _SM_BITS
+    if messaging == _SM_PROPRIETARY and entry.protected and card.spec != SPEC_2_0:
+        channel.used_challenge, channel.challenge = channel.challenge, None
+    elif messaging == _SM_ISO and card.spec == SPEC_2_0:
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "authenticate first")
+    elif messaging != _SM_PROPRIETARY or command.ins not in GLOBALPLATFORM:
+        raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
+
+
+def _fit(channel: LogicalChannel, le: int | None, response: bytes) -> bytes:
+    """Answer as much as Le allows: 61xx without one, 6Cxx where it is too small."""
+    available = len(response) - 2
+    if le is None:
+        channel.pending = response
+        return _more_available(available)
+    if available <= le:
+        return response
+    if available < MAX_SHORT_LE:
+        return bytes((0x6C, available))
+    channel.pending = response[le:]
+    return response[:le] + _more_available(available - le)
+
+
+def _more_available(count: int) -> bytes:
+    return bytes((0x61, count if count < MAX_SHORT_LE else 0))
+
+
+def _get_response(channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    if not channel.pending:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "nothing to get")
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2)
+    response, wanted = channel.pending, command.le or MAX_SHORT_LE
+    available = len(response) - 2
+    if wanted >= available:
+        channel.pending = b""
+        return response
+    channel.pending = response[wanted:]
+    return response[:wanted] + _more_available(available - wanted)
