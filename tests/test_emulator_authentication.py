@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
-from cardlib.emulator import LifeCycle
+from cardlib.emulator import LifeCycle, MemoryFailure
 from cardlib.emulator.state import KEY_TRIES
 from cardlib.emulator.tree import KEY_BIT
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME, KEYS
@@ -265,6 +265,27 @@ def test_a_try_is_in_memory_before_the_comparison() -> None:
     card.card.reset()
     assert len(pages) == 2
     assert tries(card, "RK1_DDF1") == KEY_TRIES - 1
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("kind", ["key", "pin"])
+def test_a_memory_failure_gives_no_right_and_no_presence(kind: str, failing: int) -> None:
+    card = terminal()
+    card.select("DDF1")
+    command = card.authentication("RK1_DDF1") if kind == "key" else pin(PIN)
+    writes: list[int] = []
+
+    def fail(page: int, done: bool) -> None:
+        if not done:
+            writes.append(page)
+            if len(writes) == failing + 1:
+                raise MemoryFailure
+
+    card.card.memory.on_write = fail
+    assert card.sw(command) == 0x6581
+    card.card.memory.on_write = None
+    assert held(card) == set()
+    assert card.sw("00200000") == 0x63C3 - (1 if kind == "pin" and failing else 0)
 
 
 @pytest.mark.parametrize(
