@@ -23,7 +23,6 @@ NO_ANSWER = "the reader does not answer: is another card in it?"
 POWER_CUT = "lost its power during a command"
 
 _POWER_ON, _RESET, _GET_ATR = 1, 2, 4
-_LONGEST = 2 + 0xFFFF
 _FIRST_RETRY, _LAST_RETRY = 0.1, 1.0
 _GREETING_TIME = 3.0
 
@@ -181,26 +180,20 @@ def connect(address: tuple[str, int]) -> socket.socket | None:
 
 def serve(connection: socket.socket, card: Card) -> None:
     """Answer the reader until it hangs up; OSError when the connection breaks."""
-    buffer = bytearray(_LONGEST)
-    view = memoryview(buffer)
-    receive, set_option, send = connection.recv_into, connection.setsockopt, connection.sendall
-    tcp, quick_ack = socket.IPPROTO_TCP, socket.TCP_QUICKACK
-    filled = 0
+    receive, send, transmit = connection.recv, connection.sendall, card.transmit
+    set_option, tcp, quick_ack = connection.setsockopt, socket.IPPROTO_TCP, socket.TCP_QUICKACK
+    whole = socket.MSG_WAITALL
     while True:
         # The driver sends length and body apart: without this the body waits 44 ms for an ACK.
         set_option(tcp, quick_ack, 1)
-        received = receive(view[filled:])
-        if not received:
+        header = receive(2, whole)
+        length = int.from_bytes(header, "big")
+        message = receive(length, whole)
+        if len(header) < 2 or len(message) < length:
             return
-        filled += received
-        while filled >= 2 and filled >= (end := 2 + (buffer[0] << 8 | buffer[1])):
-            message = bytes(view[2:end])
-            response = card.transmit(message) if end != 3 else _obey(card, message[0])
-            if response is not None:
-                send(len(response).to_bytes(2, "big") + response)
-            if filled > end:
-                buffer[: filled - end] = buffer[end:filled]
-            filled -= end
+        response = transmit(message) if length != 1 else _obey(card, message[0])
+        if response is not None:
+            send(len(response).to_bytes(2, "big") + response)
 
 
 def _obey(card: Card, order: int) -> bytes | None:
