@@ -382,7 +382,7 @@ def issue_until(point: int, batch: Batch, cards: Path) -> None:
         issue_all(batch, cards)
 
 
-STRIDES = 36
+STRIDES = 24
 
 
 @pytest.fixture(scope="module")
