@@ -74,11 +74,11 @@ def _paddings(block_size: int) -> tuple[bytes, ...]:
     return tuple(b"\x80" + bytes(block_size - 1 - used) for used in range(block_size))
 
 
-def protected_length(suite_block: int, size: int, le_bytes: int) -> int:
-    """Bytes of the protected data field of a command with `size` bytes and a Le of 0, 1 or 2."""
+def protected_length(ins: int, size: int, le_bytes: int, block_size: int = BLOCK_SIZE) -> int:
+    """Bytes of the protected data field of a command: `size` of plain data, Le of 0, 1 or 2."""
     length = _MAC_OBJECT + (2 + le_bytes if le_bytes else 0)
     if size:
-        value = 1 + size + suite_block - size % suite_block
+        value = size + block_size - size % block_size + (0 if ins & 1 else 1)
         length += 1 + len(ber_length(value)) + value
     return length
 

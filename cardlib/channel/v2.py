@@ -163,23 +163,32 @@ class V2Channel:
         messaging = self._host.messaging
         if messaging is None:
             return exchange(self._transmit, command, may_repeat=False)
+        fits = self._fits(command)
         try:
-            response = self._protected(messaging, command)
+            response = self._protected(messaging, command, fits)
             return ResponseAPDU(messaging.unprotect(response.data, response.sw), response.sw)
         except BaseException:
             self._is_over = True
             raise
 
-    def _protected(self, messaging: SecureMessaging, command: CommandAPDU) -> ResponseAPDU:
-        extended, le = command.extended or (command.le or 0) > MAX_SHORT_LE, command.le
-        le_bytes = 0 if le is None else 1 + extended
-        fits = protected_length(BLOCK_SIZE, len(command.data), le_bytes) <= MAX_SHORT_DATA
-        if not self._extended and (extended or not (fits or self._chaining)):
+    def _fits(self, command: CommandAPDU) -> bool:
+        """Whether a command goes out in one piece; FormatError if the card takes it in no way."""
+        if self._extended:
+            return True
+        length = protected_length(command.ins, len(command.data), command.le is not None)
+        fits = length <= MAX_SHORT_DATA
+        if _is_long(command) or not (fits or self._chaining):
             raise FormatError("too long for this card: its ATR announces no longer commands")
+        return fits
+
+    def _protected(
+        self, messaging: SecureMessaging, command: CommandAPDU, fits: bool
+    ) -> ResponseAPDU:
         raw = messaging.protect(
-            command.cla, command.ins, command.p1, command.p2, command.data, le, extended=extended
-        )
-        if fits or self._extended:
+            command.cla, command.ins, command.p1, command.p2,
+            command.data, command.le, extended=_is_long(command),
+        )  # fmt: skip
+        if fits:
             return exchange_bytes(self._transmit, raw)
         return self._chained(CommandAPDU.parse(raw))
 
@@ -197,3 +206,8 @@ class V2Channel:
         return exchange_bytes(
             self._transmit, command.header + bytes((len(parts[-1]),)) + parts[-1] + b"\0"
         )
+
+
+def _is_long(command: CommandAPDU) -> bool:
+    """Whether only the extended form can say what the command asks."""
+    return command.extended or (command.le or 0) > MAX_SHORT_LE
