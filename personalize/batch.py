@@ -198,7 +198,7 @@ def _sync(file: IO[Any]) -> None:
 
 def _move(temporary: Path, folder: Path) -> None:
     """Put the finished folder in place, over an empty one that only we can have made."""
-    _sync_folder(temporary)
+    sync_folder(temporary)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -208,10 +208,11 @@ def _move(temporary: Path, folder: Path) -> None:
     except OSError:
         folder.rmdir()
         raise
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk: a new file in it is there after a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

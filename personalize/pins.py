@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.errors import CardKeyError, FormatError
 
+from .batch import sync_folder
+
 NAME = "pins.sealed"
 DIGITS = 6
 _FORMAT = "rhcard pins 1"
@@ -76,7 +78,7 @@ class PinFile:
         finally:
             os.close(handle)
         if new:
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
 
 
 def open_pins(folder: Path, batch: str, key: bytes) -> PinFile:
@@ -120,11 +122,3 @@ def _open(cipher: AESGCM, batch: str, text: bytes, where: str) -> tuple[int, str
 
 def _bound_to(batch: str, number: int) -> bytes:
     return f"{_FORMAT}\n{batch}\n{number}".encode()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
