@@ -11,7 +11,6 @@ import os
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 from ..errors import CardError, FormatError
@@ -88,6 +87,8 @@ def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
 
     CardImageError if it cannot be written, or a card there is in use; then that is there still.
     """
+    from tempfile import NamedTemporaryFile  # a card in memory does not need it to start
+
     raw = _header(len(pages)) + b"".join(_slot(*page) for page in pages.items())
     try:
         _lock_what_is_at(path)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files as package_files
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CodeTable:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    text = (package_files(__package__) / "codes" / f"{name}.csv").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "codes" / f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

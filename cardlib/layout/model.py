@@ -4,7 +4,7 @@ import csv
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files as package_files
+from pathlib import Path
 from types import MappingProxyType
 
 NEVER = "NEVER"
@@ -155,7 +155,7 @@ _SLOTS = {"EE0n": range(1, 4), "ED0n": range(1, 6)}
 
 
 def _table(name: str) -> list[dict[str, str]]:
-    text = (package_files(__package__) / name).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 
@@ -183,7 +183,7 @@ def _load_files() -> tuple[FileSpec, ...]:
     kinds = {(row["path"], row["field"]): row for row in _table("kinds.csv")}
     fields: dict[str, list[dict[str, str]]] = {}
     for row in _table("fields.csv"):
-        fields.setdefault(row["path"], []).append(row)
+        fields.setdefault(row["path"], []).append(row | _kind(row, kinds))
     return tuple(
         FileSpec(
             line=line,
@@ -198,26 +198,25 @@ def _load_files() -> tuple[FileSpec, ...]:
             title=row["title"],
             title_zh=row["title_zh"],
             origin=row["origin"],
-            fields=_fields_of(row, fields[_field_path(row["path"])], kinds),
+            fields=_fields_of(row, fields[_field_path(row["path"])]),
         )
         for line, row in enumerate(_table("files.csv"), 1)
     )
 
 
-def _fields_of(
-    file: dict[str, str],
-    rows: list[dict[str, str]],
-    kinds: dict[tuple[str, str], dict[str, str]],
-) -> tuple[FieldSpec, ...]:
+def _kind(row: dict[str, str], kinds: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:
+    """Kind and code table of a field: by its path or any, by its name or any of that pattern."""
+    names = (row["name"], re.sub(r"_\d+$", "_#", row["name"]))
+    keys = ((path, name) for path in (row["path"], "*") for name in names)
+    found = next((kinds[key] for key in keys if key in kinds), {"kind": "text", "table": ""})
+    return {"kind": found["kind"], "table": found["table"]}
+
+
+def _fields_of(file: dict[str, str], rows: list[dict[str, str]]) -> tuple[FieldSpec, ...]:
     tlv = file["structure"] == Structure.LINEAR_VARIABLE_TLV
     specs, offset = [], 0
     for number, row in enumerate(rows, 1):
-        pattern = re.sub(r"_\d+$", "_#", row["name"])
-        kind = next(
-            (kinds[key] for path in (row["path"], "*") for name in (row["name"], pattern)
-             if (key := (path, name)) in kinds),
-            {"kind": "text", "table": ""},
-        )  # fmt: skip
+        length = int(row["length"])
         specs.append(
             FieldSpec(
                 path=file["path"],
@@ -225,15 +224,15 @@ def _fields_of(
                 name=row["name"],
                 label_zh=row["label_zh"],
                 coding=row["coding"],
-                length=int(row["length"]),
+                length=length,
                 disclosure_group=row["disclosure_group"],
-                kind=Kind(kind["kind"]),
-                table=kind["table"],
+                kind=Kind(row["kind"]),
+                table=row["table"],
                 record=number if tlv else 0,
                 offset=0 if tlv else offset,
             )
         )
-        offset += int(row["length"])
+        offset += length
     return tuple(specs)
 
 
