@@ -42,8 +42,12 @@ class Throughput:
     @property
     def bytes_a_card(self) -> float:
         """Bytes of commands and responses."""
-        total = self.figures.sent + self.figures.received
-        return total / self.cards if self.cards else 0.0
+        return self.figures.bytes_both_ways / self.cards if self.cards else 0.0
+
+    @property
+    def card_seconds(self) -> float:
+        """Seconds a real card would take for its commands, by the timing model."""
+        return self.figures.card_ms / 1000 / self.cards if self.cards else 0.0
 
     def as_dict(self) -> dict[str, float]:
         """The figures as JSON members."""
@@ -53,13 +57,14 @@ class Throughput:
             "cards_a_minute": round(self.cards_a_minute, 1),
             "commands_a_card": round(self.commands_a_card, 1),
             "bytes_a_card": round(self.bytes_a_card),
+            "real_card_seconds": round(self.card_seconds, 2),
         }
 
     def in_words(self) -> str:
         """One line for a person."""
         return (
             f"{self.cards_a_minute:,.0f} cards a minute, {self.commands_a_card:,.0f} APDUs and"
-            f" {self.bytes_a_card:,.0f} bytes a card"
+            f" {self.bytes_a_card:,.0f} bytes a card; {self.card_seconds:.1f} s on a real card"
         )
 
 
@@ -90,6 +95,7 @@ def outcome_as_dict(outcome: Outcome) -> dict[str, Any]:
         "sent": outcome.figures.sent,
         "received": outcome.figures.received,
         "seconds": round(outcome.seconds, 4),
+        "real_card_seconds": round(outcome.figures.card_ms / 1000, 3),
     }
 
 
@@ -102,4 +108,5 @@ def verified_as_dict(verified: Verified) -> dict[str, Any]:
         "verified": not verified.findings,
         "findings": [finding.as_dict() for finding in verified.findings],
         "commands": verified.figures.commands,
+        "real_card_seconds": round(verified.figures.card_ms / 1000, 3),
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cardlib.layout import FieldValue
 
+    from ..meter import Figures
     from ..reading import Reading
 
 _COLOURS = {
@@ -53,25 +54,34 @@ def command(
 
     Without --keys only the issuer's data can be read; the rest is shown as denied.
     """
+    from ..meter import Meter
     from ..reading import EMERGENCY_FILES, read_card
     from ..station import in_reader
 
     with in_reader(card) as connection:
         key_set = open_store(keys, passphrase_file).card_keys if keys else None
+        meter = Meter(connection)
         if emergency:
-            reading = read_card(connection, key_set, EMERGENCY_FILES)
+            reading = read_card(meter, key_set, EMERGENCY_FILES)
         else:
-            reading = read_card(connection, key_set)
+            reading = read_card(meter, key_set)
     if as_json:
-        print_json(_document(card, reading, lang))
+        print_json(_document(card, reading, meter.figures, lang))
         return Exit.GOOD
     show(reading, lang, collapse=not emergency)
+    say(_in_words(meter.figures))
     if keys is None:
         say("Read without keys: --keys FILE opens what is denied.")
     return Exit.GOOD
 
 
-def _document(card: Path, reading: "Reading", lang: str) -> dict[str, object]:
+def _in_words(figures: "Figures") -> str:
+    total = figures.bytes_both_ways
+    seconds = figures.card_ms / 1000
+    return f"{figures.commands} APDUs, {total:,} bytes; {seconds:.1f} s on a real card"
+
+
+def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, object]:
     from ..show import as_json
 
     identity = reading.identity
@@ -82,6 +92,9 @@ def _document(card: Path, reading: "Reading", lang: str) -> dict[str, object]:
         "cipher": identity.cipher.name.lower(),
         "key_version": identity.key_version,
         "fields": [as_json(value, lang) for _, values in reading.files for value in values],
+        "commands": figures.commands,
+        "bytes": figures.bytes_both_ways,
+        "real_card_seconds": round(figures.card_ms / 1000, 3),
         "exit_code": int(Exit.GOOD),
     }
 
