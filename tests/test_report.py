@@ -1,6 +1,7 @@
 """Figures of a run: only the cards that it made, and no division by nothing."""
 
 from cardlib.emulator import SoftwareCard
+from cardlib.emulator.timing import CardTiming
 from personalize.issue import Outcome
 from personalize.journal import Stage
 from personalize.meter import Figures, Meter
@@ -9,7 +10,7 @@ from tests.bureau import store
 
 
 def outcome(stage: Stage, *, was_active: bool = False) -> Outcome:
-    figures = Figures(100, 20_000, 10_000)
+    figures = Figures(100, 20_000, 10_000, 2_500.0)
     return Outcome(1, 2, b"12345678", stage, "", figures, 0.5, was_active)
 
 
@@ -18,9 +19,18 @@ def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:
     meter = Meter(card)
     assert meter.reset() == meter.atr == card.atr
     response = meter.transmit(bytes.fromhex("0084000008"))
-    assert (len(response), meter.figures) == (10, Figures(1, 5, 10))
+    time = CardTiming().exchange_ms(bytes(5), bytes(10))
+    assert (len(response), meter.figures) == (10, Figures(1, 5, 10, time))
     meter.transmit(bytes.fromhex("0084000008"))
-    assert meter.figures == Figures(2, 10, 20)
+    assert meter.figures == Figures(2, 10, 20, 2 * time)
+
+
+def test_a_meter_counts_the_memory_writes_of_a_software_card_as_time() -> None:
+    card = SoftwareCard.blank(b"12345678", store().blank_keys(b"12345678"))
+    meter = Meter(card)
+    reply = meter.transmit(bytes.fromhex("8050FF0008") + bytes(8))
+    expected = CardTiming().exchange_ms(bytes(13), reply, page_writes=1)
+    assert meter.figures.card_ms == expected
 
 
 def test_figures_are_of_the_cards_that_were_made_now() -> None:
@@ -29,11 +39,15 @@ def test_figures_are_of_the_cards_that_were_made_now() -> None:
                         outcome(Stage.STARTED)])  # fmt: skip
     assert (found.cards, found.seconds) == (2, 1.0)
     assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
-    assert found.in_words() == "120 cards a minute, 100 APDUs and 30,000 bytes a card"
+    assert found.in_words() == (
+        "120 cards a minute, 100 APDUs and 30,000 bytes a card; 2.5 s on a real card"
+    )
 
 
 def test_a_run_that_made_none_has_figures_too() -> None:
-    assert throughput([]).in_words() == "0 cards a minute, 0 APDUs and 0 bytes a card"
+    assert throughput([]).in_words() == (
+        "0 cards a minute, 0 APDUs and 0 bytes a card; 0.0 s on a real card"
+    )
 
 
 def test_an_outcome_in_json_says_where_each_card_is() -> None:
