@@ -8,7 +8,7 @@ from pathlib import Path
 from ..apdu import CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
-from . import created_files, image
+from . import created_files, image, self_test
 from .access import enter, unusable_nodes
 from .answer_to_reset import answer_to_reset
 from .memory import Memory
@@ -35,7 +35,8 @@ _BLANK = int(LifeCycle.BLANK)
 class SoftwareCard:
     """One resident health card with its issuer security domain, in memory or in an image file.
 
-    `last_refusal` says why the last command was refused, for a person.
+    `last_refusal` says why the last command was refused, for a person. `damage` says what is
+    wrong with a memory that failed the self-test at power-on; such a card answers 6581 only.
     """
 
     def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
@@ -43,7 +44,8 @@ class SoftwareCard:
         self.state = CardState(memory)
         self.security_domain_options = SecurityDomainOptions()
         self.random = randomness
-        self.last_refusal = ""
+        self.last_refusal = self.damage = ""
+        self.options = CardOptions()
         self.plain_command: CommandAPDU | None = None
         self.trace: Trace | None = None
         self._image: image.ImageFile | None = None
@@ -88,6 +90,9 @@ class SoftwareCard:
         memory.store = opened
         card = cls(memory)
         card._image = opened
+        if card.damage:
+            card.close()
+            raise image.CardImageError(f"{path}: damaged card image: {card.damage}")
         return card
 
     def save(self, path: Path) -> None:
@@ -119,9 +124,11 @@ class SoftwareCard:
 
     def _power_on(self) -> None:
         self.memory.power_on()
-        self.options = CardOptions.decode(self.state.options)
-        self.refresh()
         self.channels = {0: LogicalChannel(0, MF)}
+        self.damage = self_test.damage(self.memory, self.state)
+        if not self.damage:
+            self.options = CardOptions.decode(self.state.options)
+            self.refresh()
 
     @property
     def spec(self) -> int:
@@ -169,6 +176,8 @@ class SoftwareCard:
         self.last_refusal = ""
         self.plain_command = None
         try:
+            if self.damage:
+                raise MemoryFailure(self.damage)
             response = process(self, CommandAPDU.parse(raw))
             self.memory.commit()
         except Refusal as refusal:
@@ -182,6 +191,6 @@ class SoftwareCard:
     def undo(self, sw: int, reason: str) -> bytes:
         """Forget what a refused command changed; its response is the status word alone."""
         self.last_refusal = reason
-        if self.memory.rollback():
+        if self.memory.rollback() and not self.damage:
             self.refresh()
         return sw.to_bytes(2, "big")

@@ -1,7 +1,8 @@
 """Files made by CREATE FILE: their entries in memory and the nodes built from them.
 
 One page an entry: life cycle byte (00 deleted, FF never used), parent (2 bytes), content address
-(4), FCP length (1), FCP. Content lies in pages of its own, found by first fit.
+(4), FCP length (1), FCP, checksum of all but the life cycle (2). Content lies in pages of its
+own, found by first fit.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from ..layout import Structure
 from ..tlv import iter_ber
 from .memory import PAGE_SIZE, Memory
 from .security_attributes import rules
-from .state import DYNAMIC_AREA, NODE_STATES
+from .state import CHECKSUM_SIZE, DYNAMIC_AREA, NODE_STATES, with_checksum
 from .tree import PROFILE, PROPRIETARY_WRITE, Directory, ElementaryFile
 
 MAX_ENTRIES = 1024
@@ -20,7 +21,7 @@ _CONTENT = DYNAMIC_AREA + MAX_ENTRIES * PAGE_SIZE
 _CONTENT_END = 0x7000 * PAGE_SIZE
 _DELETED, _NEVER_USED = 0x00, 0xFF
 _FCP = 8
-MAX_FCP = PAGE_SIZE - _FCP
+MAX_FCP = PAGE_SIZE - _FCP - CHECKSUM_SIZE
 _FIRST_CREATED = 0x100
 _PROFILE_BY_STATE = {node.state_address: node for node in PROFILE.values()}
 _STRUCTURES = {
@@ -166,6 +167,27 @@ def load(memory: Memory) -> dict[Directory, dict[int, Directory | ElementaryFile
     return found
 
 
+def problem(memory: Memory) -> str:
+    """What of the entries no CREATE FILE can have left, for a person; nothing on a whole card."""
+    for entry, _, _, fcp in _entries(memory):
+        raw = memory.read(entry + 1, _FCP - 1 + len(fcp) + CHECKSUM_SIZE)
+        if raw != with_checksum(raw[:-CHECKSUM_SIZE]):
+            return "the entry of a created file does not check"
+    try:
+        found = load(memory)
+        places = sorted((start, content_size(parse(fcp))) for _, _, start, fcp in _entries(memory))
+    except FormatError as error:
+        return f"the entry of a created file: {error}"
+    if sum(map(len, found.values())) != len(places):
+        return "a created file has no directory, or shares its identifier"
+    end = _CONTENT
+    for start, size in places:
+        if (start < end and size) or start % PAGE_SIZE or start + size > _CONTENT_END:
+            return "a created file lies where none can"
+        end = start + size
+    return ""
+
+
 def store(memory: Memory, parent: Directory, fcp: bytes, state: int) -> int | None:
     """Write a new file's entry and give it room; its address, or None where memory is full."""
     size = content_size(parse(fcp))
@@ -174,8 +196,8 @@ def store(memory: Memory, parent: Directory, fcp: bytes, state: int) -> int | No
     if entry is None or address is None:
         return None
     number = node_number(parent)
-    raw = bytes((state,)) + number.to_bytes(2, "big") + address.to_bytes(4, "big")
-    memory.write(entry, raw + bytes((len(fcp),)) + fcp)
+    raw = number.to_bytes(2, "big") + address.to_bytes(4, "big") + bytes((len(fcp),)) + fcp
+    memory.write(entry, bytes((state,)) + with_checksum(raw))
     return entry
 
 

@@ -1,5 +1,11 @@
-"""What the card keeps through a power cut, by name: an address map over its memory."""
+"""What the card keeps through a power cut, by name: an address map over its memory.
 
+Header, PIN, keys and key sets end in a checksum (CRC-16 with CCITT's polynomial),
+which the card looks at when it gets its power.
+"""
+
+from binascii import crc_hqx
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -25,16 +31,17 @@ TRANSPORT_KEY_VERSION = 0xFF
 """The key version of the transport key set (card specification, section 6)."""
 
 _CHIP, LIFE_CYCLE_ADDRESS, _PROTOCOL, _BLOCKED = 0, 8, 9, 20
-_SEQUENCE_COUNTER = 24
+_SEQUENCE_COUNTER, _HEADER_SIZE = 24, 28
 NODE_STATES = 64
 """One life cycle byte (ISO/IEC 7816-4 table 14) for each node of the profile, by its index."""
-_PIN = PAGE_SIZE
-_CARD_KEYS, _CARD_KEY_SIZE = 2 * PAGE_SIZE, 32
-_KEY_SETS, _KEY_SET_SIZE, KEY_SET_SLOTS = 8 * PAGE_SIZE, 128, 4
+_PIN, _PIN_SIZE = PAGE_SIZE, 10
+_CARD_KEYS, _CARD_KEY_SLOT, _CARD_KEY_SIZE = 2 * PAGE_SIZE, 32, 19
+_KEY_SETS, _KEY_SET_SLOT, _KEY_SET_SIZE, KEY_SET_SLOTS = 8 * PAGE_SIZE, 128, 99, 4
 _OPTIONS = 7 * PAGE_SIZE
 DATA_OBJECTS, DATA_OBJECTS_SIZE = 12 * PAGE_SIZE, 4 * PAGE_SIZE
 FILE_AREA = 16 * PAGE_SIZE
 DYNAMIC_AREA = 0x1000 * PAGE_SIZE
+CHECKSUM_SIZE = 2
 
 
 def _file_addresses() -> tuple[dict[str, int], int]:
@@ -84,6 +91,11 @@ class StoredPin:
     remaining: int
 
 
+def with_checksum(raw: bytes) -> bytes:
+    """Bytes with their CRC-16 behind them."""
+    return raw + crc_hqx(raw, 0xFFFF).to_bytes(2, "big")
+
+
 class CardState:
     """Typed access to the card's persistent state; every change is part of the running command."""
 
@@ -99,7 +111,7 @@ class CardState:
 
     @chip.setter
     def chip(self, value: bytes) -> None:
-        self.memory.write(_CHIP, value)
+        self._write_header(_CHIP, value)
 
     @property
     def life_cycle(self) -> int:
@@ -108,7 +120,7 @@ class CardState:
 
     @life_cycle.setter
     def life_cycle(self, value: int) -> None:
-        self.memory.write(LIFE_CYCLE_ADDRESS, bytes((value,)))
+        self._write_header(LIFE_CYCLE_ADDRESS, bytes((value,)))
 
     @property
     def profile(self) -> tuple[int, int, int, bytes]:
@@ -118,7 +130,7 @@ class CardState:
 
     @profile.setter
     def profile(self, value: tuple[int, int, int, bytes]) -> None:
-        self.memory.write(_PROTOCOL, bytes(value[:3]) + value[3])
+        self._write_header(_PROTOCOL, bytes(value[:3]) + value[3])
 
     @property
     def blocked_directories(self) -> int:
@@ -127,7 +139,7 @@ class CardState:
 
     @blocked_directories.setter
     def blocked_directories(self, mask: int) -> None:
-        self.memory.write(_BLOCKED, bytes((mask,)))
+        self._write_header(_BLOCKED, bytes((mask,)))
 
     @property
     def sequence_counter(self) -> int:
@@ -136,7 +148,7 @@ class CardState:
 
     @sequence_counter.setter
     def sequence_counter(self, value: int) -> None:
-        self.memory.write(_SEQUENCE_COUNTER, value.to_bytes(3, "big"))
+        self._write_header(_SEQUENCE_COUNTER, value.to_bytes(3, "big"))
 
     @property
     def options(self) -> bytes:
@@ -150,16 +162,16 @@ class CardState:
     @property
     def pin(self) -> StoredPin | None:
         """The PIN; None on a card without one."""
-        raw = self.memory.read(_PIN, 10)
+        raw = self.memory.read(_PIN, _PIN_SIZE)
         return None if raw[8] == 0xFF else StoredPin(raw[:8], raw[8], raw[9])
 
     @pin.setter
     def pin(self, pin: StoredPin) -> None:
-        self.memory.write(_PIN, pin.block + bytes((pin.limit, pin.remaining)))
+        self.memory.write(_PIN, with_checksum(pin.block + bytes((pin.limit, pin.remaining))))
 
     def card_key(self, spec: KeySpec) -> StoredKey | None:
         """One of the 30 card keys; None before personalization."""
-        raw = self.memory.read(_CARD_KEYS + _KEY_INDEX[spec.name] * _CARD_KEY_SIZE, 19)
+        raw = self.memory.read(_key_address(spec), _CARD_KEY_SIZE)
         if raw[0] == 0xFF:
             return None
         return StoredKey(raw[0], Cipher(raw[1]), raw[3:19], raw[2])
@@ -167,19 +179,19 @@ class CardState:
     def set_card_key(self, spec: KeySpec, key: StoredKey) -> None:
         """Store one of the 30 card keys with its try counter."""
         raw = bytes((key.version, key.cipher, key.tries)) + key.key
-        self.memory.write(_CARD_KEYS + _KEY_INDEX[spec.name] * _CARD_KEY_SIZE, raw)
+        self.memory.write(_key_address(spec), with_checksum(raw))
 
     def set_key_tries(self, spec: KeySpec, tries: int) -> None:
         """Store what remains of one card key's try counter."""
-        address = _CARD_KEYS + _KEY_INDEX[spec.name] * _CARD_KEY_SIZE + 2
-        self.memory.write(address, bytes((tries,)))
+        raw = self.memory.read(_key_address(spec), _CARD_KEY_SIZE)
+        self.memory.write(_key_address(spec), with_checksum(raw[:2] + bytes((tries,)) + raw[3:]))
 
     @property
     def key_sets(self) -> dict[int, StoredKeySet]:
         """The security domain's key sets by version, in the order they were first stored."""
         found = {}
         for slot in range(KEY_SET_SLOTS):
-            raw = self.memory.read(_KEY_SETS + slot * _KEY_SET_SIZE, 99)
+            raw = self.memory.read(_KEY_SETS + slot * _KEY_SET_SLOT, _KEY_SET_SIZE)
             if raw[1] in (16, 24, 32):
                 enc, mac, dek = (raw[3 + 32 * i : 3 + 32 * i + raw[1]] for i in range(3))
                 found[raw[0]] = StoredKeySet(raw[0], enc, mac, dek, raw[2])
@@ -192,9 +204,35 @@ class CardState:
             if slot < len(sets):
                 item = list(sets.values())[slot]
                 keys = b"".join(key.ljust(32, b"\xff") for key in (item.enc, item.mac, item.dek))
-                raw = bytes((item.version, len(item.enc), item.tries)) + keys
-            address = _KEY_SETS + slot * _KEY_SET_SIZE
-            self.memory.write(address, raw.ljust(_KEY_SET_SIZE, b"\xff"))
+                raw = with_checksum(bytes((item.version, len(item.enc), item.tries)) + keys)
+            address = _KEY_SETS + slot * _KEY_SET_SLOT
+            self.memory.write(address, raw.ljust(_KEY_SET_SLOT, b"\xff"))
+
+    def damaged_parts(self) -> Iterator[str]:
+        """What does not agree with its checksum, for a person."""
+        if not self._is_whole(0, _HEADER_SIZE, may_be_blank=False):
+            yield "the card's header does not check"
+        if not self._is_whole(_PIN, _PIN_SIZE):
+            yield "the PIN does not check"
+        for key in KEYS:
+            if not self._is_whole(_key_address(key), _CARD_KEY_SIZE):
+                yield f"{key.name} does not check"
+        for slot in range(KEY_SET_SLOTS):
+            if not self._is_whole(_KEY_SETS + slot * _KEY_SET_SLOT, _KEY_SET_SIZE):
+                yield f"key set {slot + 1} does not check"
+
+    def _is_whole(self, address: int, size: int, *, may_be_blank: bool = True) -> bool:
+        raw = self.memory.read(address, size + CHECKSUM_SIZE)
+        return raw == with_checksum(raw[:size]) or (may_be_blank and not raw.strip(b"\xff"))
+
+    def _write_header(self, address: int, data: bytes) -> None:
+        self.memory.write(address, data)
+        header = self.memory.read(0, _HEADER_SIZE)
+        self.memory.write(0, with_checksum(header))
 
 
-_KEY_INDEX = {key.name: index for index, key in enumerate(KEYS)}
+def _key_address(spec: KeySpec) -> int:
+    return _KEY_ADDRESS[spec.name]
+
+
+_KEY_ADDRESS = {key.name: _CARD_KEYS + n * _CARD_KEY_SLOT for n, key in enumerate(KEYS)}
