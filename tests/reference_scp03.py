@@ -1,6 +1,8 @@
-"""SCP03's host as Amendment D's words say it: no state but values, every primitive rebuilt.
+"""SCP03 as Amendment D's words say it: no state but values, every primitive rebuilt.
 
-The slow oracle for both sides; nothing of the package's SCP03 or crypto is used.
+The slow oracle: a host for the card's tests, a card for the host's tests. They were written by two
+people and share nothing but the primitives, which outside vectors hold; nothing of the package's
+SCP03 or crypto is used.
 """
 
 from collections.abc import Callable
@@ -175,3 +177,76 @@ class Terminal:
         while answer[-2] == 0x61:
             answer = answer[:-2] + self.transmit(bytes((0, 0xC0, 0, 0, answer[-1])))
         return self.host.unwrap(answer).hex()
+
+
+@dataclass
+class Session:
+    """What both sides of a session know: its keys, its counter and its chaining value."""
+
+    enc: bytes
+    mac: bytes
+    rmac: bytes
+    level: int
+    size: int
+    counter: int = 0
+    chain: bytes = bytes(16)
+
+    def command(self, head: bytes, data: bytes, le: bytes = b"", extended: bool = False) -> bytes:
+        """6.2.4 and 6.2.6: CLA INS P1 P2 and plain data to the protected command."""
+        self.counter += 1
+        if self.level & 0x02 and data:
+            icv = encrypt(self.enc, bytes(16), self.counter.to_bytes(16, "big"))
+            data = encrypt(self.enc, icv, padded(data))
+        head = bytes([head[0] | 0x04]) + head[1:]
+        length = len(data) + self.size
+        lc = b"\x00" + length.to_bytes(2, "big") if extended else bytes([length])
+        self.chain = cmac(self.mac, self.chain + head + lc + data)
+        return head + lc + data + self.chain[: self.size] + le
+
+    def reply(self, data: bytes, sw: int) -> bytes:
+        """6.2.5 and 6.2.7: the data field of the protected reply to the last command."""
+        if self.level & 0x20 and data:
+            icv = encrypt(self.enc, bytes(16), b"\x80" + self.counter.to_bytes(15, "big"))
+            data = encrypt(self.enc, icv, padded(data))
+        if self.level & 0x10:
+            data += cmac(self.rmac, self.chain + data + sw.to_bytes(2, "big"))[: self.size]
+        return data
+
+
+@dataclass
+class ReferenceCard:
+    """A card's side of opening a session: static keys, parameter i, and what it says of itself."""
+
+    enc: bytes
+    mac: bytes
+    i: int = 0x70
+    key_version: int = 0x01
+    diversification: bytes = bytes(10)
+    challenge: bytes = b""
+    session: Session = field(init=False)
+
+    def initialize_update(self, host_challenge: bytes) -> bytes:
+        size = 16 if self.i & 0x01 else 8
+        counter = b"\x00\x00\x07" if self.i & 0x10 else b""
+        challenge = self.challenge or derive(self.enc, 0x02, counter + b"AID", size)
+        self.context = host_challenge + challenge
+        length = len(self.enc)
+        self.session = Session(
+            derive(self.enc, 0x04, self.context, length),
+            derive(self.mac, 0x06, self.context, length),
+            derive(self.mac, 0x07, self.context, length),
+            0,
+            size,
+        )
+        cryptogram = derive(self.session.mac, 0x00, self.context, size)
+        information = bytes([self.key_version, 0x03, self.i])
+        return self.diversification + information + challenge + cryptogram + counter
+
+    def external_authenticate(self, level: int) -> bytes:
+        """The command that the card expects."""
+        size = self.session.size
+        cryptogram = derive(self.session.mac, 0x01, self.context, size)
+        head = bytes([0x84, 0x82, level, 0x00, 2 * size])
+        self.session.chain = cmac(self.session.mac, bytes(16) + head + cryptogram)
+        self.session.level = level
+        return head + cryptogram + self.session.chain[:size]
