@@ -28,6 +28,12 @@ OPENED = [session for session in SESSIONS if "external_authenticate" in session]
 each_session = pytest.mark.parametrize("session", OPENED, ids=lambda session: session["id"])
 
 
+def stored(version: int, keys: list[str]) -> StoredKeySet:
+    """A card's key set of the three published keys."""
+    enc, mac, dek = map(H, keys)
+    return StoredKeySet(version, enc, mac, dek, 15)
+
+
 def without_le(raw: str) -> bytes:
     """A command as sent, without a Le: hosts do not agree on one where no data is expected."""
     return bytes(CommandAPDU.parse(H(raw)).with_le(None))
@@ -57,7 +63,7 @@ def card_of(session: dict[str, Any]) -> Scp03Session:
     """A card's session with the published challenges, before EXTERNAL AUTHENTICATE."""
     command, answer, _ = begun(session)
     size = len(command.data)
-    keys = StoredKeySet(answer[10], *map(H, session["keys"]), 15)
+    keys = stored(answer[10], session["keys"])
     made = Scp03Session(keys, command.data, answer[13 : 13 + size])
     assert made.card_cryptogram == answer[13 + size : 13 + 2 * size]
     return made
@@ -151,7 +157,7 @@ def test_derivations_chain_over_40_constants_and_two_lengths() -> None:
 
 @pytest.mark.parametrize("case", DERIVATIONS["sessions"]["cases"], ids=lambda case: case["host"])
 def test_session_keys_and_cryptograms_of_another_program(case: dict[str, Any]) -> None:
-    keys = StoredKeySet(1, *map(H, case["keys"]), 15)
+    keys = stored(1, case["keys"])
     session = Scp03Session(keys, H(case["host"]), H(case["card"]))
     assert session.card_cryptogram.hex() == case["card_cryptogram"]
     assert session.host_cryptogram.hex() == case["host_cryptogram"]
