@@ -2,14 +2,15 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hmac import compare_digest
 
 from . import reading, visits
 from .apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, exchange
-from .channel import v1
-from .crypto import Cipher
-from .errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
+from .channel import Messaging, v1
+from .channel.v1 import V1Channel
+from .channel.v2 import V2Channel
+from .errors import CardKeyError, ChannelError, FormatError, StatusWordError
+from .identity import VERSION_FIELD, VERSION_FILE, CardIdentity
 from .keys import CardKeys, KeySet
 from .layout import (
     FILE_BY_PATH,
@@ -25,88 +26,74 @@ from .layout import (
 )
 from .layout.model import NEVER
 from .status import StatusWord
-from .tlv import find_ber
-from .transport import Connection, chip_serial
+from .transport import Connection, capabilities
 
+__all__ = ["CardIdentity", "ResidentHealthCard"]
 DDF1_AID = bytes.fromhex("F052484301")
-_BY_NUMBER, _APPEND = 0x04, 0x03
+_BY_NUMBER, _BY_TAG, _APPEND = 0x04, 0x00, 0x03
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
 
 
-@dataclass(frozen=True, slots=True)
-class CardIdentity:
-    """What a card says of itself: chip serial (8 bytes) in the ATR, the rest in DDF1's FCI.
-
-    `spec` is 10 or 20 (hex) for specification 1.0 or 2.0, `region` the 8-byte region factor.
-    """
-
-    chip: bytes
-    spec: int
-    cipher: Cipher
-    key_version: int
-    region: bytes
-
-    @property
-    def protocol(self) -> int:
-        """The version of secure messaging that the card speaks."""
-        return self.spec >> 4
-
-    def __str__(self) -> str:
-        return (
-            f"chip {self.chip.hex().upper()}, spec {self.spec >> 4}.{self.spec & 15}, "
-            f"{self.cipher.name} keys version {self.key_version}, "
-            f"region {self.region.decode('ascii', 'replace')}"
-        )
-
-
 class ResidentHealthCard:
     """One card over a connection that it has for itself.
 
-    Keys are used through a `KeySet`; without one, only what is free can be read. Whoever sends
+    Keys are used through a `KeySet`; without one, only what is free can be read. `min_protocol`
+    is the least version of secure messaging that the terminal accepts of a card. Whoever sends
     commands past this object calls `forget` afterwards.
+
+    Under version 2 the first authentication opens a session, and from then on everything is
+    protected. What breaks it (an altered or unprotected reply, a failed authentication or
+    transport) ends it with all rights: ChannelError to everything until `reset`.
     """
 
-    def __init__(self, connection: Connection, keys: KeySet | None = None) -> None:
+    def __init__(
+        self, connection: Connection, keys: KeySet | None = None, min_protocol: int = 2
+    ) -> None:
         self._connection, self._key_set = connection, keys
+        self._min_protocol = min_protocol
         self._identity: CardIdentity | None = None
         self._card_keys: CardKeys | None = None
+        self._channel: Messaging | None = None
         self._df = ""
         self._rights: frozenset[str] = frozenset()
 
     @property
     def rights(self) -> frozenset[str]:
         """The names of the keys that were authenticated and whose rights are still held."""
-        return self._rights
+        over = self._channel is not None and self._channel.is_over
+        return frozenset() if over else self._rights
 
     def forget(self) -> None:
-        """Assume nothing about what is selected and held."""
-        self._identity = self._card_keys = None
-        self._df, self._rights = "", frozenset()
+        """Assume nothing about what is selected and held; a session is over until `reset`."""
+        if self._channel is not None:
+            self._channel.close()
+            if self._channel.is_over:
+                return
+        self._forget()
 
     def reset(self) -> None:
-        """Reset the card: all rights are gone."""
+        """Reset the card: all rights are gone, and so is a session."""
         self._connection.reset()
-        self.forget()
+        self._forget()
 
     def identify(self) -> CardIdentity:
         """Select DDF1 and read what the card says of itself; CardError when it is no health card.
 
-        StatusWordError when there is no such application.
+        StatusWordError when there is no such application. Outside a session anybody may have said
+        it: it is compared again in the first session that opens.
         """
         fci = self._sent(self._select_command("DDF1", fci=True), "SELECT DDF1").data
         self._entered("DDF1")
-        issuer_data = find_ber(fci, 0x6F, 0xA5)
-        card = None if issuer_data is None else find_ber(issuer_data, 0xC1)
-        region = None if issuer_data is None else find_ber(issuer_data, 0xC2)
-        if card is None or region is None or len(card) != 3 or len(region) != 8:
-            raise CardError("not a personalized health card: its FCI does not say so")
-        if card[1] not in list(Cipher):
-            raise CardError(f"the card's cipher {card[1]:02X} is unknown")
-        chip = chip_serial(self._connection.atr)
-        self._identity = CardIdentity(chip, card[0], Cipher(card[1]), card[2], region)
-        return self._identity
+        identity = CardIdentity.parse(fci, self._connection.atr)
+        if self._channel is None or not self._channel.is_protected:
+            self._identity, self._card_keys = identity, None
+            self._channel = self._new_channel(identity)
+        elif identity != self._identity:
+            self._channel.close()
+            raise ChannelError(f"the card first said {self._identity}; protected: {identity}")
+        return identity
 
     def select(self, path: str) -> bytes:
         """Select "MF", "DDF1", a DF or an EF by its path; returns its FCI."""
@@ -117,25 +104,29 @@ class ResidentHealthCard:
     def authenticate(self, key_name: str) -> None:
         """EXTERNAL AUTHENTICATE with a role key in its DF, which is selected when needed.
 
-        StatusWordError when the card refuses, saying which key was tried.
+        StatusWordError when the card refuses, saying which key was tried. ChannelError when the
+        card of a new session is not the one that it said to be in clear.
         """
-        key, keys, identity = _key(key_name), self._keys(), self._identified()
+        key, keys, channel = _key(key_name), self._keys(), self._messaging()
         self._enter(key.df_path)
-        process_key = keys.process_key(key_name, self._challenge())
-        command = v1.external_authenticate(
-            process_key, secrets.token_bytes(8), key.reference, identity.key_version
-        )
-        response = self._exchange(command)
+        was_protected = channel.is_protected
+        response = channel.authenticate(keys, key)
         if response.sw != 0x9000:
             self._rights -= {key_name}
-            tried = f"tried check value {keys.key_check_value(key_name).hex().upper()}, {identity}"
+            check_value = keys.key_check_value(key_name).hex().upper()
             target = f"EXTERNAL AUTHENTICATE with {key_name} in {key.df_path}"
+            tried = f"tried check value {check_value}, {self._identity}"
             raise StatusWordError(target, response.sw, tried)
         self._rights |= {key_name}
+        if channel.is_protected and not was_protected:
+            self._compare_protected(channel)
+            if key_name not in self._rights:
+                # Selecting DDF1 gave up the right of a DF below it.
+                self.authenticate(key_name)
 
     def internal_authenticate(self) -> None:
         """INTERNAL AUTHENTICATE; ChannelError if the card does not hold the issuer's IRK."""
-        keys, identity = self._keys(), self._identified()
+        keys, identity = self._keys(), self._accepted()
         self._enter("DDF1")
         sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
         command = v1.internal_authenticate(sam_random, data8, identity.key_version)
@@ -152,7 +143,8 @@ class ResidentHealthCard:
         """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong."""
         if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
             raise FormatError("a PIN has 6 digits")
-        self._identified()
+        if self._accepted().protocol == 2 and not self._messaging().is_protected:
+            raise ChannelError("a PIN is not sent in clear: authenticate first")
         self._enter("DDF1")
         self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
 
@@ -162,7 +154,7 @@ class ResidentHealthCard:
         StatusWordError for any other refusal. A picture is read as far as its length says.
         """
         file = _file(path)
-        self._identified()
+        self._accepted()
         try:
             records = self._read(file, whole=False)
         except StatusWordError as error:
@@ -179,7 +171,7 @@ class ResidentHealthCard:
         Of a cyclic file only what was appended. StatusWordError when the card refuses.
         """
         file = _file(path)
-        self._identified()
+        self._accepted()
         try:
             return self._read(file, whole=True)
         except StatusWordError as error:
@@ -191,7 +183,8 @@ class ResidentHealthCard:
         """A part of a transparent file; fewer bytes when the file ends before."""
         file = _file(path)
         self._select_file(file)
-        return reading.read_range(self._exchange, file, offset, min(offset + length, file.size))
+        end = min(offset + length, file.size)
+        return reading.read_range(self._exchange, file, offset, end, self._messaging().reply_room)
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
         """Write one whole record (0: a transparent file); fields not given become FF.
@@ -219,13 +212,14 @@ class ResidentHealthCard:
         self._protected(file, CommandAPDU(0x00, 0xDC, 0x00, _APPEND, data), "APPEND RECORD")
 
     def write_binary(self, path: str, offset: int, data: bytes) -> None:
-        """Replace bytes of a transparent file, 238 a command."""
+        """Replace bytes of a transparent file, as many a command as one carries."""
         file = _file(path)
         if file.structure is not Structure.TRANSPARENT or offset + len(data) > file.size:
             raise FormatError(f"{path} has no {len(data)} bytes at {offset}")
         self._select_file(file)
-        for start in range(0, len(data), v1.MAX_DATA):
-            part, place = data[start : start + v1.MAX_DATA], offset + start
+        room = self._messaging().command_room
+        for start in range(0, len(data), room):
+            part, place = data[start : start + room], offset + start
             command = CommandAPDU(0x00, 0xD6, place >> 8, place & 0xFF, part)
             self._protected(file, command, f"UPDATE BINARY at {place}")
 
@@ -233,14 +227,14 @@ class ResidentHealthCard:
         """Mark a record of an index file as valid (00)."""
         file = _file(path)
         self._select_file(file)
-        command = CommandAPDU(0x80, 0xD2, record, _BY_NUMBER)
+        command = CommandAPDU(self._messaging().mark_class, 0xD2, record, _BY_NUMBER)
         self._protected(file, command, f"WRITE RECORD {record}")
 
     def erase_mark(self, path: str, record: int) -> None:
         """Erase a record of an index file (FF)."""
         file = _file(path)
         self._select_file(file)
-        command = CommandAPDU(0x80, 0x0C, record, _BY_NUMBER)
+        command = CommandAPDU(self._messaging().mark_class, 0x0C, record, _BY_NUMBER)
         self._protected(file, command, f"ERASE RECORD {record}", file.erase_key)
 
     def write_visit(self, kind: visits.VisitKind, values: Mapping[str, str | bytes]) -> int:
@@ -253,8 +247,26 @@ class ResidentHealthCard:
 
     # --- inside ---------------------------------------------------------------------------
 
+    def _forget(self) -> None:
+        self._identity = self._card_keys = self._channel = None
+        self._df, self._rights = "", frozenset()
+
+    def _new_channel(self, identity: CardIdentity) -> Messaging:
+        transmit = self._connection.transmit
+        if identity.protocol == 1:
+            return V1Channel(transmit)
+        chaining, extended = capabilities(self._connection.atr)
+        return V2Channel(transmit, extended=extended, chaining=chaining)
+
+    def _messaging(self) -> Messaging:
+        self._accepted()
+        assert self._channel is not None
+        return self._channel
+
     def _exchange(self, command: CommandAPDU) -> ResponseAPDU:
-        return exchange(self._connection.transmit, command)
+        if self._channel is None:
+            return exchange(self._connection.transmit, command)
+        return self._channel.send(command)
 
     def _sent(self, command: CommandAPDU, name: str, explanation: str = "") -> ResponseAPDU:
         response = self._exchange(command)
@@ -262,14 +274,32 @@ class ResidentHealthCard:
             raise StatusWordError(name, response.sw, explanation)
         return response
 
-    def _identified(self) -> CardIdentity:
-        return self._identity or self.identify()
+    def _accepted(self) -> CardIdentity:
+        """The card's identity; ChannelError when it speaks less than the terminal accepts."""
+        identity = self._identity or self.identify()
+        if identity.protocol < self._min_protocol:
+            raise ChannelError(
+                f"the card says that it speaks version {identity.protocol} of secure messaging; "
+                f"this terminal accepts {self._min_protocol} and later"
+            )
+        return identity
+
+    def _compare_protected(self, channel: Messaging) -> None:
+        """Read tag 02 and DDF1's FCI in the session; ChannelError if they differ from before."""
+        identity = self._accepted()
+        self._select_file(VERSION_FILE)
+        command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
+        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
+        if not identity.is_of_version(record):
+            channel.close()
+            raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
+        self.identify()
 
     def _keys(self) -> CardKeys:
         if self._card_keys is None:
             if self._key_set is None:
                 raise CardKeyError("no keys were given: only what is free can be read")
-            identity, keys = self._identified(), self._key_set
+            identity, keys = self._accepted(), self._key_set
             given = (keys.protocol, keys.cipher, keys.version)
             if given != (identity.protocol, identity.cipher, identity.key_version):
                 raise CardKeyError(
@@ -281,7 +311,7 @@ class ResidentHealthCard:
 
     def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
         p2, le = (0x00, MAX_SHORT_LE) if fci else (0x0C, None)
-        if path == "DDF1":
+        if path == "DDF1" and not (self._channel and self._channel.is_protected):
             return CommandAPDU(0x00, 0xA4, 0x04, p2, DDF1_AID, le)
         if path == "MF":
             return CommandAPDU(0x00, 0xA4, 0x00, p2, b"\x3f\x00", le)
@@ -303,32 +333,26 @@ class ResidentHealthCard:
         self._rights = frozenset(kept)
 
     def _select_file(self, file: FileSpec) -> None:
-        self._identified()
+        self._accepted()
         self._sent(self._select_command(file.path), f"SELECT {file.path}")
         self._entered(file.df_path)
 
-    def _challenge(self) -> bytes:
-        challenge = self._sent(v1.GET_CHALLENGE, "GET CHALLENGE").data
-        if len(challenge) != 8:
-            raise ChannelError(f"the card gave a challenge of {len(challenge)} bytes")
-        return challenge
-
     def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:
-        """Send a changing command under the STK of the file's DF, with a fresh challenge."""
+        """Send a changing command, under version 1 with the STK of the file's DF."""
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
-        process_key = self._keys().process_key(stk, self._challenge())
-        response = self._exchange(v1.protect(process_key, command))
+        response = self._messaging().change(command, self._keys(), stk)
         if response.sw != 0x9000:
             why = _why_not(file, response.sw, needed or file.update_key, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
         self._select_file(file)
+        room = self._messaging().reply_room
         if file.structure is not Structure.TRANSPARENT:
-            return reading.read_records(self._exchange, file)
+            return reading.read_records(self._exchange, file, room)
         if whole:
-            return [reading.read_range(self._exchange, file, 0, file.size)]
-        return [reading.read_transparent(self._exchange, file)]
+            return [reading.read_range(self._exchange, file, 0, file.size, room)]
+        return [reading.read_transparent(self._exchange, file, room)]
 
 
 def _file(path: str) -> FileSpec:

@@ -11,16 +11,17 @@ Send = Callable[[CommandAPDU], ResponseAPDU]
 _FROM_NUMBER = 0x05
 
 
-def read_records(send: Send, file: FileSpec) -> list[bytes | None]:
+def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:
     """All records by P2=05, as many whole ones as fit each reply; None for one that is not there.
 
+    `room` is the most bytes of a reply.
     Of a cyclic file those that were appended, at least one. StatusWordError when the card refuses.
     """
     found: list[bytes | None] = []
     while len(found) < file.records:
         number = len(found) + 1
         name = f"READ RECORD {number} in {file.path}"
-        response = send(CommandAPDU(0x00, 0xB2, number, _FROM_NUMBER, le=MAX_SHORT_LE))
+        response = send(CommandAPDU(0x00, 0xB2, number, _FROM_NUMBER, le=max(room, MAX_SHORT_LE)))
         if found and response.sw == StatusWord.RECORD_NOT_FOUND:
             cyclic = file.structure is Structure.CYCLIC
             return found if cyclic else found + [None] * (file.records - len(found))
@@ -32,11 +33,13 @@ def read_records(send: Send, file: FileSpec) -> list[bytes | None]:
     return found[: file.records]
 
 
-def read_range(send: Send, file: FileSpec, offset: int, end: int) -> bytes:
+def read_range(
+    send: Send, file: FileSpec, offset: int, end: int, room: int = MAX_SHORT_LE
+) -> bytes:
     """Bytes `offset` to `end` of a transparent file; fewer when the file ends before."""
     data = b""
     while (place := offset + len(data)) < end:
-        le = min(MAX_SHORT_LE, end - place)
+        le = min(room, end - place)
         response = send(CommandAPDU(0x00, 0xB0, place >> 8, place & 0xFF, le=le))
         if data and response.sw == StatusWord.WRONG_P1_P2:
             break
@@ -48,12 +51,13 @@ def read_range(send: Send, file: FileSpec, offset: int, end: int) -> bytes:
     return data
 
 
-def read_transparent(send: Send, file: FileSpec) -> bytes:
+def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> bytes:
     """A transparent file as far as its 2-byte length says, if it begins with one; the rest FF."""
-    data = read_range(send, file, 0, min(MAX_SHORT_LE, file.size))
+    first = min(room, file.size)
+    data = read_range(send, file, 0, first, room)
     end = _announced_end(file, data)
-    if end > MAX_SHORT_LE == len(data):
-        data += read_range(send, file, MAX_SHORT_LE, end)
+    if end > first == len(data):
+        data += read_range(send, file, first, end, room)
     return data.ljust(file.size, b"\xff") if len(data) >= end else data
 
 

@@ -34,7 +34,7 @@ def read_card(
     The chip proves that it is genuine before a key of it is used: ChannelError if it does not.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
-    card = ResidentHealthCard(connection, keys)
+    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)
     identity = card.identify()
     if keys is not None:
         card.internal_authenticate()

@@ -127,7 +127,8 @@ def _identified(path: Path, card: SoftwareCard, store: KeyStore) -> CardFile:
 def card_number(connection: Connection) -> str:
     """The card number that a personalized card bears; it is free to read."""
     connection.reset()
-    for value in ResidentHealthCard(connection).read(ISSUER_FILE.path):
+    reader = ResidentHealthCard(connection, min_protocol=1)
+    for value in reader.read(ISSUER_FILE.path):
         if value.field.name == "card_number" and value.state is State.VALUE:
             return value.text
     return ""

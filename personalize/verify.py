@@ -61,7 +61,7 @@ def verify_card(
     card does not answer any more.
     """
     connection.reset()
-    card = ResidentHealthCard(connection, keys)
+    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol)
     findings = _checked("identification", card.identify)
     if findings:
         return tuple(findings)

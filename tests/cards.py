@@ -89,7 +89,9 @@ def terminal(
     """A terminal that was given the named keys, all of them if none is named."""
     card.reset()
     everything = key_store(cipher).card_keys
-    return ResidentHealthCard(card, keys or (everything.only(names) if names else everything))
+    return ResidentHealthCard(
+        card, keys or (everything.only(names) if names else everything), min_protocol=1
+    )
 
 
 class Cut:

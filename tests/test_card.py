@@ -77,9 +77,9 @@ def test_a_card_says_who_it_is(cipher: Cipher) -> None:
 
 def test_a_blank_card_is_no_health_card() -> None:
     with pytest.raises(CardError):
-        ResidentHealthCard(blank_card()).identify()
+        ResidentHealthCard(blank_card(), min_protocol=1).identify()
     with pytest.raises(CardError):
-        ResidentHealthCard(blank_card()).read("DDF1/EF05")
+        ResidentHealthCard(blank_card(), min_protocol=1).read("DDF1/EF05")
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_a_blank_card_is_no_health_card() -> None:
 def test_an_fci_that_says_nothing_is_refused(card: SoftwareCard, fci: str) -> None:
     reply = bytes.fromhex(fci) + b"\x90\x00"
     with pytest.raises(CardError):
-        ResidentHealthCard(Tampering(card, lambda command, _: reply)).identify()
+        ResidentHealthCard(Tampering(card, lambda command, _: reply), min_protocol=1).identify()
 
 
 def test_without_keys_only_what_is_free_is_read(card: SoftwareCard) -> None:
-    reader = ResidentHealthCard(card)
+    reader = ResidentHealthCard(card, min_protocol=1)
     assert texts(reader.read("DDF1/EF05")) == ISSUER
     with pytest.raises(CardKeyError, match="no keys"):
         reader.authenticate("RK1_DDF1")
@@ -108,7 +108,7 @@ def test_keys_of_another_cipher_version_or_protocol_are_not_tried(card: Software
     recorder = Recorder(card)
     for other in others:
         with pytest.raises(CardKeyError, match="not this card's"):
-            ResidentHealthCard(recorder, other).authenticate("RK1_DDF1")
+            ResidentHealthCard(recorder, other, min_protocol=1).authenticate("RK1_DDF1")
     assert not [e for e in recorder.commands if e.command[1] == 0x82]
     assert roots.protocol == 1
 
@@ -147,12 +147,12 @@ def test_a_genuine_card_proves_itself_and_a_forged_answer_does_not(card: Softwar
     forged = Tampering(card, lambda c, reply: bytes(8) + b"\x90\x00" if c[1] == 0x88 else reply)
     card.reset()
     with pytest.raises(ChannelError, match="not genuine"):
-        ResidentHealthCard(forged, key_store().card_keys).internal_authenticate()
+        ResidentHealthCard(forged, key_store().card_keys, min_protocol=1).internal_authenticate()
 
 
 def test_terminal_randoms_and_authentications_never_repeat(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys)
+    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
     for _ in range(3):
         reader.authenticate("RK1_DDF1")
         reader.internal_authenticate()
@@ -166,13 +166,13 @@ def test_terminal_randoms_and_authentications_never_repeat(card: SoftwareCard) -
 @pytest.mark.parametrize("path", PROTECTED)
 def test_an_unauthenticated_read_is_denied_and_names_the_key(card: SoftwareCard, path: str) -> None:
     recorder = Recorder(card)
-    values = ResidentHealthCard(recorder).read(path)
+    values = ResidentHealthCard(recorder, min_protocol=1).read(path)
     assert recorder.exchanges[-1].response == b"\x69\x82"
     assert values and states(values) == {State.DENIED}
     assert {value.detail for value in values} == {FILE_BY_PATH[path].read_key}
     assert {value.value for value in values} == {None}
     with pytest.raises(StatusWordError, match=f"needs {FILE_BY_PATH[path].read_key}"):
-        ResidentHealthCard(card).read_raw(path)
+        ResidentHealthCard(card, min_protocol=1).read_raw(path)
 
 
 @pytest.mark.parametrize("path", [file.path for file in FILES])
@@ -216,7 +216,7 @@ def test_a_missing_file_is_missing_and_not_unwritten(card: SoftwareCard) -> None
     absent = Tampering(
         card, lambda c, reply: b"\x6a\x82" if c[1] == 0xA4 and c[2] == 0x08 else reply
     )
-    assert states(ResidentHealthCard(absent).read("DDF1/EF05")) == {State.MISSING}
+    assert states(ResidentHealthCard(absent, min_protocol=1).read("DDF1/EF05")) == {State.MISSING}
 
 
 def test_missing_records_are_missing_and_the_others_are_not(card: SoftwareCard) -> None:
@@ -225,7 +225,7 @@ def test_missing_records_are_missing_and_the_others_are_not(card: SoftwareCard) 
             return reply
         return reply[:3] + reply[3:9] + b"\x90\x00" if command[2] == 1 else b"\x6a\x83"
 
-    values = ResidentHealthCard(Tampering(card, first_two)).read("DDF1/EF05")
+    values = ResidentHealthCard(Tampering(card, first_two), min_protocol=1).read("DDF1/EF05")
     assert [v.state for v in values[:2]] == [State.VALUE, State.VALUE]
     assert states(values[2:]) == {State.MISSING}
 
@@ -241,7 +241,7 @@ def test_records_that_are_not_as_they_should_be_are_corrupt(card: SoftwareCard, 
             return original
         return torn if command[2] == 1 else b"\x6a\x83"
 
-    values = ResidentHealthCard(Tampering(card, tamper)).read("DDF1/EF05")
+    values = ResidentHealthCard(Tampering(card, tamper), min_protocol=1).read("DDF1/EF05")
     assert State.CORRUPT in states(values)
     assert State.UNWRITTEN not in states(values) and State.EMPTY not in states(values)
 
@@ -249,21 +249,21 @@ def test_records_that_are_not_as_they_should_be_are_corrupt(card: SoftwareCard, 
 def test_an_empty_reply_is_an_error_and_not_an_endless_loop(card: SoftwareCard) -> None:
     empty = Tampering(card, answering({0xB2: b"\x90\x00"}))
     with pytest.raises(FormatError, match="no record"):
-        ResidentHealthCard(empty).read("DDF1/EF05")
+        ResidentHealthCard(empty, min_protocol=1).read("DDF1/EF05")
 
 
 @pytest.mark.parametrize("sw", [0x6985, 0x6F00, 0x6281, 0x6A81])
 def test_any_other_refusal_is_raised(card: SoftwareCard, sw: int) -> None:
     refusing = Tampering(card, answering({0xB2: sw.to_bytes(2, "big")}))
     with pytest.raises(StatusWordError, match=f"READ RECORD 1 in DDF1/EF05: {sw:04X}"):
-        ResidentHealthCard(refusing).read("DDF1/EF05")
+        ResidentHealthCard(refusing, min_protocol=1).read("DDF1/EF05")
 
 
 def test_a_short_transparent_file_is_corrupt(card: SoftwareCard) -> None:
     def short(command: bytes, reply: bytes) -> bytes:
         return reply[:100] + b"\x62\x82" if command[1] == 0xB0 else reply
 
-    reader = ResidentHealthCard(Tampering(card, short), key_store().card_keys)
+    reader = ResidentHealthCard(Tampering(card, short), key_store().card_keys, min_protocol=1)
     reader.authenticate("RK1_DF03")
     assert states(reader.read("DDF1/DF03/EE01")) == {State.CORRUPT}
 
@@ -272,15 +272,15 @@ def test_unknown_paths_are_refused_before_anything_is_sent(card: SoftwareCard) -
     recorder = Recorder(card)
     for path in ("DDF1/EF99", "EF05", "DDF1"):
         with pytest.raises(FormatError):
-            ResidentHealthCard(recorder).read(path)
+            ResidentHealthCard(recorder, min_protocol=1).read(path)
     with pytest.raises(FormatError):
-        ResidentHealthCard(recorder).select("no path")
+        ResidentHealthCard(recorder, min_protocol=1).select("no path")
     assert recorder.commands == []
 
 
 def test_an_emergency_read_takes_six_commands(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys)
+    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
     reader.authenticate("RK1_DF02")
     reader.read("DDF1/DF02/EF05")
     names = [exchange.command[1] for exchange in recorder.commands]
@@ -289,7 +289,7 @@ def test_an_emergency_read_takes_six_commands(card: SoftwareCard) -> None:
 
 def test_a_photo_is_read_as_far_as_it_goes_and_raw_wholly(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys)
+    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
     reader.authenticate("RK1_DDF1")
     (photo,) = reader.read("DDF1/EF07")
     assert isinstance(photo.value, bytes) and len(photo.value) == 772
@@ -383,7 +383,7 @@ def test_appending_makes_record_one_and_drops_the_oldest(card: SoftwareCard) -> 
 
 def test_every_change_uses_a_fresh_challenge_once(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    writer = ResidentHealthCard(recorder, key_store().card_keys)
+    writer = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
     for name in ("RK1_DF03", "UK1_DF03"):
         writer.authenticate(name)
     writer.write_binary("DDF1/DF03/EE01", 0, bytes(1000))
@@ -451,7 +451,7 @@ def test_what_cannot_be_stored_is_refused_before_the_card_is_asked(
     card: SoftwareCard, path: str, record: int, values: dict[str, str]
 ) -> None:
     recorder = Recorder(card)
-    writer = ResidentHealthCard(recorder, key_store().card_keys)
+    writer = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
     with pytest.raises(FormatError):
         writer.update(path, record, values)
     with pytest.raises(FormatError):
@@ -466,4 +466,4 @@ def test_a_transport_that_fails_is_said_as_it_is(card: SoftwareCard) -> None:
         raise TransportError("card pulled out")
 
     with pytest.raises(TransportError, match="pulled out"):
-        ResidentHealthCard(Tampering(card, fail)).read("DDF1/EF05")
+        ResidentHealthCard(Tampering(card, fail), min_protocol=1).read("DDF1/EF05")

@@ -54,7 +54,7 @@ BLOOD_GROUP = {"abo_blood_group": "1"}
 
 
 def terminal(card: FaultyCard | SoftwareCard) -> ResidentHealthCard:
-    return ResidentHealthCard(card, STORE.card_keys)
+    return ResidentHealthCard(card, STORE.card_keys, min_protocol=1)
 
 
 def send(card: FaultyCard, command: bytes = CHALLENGE, times: int = 1) -> bytes:

@@ -22,7 +22,7 @@ FLOORS = (
     {"transport"},
     {"keys"},
     {"channel"},
-    {"personalization", "reading", "visits"},
+    {"personalization", "reading", "visits", "identity"},
     {"card"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -85,7 +85,7 @@ def test_a_blank_becomes_a_card(cipher: Cipher) -> None:
     personalize(card, *keys, groupings(cipher))
     card.reset()
     assert stage(card, *keys) is Stage.PERSONALIZED
-    values = ResidentHealthCard(card).read("DDF1/EF05")
+    values = ResidentHealthCard(card, min_protocol=1).read("DDF1/EF05")
     assert {v.field.name: v.text for v in values if v.value is not None} == ISSUER
     with pytest.raises(CardError, match="personalized already"):
         personalize(card, *keys, groupings(cipher))
@@ -147,7 +147,7 @@ def test_a_blank_with_unknown_key_versions_is_told() -> None:
 def test_activation_makes_a_card_that_can_be_updated() -> None:
     card = personalized_card(active=False)
     activate(card, ISSUER_KEYS)
-    writer = ResidentHealthCard(card, key_store().card_keys)
+    writer = ResidentHealthCard(card, key_store().card_keys, min_protocol=1)
     writer.authenticate("UK1_DF02")
     writer.update("DDF1/DF02/EF05", 1, {"abo_blood_group": "1"})
 

@@ -29,7 +29,7 @@ def test_with_keys_nothing_is_denied_and_free_slots_are_left_out() -> None:
 
 def test_a_visit_that_is_marked_valid_is_shown() -> None:
     card = personalized_card()
-    terminal = ResidentHealthCard(card, key_store().card_keys)
+    terminal = ResidentHealthCard(card, key_store().card_keys, min_protocol=1)
     for key in ("RK1_DF03", "UK1_DF03"):
         terminal.authenticate(key)
     assert terminal.write_visit("outpatient", {"hospital_name": "示例市第一人民医院"}) == 1

@@ -106,7 +106,7 @@ def test_every_field_is_compared(prepared: PreparedCard, card: SoftwareCard) -> 
             for name in record:
                 changed: Mapping[str, str] = {**record, name: "something else"}
                 others = [*records[: number - 1], changed, *records[number:]]
-                read = ResidentHealthCard(card, store().card_keys)
+                read = ResidentHealthCard(card, store().card_keys, min_protocol=1)
                 if FILE_BY_PATH[path].read_key:
                     read.authenticate(FILE_BY_PATH[path].read_key)
                 (finding,) = compare(FILE_BY_PATH[path], read.read(path), others)
@@ -117,7 +117,7 @@ def test_every_field_is_compared(prepared: PreparedCard, card: SoftwareCard) -> 
 def test_a_changed_field_is_named_with_what_was_expected_and_found(
     card: SoftwareCard, prepared: PreparedCard
 ) -> None:
-    terminal = ResidentHealthCard(card, store().card_keys)
+    terminal = ResidentHealthCard(card, store().card_keys, min_protocol=1)
     terminal.authenticate("UK1_DDF1")
     terminal.update("DDF1/EF08", 2, {"phone_1": "13800138000"})
     (finding,) = verified(card, prepared)
@@ -130,7 +130,7 @@ def test_a_changed_field_is_named_with_what_was_expected_and_found(
 def test_what_was_not_prepared_and_is_written_is_found(
     card: SoftwareCard, prepared: PreparedCard
 ) -> None:
-    terminal = ResidentHealthCard(card, store().card_keys)
+    terminal = ResidentHealthCard(card, store().card_keys, min_protocol=1)
     terminal.authenticate("UK3_DF02")
     terminal.append("DDF1/DF02/EF08", {"vaccine": "流感疫苗"})
     findings = verified(card, prepared)

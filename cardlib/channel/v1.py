@@ -1,9 +1,12 @@
-"""Secure messaging version 1, host side: pure functions (card specification 4)."""
+"""Secure messaging version 1, host side: pure functions, and a channel (card specification 4)."""
 
-from ..apdu import CommandAPDU
+import secrets
+
+from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit, exchange
 from ..crypto import fold, pad
-from ..errors import FormatError
-from ..keys import ProcessKey
+from ..errors import ChannelError, FormatError, StatusWordError
+from ..keys import CardKeys, ProcessKey
+from ..layout import KeySpec
 
 GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
 MAC_SIZE = 4
@@ -55,3 +58,43 @@ def protect(process_key: ProcessKey, command: CommandAPDU) -> CommandAPDU:
     protected = command._replace(cla=command.cla | 0x04)
     head = protected.header + bytes((len(data) + MAC_SIZE,))
     return protected._replace(data=data + process_key.mac(head + data))
+
+
+class V1Channel:
+    """Version 1 over a transmit: reads in clear, changes under a fresh challenge each."""
+
+    mark_class = 0x80
+    reply_room = MAX_SHORT_LE
+    command_room = MAX_DATA
+    is_protected = is_over = False
+
+    def __init__(self, transmit: Transmit) -> None:
+        self._transmit = transmit
+
+    def close(self) -> None:
+        """Nothing: version 1 has no sessions."""
+
+    def send(self, command: CommandAPDU) -> ResponseAPDU:
+        """Send a command in clear."""
+        return exchange(self._transmit, command)
+
+    def authenticate(self, keys: CardKeys, key: KeySpec) -> ResponseAPDU:
+        """GET CHALLENGE and EXTERNAL AUTHENTICATE with a role key; the card's answer to it."""
+        process_key = keys.process_key(key.name, self._challenge())
+        command = external_authenticate(
+            process_key, secrets.token_bytes(8), key.reference, keys.version
+        )
+        return exchange(self._transmit, command, may_repeat=False)
+
+    def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
+        """Send a changing command under the STK of the file's DF, with a fresh challenge."""
+        process_key = keys.process_key(stk, self._challenge())
+        return exchange(self._transmit, protect(process_key, command), may_repeat=False)
+
+    def _challenge(self) -> bytes:
+        response = self.send(GET_CHALLENGE)
+        if response.sw != 0x9000:
+            raise StatusWordError("GET CHALLENGE", response.sw)
+        if len(response.data) != 8:
+            raise ChannelError(f"the card gave a challenge of {len(response.data)} bytes")
+        return response.data

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from .atr import chip_serial, historical_bytes
+from .atr import Capabilities, capabilities, chip_serial, historical_bytes
 
-__all__ = ["Connection", "chip_serial", "historical_bytes"]
+__all__ = ["Capabilities", "Connection", "capabilities", "chip_serial", "historical_bytes"]
 
 
 class Connection(Protocol):

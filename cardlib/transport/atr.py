@@ -1,10 +1,22 @@
 """The answer to reset: historical bytes and the chip serial (ISO/IEC 7816-3:2006 8.2)."""
 
+from typing import NamedTuple
+
 from ..errors import FormatError
 from ..tlv import iter_compact
 
 CHIP_SERIAL_TAG = 0x45
 """COMPACT-TLV tag 5, card issuer's data: the 8-byte chip serial (card specification 1)."""
+
+CAPABILITIES_TAG = 0x47
+_CHAINING, _EXTENDED_LENGTH = 0x80, 0x40
+
+
+class Capabilities(NamedTuple):
+    """What the ATR announces beyond short single commands (ISO/IEC 7816-4 table 119)."""
+
+    command_chaining: bool
+    extended_length: bool
 
 
 def historical_bytes(atr: bytes) -> bytes:
@@ -32,3 +44,14 @@ def chip_serial(atr: bytes) -> bytes:
             if tlv.tag == CHIP_SERIAL_TAG and len(tlv.value) == 8:
                 return tlv.value
     raise FormatError("no chip serial in the ATR: not a resident health card")
+
+
+def capabilities(atr: bytes) -> Capabilities:
+    """The card capabilities in an ATR; nothing where it does not say."""
+    historical = historical_bytes(atr)
+    third = 0
+    if historical[:1] == b"\x80":
+        for tlv in iter_compact(historical[1:]):
+            if tlv.tag == CAPABILITIES_TAG and len(tlv.value) == 3:
+                third = tlv.value[2]
+    return Capabilities(bool(third & _CHAINING), bool(third & _EXTENDED_LENGTH))
