@@ -7,8 +7,8 @@ import pytest
 
 from cardlib.apdu import CommandAPDU
 from cardlib.crypto import Cipher
-from cardlib.emulator import LifeCycle, PowerCut, SoftwareCard
-from cardlib.emulator.security_domain import COMMANDS, SecurityDomainOptions
+from cardlib.emulator import CardOptions, LifeCycle, PowerCut, SoftwareCard
+from cardlib.emulator.security_domain import COMMANDS
 from cardlib.emulator.state import KEY_TRIES, StoredKey
 from cardlib.layout import KEY_BY_NAME
 from cardlib.tlv import find_ber, iter_ber
@@ -123,8 +123,8 @@ def test_key_version_zero_is_the_first_set_and_a_version_its_own(issuers: Softwa
 @pytest.mark.parametrize("size", [16, 24, 32])
 def test_sessions_of_every_kind(s16: bool, random_challenge: bool, level: int, size: int) -> None:
     keys: Keys = (b"e" * size, b"m" * size, b"d" * size)
-    card = SoftwareCard.blank(CHIP, keys, seed=1)
-    card.security_domain_options = SecurityDomainOptions(s16, random_challenge)
+    options = CardOptions(scp03_s16=s16, scp03_random_challenge=random_challenge)
+    card = SoftwareCard.blank(CHIP, keys, options=options, seed=1)
     i = 0x60 | (0 if random_challenge else 0x10) | s16
     challenge = bytes(16 if s16 else 8)
     assert H(send(card, f"80500000{len(challenge):02X}{challenge.hex()}"))[10:13] == H(
@@ -139,8 +139,9 @@ def test_sessions_of_every_kind(s16: bool, random_challenge: bool, level: int, s
         assert terminal.send("80CA123400") == "6a88"
 
 
-def test_random_challenges_differ(card: SoftwareCard) -> None:
-    card.security_domain_options = SecurityDomainOptions(random_challenge=True)
+def test_random_challenges_differ() -> None:
+    options = CardOptions(scp03_random_challenge=True)
+    card = SoftwareCard.blank(CHIP, TRANSPORT, options=options, seed=1)
     answers = {H(send(card, "80500000080000000000000000"))[13:21] for _ in range(5)}
     assert len(answers) == 5
     assert len(send(card, "80500000080000000000000000")) == 2 * 31

@@ -15,7 +15,6 @@ from .memory import Memory
 from .options import CardOptions
 from .processing import process
 from .refusal import MemoryFailure, Refusal
-from .security_domain import SecurityDomainOptions
 from .session import LogicalChannel
 from .state import (
     KEY_TRIES,
@@ -42,7 +41,6 @@ class SoftwareCard:
     def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
         self.memory = memory
         self.state = CardState(memory)
-        self.security_domain_options = SecurityDomainOptions()
         self.random = randomness
         self.last_refusal = self.damage = ""
         self.options = CardOptions()
@@ -157,7 +155,7 @@ class SoftwareCard:
 
     def refresh(self) -> None:
         """Learn anew from memory which files were created and which cannot be used."""
-        self.created = created_files.load(self.memory)
+        self.created = created_files.load(self.memory, self.created)
         self.unusable = unusable_nodes(self)
 
     def forget(self, gone: Node) -> None:

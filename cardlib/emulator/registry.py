@@ -63,7 +63,7 @@ def get_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
 def _card_data(card: "SoftwareCard") -> bytes:
     """Card recognition data: what the card follows, by object identifiers (GPCS H.2, H.3)."""
     oids = ((0x60, b"\x02\x02\x03\x01"), (0x63, b"\x03"),
-            (0x64, bytes((4, 3, card.security_domain_options.i))))  # fmt: skip
+            (0x64, bytes((4, 3, card.options.scp03_i))))  # fmt: skip
     parts = [(0x06, _GLOBALPLATFORM + b"\x01")]
     parts += [(tag, ber(0x06, _GLOBALPLATFORM + tail)) for tag, tail in oids]
     return ber(0x73, concatenate(parts))

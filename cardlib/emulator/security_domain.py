@@ -5,7 +5,7 @@ What changes the card for good needs the issuer's session (`scp03.issuer_session
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -27,30 +27,11 @@ if TYPE_CHECKING:
 
 OK = b"\x90\x00"
 _SM_BITS, _SECURE_MESSAGING = 0x0C, 0x04
-_S8, _S16 = 8, 16
 _MAX_SEQUENCE_COUNTER = 0xFFFFFF
 _NEW_KEY_SET, _THREE_KEYS = 0x00, 0x81
 _AES_KEY, _KCV_LENGTH = 0x88, 3
 _ISSUER_SECURITY_DOMAIN = 0x80
 _CARD_LOCKED, _TERMINATED = 0x7F, 0xFF
-
-
-@dataclass(frozen=True, slots=True)
-class SecurityDomainOptions:
-    """Which SCP03 the card speaks: S16 instead of S8, random card challenges instead of pseudo."""
-
-    s16: bool = False
-    random_challenge: bool = False
-
-    @property
-    def i(self) -> int:
-        """The implementation option byte "i": R-MAC and R-ENC always (Amendment D 5.1)."""
-        return 0x60 | (0 if self.random_challenge else 0x10) | self.s16
-
-    @property
-    def challenge_length(self) -> int:
-        """Bytes of challenges, cryptograms and MACs."""
-        return _S16 if self.s16 else _S8
 
 
 def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
@@ -60,8 +41,8 @@ def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: Co
     session there was ends, even if this is refused (Amendment D 5.6, 7.1.1).
     """
     channel.scp03 = channel.load = None
-    options = card.security_domain_options
-    size = options.challenge_length
+    options = card.options
+    size = options.scp03_challenge_length
     if command.cla & _SM_BITS:
         raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED, "sent without secure messaging")
     if command.p2:
@@ -69,7 +50,7 @@ def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: Co
     if len(command.data) != size:
         raise Refusal(StatusWord.WRONG_LENGTH, f"the host challenge has {size} bytes")
     keys = _key_set(card, command.p1)
-    if options.random_challenge:
+    if options.scp03_random_challenge:
         challenge, counter = card.random(size), b""
     else:
         counter = _next_counter(card)
@@ -77,7 +58,7 @@ def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: Co
         challenge = card_challenge(keys.enc, counter, aid, size)
     session = Scp03Session(keys, command.data, challenge)
     channel.scp03 = session
-    information = card.chip + bytes((0, 0, keys.version, 0x03, options.i))
+    information = card.chip + bytes((0, 0, keys.version, 0x03, options.scp03_i))
     return information + challenge + session.card_cryptogram + counter + OK
 
 
