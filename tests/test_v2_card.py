@@ -503,6 +503,17 @@ def test_a_failed_further_authentication_ends_the_session() -> None:
     assert is_over(terminal)
 
 
+def test_a_refused_first_authentication_does_not_shorten_the_next_session() -> None:
+    terminal = Terminal()
+    terminal.select("DDF1/DF02")
+    terminal.challenge()
+    assert terminal.exchange_82("RK1_DF02", bytes(40)).sw == 0x63CE
+    terminal.authenticate("RK1_DF02")
+    for _ in range(3):
+        assert terminal.select(CLINICAL) == 0x9000
+        assert terminal.ok("00B20104", le=256) == H("290104")
+
+
 def test_reset_ends_a_session_with_its_rights() -> None:
     terminal = opened()
     terminal.card.reset()

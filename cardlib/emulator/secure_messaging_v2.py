@@ -166,7 +166,7 @@ def external_authenticate(
     tag_is_good = compare_digest(k_mac.cmac(_COMMAND + binding + message)[:_TAG], tag)
     random_is_good = compare_digest(plain[_RANDOM : 2 * _RANDOM], challenge)
     if not (tag_is_good and random_is_good):
-        channel.session_ends = True
+        channel.session_ends = channel.v2 is not None
         raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
     card.state.set_key_tries(spec, KEY_TRIES)
     card.memory.commit()  # what 6581 answers gives no right
