@@ -44,6 +44,7 @@ class SoftwareCard:
         self.random = randomness
         self.last_refusal = self.damage = ""
         self.options = CardOptions()
+        self.created: dict[Directory, dict[int, Node]] = {}
         self.plain_command: CommandAPDU | None = None
         self.trace: Trace | None = None
         self._image: image.ImageFile | None = None

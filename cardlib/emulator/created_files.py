@@ -5,8 +5,9 @@ One page an entry: life cycle byte (00 deleted, FF never used), parent (2 bytes)
 own, found by first fit.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
 
 from ..errors import FormatError
 from ..layout import Structure
@@ -14,7 +15,7 @@ from ..tlv import iter_ber
 from .memory import PAGE_SIZE, Memory
 from .security_attributes import rules
 from .state import CHECKSUM_SIZE, DYNAMIC_AREA, NODE_STATES, with_checksum
-from .tree import PROFILE, PROPRIETARY_WRITE, Directory, ElementaryFile
+from .tree import PROFILE, PROPRIETARY_WRITE, Directory, ElementaryFile, Node
 
 MAX_ENTRIES = 1024
 _CONTENT = DYNAMIC_AREA + MAX_ENTRIES * PAGE_SIZE
@@ -31,6 +32,11 @@ _STRUCTURES = {
     0x06: Structure.CYCLIC,
 }
 _DIRECTORY = 0x38
+
+Created = Mapping[Directory, Mapping[int, Node]]
+"""The created files of each directory, by identifier."""
+
+_NOTHING: Created = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +95,14 @@ def _record_numbers(descriptor: bytes) -> tuple[int, int]:
     return length, records
 
 
-def node_number(node: Directory | ElementaryFile) -> int:
+def node_number(node: Node) -> int:
     """How an entry names its parent: the profile's nodes from 0, created ones from 0100."""
     if node.state_address < DYNAMIC_AREA:
         return node.state_address - NODE_STATES
     return _FIRST_CREATED + (node.state_address - DYNAMIC_AREA) // PAGE_SIZE
 
 
-def build(
-    parameters: Parameters, parent: Directory, state_address: int, address: int
-) -> Directory | ElementaryFile:
+def build(parameters: Parameters, parent: Directory, state_address: int, address: int) -> Node:
     """The node of a created file; FormatError where its access rules cannot be kept."""
     path = f"{parent.path}/{parameters.fid:04X}"
     if parameters.structure is None:
@@ -146,12 +150,14 @@ def _entries(memory: Memory) -> Iterator[tuple[int, int, int, bytes]]:
             )
 
 
-def load(memory: Memory) -> dict[Directory, dict[int, Directory | ElementaryFile]]:
-    """Every created file by its directory and identifier, as the memory has them."""
-    found: dict[Directory, dict[int, Directory | ElementaryFile]] = {}
-    nodes: dict[int, Directory | ElementaryFile] = {
-        number - NODE_STATES: node for number, node in _PROFILE_BY_STATE.items()
-    }
+def load(memory: Memory, known: Created = _NOTHING) -> dict[Directory, dict[int, Node]]:
+    """Every created file by its directory and identifier, as the memory has them.
+
+    A node that is `known` and did not change stays the same object: a channel may be in it.
+    """
+    found: dict[Directory, dict[int, Node]] = {}
+    nodes: dict[int, Node] = {n - NODE_STATES: node for n, node in _PROFILE_BY_STATE.items()}
+    before = {node.state_address: node for old in known.values() for node in old.values()}
     waiting = list(_entries(memory))
     while waiting:
         ready = [entry for entry in waiting if entry[1] in nodes]
@@ -161,10 +167,18 @@ def load(memory: Memory) -> dict[Directory, dict[int, Directory | ElementaryFile
             parent = nodes[entry[1]]
             if isinstance(parent, Directory):
                 node = build(parse(entry[3]), parent, entry[0], entry[2])
+                old = before.get(entry[0])
+                node = old if old and _are_alike(old, node) else node
                 nodes[node_number(node)] = node
                 found.setdefault(parent, {})[node.fid] = node
         waiting = [entry for entry in waiting if entry not in ready]
     return found
+
+
+def _are_alike(old: Node, new: Node) -> bool:
+    return type(old) is type(new) and all(
+        getattr(old, field.name) == getattr(new, field.name) for field in fields(old)
+    )
 
 
 def problem(memory: Memory) -> str:
@@ -219,7 +233,7 @@ def _free_content(memory: Memory, size: int) -> int | None:
     return address if address + size <= _CONTENT_END else None
 
 
-def delete(memory: Memory, node: Directory | ElementaryFile) -> None:
+def delete(memory: Memory, node: Node) -> None:
     """Free a created file's entry and wipe its content."""
     raw = memory.read(node.state_address, PAGE_SIZE)
     size = content_size(parse(raw[_FCP : _FCP + raw[7]]))
