@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
-from cardlib.emulator import LifeCycle, PowerCut
+from cardlib.emulator import CardOptions, LifeCycle, PowerCut
 from cardlib.emulator.state import KEY_TRIES
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME, FileSpec
 from tests import openssl
@@ -128,6 +128,69 @@ def test_a_plain_update_is_refused_even_with_the_right(command: str) -> None:
     before = content(card)
     assert card.sw(raw) == 0x6982
     assert content(card) == before
+
+
+CLEAR = CardOptions(clear_updates=True)
+
+
+def field_card(path: str, *keys: str, life_cycle: LifeCycle = LifeCycle.ACTIVE) -> Terminal:
+    """A card whose profile takes what field code sends in clear."""
+    card = terminal(life_cycle=life_cycle, options=CLEAR)
+    card.select(path)
+    card.authenticate(*keys)
+    return card
+
+
+def test_the_profile_takes_appends_marks_and_binary_updates_in_clear_after_uk() -> None:
+    card = field_card(ALLERGIES.path, "RK1_DF02", "UK3_DF02")
+    record = sample(ALLERGIES)
+    assert card.sw(bytes.fromhex("00DC0003") + bytes((len(record),)) + record) == 0x9000
+    assert card.read(ALLERGIES) == (record, 0x9000)
+    card = field_card(VISIT.path, "RK1_DF03", "UK1_DF03")
+    assert card.sw("00D60100020102") == 0x9000
+    assert card.send("00B0010002") == (b"\1\2", 0x9000)
+    card.select(INDEX.path)
+    assert card.sw("84D2020400") == 0x9000
+    assert card.read(INDEX, 2) == (b"\0", 0x9000)
+
+
+def test_what_field_code_does_not_send_in_clear_needs_its_mac_there_too() -> None:
+    card = field_card(EMERGENCY.path, "UK1_DF02")
+    assert card.sw("00DC0104" + "03" + "290141") == 0x6982
+    card = field_card(INDEX.path, "UK1_DF03", "UK2_DF03")
+    assert card.sw("80D20104") == 0x6982
+    assert card.sw("84D201040100") == 0x6984
+    for erase in ("800C0104", "840C010400"):
+        assert card.sw(erase) in (0x6982, 0x6984)
+    card.select(VISIT.path)
+    for command in ("00D70000075402000053010100", "00D000000101", "000E0000"):
+        assert card.sw(command) in (0x6982, 0x6985)
+    card.select(HOSPITALS.path)
+    card.authenticate(HOSPITALS.update_key)
+    for command in ("00E20000" + "01" + "00", "04DC000300"):
+        assert card.sw(command) in (0x6982, 0x6984, 0x6987)
+
+
+def test_in_clear_too_a_change_needs_the_right_and_an_active_card() -> None:
+    card = field_card(VISIT.path, "RK1_DF03")
+    assert card.sw("00D60000020102") == 0x6982
+    card.select(INDEX.path)
+    assert card.sw("84D2020400") == 0x6982
+    card = field_card(VISIT.path, "UK1_DF03", life_cycle=LifeCycle.PERSONALIZED)
+    assert card.sw("00D60000020102") == 0x6985
+
+
+@both_ciphers
+@every_kind
+def test_the_profile_of_clear_updates_takes_protected_ones_all_the_same(
+    kind: FileSpec, cipher: Cipher
+) -> None:
+    card = terminal(cipher, options=CLEAR)
+    card.select(kind.path)
+    card.authenticate(*{kind.read_key, kind.update_key} - {"NEVER"})
+    command = card.change(kind, sample(kind))
+    assert card.sw(command[:-1] + bytes((command[-1] ^ 1,))) == 0x6988
+    assert card.sw(card.change(kind, sample(kind))) == 0x9000
 
 
 def test_wrong_macs_are_6988_and_count_on_the_stk() -> None:

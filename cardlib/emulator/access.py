@@ -19,6 +19,8 @@ ACTIVATED = 0x05
 DEACTIVATED = 0x04
 TERMINATED = 0x0C
 """Life cycle status bytes of files (ISO/IEC 7816-4:2020 table 14)."""
+_UPDATE_RECORD, _UPDATE_BINARY, _WRITE_RECORD, _PREVIOUS = 0xDC, 0xD6, 0xD2, 0x03
+_MESSAGING, _PROPRIETARY_MESSAGING = 0x0C, 0x84
 
 # A member of an enumeration takes longer to look up than a record to be read.
 _TRANSPARENT = Structure.TRANSPARENT
@@ -101,9 +103,19 @@ def authorised_data(
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is not activated")
     permit(rule, channel)
     key = channel.file.parent.secure_messaging_key
-    if key is None or not rule.rights:
+    if key is None or not rule.rights or (card.options.clear_updates and _is_field_code(command)):
         return command.data
     return current_messaging_data(card, channel, command, key)
+
+
+def _is_field_code(command: CommandAPDU) -> bool:
+    """An append, a binary update or a mark in clear, as field code sends it (section 4)."""
+    if command.ins == _WRITE_RECORD:
+        return command.cla & _PROPRIETARY_MESSAGING == _PROPRIETARY_MESSAGING and not command.data
+    if command.cla & _MESSAGING:
+        return False
+    is_append = command.ins == _UPDATE_RECORD and (command.p1, command.p2) == (0, _PREVIOUS)
+    return is_append or command.ins == _UPDATE_BINARY
 
 
 def current_messaging_data(
