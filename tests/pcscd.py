@@ -29,6 +29,10 @@ _TURN_TIME = 600.0
 _START_TIME = 20.0
 
 
+class CannotStart(Exception):
+    """This machine cannot have a pcscd of ours; the words say why."""
+
+
 class Pcscd:
     """The daemon: `start` returns when both slots are there, `stop` when they are gone."""
 
@@ -88,8 +92,16 @@ def wait_until(
         time.sleep(0.02)
 
 
+def is_installed() -> bool:
+    return _find() is not None
+
+
+def _find() -> str | None:
+    return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
 def _program() -> str:
-    found = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = _find()
     assert found, "pcscd is needed: apt-get install pcscd vsmartcard-vpcd"
     return found
 
@@ -142,12 +154,12 @@ def _our_turn() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def pcscd() -> Iterator[Pcscd]:
-    """A running pcscd with two empty virtual readers, ours alone until the session ends."""
+@contextlib.contextmanager
+def running_pcscd() -> Iterator[Pcscd]:
+    """A running pcscd with two empty virtual readers, ours alone until the block ends."""
     with _our_turn():
         if reason := _cannot_start():
-            pytest.skip(reason)
+            raise CannotStart(reason)
         with tempfile.TemporaryFile() as log:
             daemon = Pcscd(log)
             try:
@@ -155,3 +167,13 @@ def pcscd() -> Iterator[Pcscd]:
                 yield daemon
             finally:
                 daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def pcscd() -> Iterator[Pcscd]:
+    """The pcscd of this test session; a machine that cannot have one skips what needs it."""
+    try:
+        with running_pcscd() as daemon:
+            yield daemon
+    except CannotStart as reason:
+        pytest.skip(str(reason))
