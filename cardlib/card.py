@@ -39,9 +39,9 @@ _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
 class ResidentHealthCard:
     """One card over a connection that it has for itself.
 
-    Keys are used through a `KeySet`; without one, only what is free can be read. `min_protocol`
-    is the least version of secure messaging that the terminal accepts of a card. Whoever sends
-    commands past this object calls `forget` afterwards.
+    Without a `KeySet` only what is free can be read. `min_protocol` is the least version of secure
+    messaging that the terminal accepts of a card; `clear_updates` sends version 1's appends, marks
+    and binary updates without a MAC. Who sends commands past this object calls `forget` afterwards.
 
     Under version 2 the first authentication opens a session, and from then on everything is
     protected. What breaks it (an altered or unprotected reply, a failed authentication or
@@ -49,10 +49,15 @@ class ResidentHealthCard:
     """
 
     def __init__(
-        self, connection: Connection, keys: KeySet | None = None, min_protocol: int = 2
+        self,
+        connection: Connection,
+        keys: KeySet | None = None,
+        min_protocol: int = 2,
+        *,
+        clear_updates: bool = False,
     ) -> None:
         self._connection, self._key_set = connection, keys
-        self._min_protocol = min_protocol
+        self._min_protocol, self._clear_updates = min_protocol, clear_updates
         self._identity: CardIdentity | None = None
         self._card_keys: CardKeys | None = None
         self._channel: Messaging | None = None
@@ -64,6 +69,11 @@ class ResidentHealthCard:
         """The names of the keys that were authenticated and whose rights are still held."""
         over = self._channel is not None and self._channel.is_over
         return frozenset() if over else self._rights
+
+    @property
+    def protocol(self) -> int:
+        """The version of secure messaging; ChannelError when the terminal does not accept it."""
+        return self._accepted().protocol
 
     def forget(self) -> None:
         """Assume nothing about what is selected and held; a session is over until `reset`."""
@@ -84,7 +94,7 @@ class ResidentHealthCard:
         StatusWordError when there is no such application. Outside a session anybody may have said
         it: it is compared again in the first session that opens.
         """
-        fci = self._sent(self._select_command("DDF1", fci=True), "SELECT DDF1").data
+        fci = self.send(self._select_command("DDF1", fci=True), "SELECT DDF1").data
         self._entered("DDF1")
         identity = CardIdentity.parse(fci, self._connection.atr)
         if self._channel is None or not self._channel.is_protected:
@@ -97,7 +107,7 @@ class ResidentHealthCard:
 
     def select(self, path: str) -> bytes:
         """Select "MF", "DDF1", a DF or an EF by its path; returns its FCI."""
-        response = self._sent(self._select_command(path, fci=True), f"SELECT {path}")
+        response = self.send(self._select_command(path, fci=True), f"SELECT {path}")
         self._entered(path if path not in FILE_BY_PATH else FILE_BY_PATH[path].df_path)
         return response.data
 
@@ -130,23 +140,21 @@ class ResidentHealthCard:
         self._enter("DDF1")
         sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
         command = v1.internal_authenticate(sam_random, data8, identity.key_version)
-        reply = self._sent(command, "INTERNAL AUTHENTICATE").data
+        reply = self.send(command, "INTERNAL AUTHENTICATE").data
         expected = v1.cryptogram(keys.process_key("IRK_DDF1", sam_random), data8)
         if not compare_digest(reply, expected):
-            check_value = keys.key_check_value("IRK_DDF1").hex().upper()
-            raise ChannelError(
-                f"the card is not genuine: INTERNAL AUTHENTICATE answered wrongly; tried IRK_DDF1 "
-                f"with check value {check_value}, {identity}"
-            )
+            tried = f"IRK_DDF1 {keys.key_check_value('IRK_DDF1').hex().upper()}, {identity}"
+            raise ChannelError(f"the card is not genuine by INTERNAL AUTHENTICATE; tried {tried}")
 
     def verify_pin(self, pin: str) -> None:
         """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong."""
         if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
             raise FormatError("a PIN has 6 digits")
-        if self._accepted().protocol == 2 and not self._messaging().is_protected:
+        channel = self._messaging()
+        if self._accepted().protocol == 2 and not (channel.is_protected or channel.is_over):
             raise ChannelError("a PIN is not sent in clear: authenticate first")
         self._enter("DDF1")
-        self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
+        self.send(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
@@ -245,6 +253,17 @@ class ResidentHealthCard:
         """The inpatient or outpatient records that are marked valid, with their slots."""
         return visits.read_visits(self, kind)
 
+    def send(self, command: CommandAPDU, name: str) -> ResponseAPDU:
+        """Send a command, as protected as the session is; StatusWordError when it is refused."""
+        response = self._exchange(command)
+        if response.sw not in _SELECTED:
+            raise StatusWordError(name, response.sw)
+        return response
+
+    def change(self, command: CommandAPDU, key_name: str) -> ResponseAPDU:
+        """Send a changing command in the current DF, under version 1 with the MAC of that key."""
+        return self._messaging().change(command, self._keys(), key_name)
+
     # --- inside ---------------------------------------------------------------------------
 
     def _forget(self) -> None:
@@ -254,7 +273,7 @@ class ResidentHealthCard:
     def _new_channel(self, identity: CardIdentity) -> Messaging:
         transmit = self._connection.transmit
         if identity.protocol == 1:
-            return V1Channel(transmit)
+            return V1Channel(transmit, clear_updates=self._clear_updates)
         chaining, extended = capabilities(self._connection.atr)
         return V2Channel(transmit, extended=extended, chaining=chaining)
 
@@ -267,12 +286,6 @@ class ResidentHealthCard:
         if self._channel is None:
             return exchange(self._connection.transmit, command)
         return self._channel.send(command)
-
-    def _sent(self, command: CommandAPDU, name: str, explanation: str = "") -> ResponseAPDU:
-        response = self._exchange(command)
-        if response.sw not in _SELECTED:
-            raise StatusWordError(name, response.sw, explanation)
-        return response
 
     def _accepted(self) -> CardIdentity:
         """The card's identity; ChannelError when it speaks less than the terminal accepts."""
@@ -289,7 +302,7 @@ class ResidentHealthCard:
         identity = self._accepted()
         self._select_file(VERSION_FILE)
         command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
-        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
+        record = self.send(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
         if not identity.is_of_version(record):
             channel.close()
             raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
@@ -324,7 +337,7 @@ class ResidentHealthCard:
         """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
         if self._df == df_path or (df_path == "DDF1" and self._df.startswith("DDF1/")):
             return
-        self._sent(self._select_command(df_path), f"SELECT {df_path}")
+        self.send(self._select_command(df_path), f"SELECT {df_path}")
         self._entered(df_path)
 
     def _entered(self, df_path: str) -> None:
@@ -334,13 +347,13 @@ class ResidentHealthCard:
 
     def _select_file(self, file: FileSpec) -> None:
         self._accepted()
-        self._sent(self._select_command(file.path), f"SELECT {file.path}")
+        self.send(self._select_command(file.path), f"SELECT {file.path}")
         self._entered(file.df_path)
 
     def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:
         """Send a changing command, under version 1 with the STK of the file's DF."""
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
-        response = self._messaging().change(command, self._keys(), stk)
+        response = self.change(command, stk)
         if response.sw != 0x9000:
             why = _why_not(file, response.sw, needed or file.update_key, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)

@@ -5,10 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardlib.apdu import CommandAPDU
+from cardlib.card import ResidentHealthCard
 from cardlib.channel import v1
 from cardlib.crypto import Cipher
-from cardlib.errors import FormatError
+from cardlib.emulator import CardOptions
+from cardlib.emulator.ready_made import personalized_card
+from cardlib.errors import FormatError, StatusWordError
+from cardlib.keys.roots import public_test_roots
 from cardlib.keys.software import SoftwareKeySet, SoftwareProcessKey
+from cardlib.keys.store import KeyStore
+from cardlib.transport.recorder import Recorder
 from tests import openssl
 
 CHIP = bytes.fromhex("5248430000000001")
@@ -153,3 +159,56 @@ def test_too_much_data_and_wrong_classes_are_refused() -> None:
             v1.internal_authenticate(bytes(size), bytes(8), 1)
         with pytest.raises(FormatError):
             v1.internal_authenticate(bytes(8), bytes(size), 1)
+
+
+@pytest.mark.parametrize(("command", "sent"), [
+    ("00DC0003020102", "00DC0003020102"),
+    ("00D60102020102", "00D60102020102"),
+    ("80D20204", "84D2020400"),
+])  # fmt: skip
+def test_field_codes_commands_go_out_in_clear(command: str, sent: str) -> None:
+    clear = v1.in_clear(CommandAPDU.parse(bytes.fromhex(command)))
+    assert clear is not None and bytes(clear).hex().upper() == sent
+
+
+@pytest.mark.parametrize(
+    "command", ["00DC0104020102", "800C0204", "801E0000", "80240000", "80160000"]
+)
+def test_what_field_code_protects_goes_out_protected(command: str) -> None:
+    assert v1.in_clear(CommandAPDU.parse(bytes.fromhex(command))) is None
+
+
+STORE = KeyStore(public_test_roots(1))
+
+
+def writer(recorder: Recorder, *, clear: bool) -> ResidentHealthCard:
+    return ResidentHealthCard(recorder, STORE.card_keys, min_protocol=1, clear_updates=clear)
+
+
+@pytest.mark.parametrize("clear", [False, True], ids=["protected", "in clear"])
+def test_a_terminal_writes_as_field_code_does_to_cards_of_that_profile(clear: bool) -> None:
+    options = CardOptions(clear_updates=clear)
+    recorder = Recorder(personalized_card(public_test_roots(1), options=options))
+    card = writer(recorder, clear=clear)
+    card.authenticate("UK3_DF02")
+    card.append("DDF1/DF02/EF07", {"allergen": "芒果"})
+    card.authenticate("RK1_DF03")
+    card.authenticate("UK1_DF03")
+    slot = card.write_visit("inpatient", {"admission_date": "20250304"})
+    card.authenticate("UK1_DF02")
+    card.update("DDF1/DF02/EF05", 1, {"abo_blood_group": "2"})
+    card.authenticate("RK1_DF02")
+    assert card.read("DDF1/DF02/EF07")[0].value == "芒果"
+    assert card.read("DDF1/DF02/EF05")[0].value == "2"
+    card.authenticate("RK1_DF03")
+    assert [found for found, _ in card.read_visits("inpatient")] == [slot]
+    heads = {exchange.command[:2].hex() for exchange in recorder.exchanges}
+    assert heads & {"00dc", "00d6", "04d6"} == ({"00dc", "00d6"} if clear else {"04d6"})
+    assert heads >= {"04dc", "84d2"}
+
+
+def test_a_card_of_another_profile_refuses_what_comes_in_clear() -> None:
+    card = writer(Recorder(personalized_card(public_test_roots(1))), clear=True)
+    card.authenticate("UK1_DF03")
+    with pytest.raises(StatusWordError, match="6982"):
+        card.write_binary("DDF1/DF03/EE01", 0, b"in clear")

@@ -60,16 +60,31 @@ def protect(process_key: ProcessKey, command: CommandAPDU) -> CommandAPDU:
     return protected._replace(data=data + process_key.mac(head + data))
 
 
+def in_clear(command: CommandAPDU) -> CommandAPDU | None:
+    """An append, a binary update or a mark as field code sends it, without a MAC; None for others.
+
+    A mark keeps its class 84, with Lc 00, as does nothing else.
+    """
+    if command.ins == 0xD2:
+        return None if command.data else command._replace(cla=command.cla | 0x04, le=MAX_SHORT_LE)
+    append = command.ins == 0xDC and (command.p1, command.p2) == (0x00, 0x03)
+    return command if append or command.ins == 0xD6 else None
+
+
 class V1Channel:
-    """Version 1 over a transmit: reads in clear, changes under a fresh challenge each."""
+    """Version 1 over a transmit: reads in clear, changes under a fresh challenge each.
+
+    With `clear_updates` appends, binary updates and marks go out as field code sends them, which
+    only cards of that profile take: the right alone protects the file then.
+    """
 
     mark_class = 0x80
     reply_room = MAX_SHORT_LE
     command_room = MAX_DATA
     is_protected = is_over = False
 
-    def __init__(self, transmit: Transmit) -> None:
-        self._transmit = transmit
+    def __init__(self, transmit: Transmit, *, clear_updates: bool = False) -> None:
+        self._transmit, self._clear_updates = transmit, clear_updates
 
     def close(self) -> None:
         """Nothing: version 1 has no sessions."""
@@ -88,6 +103,9 @@ class V1Channel:
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
         """Send a changing command under the STK of the file's DF, with a fresh challenge."""
+        clear = in_clear(command) if self._clear_updates else None
+        if clear:
+            return exchange(self._transmit, clear, may_repeat=False)
         process_key = keys.process_key(stk, self._challenge())
         return exchange(self._transmit, protect(process_key, command), may_repeat=False)
 
