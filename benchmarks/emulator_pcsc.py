@@ -22,15 +22,15 @@ from cardlib.emulator.virtual_reader import VirtualReader
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
-from cardlib.transport.pcsc import PcscConnection, open_reader, wait_for_card
-from tests.pcscd import SLOTS, CannotStart, is_installed, running_pcscd
+from cardlib.transport.pcsc import PcscConnection, list_readers, open_reader, wait_for_card
+from tests.pcscd import SLOTS, CannotStart, is_installed, running_pcscd, wait_until
 
 SHARE = 0.85
 PAIRS = 15
 APDUS = 400
 HOST, FLOOR_PORT, CARD_PORT = "127.0.0.1", 35963, 35964
 _GET_ATR = 4
-_INSERTION_TIME = 10.0
+INSERTION_TIME = 10.0
 FILE = "DDF1/EF07"
 COMMANDS = {"SELECT": ("00A4000002EF07", 0), "READ BINARY": ("00B0000000", 256)}
 """What is measured, with FILE selected and open to reading, and how many bytes it answers."""
@@ -83,6 +83,11 @@ def process(call: str) -> Iterator[None]:
         server.wait()
 
 
+def slots_are_empty() -> bool:
+    """Whether pcscd has noticed that no card is left; it looks every 0.4 s."""
+    return not any(reader.atr for reader in list_readers())
+
+
 def rate(card: PcscConnection, command: bytes) -> float:
     """APDUs a second of one round."""
     start = time.perf_counter()
@@ -95,9 +100,10 @@ def compare(name: str) -> tuple[dict[str, float], Bar]:
     """One command to floor and card in turns; the median of the pairs' ratios."""
     measured, size = COMMANDS[name]
     command = bytes.fromhex(measured)
+    wait_until(slots_are_empty, INSERTION_TIME)
     with process(f"serve_floor({FLOOR_PORT}, {size})"), process(f"serve_card({CARD_PORT})"):
         for slot in SLOTS:
-            wait_for_card(slot, _INSERTION_TIME)
+            wait_for_card(slot, INSERTION_TIME)
         with open_reader(SLOTS[0]) as floor, open_reader(SLOTS[1]) as card:
             keys = KeyStore(public_test_roots(1)).card_keys
             terminal = ResidentHealthCard(card, keys, min_protocol=1)
