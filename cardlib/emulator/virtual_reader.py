@@ -6,12 +6,14 @@ anything else a command APDU. Only commands and the order for the ATR are answer
 form. Power off (0) changes nothing that power on will not.
 """
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
+from ..errors import TransportError
 from .refusal import PowerCut
 
 HOST = "127.0.0.1"
@@ -21,10 +23,13 @@ NOT_LISTENING = "pcscd not running: systemctl start pcscd"
 INSERTED = "in the reader"
 NO_ANSWER = "the reader does not answer: is another card in it?"
 POWER_CUT = "lost its power during a command"
+NO_REPLY = "no reply"
 
 _POWER_ON, _RESET, _GET_ATR = 1, 2, 4
 _FIRST_RETRY, _LAST_RETRY = 0.1, 1.0
 _GREETING_TIME = 3.0
+_AWAY_TIME = 0.6
+"""Seconds between two insertions: pcscd looks every 0.4, and a shorter absence goes unnoticed."""
 
 
 class Card(Protocol):
@@ -50,9 +55,10 @@ def _say_nothing(_: str) -> None: ...
 class VirtualReader:
     """One slot of the virtual reader. A card in it is served by a thread until it is removed.
 
-    pcscd may come and go: the card is inserted again when the port listens again. `report` is
-    told each change of state once, in words, from that thread. `failure` is the exception that
-    ended the thread, if one did.
+    pcscd may come and go: the card is inserted again when the port listens again. A card that
+    raises TransportError or PowerCut instead of an answer (`FaultyCard`) is pulled out, and put
+    back when its `reset` works. `report` is told each change of state once, in words, from that
+    thread. `failure` is any other exception of the card: it ended the thread.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class VirtualReader:
         self._address = (host, port)
         self._report = report
         self._reported = ""
+        self._empty_since = -math.inf
         self._removed = threading.Event()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -104,18 +111,33 @@ class VirtualReader:
             self.failure = error
 
     def _stay_inserted(self, card: Card) -> None:
-        pause = 0.0
+        while connection := self._wait_for_reader():
+            self._talk(connection, card)
+            self._empty_since = time.monotonic()
+            self._wait_for_card(card)
+
+    def _wait_for_reader(self) -> socket.socket | None:
+        """A connection to the driver; None when the card is removed before there is one."""
+        pause = max(0.0, self._empty_since + _AWAY_TIME - time.monotonic())
         while not self._removed.wait(pause):
             connection = connect(self._address)
-            if connection is None:
-                self._tell(NOT_LISTENING)
-                pause = min(max(2 * pause, _FIRST_RETRY), _LAST_RETRY)
-                continue
-            pause = _FIRST_RETRY
-            if self._attach(connection):
-                self._talk(connection, card)
-            with suppress(PowerCut):
+            if connection is not None:
+                return connection if self._attach(connection) else None
+            self._tell(NOT_LISTENING)
+            pause = min(max(2 * pause, _FIRST_RETRY), _LAST_RETRY)
+        return None
+
+    def _wait_for_card(self, card: Card) -> None:
+        """Take the card's power away; a fault may keep the card from starting again at once."""
+        while True:
+            try:
                 card.reset()
+            except (TransportError, PowerCut) as fault:
+                self._tell(str(fault) or POWER_CUT)
+            else:
+                return
+            if self._removed.wait(_LAST_RETRY):
+                return
 
     def _attach(self, connection: socket.socket) -> bool:
         """Make a connection the one that `remove` hangs up; False if it came too late."""
@@ -132,8 +154,8 @@ class VirtualReader:
             self._wait_for_greeting(connection)
             self._tell(INSERTED)
             serve(connection, card)
-        except PowerCut:
-            self._tell(POWER_CUT)
+        except (TransportError, PowerCut) as fault:
+            self._tell(str(fault) or POWER_CUT)
         except OSError:
             pass
         finally:
@@ -179,7 +201,11 @@ def connect(address: tuple[str, int]) -> socket.socket | None:
 
 
 def serve(connection: socket.socket, card: Card) -> None:
-    """Answer the reader until it hangs up; OSError when the connection breaks."""
+    """Answer the reader until it hangs up; OSError when the connection breaks.
+
+    What the card raises instead of an answer goes through; TransportError for an empty answer,
+    for the driver would wait for ever.
+    """
     receive, send, transmit = connection.recv, connection.sendall, card.transmit
     set_option, tcp, quick_ack = connection.setsockopt, socket.IPPROTO_TCP, socket.TCP_QUICKACK
     whole = socket.MSG_WAITALL
@@ -192,13 +218,15 @@ def serve(connection: socket.socket, card: Card) -> None:
         if len(header) < 2 or len(message) < length:
             return
         response = transmit(message) if length != 1 else _obey(card, message[0])
-        if response is not None:
+        if response:
             send(len(response).to_bytes(2, "big") + response)
+        elif length != 1:
+            raise TransportError(NO_REPLY)
 
 
-def _obey(card: Card, order: int) -> bytes | None:
+def _obey(card: Card, order: int) -> bytes:
     if order == _GET_ATR:
         return card.atr
     if order in (_POWER_ON, _RESET):
         card.reset()
-    return None
+    return b""

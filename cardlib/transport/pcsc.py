@@ -126,6 +126,10 @@ _FAILURES: dict[int, tuple[type[TransportError], str]] = {
     _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "card pulled out"),
     _constants.SCARD_W_RESET_CARD: (CardWasReset, "another program reset the card"),
     _constants.SCARD_E_INVALID_HANDLE: (TransportError, "the connection is closed"),
+    _constants.SCARD_E_NOT_TRANSACTED: (TransportError, "no answer from the card"),
+    _constants.SCARD_F_COMM_ERROR: (TransportError, "no answer from the card"),
+    _constants.SCARD_E_PROTO_MISMATCH: (
+        TransportError, "the card does not offer this protocol, or is in use with the other one"),
 }  # fmt: skip
 
 
@@ -191,7 +195,9 @@ class PcscConnection:
     def __init__(self, reader: str, protocol: CardProtocol, *, exclusive: bool = False) -> None:
         self.reader = reader
         self._sharing = _EXCLUSIVE if exclusive else _SHARED
+        self._pulled_out = False
         self._context = _establish()
+        self._card_changes = self._count_card_changes()
         result, self._card, active = _scard.SCardConnect(
             self._context, reader, self._sharing, protocol
         )
@@ -235,6 +241,8 @@ class PcscConnection:
             raise self._lost(result)
         self._pci = _PCI[active]
         self._atr = self._read_atr()
+        if self._is_gone():
+            raise self._lost(_constants.SCARD_W_REMOVED_CARD)
         return self._atr
 
     @contextmanager
@@ -253,7 +261,7 @@ class PcscConnection:
         if self._context:
             _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
             _scard.SCardReleaseContext(self._context)
-        self._card = self._context = 0
+        self._context = 0
 
     def _read_atr(self) -> bytes:
         result, _, _, _, atr = _scard.SCardStatus(self._card)
@@ -263,17 +271,29 @@ class PcscConnection:
 
     def _lost(self, result: int) -> TransportError:
         """Why a call failed, found out as far as pcscd tells."""
-        if result in _BROKEN:
-            end = time.monotonic() + _NOTICE_TIME
-            while time.monotonic() < end:
-                found = _scard.SCardStatus(self._card)[0]
-                if found != _SUCCESS:
-                    return _failure(found, self.reader)
-                time.sleep(_LOOK_AGAIN)
-            return TransportError(f"{self.reader}: no answer from the card")
-        if result in _GONE and self._context and _service_answers():
-            return PcscNotRunning(f"{self.reader}: pcscd was restarted; open the reader again")
-        return _failure(result, self.reader)
+        if result in _GONE and not self._pulled_out:
+            if self._context and _service_answers():
+                return PcscNotRunning(f"{self.reader}: pcscd was restarted; open the reader again")
+            return _failure(result, self.reader)
+        end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
+        while not self._is_gone():
+            if time.monotonic() >= end:
+                return _failure(result, self.reader)
+            time.sleep(_LOOK_AGAIN)
+        return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
+
+    def _is_gone(self) -> bool:
+        """Whether the card was pulled out since; no command may reach the one that is in now."""
+        if not self._pulled_out and self._count_card_changes() != self._card_changes:
+            self._pulled_out = True
+            self.close(reset=False)
+        return self._pulled_out
+
+    def _count_card_changes(self) -> int:
+        """How often a card was inserted or removed, as pcscd counts in the high half; 0 if gone."""
+        look = [(self.reader, _UNAWARE)]
+        result, states = _scard.SCardGetStatusChange(self._context, 0, look)
+        return states[0][1] >> 16 if result == _SUCCESS else 0
 
 
 @contextmanager
