@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..errors import FormatError
@@ -24,8 +25,10 @@ from .state import (
     LifeCycle,
     StoredKeySet,
 )
-from .trace import Trace
 from .tree import DDF1, DDF1_AID, MF, Directory, Node
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 _DEFAULT_OPTIONS = CardOptions()
 _BLANK = int(LifeCycle.BLANK)
