@@ -10,11 +10,11 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify, pad, unpad
+from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify, unpad
 from ..errors import FormatError
 from ..layout import KeySpec
 from ..status import StatusWord
-from ..tlv import ber, iter_ber
+from ..tlv import Tlv, ber_length, read_ber
 from .refusal import Refusal
 from .secure_messaging_v1 import usable_key
 from .security_attributes import AUTHENTICATING_ROLES
@@ -35,9 +35,12 @@ MAX_SHORT_REPLY = 223
 """Bytes of data a protected short reply carries: DO87, DO99 and DO8E must fit 256."""
 _RANDOM, _KEY_SHARE, _TAG = 8, 16, 8
 _COMMAND, _REPLY = b"\x01", b"\x02"
-_CRYPTOGRAM, _CRYPTOGRAM_ODD, _LE, _STATUS, _MAC = 0x87, 0x85, 0x97, 0x99, 0x8E
+_CRYPTOGRAM, _CRYPTOGRAM_ODD, _LE = 0x87, 0x85, 0x97
+_STATUS_HEAD, _MAC_HEAD = b"\x99\x02", b"\x8e\x08"
 _PADDING_INDICATOR = b"\x01"
-_MAC_OBJECT = 2 + _TAG
+_MAC_OBJECT = len(_MAC_HEAD) + _TAG
+_PADDINGS = tuple(b"\x80" + bytes(BLOCK_SIZE - 1 - used) for used in range(BLOCK_SIZE))
+_HEADER_PADDING = _PADDINGS[4]
 
 
 class Session:
@@ -46,16 +49,16 @@ class Session:
     `room` is the most bytes of data the reply to the running command carries.
     """
 
-    __slots__ = ("_decryptor", "_ecb", "_encryptor", "_last", "_odd", "_s_mac", "_ssc", "room")
+    __slots__ = ("_decryptor", "_ecb", "_encrypt", "_last", "_odd", "_s_mac", "_ssc", "room")
 
     def __init__(self, cipher: Cipher, s_enc: bytes, s_mac: bytes) -> None:
         self._ecb = BlockCipher(cipher, s_enc)
-        self._encryptor = self._ecb.cbc_encryptor()
+        self._encrypt = self._ecb.cbc_encryptor().update
         self._decryptor = self._ecb.cbc_decryptor()
         self._s_mac = BlockCipher(cipher, s_mac)
         self._last = 0
         self._ssc = 0
-        self._odd = False
+        self._odd = 0
         self.room = MAX_SHORT_REPLY
 
     def __repr__(self) -> str:
@@ -68,33 +71,29 @@ class Session:
     def unwrap(self, command: CommandAPDU) -> CommandAPDU:
         """The plain command; 6987 without a MAC, 6988 if it, an object or the padding is wrong."""
         self._ssc += 1
-        self._odd = bool(command.ins & 1)
-        self.room = MAX_EXTENDED_LE if command.extended else MAX_SHORT_REPLY
-        body, mac = command.data[:-_MAC_OBJECT], command.data[-_MAC_OBJECT:]
-        if mac[:2] != bytes((_MAC, _TAG)):
+        cla, ins, p1, p2, data, _, extended = command
+        self._odd = ins & 1
+        self.room = MAX_EXTENDED_LE if extended else MAX_SHORT_REPLY
+        body = data[:-_MAC_OBJECT]
+        if data[-_MAC_OBJECT:-_TAG] != _MAC_HEAD:
             raise Refusal(StatusWord.SM_DATA_OBJECT_MISSING, "no DO8E at the end")
-        message = pad(command.header) + (pad(body) if body else b"")
-        if not compare_digest(self._mac(message), mac[2:]):
+        message = bytes((cla, ins, p1, p2)) + _HEADER_PADDING
+        if body:
+            message += body + _PADDINGS[len(body) & 15]
+        if not compare_digest(self._mac(message), data[-_TAG:]):
             raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "wrong MAC")
         cryptogram, le = self._objects(body)
-        data = self._decrypt(cryptogram) if cryptogram else b""
-        cla = command.cla & ~SECURE_MESSAGING
-        return CommandAPDU(cla, command.ins, command.p1, command.p2, data, le, command.extended)
+        plain = self._decrypt(cryptogram) if cryptogram else b""
+        return CommandAPDU(cla & ~SECURE_MESSAGING, ins, p1, p2, plain, le, extended)
 
     def wrap(self, response: bytes) -> bytes:
         """The protected form of a response (data ‖ status word)."""
         self._ssc += 1
-        data, sw = response[:-2], response[-2:]
-        body = b""
-        if data:
-            encrypted = self._encrypt(pad(data))
-            body = (
-                ber(_CRYPTOGRAM_ODD, encrypted)
-                if self._odd
-                else ber(_CRYPTOGRAM, _PADDING_INDICATOR + encrypted)
-            )
-        body += bytes((_STATUS, 2)) + sw
-        return body + bytes((_MAC, _TAG)) + self._mac(pad(body)) + sw
+        sw = response[-2:]
+        body = _STATUS_HEAD + sw
+        if len(response) > len(sw):
+            body = self._cryptogram(response[:-2]) + body
+        return body + _MAC_HEAD + self._mac(body + _PADDINGS[len(body) & 15]) + sw
 
     def _mac(self, message: bytes) -> bytes:
         context = self._s_mac.keyed_cmac()
@@ -103,24 +102,33 @@ class Session:
 
     def _objects(self, body: bytes) -> tuple[bytes, int | None]:
         """Cryptogram and Le of the objects before the MAC: [85 or 87] then [97], nothing else."""
+        cryptogram = b""
+        if body and body[0] != _LE:
+            try:
+                tlv, end = read_ber(body)
+            except FormatError as error:
+                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, str(error)) from None
+            cryptogram, body = self._blocks(tlv), body[end:]
+        if not body:
+            return cryptogram, None
+        if body[0] != _LE or len(body) not in (3, 4) or body[1] != len(body) - 2:
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not one DO97 of 1 or 2 bytes")
+        le = int.from_bytes(body[2:], "big")
+        return cryptogram, le or (MAX_SHORT_LE if len(body) == 3 else MAX_EXTENDED_LE)
+
+    def _blocks(self, tlv: Tlv) -> bytes:
+        """The whole blocks in DO87, or in DO85 for an odd INS."""
         expected = _CRYPTOGRAM_ODD if self._odd else _CRYPTOGRAM
-        try:
-            found = [(tlv.tag, tlv.value) for tlv in iter_ber(body)]
-        except FormatError as error:
-            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, str(error)) from None
-        tags = [tag for tag, _ in found]
-        if tags not in ([], [expected], [_LE], [expected, _LE]):
-            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "unexpected data objects")
-        values = dict(found)
-        cryptogram = values.get(expected, b"")
-        if expected in values:
-            if not self._odd:
-                if cryptogram[:1] != _PADDING_INDICATOR:
-                    raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "padding indicator not 01")
-                cryptogram = cryptogram[1:]
-            if not cryptogram or len(cryptogram) % BLOCK_SIZE:
-                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not whole blocks")
-        return cryptogram, _parse_le(values.get(_LE))
+        if tlv.tag != expected:
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, f"unexpected object {tlv.tag:02X}")
+        blocks = tlv.value
+        if not self._odd:
+            if blocks[:1] != _PADDING_INDICATOR:
+                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "padding indicator not 01")
+            blocks = blocks[1:]
+        if not blocks or len(blocks) % BLOCK_SIZE:
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not whole blocks")
+        return blocks
 
     def _decrypt(self, cryptogram: bytes) -> bytes:
         iv = self._ecb.encrypt_ecb(self._ssc.to_bytes(BLOCK_SIZE, "big"))
@@ -129,19 +137,14 @@ class Session:
         except FormatError as error:
             raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, str(error)) from None
 
-    def _encrypt(self, padded: bytes) -> bytes:
+    def _cryptogram(self, data: bytes) -> bytes:
         first = (self._ssc ^ self._last).to_bytes(BLOCK_SIZE, "big")
-        encrypted = self._encryptor.update(first + padded)[BLOCK_SIZE:]
+        encrypted = self._encrypt(first + data + _PADDINGS[len(data) & 15])[BLOCK_SIZE:]
         self._last = int.from_bytes(encrypted[-BLOCK_SIZE:], "big")
-        return encrypted
-
-
-def _parse_le(value: bytes | None) -> int | None:
-    if value is None:
-        return None
-    if len(value) not in (1, 2):
-        raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "DO97 has 1 or 2 bytes")
-    return int.from_bytes(value, "big") or (MAX_SHORT_LE if len(value) == 1 else MAX_EXTENDED_LE)
+        if self._odd:
+            return bytes((_CRYPTOGRAM_ODD,)) + ber_length(len(encrypted)) + encrypted
+        length = ber_length(len(encrypted) + 1)
+        return bytes((_CRYPTOGRAM,)) + length + _PADDING_INDICATOR + encrypted
 
 
 def external_authenticate(
