@@ -89,9 +89,8 @@ def reset_key_tries(connection: Connection, issuer_keys: Scp03Keys, key_name: st
     """
     if key_name not in KEY_BY_NAME:
         raise CardKeyError(f"{key_name} is not a key of the card")
-    selected = exchange(
-        connection.transmit, CommandAPDU(0x00, 0xA4, 0x04, 0x00, APPLET_AID, le=256)
-    )
+    select = CommandAPDU(0x00, 0xA4, 0x04, 0x00, APPLET_AID, le=256)
+    selected = exchange(connection.transmit, select)
     if selected.sw != StatusWord.SUCCESS:
         raise StatusWordError("SELECT the applet", selected.sw)
     channel = Scp03Channel.open(connection.transmit, issuer_keys, LEVEL)

@@ -24,6 +24,7 @@ FLOORS = (
     {"channel"},
     {"personalization", "reading", "visits", "identity"},
     {"card"},
+    {"administration"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 EMULATOR_MAY_USE = {"errors", "apdu", "tlv", "status", "layout", "crypto", "keys", "emulator"}
