@@ -1,5 +1,6 @@
 """Faults of a software card: the script's grammar, and each fault striking where it says."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -366,6 +367,21 @@ def test_replies_without_a_mac_are_not_counted(card_faults: CardFaults) -> None:
     assert card.happened == []
 
 
+@pytest.mark.parametrize("side", ["command", "reply"])
+def test_a_wrong_mac_of_version_2_is_noticed_on_both_sides(side: str) -> None:
+    roots = public_test_roots(2)
+    card = FaultyCard(personalized_card(roots), parse_faults([f"mac:{side}=4"]))
+    host = ResidentHealthCard(card, KeyStore(roots).card_keys)
+    with pytest.raises(CardError):
+        host.authenticate("RK1_DF02")
+        for _ in range(4):
+            host.read("DDF1/DF02/EF05")
+    assert len(card.happened) == 1
+    host.reset()
+    host.authenticate("RK1_DF02")
+    assert host.read("DDF1/DF02/EF05")[0].text == "4"
+
+
 # --- memory ---------------------------------------------------------------------------
 
 
@@ -519,6 +535,27 @@ def test_a_bit_that_changed_stays_so_in_the_image(card_image: Path) -> None:
     again.close()
 
 
+def test_a_card_that_was_cut_goes_on_from_its_image(card_image: Path) -> None:
+    for write in range(1, 7):
+        card = SoftwareCard.open(card_image)
+        faulty = FaultyCard(card, [Cut(write=write)])
+        host = terminal(faulty)
+        before = card.memory.pages
+        try:
+            host.authenticate("UK3_DF02")
+            host.append("DDF1/DF02/EF07", {"allergen": "花生"})
+        except PowerLost:
+            card.close()
+        else:
+            assert write > 4
+            card.close()
+            continue
+        again = SoftwareCard.open(card_image)
+        assert again.memory.read(FILE_ADDRESS["DDF1/DF02/EF07"], 2) == b"\2\1"
+        assert before.keys() <= again.memory.pages.keys()
+        again.close()
+
+
 def test_a_page_that_does_not_check_makes_the_card_mute_and_its_image_unreadable(
     card_image: Path, card_faults: CardFaults
 ) -> None:
@@ -637,3 +674,23 @@ def test_another_suite_may_have_other_keys(tmp_path: Path) -> None:
 def test_spans_and_macs_print_as_options() -> None:
     assert [str(Span(1, 1)), str(Span(1, 2)), str(Span(1, None))] == ["1", "1..2", "1.."]
     assert str(WrongMac(reply=Span(3, None))) == "mac:reply=3.."
+
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "emulator-faults.md").read_text("utf-8")
+
+
+def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -> None:
+    examples = re.findall(r"^\| `([a-z]+:[^`]+)` \|", DOCUMENT, re.MULTILINE)
+    assert parse_faults(examples)
+    kinds = {example.partition(":")[0] for example in examples}
+    with pytest.raises(FormatError) as caught:
+        parse_fault("")
+    assert kinds == set(str(caught.value).partition("there are ")[2].split(", "))
+
+
+def test_the_documentation_s_test_passes(tmp_path: Path) -> None:
+    example = re.findall(r"```python\n(import pytest.*?)```", DOCUMENT, re.DOTALL)[0]
+    (tmp_path / "test_documented.py").write_text(example, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
