@@ -138,6 +138,7 @@ def test_a_key_whose_tries_are_used_up_is_given_them_back_by_the_issuer(protocol
     terminal.authenticate("UK1_DF03")
     with pytest.raises(CardKeyError):
         administration.reset_key_tries(card, store.issuer_keys(card.chip), "UK9_DF03")
+    terminal.reset()
     with pytest.raises(ChannelError, match="cryptogram"):
         other = KeyStore(new_roots(protocol))
         administration.reset_key_tries(card, other.issuer_keys(card.chip), "UK1_DF03")
