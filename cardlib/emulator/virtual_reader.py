@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from ..errors import TransportError
@@ -156,7 +157,7 @@ class VirtualReader:
             serve(connection, card)
         except (TransportError, PowerCut) as fault:
             self._tell(str(fault) or POWER_CUT)
-        except OSError:
+        except ConnectionError:
             pass
         finally:
             with self._lock:
@@ -181,10 +182,8 @@ class VirtualReader:
 
     @staticmethod
     def _hang_up(connection: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            connection.close()
 
 
 def connect(address: tuple[str, int]) -> socket.socket | None:
@@ -201,7 +200,7 @@ def connect(address: tuple[str, int]) -> socket.socket | None:
 
 
 def serve(connection: socket.socket, card: Card) -> None:
-    """Answer the reader until it hangs up; OSError when the connection breaks.
+    """Answer the reader until it hangs up; ConnectionError when it does not do so in order.
 
     What the card raises instead of an answer goes through; TransportError for an empty answer,
     for the driver would wait for ever.

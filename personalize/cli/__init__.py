@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 
-COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins")
+COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins", "emulator")
 
 
 class LazyGroup(click.Group):
