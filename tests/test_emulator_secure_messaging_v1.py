@@ -1,7 +1,7 @@
 """Secure messaging version 1 on the card, against messages made from the spec's words."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
@@ -337,6 +337,7 @@ def test_an_update_cut_at_any_write_is_done_or_not_done() -> None:
     st.integers(0, 300),
     st.integers(1, 255),
 )
+@example(Cipher.SM4, b"\0", 0, 0, 28)
 def test_what_was_altered_is_never_written(
     cipher: Cipher, data: bytes, offset: int, position: int, change: int
 ) -> None:
@@ -347,7 +348,8 @@ def test_what_was_altered_is_never_written(
     before = content(card)
     sw = card.sw(bytes(altered))
     assert content(card) == before
-    assert sw != 0x9000 or altered[0] == command[0] | CHAINING
+    begins_a_chain = altered[0] & CHAINING and altered[1:] == command[1:]
+    assert sw != 0x9000 or begins_a_chain, "only a chain's first part is answered 9000"
     if offset + len(data) <= VISIT.size:
         assert card.sw(card.change(VISIT, data, offset=offset)) == 0x9000
         assert content(card) != before or not data.strip(b"\xff")
