@@ -29,7 +29,6 @@ from .status import StatusWord
 from .transport import Connection, capabilities
 
 __all__ = ["CardIdentity", "ResidentHealthCard"]
-DDF1_AID = bytes.fromhex("F052484301")
 _BY_NUMBER, _BY_TAG, _APPEND = 0x04, 0x00, 0x03
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
@@ -94,7 +93,7 @@ class ResidentHealthCard:
         StatusWordError when there is no such application. Outside a session anybody may have said
         it: it is compared again in the first session that opens.
         """
-        fci = self.send(self._select_command("DDF1", fci=True), "SELECT DDF1").data
+        fci = self._sent(self._select_command("DDF1", fci=True), "SELECT DDF1").data
         self._entered("DDF1")
         identity = CardIdentity.parse(fci, self._connection.atr)
         if self._channel is None or not self._channel.is_protected:
@@ -107,7 +106,7 @@ class ResidentHealthCard:
 
     def select(self, path: str) -> bytes:
         """Select "MF", "DDF1", a DF or an EF by its path; returns its FCI."""
-        response = self.send(self._select_command(path, fci=True), f"SELECT {path}")
+        response = self._sent(self._select_command(path, fci=True), f"SELECT {path}")
         self._entered(path if path not in FILE_BY_PATH else FILE_BY_PATH[path].df_path)
         return response.data
 
@@ -140,21 +139,22 @@ class ResidentHealthCard:
         self._enter("DDF1")
         sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
         command = v1.internal_authenticate(sam_random, data8, identity.key_version)
-        reply = self.send(command, "INTERNAL AUTHENTICATE").data
+        reply = self._sent(command, "INTERNAL AUTHENTICATE").data
         expected = v1.cryptogram(keys.process_key("IRK_DDF1", sam_random), data8)
         if not compare_digest(reply, expected):
             tried = f"IRK_DDF1 {keys.key_check_value('IRK_DDF1').hex().upper()}, {identity}"
             raise ChannelError(f"the card is not genuine by INTERNAL AUTHENTICATE; tried {tried}")
 
     def verify_pin(self, pin: str) -> None:
-        """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong."""
+        """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong.
+
+        ChannelError on a card of spec 2.0 outside a session: it does not go out in clear.
+        """
         if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
             raise FormatError("a PIN has 6 digits")
-        channel = self._messaging()
-        if self._accepted().protocol == 2 and not (channel.is_protected or channel.is_over):
-            raise ChannelError("a PIN is not sent in clear: authenticate first")
+        self._accepted()
         self._enter("DDF1")
-        self.send(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
+        self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
@@ -255,10 +255,8 @@ class ResidentHealthCard:
 
     def send(self, command: CommandAPDU, name: str) -> ResponseAPDU:
         """Send a command, as protected as the session is; StatusWordError when it is refused."""
-        response = self._exchange(command)
-        if response.sw not in _SELECTED:
-            raise StatusWordError(name, response.sw)
-        return response
+        self._accepted()
+        return self._sent(command, name)
 
     def change(self, command: CommandAPDU, key_name: str) -> ResponseAPDU:
         """Send a changing command in the current DF, under version 1 with the MAC of that key."""
@@ -287,6 +285,12 @@ class ResidentHealthCard:
             return exchange(self._connection.transmit, command)
         return self._channel.send(command)
 
+    def _sent(self, command: CommandAPDU, name: str) -> ResponseAPDU:
+        response = self._exchange(command)
+        if response.sw not in _SELECTED:
+            raise StatusWordError(name, response.sw)
+        return response
+
     def _accepted(self) -> CardIdentity:
         """The card's identity; ChannelError when it speaks less than the terminal accepts."""
         identity = self._identity or self.identify()
@@ -302,7 +306,7 @@ class ResidentHealthCard:
         identity = self._accepted()
         self._select_file(VERSION_FILE)
         command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
-        record = self.send(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
+        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
         if not identity.is_of_version(record):
             channel.close()
             raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
@@ -323,21 +327,14 @@ class ResidentHealthCard:
         return self._card_keys
 
     def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
-        p2, le = (0x00, MAX_SHORT_LE) if fci else (0x0C, None)
-        if path == "DDF1" and not (self._channel and self._channel.is_protected):
-            return CommandAPDU(0x00, 0xA4, 0x04, p2, DDF1_AID, le)
-        if path == "MF":
-            return CommandAPDU(0x00, 0xA4, 0x00, p2, b"\x3f\x00", le)
-        try:
-            return CommandAPDU(0x00, 0xA4, 0x08, p2, bytes.fromhex(path.replace("/", "")), le)
-        except ValueError:
-            raise FormatError(f"{path} is not a path on the card") from None
+        by_name = not (self._channel and self._channel.is_protected)
+        return reading.select_command(path, fci=fci, by_name=by_name)
 
     def _enter(self, df_path: str) -> None:
         """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
         if self._df == df_path or (df_path == "DDF1" and self._df.startswith("DDF1/")):
             return
-        self.send(self._select_command(df_path), f"SELECT {df_path}")
+        self._sent(self._select_command(df_path), f"SELECT {df_path}")
         self._entered(df_path)
 
     def _entered(self, df_path: str) -> None:
@@ -347,7 +344,7 @@ class ResidentHealthCard:
 
     def _select_file(self, file: FileSpec) -> None:
         self._accepted()
-        self.send(self._select_command(file.path), f"SELECT {file.path}")
+        self._sent(self._select_command(file.path), f"SELECT {file.path}")
         self._entered(file.df_path)
 
     def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:

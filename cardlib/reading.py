@@ -1,4 +1,4 @@
-"""Reading the selected file in as few commands as it takes (card specification, sections 1, 2)."""
+"""Selecting and reading in as few commands as it takes (card specification, sections 1 and 2)."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,24 @@ from .layout import FileSpec, Kind, Structure
 from .status import StatusWord
 
 Send = Callable[[CommandAPDU], ResponseAPDU]
+DDF1_AID = bytes.fromhex("F052484301")
 _FROM_NUMBER = 0x05
+
+
+def select_command(path: str, *, fci: bool, by_name: bool) -> CommandAPDU:
+    """SELECT "MF", "DDF1" (by its name, or by path as all below it) or a path, asking for the FCI.
+
+    FormatError for what is no path.
+    """
+    p2, le = (0x00, MAX_SHORT_LE) if fci else (0x0C, None)
+    if path == "DDF1" and by_name:
+        return CommandAPDU(0x00, 0xA4, 0x04, p2, DDF1_AID, le)
+    if path == "MF":
+        return CommandAPDU(0x00, 0xA4, 0x00, p2, b"\x3f\x00", le)
+    try:
+        return CommandAPDU(0x00, 0xA4, 0x08, p2, bytes.fromhex(path.replace("/", "")), le)
+    except ValueError:
+        raise FormatError(f"{path} is not a path on the card") from None
 
 
 def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:

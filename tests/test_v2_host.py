@@ -561,6 +561,21 @@ def test_nothing_is_changed_outside_a_session() -> None:
     assert not sent
 
 
+@pytest.mark.parametrize("ins", [0x20, 0x24, 0x2C])
+def test_a_pin_is_not_sent_in_clear_and_asking_for_its_tries_is(ins: int) -> None:
+    sent: list[bytes] = []
+
+    def transmit(raw: bytes) -> bytes:
+        sent.append(raw)
+        return b"\x63\xc3"
+
+    channel = V2Channel(transmit)
+    with pytest.raises(ChannelError, match="not sent in clear"):
+        channel.send(CommandAPDU(0x00, ins, 0, 0, b"135790"))
+    assert not sent
+    assert channel.send(CommandAPDU(0x00, ins, 0, 0)).sw == 0x63C3
+
+
 def test_closing_ends_a_session_and_only_a_session() -> None:
     channel, _ = opened()
     channel.close()

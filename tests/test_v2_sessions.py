@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from cardlib.administration import change_pin
 from cardlib.apdu import CommandAPDU
 from cardlib.card import CardIdentity, ResidentHealthCard
 from cardlib.channel.v2 import V2Channel
@@ -22,6 +23,7 @@ from cardlib.emulator import SoftwareCard
 from cardlib.emulator.options import CardOptions
 from cardlib.emulator.ready_made import ISSUER
 from cardlib.errors import (
+    CardError,
     CardKeyError,
     ChannelError,
     FormatError,
@@ -325,6 +327,8 @@ def test_a_pin_is_never_sent_in_clear() -> None:
     reader = ResidentHealthCard(recorder, key_set(Cipher.SM4))
     with pytest.raises(ChannelError, match="not sent in clear"):
         reader.verify_pin(PIN)
+    with pytest.raises(ChannelError, match="not sent in clear"):
+        change_pin(ResidentHealthCard(recorder), PIN, "246802")
     reader.authenticate("RK1_DF04")
     reader.verify_pin(PIN)
     assert not any(PIN.encode() in exchange.command for exchange in recorder.commands)
@@ -525,7 +529,7 @@ def test_what_the_card_said_in_clear_is_compared_in_the_session(
 def test_an_unknown_specification_is_no_card_of_ours() -> None:
     for spec in ("00", "30", "FF"):
         line = saying(card_of(), "C103200101", f"C103{spec}0101")
-        with pytest.raises(Exception, match="unknown"):
+        with pytest.raises(CardError, match="unknown"):
             ResidentHealthCard(line, key_set(Cipher.SM4)).identify()
 
 

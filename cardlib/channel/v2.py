@@ -27,6 +27,8 @@ EXTENDED_ROOM = 65503
 _CHAINING = b"RHC2-CHAIN"
 _MF_ID = b"\x3f\x00"
 _MORE_FOLLOWS = 0x10
+_WITH_PIN = (0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D)
+"""VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (ISO/IEC 7816-4 11.6.6 to 11.6.10)."""
 
 
 def binding(key: KeySpec, version: int) -> bytes:
@@ -144,10 +146,15 @@ class V2Channel:
         return response
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:
-        """Send a command: in clear before the first authentication, protected after it."""
-        if self._host.messaging is None and not self._is_over:
-            return exchange(self._transmit, command)
-        return self._once(command)
+        """Send a command: in clear before the first authentication, protected after it.
+
+        ChannelError for a PIN in clear: the card would refuse it, but it would have been heard.
+        """
+        if self._host.messaging is not None or self._is_over:
+            return self._once(command)
+        if command.data and command.ins in _WITH_PIN:
+            raise ChannelError("a PIN is not sent in clear: authenticate first")
+        return exchange(self._transmit, command)
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
         """Send a changing command in the session; without one it is not sent: ChannelError."""
