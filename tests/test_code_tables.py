@@ -124,8 +124,9 @@ def test_every_code_fits_its_fields() -> None:
     for field, table in CODED:
         length = int(field["length"])
         pattern = {"cn": f"[0-9]{{1,{2 * length}}}", "ans": f"[0-9A-Z]{{1,{length}}}", "b": "[0-9]"}
-        misfits = [code for code in codes_of(table)
-                   if not re.fullmatch(pattern[field["coding"]], code)]
+        misfits = [
+            code for code in codes_of(table) if not re.fullmatch(pattern[field["coding"]], code)
+        ]
         assert not misfits, (field["name"], misfits)
 
 
@@ -178,5 +179,6 @@ def test_the_bad_sample_s_blood_group_is_in_no_table() -> None:
 
 def test_the_documentation_has_a_line_for_each_table() -> None:
     page = (LAYOUT.parent.parent / "docs" / "code-tables.md").read_text(encoding="utf-8")
-    assert [row["table"] for row in INDEX if f"| `{row['table']}` | {row['standard']} |" not in page
-            ] == []
+    assert [
+        row["table"] for row in INDEX if f"| `{row['table']}` | {row['standard']} |" not in page
+    ] == []
