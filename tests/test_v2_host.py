@@ -22,6 +22,7 @@ from cardlib.keys import CardKeys
 from cardlib.keys.mutual import SoftwareAuthentication
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.layout import KEY_BY_NAME
+from tests import openssl
 from tests import reference_v2 as ref
 
 H = bytes.fromhex
@@ -191,6 +192,32 @@ def test_session_keys_are_as_the_specification_says(cipher: Cipher, chaining: by
     assert ours.enc.encrypt_ecb(block) == ref.ecb(e, enc, block)
     assert ours.mac.encrypt_ecb(block) == ref.ecb(e, mac, block)
     assert enc.hex() not in repr(ours) and mac.hex() not in repr(ours)
+
+
+@pytest.mark.parametrize("cipher", Cipher)
+def test_keys_cryptograms_and_a_message_agree_with_the_openssl_command(cipher: Cipher) -> None:
+    e, b, turned = cipher.name, binding(KEY, VERSION), bytes(255 - octet for octet in b"RHC2-ENC")
+    key = card_key(e)
+    k_enc = openssl.ecb(e, key, b"RHC2-ENC" + turned)
+    k_mac = openssl.ecb(e, key, b"RHC2-MAC" + bytes(255 - octet for octet in b"RHC2-MAC"))
+    m = openssl.cbc(e, k_enc, RND_IFD + RND_IC + K_IFD)
+    ours = attempt(cipher)
+    assert ours.cryptogram == m + openssl.cmac(e, k_mac, b"\x01" + b + m)[:8]
+    answer = openssl.cbc(e, k_enc, RND_IC + RND_IFD + K_IC)
+    answer += openssl.cmac(e, k_mac, b"\x02" + b + answer)[:8]
+    p = openssl.cmac(e, SESSION[1], b"RHC2-CHAIN")
+    keys = ours.session_keys(answer, p)
+    z, ctx = bytes(a ^ c for a, c in zip(K_IFD, K_IC, strict=True)), RND_IFD + RND_IC + b + p
+    s_enc = openssl.kbkdf(e, z, b"RHC2-SENC", ctx, 16)
+    s_mac = openssl.kbkdf(e, z, b"RHC2-SMAC", ctx, 16)
+    host = SecureMessaging(cmac_suite(keys.enc, keys.mac))
+    command, record = H("0CDC0104"), H("290102")
+    ssc = bytes(15) + b"\x01"
+    sealed = openssl.cbc(e, s_enc, record + b"\x80" + bytes(12), openssl.ecb(e, s_enc, ssc))
+    objects = H("871101") + sealed
+    to_mac = ssc + command + b"\x80" + bytes(11) + objects + b"\x80" + bytes(-len(objects) % 16 - 1)
+    expected = objects + b"\x8e\x08" + openssl.cmac(e, s_mac, to_mac)[:8]
+    assert host.protect(0x00, 0xDC, 1, 4, record) == command + b"\x1d" + expected + b"\x00"
 
 
 @pytest.mark.parametrize("cipher", Cipher)
