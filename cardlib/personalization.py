@@ -5,9 +5,10 @@ from enum import StrEnum
 
 from .apdu import CommandAPDU, ResponseAPDU, Transmit, exchange
 from .channel.scp03 import Scp03Channel
+from .channel.scp03_failure import KEY_INFORMATION, key_sets
 from .errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
 from .keys import Scp03Keys
-from .tlv import ber, dgi, find_ber, iter_ber
+from .tlv import ber, dgi, find_ber
 from .transport import Connection
 
 APPLET_AID = bytes.fromhex("F052484301")
@@ -18,7 +19,6 @@ LEVEL = 0x33
 SHORT_CAPACITY = 239
 MAX_BLOCKS = 256
 _KEY_TYPE_AES = 0x88
-_KEY_INFORMATION = (0xE0, 0xC0)
 
 
 class Stage(StrEnum):
@@ -123,14 +123,8 @@ def _change_keys(transmit: Transmit, old: Scp03Keys, new: Scp03Keys) -> None:
 def _key_versions(transmit: Transmit) -> set[int]:
     """The key version numbers in the security domain's key information template (GPC H.4)."""
     _select(transmit, ISSUER_SECURITY_DOMAIN_AID, "the issuer security domain")
-    command = CommandAPDU(0x80, 0xCA, 0x00, 0xE0, le=256)
-    template = _done(exchange(transmit, command), "GET DATA 00E0").data
-    outer, inner = _KEY_INFORMATION
-    information = find_ber(template, outer)
-    if information is None:
-        raise CardError("GET DATA 00E0: no key information template")
-    entries = [tlv.value for tlv in iter_ber(information) if tlv.tag == inner]
-    return {entry[1] for entry in entries if len(entry) >= 2}
+    template = _done(exchange(transmit, KEY_INFORMATION), "GET DATA 00E0").data
+    return {key_set.version for key_set in key_sets(template)}
 
 
 def _select(transmit: Transmit, aid: bytes, name: str) -> ResponseAPDU:

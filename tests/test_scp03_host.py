@@ -197,7 +197,7 @@ def test_a_refused_initialize_update_is_said() -> None:
     (0x10, 0x11, "R-MAC"), (0x10, 0x33, "R-MAC"), (0x30, 0x33, "R-ENC"),
 ])  # fmt: skip
 def test_a_level_the_card_cannot_do_is_refused(i: int, level: int, lacks: str) -> None:
-    with pytest.raises(ChannelError, match=f"has no {lacks}"):
+    with pytest.raises(ChannelError, match=f"needs {lacks}"):
         start(make_card(i=i), level)
 
 

@@ -14,7 +14,8 @@ from ..crypto import BLOCK_SIZE, BlockCipher
 from ..errors import CardError, ChannelError, FormatError
 from ..keys import Scp03Keys
 from ..keys.scp03 import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
-from ..status import words
+from ..status import StatusWord, words
+from .scp03_failure import Cause, Scp03Failure, diagnosed
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
@@ -23,6 +24,14 @@ _REPLY_BIT = 1 << 127
 _PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
 _header, _number = Struct("5B").pack, int.from_bytes
 _ALTERED = "the reply is not what the card sent"
+_REFUSALS: dict[int, Cause] = {
+    StatusWord.REFERENCED_DATA_NOT_FOUND: Cause.NO_KEY_SET,
+    StatusWord.WRONG_LENGTH: Cause.CHALLENGE_LENGTH,
+}
+_REFUSALS_OF_HOST: dict[int, Cause] = {
+    StatusWord.AUTHENTICATION_FAILED: Cause.HOST_REFUSED,
+    StatusWord.AUTHENTICATION_METHOD_BLOCKED: Cause.BLOCKED,
+}
 
 
 class _State(IntEnum):
@@ -49,19 +58,19 @@ class CardChallenge:
 
     @classmethod
     def parse(cls, data: bytes, size: int) -> "CardChallenge":
-        """Take apart the reply to a challenge of `size` bytes; ChannelError if it is none."""
+        """Take apart the reply to a challenge of `size` bytes; Scp03Failure if it is none."""
         if len(data) < 13 or data[11] != 3:
-            raise ChannelError("INITIALIZE UPDATE: the card does not speak SCP03")
+            protocol = f"SCP{data[11]:02X}, key version {data[10]:02X}" if len(data) > 12 else "?"
+            raise Scp03Failure(Cause.PROTOCOL, f"INITIALIZE UPDATE answered {protocol}")
         i = data[12]
         if bool(i & _S16) != (size == 16):
-            asks = "S16, a 16" if i & _S16 else "S8, an 8"
-            raise ChannelError(
-                f"INITIALIZE UPDATE: the card (i={i:02X}) wants {asks}-byte challenge"
-            )
+            raise Scp03Failure(Cause.CHALLENGE_LENGTH, f"it has i={i:02X}, {size} bytes were sent")
         counter = 3 if i & _PSEUDO_RANDOM else 0
         end = 13 + 2 * size
         if len(data) != end + counter:
-            raise ChannelError(f"INITIALIZE UPDATE: {len(data)} bytes for i={i:02X}")
+            raise Scp03Failure(
+                Cause.PROTOCOL, f"INITIALIZE UPDATE answered {len(data)} bytes for i={i:02X}"
+            )
         return cls(data[:10], data[10], i, data[13 : 13 + size], data[13 + size : end], data[end:])
 
     def __str__(self) -> str:
@@ -146,23 +155,20 @@ class Scp03Host:
     def external_authenticate(self, response: ResponseAPDU) -> CommandAPDU:
         """Check the card's answer to INITIALIZE UPDATE; EXTERNAL AUTHENTICATE (7.1.2).
 
-        ChannelError says what is wrong and which keys were tried.
+        Scp03Failure says what is wrong and which keys were tried.
         """
         self._step(_State.CHALLENGED, _State.DEAD)
         if response.sw != 0x9000:
-            raise ChannelError(
-                f"INITIALIZE UPDATE with key version {self._version:02X}: "
-                f"{response.sw:04X} {words(response.sw)}"
-            )
+            asked = f"INITIALIZE UPDATE with key version {self._version:02X}"
+            cause = _REFUSALS.get(response.sw, Cause.REFUSED)
+            raise self._failure(cause, f"{asked}: {response.sw:04X} {words(response.sw)}")
         self.card = CardChallenge.parse(response.data, len(self._challenge))
         self._check_abilities()
         context = self._challenge + self.card.challenge
         s_mac = self._keys.session_key(S_MAC, context)
         bits = 8 * self._mac_size
         if not compare_digest(derive(s_mac, CARD_CRYPTOGRAM, context, bits), self.card.cryptogram):
-            raise ChannelError(
-                f"card cryptogram wrong: the card answered with {self.card}; tried {self._keys!r}"
-            )
+            raise self._wrong_cryptogram()
         self._prepare(s_mac, context)
         self._state = _State.AUTHENTICATING
         head = bytes((0x84, 0x82, self._level, 0, 2 * self._mac_size))
@@ -173,14 +179,13 @@ class Scp03Host:
         return CommandAPDU(0x84, 0x82, self._level, 0, cryptogram + self._chain[: self._mac_size])
 
     def opened(self, response: ResponseAPDU) -> None:
-        """Check the card's answer to EXTERNAL AUTHENTICATE; ChannelError unless it is 9000."""
+        """Check the card's answer to EXTERNAL AUTHENTICATE; Scp03Failure unless it is 9000."""
         self._step(_State.AUTHENTICATING, _State.DEAD)
         if response.sw != 0x9000 or response.data:
-            raise ChannelError(
-                f"EXTERNAL AUTHENTICATE level {self._level:02X}: {response.sw:04X} "
-                f"{words(response.sw)}; the card's own cryptogram was right; the card answered "
-                f"with {self.card}; tried {self._keys!r}"
-            )
+            cause = _REFUSALS_OF_HOST.get(response.sw, Cause.REFUSED)
+            answer = f"EXTERNAL AUTHENTICATE level {self._level:02X}: {response.sw:04X}"
+            own = "the card's own cryptogram was right"
+            raise self._failure(cause, f"{answer} {words(response.sw)}; {own}; {self.card}")
         self._state = _State.OPEN
 
     def wrap(self, command: CommandAPDU) -> CommandAPDU:
@@ -292,11 +297,21 @@ class Scp03Host:
     def _check_abilities(self) -> None:
         card, keys = self.card, self._keys
         if card.key_version != keys.key_version:
-            raise ChannelError(f"the card answered with {card}; these are {keys!r}")
+            raise self._failure(Cause.KEY_VERSION, f"it answered with {card}")
         if self._level & R_MAC and not card.i & _CAN_R_MAC:
-            raise ChannelError(f"level {self._level:02X}: the card (i={card.i:02X}) has no R-MAC")
+            raise self._failure(Cause.LEVEL, f"{self._level:02X} needs R-MAC; {card}")
         if self._level & R_ENC and card.i & _CAN_R_ENC != _CAN_R_ENC:
-            raise ChannelError(f"level {self._level:02X}: the card (i={card.i:02X}) has no R-ENC")
+            raise self._failure(Cause.LEVEL, f"{self._level:02X} needs R-ENC; {card}")
+
+    def _wrong_cryptogram(self) -> Scp03Failure:
+        chip, told = self._keys.chip, self.card.diversification[:8]
+        if chip is None or chip == told:
+            return self._failure(Cause.KEY, f"card cryptogram wrong; the card has {self.card}")
+        chips = f"derived for {chip.hex().upper()}, the card is {told.hex().upper()}"
+        return self._failure(Cause.DIVERSIFICATION, f"card cryptogram wrong; {chips}; {self.card}")
+
+    def _failure(self, cause: Cause, found: str) -> Scp03Failure:
+        return Scp03Failure(cause, f"{found}; tried {self._keys!r}")
 
     def _prepare(self, s_mac: BlockCipher, context: bytes) -> None:
         self._mac_copy = s_mac.keyed_cmac().copy
@@ -354,11 +369,19 @@ class Scp03Channel:
         level: int,
         key_version: int = 0,
         host_challenge: bytes | None = None,
+        *,
+        key_identifier: int = 0,
+        s16: bool = False,
     ) -> "Scp03Channel":
-        """Authenticate both sides; ChannelError says why not and which keys were tried."""
-        host = Scp03Host(keys, level, key_version, host_challenge)
-        command = host.external_authenticate(exchange(transmit, host.initialize_update()))
-        host.opened(exchange(transmit, command, may_repeat=False))
+        """Authenticate both sides; Scp03Failure says why not and which keys were tried."""
+        host = Scp03Host(
+            keys, level, key_version, host_challenge, key_identifier=key_identifier, s16=s16
+        )
+        try:
+            command = host.external_authenticate(exchange(transmit, host.initialize_update()))
+            host.opened(exchange(transmit, command, may_repeat=False))
+        except Scp03Failure as failure:
+            raise diagnosed(transmit, failure, keys) from None
         return cls(transmit, host)
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:

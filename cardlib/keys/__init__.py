@@ -62,6 +62,11 @@ class Scp03Keys(Protocol):
         ...
 
     @property
+    def chip(self) -> bytes | None:
+        """The chip serial, 8 bytes, that the keys were derived for; None if they are of no chip."""
+        ...
+
+    @property
     def key_check_values(self) -> tuple[bytes, bytes, bytes]:
         """Check values of Key-ENC, Key-MAC and Key-DEK, 3 bytes each."""
         ...

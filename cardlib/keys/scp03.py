@@ -23,14 +23,18 @@ def derive(prf: BlockCipher, constant: int, context: bytes, bits: int) -> bytes:
 class SoftwareScp03Keys:
     """One chip's Key-ENC, Key-MAC and Key-DEK in memory; AES of 16, 24 or 32 bytes, all alike."""
 
-    __slots__ = ("_dek", "_enc", "_keys", "_mac", "key_check_values", "key_length", "key_version")
+    __slots__ = (
+        "_dek", "_enc", "_keys", "_mac", "chip", "key_check_values", "key_length", "key_version",
+    )  # fmt: skip
 
-    def __init__(self, key_version: int, enc: bytes, mac: bytes, dek: bytes) -> None:
+    def __init__(
+        self, key_version: int, enc: bytes, mac: bytes, dek: bytes, chip: bytes | None = None
+    ) -> None:
         if not 1 <= key_version <= 0xFF:
             raise CardKeyError(f"key version {key_version:X} is not 01..FF")
         if len(enc) not in (16, 24, 32) or not len(enc) == len(mac) == len(dek):
             raise CardKeyError("SCP03 keys are three AES keys of 16, 24 or 32 bytes, all alike")
-        self.key_version, self.key_length = key_version, len(enc)
+        self.key_version, self.key_length, self.chip = key_version, len(enc), chip
         self._keys = (enc, mac, dek)
         self._enc, self._mac, self._dek = (BlockCipher(Cipher.AES, key) for key in self._keys)
         first, second, third = (key_check_value(Cipher.AES, key) for key in self._keys)
@@ -41,11 +45,12 @@ class SoftwareScp03Keys:
         """The keys of a chip from a transport or issuer root (card specification 6)."""
         if len(chip) != 8:
             raise CardKeyError("a chip serial has 8 bytes")
-        return cls(key_version, *static_keys(root, chip))
+        return cls(key_version, *static_keys(root, chip), chip)
 
     def __repr__(self) -> str:
         kcvs = " ".join(kcv.hex().upper() for kcv in self.key_check_values)
-        return f"<SCP03 AES-{8 * self.key_length} keys version {self.key_version:02X} {kcvs}>"
+        chip = "" if self.chip is None else f" of chip {self.chip.hex().upper()}"
+        return f"<SCP03 AES-{8 * self.key_length} keys version {self.key_version:02X}{chip} {kcvs}>"
 
     def session_key(self, constant: int, context: bytes) -> BlockCipher:
         """S-ENC (04), S-MAC (06) or S-RMAC (07) for host ‖ card challenge."""
