@@ -4,18 +4,23 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cardlib.apdu import ResponseAPDU
+from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.channel import v1
-from cardlib.errors import CardKeyError, FormatError, TransportError
+from cardlib.channel.v2 import V2Channel
+from cardlib.errors import (
+    CardKeyError,
+    ChannelError,
+    FormatError,
+    StatusWordError,
+    TransportError,
+)
 from cardlib.keys import CardKeys, KeySet
 from cardlib.layout import FieldValue
 from cardlib.status import words
-from cardlib.transport import Connection, chip_serial
+from cardlib.transport import Connection, capabilities, chip_serial
 
 from .decode import Fact, Profile, facts_of, facts_of_reset, fields_of, profile_in
 from .script import Authenticate, Command, Expectation, Reset, Script, Step
-
-_SPEC_OF_PROTOCOL_1 = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,11 @@ def difference(
 
 
 class Runner:
-    """Runs scripts on one connection; with a key set it authenticates where a script says so."""
+    """Runs scripts on one connection; with a key set it authenticates where a script says so.
+
+    On a card of spec 2.0 the first authentication opens a session, in which each further command
+    goes out protected; what it shows and compares is what was under the protection.
+    """
 
     def __init__(
         self,
@@ -74,6 +83,7 @@ class Runner:
         self._profile: Profile | None = None
         self._authenticated: frozenset[str] = frozenset()
         self._wrong_cryptogram = False
+        self._session: V2Channel | None = None
 
     def run(self, script: Script) -> Iterator[Outcome]:
         """Do the steps in order, whatever the answers; yields each step's outcome.
@@ -90,7 +100,7 @@ class Runner:
 
     def _reset(self, step: Reset) -> Outcome:
         atr = self._connection.reset()
-        self._profile, self._authenticated = None, frozenset()
+        self._profile, self._authenticated, self._session = None, frozenset(), None
         differs = difference(step.expectations, None, atr)
         return Outcome(step, None, atr, facts=facts_of_reset(atr), difference=differs)
 
@@ -100,8 +110,16 @@ class Runner:
         except FormatError as error:
             raise TransportError(str(error)) from None
 
+    def _in_session(self, command: bytes) -> ResponseAPDU:
+        if self._session is None or not (self._session.is_protected or self._session.is_over):
+            return self._send(command)
+        return self._session.send(CommandAPDU.parse(command))
+
     def _command(self, step: Command) -> Outcome:
-        response = self._send(step.apdu)
+        try:
+            response = self._in_session(step.apdu)
+        except (ChannelError, FormatError) as error:
+            return Outcome(step, None, difference=Difference(str(error)))
         self._profile = profile_in(step.apdu, response) or self._profile
         fields = fields_of(step.file, step.apdu, response) if step.file else ()
         facts = facts_of(step.apdu, response)
@@ -129,8 +147,11 @@ class Runner:
 
     def _card_keys(self, keys: KeySet, profile: Profile) -> CardKeys:
         """The card's keys; CardKeyError before a try is spent when the key set is of other kind."""
-        if keys.protocol != 1 or profile.spec != _SPEC_OF_PROTOCOL_1:
-            raise CardKeyError("scripts authenticate by version 1: spec 1.0 cards and their keys")
+        if keys.protocol != profile.spec >> 4:
+            raise CardKeyError(
+                f"the keys given are for version {keys.protocol} of secure messaging, the card"
+                f" is of spec {profile.spec >> 4}.{profile.spec & 15}"
+            )
         if (keys.cipher, keys.version) != (profile.cipher, profile.key_version):
             raise CardKeyError(
                 f"the keys given are {keys.cipher.name} version {keys.version}, the card's are"
@@ -143,7 +164,9 @@ class Runner:
         return keys.for_card(chip, profile.region)
 
     def _prove(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
-        """GET CHALLENGE and EXTERNAL AUTHENTICATE, version 1 (card specification 4)."""
+        """GET CHALLENGE and EXTERNAL AUTHENTICATE (card specification 4 and 5)."""
+        if keys.protocol == 2:
+            return self._prove_2(step, keys)
         challenge = self._send(bytes(v1.GET_CHALLENGE))
         if not challenge.ok:
             return challenge
@@ -154,3 +177,13 @@ class Runner:
             process_key, self._random(8), step.key.reference, keys.version
         )
         return self._send(bytes(command))
+
+    def _prove_2(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
+        if self._session is None:
+            chaining, extended = capabilities(self._connection.atr)
+            transmit = self._connection.transmit
+            self._session = V2Channel(transmit, extended=extended, chaining=chaining)
+        try:
+            return self._session.authenticate(keys, step.key)
+        except StatusWordError as error:
+            return ResponseAPDU(b"", error.sw)
