@@ -102,6 +102,7 @@ _GONE = {
     _constants.SCARD_E_SERVICE_STOPPED,
     _constants.SCARD_E_INVALID_HANDLE,
 }
+_STATUS_BYTES = 2
 _NOTICE_TIME = 1.5
 """Seconds that pcscd may take to notice that a card is gone (it looks every 0.4)."""
 _LOOK_AGAIN = 0.1
@@ -231,6 +232,8 @@ class PcscConnection:
         result, response = _scard.SCardTransmit(self._card, self._pci, list(command))
         if result != _SUCCESS:
             raise self._lost(result)
+        if len(response) < _STATUS_BYTES:
+            raise self._lost(_constants.SCARD_E_NOT_TRANSACTED)
         return bytes(response)
 
     def reset(self, *, cold: bool = False) -> bytes:
