@@ -1,6 +1,7 @@
 """Nothing that was altered on the line is accepted, by host or card, in version 2.
 
-RHCARD_MITM_RUNS sets the number of runs; `python -m tests.man_in_the_middle_v2` makes 100,000.
+RHCARD_MITM_RUNS sets the number of runs; `python -m tests.man_in_the_middle --protocol v2` makes
+100,000.
 """
 
 import os
@@ -11,14 +12,15 @@ import pytest
 
 from cardlib.channel import secure_messaging
 from cardlib.emulator import secure_messaging_v2
-from tests.man_in_the_middle_v2 import Accepted, Line, Memory, runs
+from tests.man_in_the_middle import Accepted, Line, Memory, runs
+from tests.man_in_the_middle_v2 import run
 from tests.v2_cards import card_of
 
 RUNS = int(os.environ.get("RHCARD_MITM_RUNS", "2000"))
 
 
 def test_nothing_altered_is_accepted() -> None:
-    total = runs(RUNS)
+    total = runs(run, RUNS)
     line = Line(card_of(), Random(0), Memory())
     for trick in (*line.on_commands, *line.on_replies):
         assert total[trick] > RUNS / 50, trick
@@ -33,7 +35,7 @@ def everything(*_: object) -> bool:
 def test_the_attack_succeeds_against_a_side_that_checks_no_mac(side: object) -> None:
     """The harness sees what it is there to see."""
     with patch.object(side, "compare_digest", everything), pytest.raises(Accepted):
-        runs(500)
+        runs(run, 500)
 
 
 def test_the_attack_succeeds_against_a_counter_that_stands_still() -> None:
@@ -57,4 +59,4 @@ def test_the_attack_succeeds_against_a_counter_that_stands_still() -> None:
         patch.object(host, "unprotect", standing), patch.object(card, "wrap", standing_card),
         pytest.raises(Accepted),
     ):  # fmt: skip
-        runs(2000)
+        runs(run, 2000)
