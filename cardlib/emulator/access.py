@@ -69,7 +69,7 @@ def _not_usable(card: "SoftwareCard", file: ElementaryFile | None) -> Refusal:
 
 def unusable_nodes(card: "SoftwareCard") -> frozenset[Node]:
     """The files that are blocked, deactivated or terminated, and all that lies in such DFs."""
-    nodes = [] if card.state.life_cycle == LifeCycle.BLANK else list(PROFILE.values())
+    nodes = list(PROFILE.values()) if card.state.is_personalized else []
     for children in card.created.values():
         nodes += children.values()
     blocked = card.state.blocked_directories

@@ -69,7 +69,7 @@ def inspect(card: "SoftwareCard") -> CardReport:
     """Describe a card as its image has it; keys by check value only, no field contents."""
     state = card.state
     spec, cipher, _, region = state.profile
-    personalized = state.life_cycle != LifeCycle.BLANK
+    personalized = state.is_personalized
     pin = state.pin
     options = card.options
     return CardReport(
@@ -125,7 +125,7 @@ def _card_keys(card: "SoftwareCard") -> list[KeyState]:
 
 def _files(card: "SoftwareCard") -> list[ElementaryFile]:
     nodes: list[Directory | ElementaryFile] = []
-    if card.state.life_cycle != LifeCycle.BLANK:
+    if card.state.is_personalized:
         nodes += PROFILE.values()
     nodes += [node for children in card.created.values() for node in children.values()]
     return [node for node in nodes if isinstance(node, ElementaryFile)]

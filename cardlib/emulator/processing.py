@@ -70,8 +70,9 @@ def process(card: "SoftwareCard", command: CommandAPDU) -> bytes:
     if channel.v2:
         return _in_version_2(card, channel, channel.v2, command)
     if channel.scp03:
-        return _in_secure_channel(card, channel, channel.scp03, command)
-    response = _execute(card, channel, command)
+        response = _in_secure_channel(card, channel, channel.scp03, command)
+    else:
+        response = _execute(card, channel, command)
     if channel.next_v2:
         channel.v2, channel.next_v2 = channel.next_v2, None
     return response
@@ -102,7 +103,11 @@ def _chained(
 def _in_secure_channel(
     card: "SoftwareCard", channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
 ) -> bytes:
-    plain = session.unwrap(command)
+    try:
+        plain = session.unwrap(command)
+    except Refusal:
+        channel.challenge = None
+        raise
     if plain is command:
         return _execute(card, channel, command)
     card.plain_command = plain

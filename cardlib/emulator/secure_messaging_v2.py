@@ -158,6 +158,9 @@ def external_authenticate(
     if spec is None:
         why = f"no key {command.p2:02X} authenticates here"
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
+    if channel.scp03 and channel.scp03.level:
+        why = "not inside an SCP03 session: its rights would outlive it in clear"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
     if challenge is None:
         raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
     key = usable_key(card, spec)

@@ -13,11 +13,10 @@ from . import created_files, data_objects, records
 from .access import ACTIVATED, DEACTIVATED, TERMINATED
 from .memory import Memory
 from .options import CardOptions
-from .state import NODE_STATES, CardState, LifeCycle
+from .state import CardState, LifeCycle
 from .tree import PROFILE, Directory, ElementaryFile
 
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
-_NEVER_PERSONALIZED = b"\xff" * len(PROFILE)
 
 
 def damage(memory: Memory, state: CardState) -> str:
@@ -38,7 +37,7 @@ def _problems(memory: Memory, state: CardState) -> Iterator[str]:
     if not _data_objects_are_whole(memory):
         yield "the data objects cannot be told apart"
     nodes: list[Directory | ElementaryFile] = []
-    if memory.read(NODE_STATES, len(PROFILE)) != _NEVER_PERSONALIZED:
+    if state.is_personalized:
         nodes += PROFILE.values()
     nodes += (n for children in created_files.load(memory).values() for n in children.values())
     for node in nodes:

@@ -60,8 +60,9 @@ class LogicalChannel:
         return min(wanted, self.v2.room) if self.v2 else wanted
 
     def end_v2(self) -> None:
-        """End a version-2 session: with it go its rights and the PIN's state."""
+        """End a version-2 session: with it go its rights, the PIN's state and its challenge."""
         self.v2 = self.next_v2 = None
+        self.challenge = None
         self.session_ends = False
         self.rights = 0
         self.pin_verified = False

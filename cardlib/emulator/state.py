@@ -123,6 +123,11 @@ class CardState:
         self._write_header(LIFE_CYCLE_ADDRESS, bytes((value,)))
 
     @property
+    def is_personalized(self) -> bool:
+        """Whether the card ever was: a blank one can be terminated as well."""
+        return self.memory.byte(_PROTOCOL) != 0xFF
+
+    @property
     def profile(self) -> tuple[int, int, int, bytes]:
         """Spec (0x10 or 0x20), cipher (1 or 2), key version and region factor (8 bytes)."""
         raw = self.memory.read(_PROTOCOL, 11)
