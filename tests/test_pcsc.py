@@ -1,11 +1,14 @@
 """Software cards in the virtual readers of a real pcscd, used by our transport and by outsiders."""
 
+import json
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import smartcard.System
@@ -43,6 +46,7 @@ from tests.pcscd import SLOTS, Pcscd, wait_until
 
 H = bytes.fromhex
 FIRST, SECOND = SLOTS
+ROOT = Path(__file__).resolve().parent.parent
 SELECT_DDF1 = H("00A4040005F052484301")
 SELECT_EF05 = H("00A4000002EF05")
 GET_CHALLENGE = H("0084000008")
@@ -110,7 +114,7 @@ def connection(slots: Slots) -> Iterator[PcscConnection]:
 def run(*words: str, script: str = "") -> str:
     """What an outside program prints; it must end well and within seconds."""
     done = subprocess.run(
-        words, input=script, capture_output=True, text=True, timeout=30, check=False
+        words, input=script, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -493,3 +497,24 @@ def test_our_host_opens_a_channel() -> None:
         channel = Scp03Channel.open(opened.transmit, key_store().transport_keys(OTHER_CHIP), 0x33)
         status = channel.send(CommandAPDU(0x80, 0xF2, 0x80, 0x02, H("4F00"), 256))
         assert (status.sw, status.data[:2]) == (0x9000, H("E313"))
+
+
+def test_a_globalplatform_client_of_others_lists_the_card_and_puts_keys(slots: Slots) -> None:
+    """Py-GP: every level of SCP03 that protects commands, and both answers' MACs checked."""
+    card = blank_card()
+    slots.insert(1, card)
+    issuer = (b"e" * 16, b"m" * 16, b"d" * 16)
+    keys = [key.hex().upper() for key in (*blank_keys(CHIP), *issuer)]
+    printed = run(sys.executable, "-W", "ignore", "-m", "tests.pygp_client", SECOND, *keys)
+    found = json.loads(printed.splitlines()[-1])
+    assert found["atr"] == card.atr.hex().upper()
+    assert list(found["read"]) == ["01", "03", "11", "13", "33"]
+    for answers in found["read"].values():
+        assert answers["get_cplc"][30:46] == CHIP.hex().upper()
+        assert answers["get_key_information"].startswith("E012C00401FF8810C00402FF8810C00403FF8810")
+        assert answers["get_status_isd"].startswith("E3134F08A0000001510000009F700101C503980400")
+        assert answers["get_status_applications"].startswith("E3104F05F0524843019F700107")
+    assert "cryptogram" in found["wrong_keys"].lower()
+    assert found["put"].startswith("01")
+    stored = card.state.key_sets[0x01]
+    assert (stored.enc, stored.mac, stored.dek) == issuer
