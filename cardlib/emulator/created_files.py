@@ -237,5 +237,5 @@ def delete(memory: Memory, node: Node) -> None:
     """Free a created file's entry and wipe its content."""
     raw = memory.read(node.state_address, PAGE_SIZE)
     size = content_size(parse(raw[_FCP : _FCP + raw[7]]))
-    memory.write(int.from_bytes(raw[3:7], "big"), b"\xff" * size)
+    memory.erase(int.from_bytes(raw[3:7], "big"), size)
     memory.write(node.state_address, bytes((_DELETED,)))

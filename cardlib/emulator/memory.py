@@ -76,6 +76,13 @@ class Memory:
             self._dirty.add(number)
             address, data = address + len(part), data[len(part) :]
 
+    def erase(self, address: int, length: int) -> None:
+        """Let whole pages from `address` on, and so `length` bytes at least, read FF again."""
+        last = (address + length - 1) // PAGE_SIZE
+        for number in [n for n in self._view if address // PAGE_SIZE <= n <= last]:
+            self._view[number] = _BLANK
+            self._dirty.add(number)
+
     def commit(self) -> None:
         """Program everything written since the last commit, whole or not at all.
 
