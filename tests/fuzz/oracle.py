@@ -48,6 +48,7 @@ class Watched:
         self.kind, self.seed = kind, seed
         self.card: SoftwareCard = make(kind, seed)
         self.history: list[str] = []
+        self.apdus = 0
         self.held: dict[int, int] = {}
         self._shown: set[str] = set()
         self._version_2 = KINDS[kind].protocol == 2
@@ -90,6 +91,7 @@ class Watched:
     def transmit(self, raw: bytes) -> bytes:
         """Send one APDU; Problem says which rule the card broke."""
         self.history.append(raw.hex().upper())
+        self.apdus += 1
         number = raw[0] & 3 if raw else 0
         before, life_cycle = self.held.get(number, 0), self.card.state.life_cycle
         if len(raw) < 2 or raw[1] != _GET_RESPONSE:

@@ -47,7 +47,7 @@ class Found(Exception):
     """A run ended with a finding."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.problem} ({finding.card}, {len(finding.history)} APDUs)")
+        super().__init__(f"{finding.problem} ({finding.card}, {len(finding.history)} steps)")
         self.finding = finding
 
 
@@ -58,14 +58,14 @@ def run(apdus: int, seed: int) -> Iterator[int]:
         episode = Watched(rng.choices(kinds, WEIGHTS)[0], rng.randrange(2**32))
         terminal = Terminal(episode, Random(rng.randrange(2**32)))
         try:
-            while len(episode.history) < EPISODE:
+            while episode.apdus < EPISODE:
                 terminal.step()
             episode.check_whole()
         except Problem as problem:
             raise Found(_finding(episode, str(problem))) from None
         except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
             raise Found(_finding(episode, format_exc(limit=-4))) from None
-        sent += len(episode.history)
+        sent += episode.apdus
         yield sent
 
 
