@@ -24,7 +24,6 @@ from .layout import (
     encode_record,
     without_access,
 )
-from .layout.model import NEVER
 from .status import StatusWord
 from .transport import Connection, capabilities
 
@@ -93,7 +92,14 @@ class ResidentHealthCard:
         StatusWordError when there is no such application. Outside a session anybody may have said
         it: it is compared again in the first session that opens.
         """
-        fci = self._sent(self._select_command("DDF1", fci=True), "SELECT DDF1").data
+        command = self._select_command("DDF1", fci=True)
+        try:
+            fci = self._sent(command, "SELECT DDF1").data
+        except StatusWordError as error:
+            if error.sw != _DENIED or self._channel is not None:
+                raise
+            # Somebody left the card in a session, which has ended with that command.
+            fci = self._sent(command, "SELECT DDF1").data
         self._entered("DDF1")
         identity = CardIdentity.parse(fci, self._connection.atr)
         if self._channel is None or not self._channel.is_protected:
@@ -352,7 +358,7 @@ class ResidentHealthCard:
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
-            why = _why_not(file, response.sw, needed or file.update_key, stk)
+            why = reading.why_not_changed(file, response.sw, needed or file.update_key, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
@@ -382,15 +388,3 @@ def _key(name: str) -> KeySpec:
 def _contains(directory: str, path: str) -> bool:
     """Whether a directory is the other one or above it."""
     return directory in ("MF", path) or path.startswith(f"{directory}/")
-
-
-def _why_not(file: FileSpec, sw: int, needed: str, stk: str) -> str:
-    if needed == NEVER:
-        return "nothing changes this file"
-    if sw == _DENIED:
-        return f"needs {needed}" + (" and the holder's PIN" if file.holder_present else "")
-    if sw == StatusWord.SM_DATA_OBJECT_INCORRECT:
-        return f"{stk} as tried is not the card's"
-    if sw == StatusWord.CONDITIONS_NOT_SATISFIED:
-        return f"the card is not activated, or {file.df_path} is blocked"
-    return ""

@@ -1,10 +1,14 @@
-"""Selecting and reading in as few commands as it takes (card specification, sections 1 and 2)."""
+"""Selecting and reading in as few commands as it takes, and why the card refuses.
+
+Card specification, sections 1, 2 and 4.
+"""
 
 from collections.abc import Callable
 
 from .apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU
 from .errors import FormatError, StatusWordError
 from .layout import FileSpec, Kind, Structure
+from .layout.model import NEVER
 from .status import StatusWord
 
 Send = Callable[[CommandAPDU], ResponseAPDU]
@@ -76,6 +80,22 @@ def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> by
     if end > first == len(data):
         data += read_range(send, file, first, end, room)
     return data.ljust(file.size, b"\xff") if len(data) >= end else data
+
+
+def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
+    """What would satisfy the card that refused to change a file with `sw`; "" if unknown.
+
+    `needed` is the right's key, `stk` the key that the command was protected with in version 1.
+    """
+    if needed == NEVER:
+        return "nothing changes this file"
+    if sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED:
+        return f"needs {needed}" + (" and the holder's PIN" if file.holder_present else "")
+    if sw == StatusWord.SM_DATA_OBJECT_INCORRECT:
+        return f"{stk} as tried is not the card's"
+    if sw == StatusWord.CONDITIONS_NOT_SATISFIED:
+        return f"the card is not activated, or {file.df_path} is blocked"
+    return ""
 
 
 def _announced_end(file: FileSpec, start: bytes) -> int:

@@ -43,7 +43,10 @@ def prepare_sample(
     """
     store = KeyStore.create(temporary / KEYS, passphrase)
     options = PrepareOptions(
-        security_code=store.security_code, issue_date=ISSUE_DATE, progress=progress
+        security_code=store.security_code,
+        spec_version=lambda: store.spec_version,
+        issue_date=ISSUE_DATE,
+        progress=progress,
     )
     done = prepare(SAMPLE, options)
     if done.faults:

@@ -26,13 +26,14 @@ class PrepareOptions:
     """What the batch is prepared with.
 
     `photo_folder` is the input's own folder unless given; `progress` is called for each resident.
+    `security_code` and `spec_version` are the key store's, asked for once there is no fault.
     """
 
     security_code: SecurityCode
     encoding: Encoding = "utf-8"
     photo_folder: Path | None = None
     issue_date: date = field(default_factory=date.today)
-    spec_version: str = "1.0"
+    spec_version: Callable[[], str] = lambda: "2.0"
     progress: Progress | None = None
 
 
@@ -105,7 +106,7 @@ def _card(
     issue_date = compact(options.issue_date)
     photo = values.get(PHOTO_COLUMN)
     issuer_fields = {
-        "spec_version": options.spec_version,
+        "spec_version": options.spec_version(),
         "issue_date": issue_date,
         "security_code": options.security_code(*security_input(values["card_number"], issue_date)),
     }

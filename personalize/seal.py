@@ -10,8 +10,6 @@ from cardlib.keys.store import KeyStore
 from .batch import BatchHeader, write_batch
 from .prepare import Preparation
 
-SPEC_VERSION = "1.0"
-
 
 def seal(
     done: Preparation, source: Path, store: KeyStore, keys: Path, out: Path, issue_date: date
@@ -26,7 +24,7 @@ def seal(
         source_sha256=done.source_sha256,
         count=len(done.cards),
         issue_date=f"{issue_date:%Y%m%d}",
-        spec_version=SPEC_VERSION,
+        spec_version=store.spec_version,
         protocol=store.card_keys.protocol,
         cipher=store.card_keys.cipher,
         key_store_identity=store.identity,

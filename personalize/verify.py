@@ -18,7 +18,8 @@ from cardlib.transport import Connection
 from .load import ISSUER_FILE
 from .prepared import Values
 
-_AUTHENTICATING = ("RK", "UK", "LK", "BK")
+_AUTHENTICATING = {1: ("RK", "UK", "LK", "BK"), 2: ("RK", "UK", "LK", "BK", "PUK")}
+"""Roles that EXTERNAL AUTHENTICATE takes, by the version of secure messaging."""
 _CLINICAL = next(file for file in FILES if file.path == "DDF1/DF02/EF05")
 _REFUSED, _NOT_ACTIVE = 0x6982, 0x6985
 
@@ -76,10 +77,16 @@ def verify_card(
         findings += _directory(card, df_path, expected)
     findings += _role_keys(card, "MF")
     findings += _checked("RK1_DF02", lambda: card.authenticate("RK1_DF02"))
-    findings += _plain_update(connection, _CLINICAL, (_REFUSED if active else _NOT_ACTIVE,))
-    card.forget()
+    refusal = (_REFUSED if active else _NOT_ACTIVE,)
+    if keys.protocol == 1:
+        findings += _plain_update(connection, _CLINICAL, refusal)
+        card.forget()
+    else:
+        findings += _protected_update(card, _CLINICAL, refusal)
     if pin is not None:
         findings += _checked("the sealed PIN", lambda: card.verify_pin(pin))
+    if keys.protocol == 2:
+        findings += _plain_command(connection)
     card.reset()
     return tuple(findings)
 
@@ -153,10 +160,33 @@ def _plain_update(connection: Connection, file: FileSpec, allowed: Sequence[int]
     return _expect(connection, update, allowed, "UPDATE RECORD in clear", file.path)
 
 
+def _protected_update(
+    card: ResidentHealthCard, file: FileSpec, allowed: Sequence[int]
+) -> list[Finding]:
+    """An update in the session by one who may only read, of record 1 with what it holds."""
+    try:
+        (record, *_) = card.read_raw(file.path)
+        response = card.change(CommandAPDU(0x00, 0xDC, 0x01, 0x04, record or b""), "")
+    except TransportError:
+        raise
+    except CardError as error:
+        return [Finding(file.path, 1, "", f"UPDATE RECORD without its right: {error}")]
+    return _refused(response, allowed, "UPDATE RECORD without its right", file.path)
+
+
+def _plain_command(connection: Connection) -> list[Finding]:
+    """A session takes no command in clear."""
+    command = CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256)
+    return _expect(connection, command, (_REFUSED,), "READ RECORD in clear in a session")
+
+
 def _expect(
     connection: Connection, command: CommandAPDU, allowed: Sequence[int], name: str, path: str = ""
 ) -> list[Finding]:
-    response: ResponseAPDU = exchange(connection.transmit, command)
+    return _refused(exchange(connection.transmit, command), allowed, name, path)
+
+
+def _refused(response: ResponseAPDU, allowed: Sequence[int], name: str, path: str) -> list[Finding]:
     if response.sw in allowed:
         return []
     want = " or ".join(f"{sw:04X}" for sw in allowed)
@@ -178,12 +208,17 @@ def _directory(card: ResidentHealthCard, df_path: str, expected: Values) -> list
 
 
 def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:
-    return [
-        finding
-        for key in KEYS
-        if key.df_path == df_path and key.role in _AUTHENTICATING
-        for finding in _checked(key.name, lambda name=key.name: card.authenticate(name))  # type: ignore[misc]
-    ]
+    findings = []
+    roles = _AUTHENTICATING[card.protocol]
+    for key in KEYS:
+        if key.df_path == df_path and key.role in roles:
+            name = key.name
+            wrong = _checked(name, lambda name=name: card.authenticate(name))  # type: ignore[misc]
+            if wrong and card.protocol == 2:
+                # A refused authentication has ended the session, with all other rights.
+                card.reset()
+            findings += wrong
+    return findings
 
 
 def compare(

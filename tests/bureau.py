@@ -7,9 +7,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
+from cardlib.keys import KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
+from cardlib.transport import Connection
 from personalize.batch import Batch
 from personalize.demo import ISSUE_DATE, SAMPLE
 from personalize.issue import Outcome, issue, opened_job
@@ -18,9 +21,9 @@ from personalize.seal import seal
 
 
 @cache
-def store() -> KeyStore:
+def store(protocol: int = 2) -> KeyStore:
     """Random roots, one set for the whole test run; no file, so no scrypt."""
-    return KeyStore(new_roots(1, Cipher.SM4))
+    return KeyStore(new_roots(protocol, Cipher.SM4))
 
 
 def sample_rows(folder: Path, count: int, skip: int = 0) -> Path:
@@ -38,7 +41,10 @@ def sample_names() -> list[str]:
 
 def prepared(source: Path, keys: KeyStore) -> Preparation:
     options = PrepareOptions(
-        security_code=keys.security_code, issue_date=ISSUE_DATE, photo_folder=SAMPLE.parent
+        security_code=keys.security_code,
+        spec_version=lambda: keys.spec_version,
+        issue_date=ISSUE_DATE,
+        photo_folder=SAMPLE.parent,
     )
     return prepare(source, options)
 
@@ -51,6 +57,13 @@ def new_batch(
     assert not done.faults
     seal(done, source, keys, folder / "keys.json", folder / name, ISSUE_DATE)
     return Batch.open(folder / name, keys.sealing_key("batch"))
+
+
+def pin_is_right(reader: Connection, keys: KeySet, pin: str) -> None:
+    """Present a PIN as a terminal with a card's read key would; StatusWordError if it is wrong."""
+    terminal = ResidentHealthCard(reader, keys, keys.protocol)
+    terminal.authenticate("RK1_DDF1")
+    terminal.verify_pin(pin)
 
 
 def issue_all(batch: Batch, cards: Path) -> list[Outcome]:

@@ -43,22 +43,23 @@ RECORDS: Mapping[str, tuple[Mapping[str, str | bytes], ...]] = {
 
 
 @cache
-def key_store(cipher: Cipher = Cipher.SM4) -> KeyStore:
-    return KeyStore(public_test_roots(1, cipher))
+def key_store(cipher: Cipher = Cipher.SM4, protocol: int = 1) -> KeyStore:
+    return KeyStore(public_test_roots(protocol, cipher))
 
 
-def issuer_records() -> tuple[Mapping[str, str | bytes], ...]:
+def issuer_records(protocol: int = 1) -> tuple[Mapping[str, str | bytes], ...]:
     fields = FILE_BY_PATH["DDF1/EF05"].fields
-    return tuple({f.name: ISSUER[f.name]} if f.name in ISSUER else {} for f in fields)
+    issuer = ISSUER | {"spec_version": f"{protocol}.0"}
+    return tuple({f.name: issuer[f.name]} if f.name in issuer else {} for f in fields)
 
 
-def groupings(cipher: Cipher = Cipher.SM4) -> list[tuple[int, bytes]]:
+def groupings(cipher: Cipher = Cipher.SM4, protocol: int = 1) -> list[tuple[int, bytes]]:
     """Every mandatory grouping and the records above, for the card CHIP."""
-    store = key_store(cipher)
+    store = key_store(cipher, protocol)
     issuer_keys, keys = store.issuer_keys(CHIP), store.card_keys.for_card(CHIP, REGION)
     found = [
         (dgi_of_record(FILE_BY_PATH[path], number), encode_record(FILE_BY_PATH[path], number, v))
-        for path, records in {"DDF1/EF05": issuer_records(), **RECORDS}.items()
+        for path, records in {"DDF1/EF05": issuer_records(protocol), **RECORDS}.items()
         for number, v in enumerate(records, 1)
     ]
     found += [(dgi_of_key(key), keys.grouping(key.name, issuer_keys)) for key in KEYS]
@@ -72,11 +73,14 @@ def blank_card(cipher: Cipher = Cipher.SM4) -> SoftwareCard:
     return SoftwareCard.blank(CHIP, key_store(cipher).blank_keys(CHIP))
 
 
-def personalized_card(cipher: Cipher = Cipher.SM4, *, active: bool = True) -> SoftwareCard:
-    """A card of the resident above; ACTIVE unless told otherwise."""
-    store, card = key_store(cipher), blank_card(cipher)
+def personalized_card(
+    cipher: Cipher = Cipher.SM4, *, active: bool = True, protocol: int = 1
+) -> SoftwareCard:
+    """A card of the resident above; ACTIVE, and of spec 1.0, unless told otherwise."""
+    store = key_store(cipher, protocol)
+    card = SoftwareCard.blank(CHIP, store.blank_keys(CHIP))
     issuer_keys = store.issuer_keys(CHIP)
-    personalize(card, store.transport_keys(CHIP), issuer_keys, groupings(cipher))
+    personalize(card, store.transport_keys(CHIP), issuer_keys, groupings(cipher, protocol))
     if active:
         activate(card, issuer_keys)
     card.reset()

@@ -238,7 +238,7 @@ def test_wrong_keys_spend_one_try_and_no_more() -> None:
         "#! authenticate RK1_DDF1\n#! authenticate UK1_DDF1\n00 A4 02 0C 02 EF 06\n"
         "00 B2 01 04 00\n#> 9000 with RK1_DDF1\n#> 6982 without RK1_DDF1\n"
     )
-    others = KeyStore(new_roots()).card_keys
+    others = KeyStore(new_roots(1)).card_keys
     outcomes = outcomes_of(script, card, others)
     assert outcomes[2].sw == 0x63CE
     assert outcomes[2].difference
@@ -670,8 +670,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.save(folder / "one.card")
     made.close()
     (folder / "pass").write_text(f"{PASSPHRASE}\n")
-    KeyStore.create(folder / "keys", PASSPHRASE, test=True)
-    KeyStore.create(folder / "aes", PASSPHRASE, cipher=Cipher.AES)
+    KeyStore.create(folder / "keys", PASSPHRASE, test=True, protocol=1)
+    KeyStore.create(folder / "aes", PASSPHRASE, protocol=1, cipher=Cipher.AES)
     (folder / "data.scriptor").write_text("reset\n#> ATR 3B 00\n")
     (folder / "bad.scriptor").write_text("# fine\nnot hex\n")
     (folder / "bytes.scriptor").write_bytes(b"# \xff\xfe\n")

@@ -434,8 +434,8 @@ def test_a_pin_that_is_none_spends_no_try(card: SoftwareCard) -> None:
 
 
 def test_a_wrong_messaging_key_is_named(card: SoftwareCard) -> None:
-    mixed = dict(new_roots().card)
-    mixed["UK1_DF01"] = public_test_roots().card["UK1_DF01"]
+    mixed = dict(new_roots(1).card)
+    mixed["UK1_DF01"] = public_test_roots(1).card["UK1_DF01"]
     writer = terminal(card, keys=SoftwareKeySet(mixed, 1, Cipher.SM4))
     writer.authenticate("UK1_DF01")
     with pytest.raises(StatusWordError, match=r"6988.*STK_DF01"):

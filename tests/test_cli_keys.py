@@ -30,7 +30,7 @@ def test_a_new_store_opens_with_its_passphrase_alone(tmp_path: Path) -> None:
     assert done.code == 0
     store = KeyStore.open(path, PASSPHRASE)
     assert store.identity in done.out
-    assert (store.card_keys.cipher, store.card_keys.protocol) == (Cipher.AES, 1)
+    assert (store.card_keys.cipher, store.card_keys.protocol) == (Cipher.AES, 2)
     assert not store.is_test
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(CardKeyError):
@@ -43,7 +43,7 @@ def test_sm4_is_the_default_and_json_says_what_was_made(tmp_path: Path) -> None:
         "keys": str(tmp_path / "k"),
         "identity": KeyStore.open(tmp_path / "k", PASSPHRASE).identity,
         "cipher": "sm4",
-        "protocol": 1,
+        "protocol": 2,
         "test_keys": False,
         "exit_code": 0,
     }

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cardlib.card import ResidentHealthCard
 from cardlib.errors import StatusWordError
+from cardlib.keys.store import KeyStore
 from personalize import issue as issue_module
 from personalize.pins import NAME
 from personalize.station import SUFFIX, in_reader
-from tests.rhcard import key_file, prepare, rhcard
+from tests.bureau import pin_is_right
+from tests.rhcard import PASSPHRASE, key_file, prepare, rhcard
 
 
 @pytest.fixture
@@ -20,10 +21,11 @@ def batch(tmp_path: Path) -> Path:
 def test_each_pin_opens_its_own_card(batch: Path, tmp_path: Path) -> None:
     assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 0
     report = rhcard("pins", batch, "--json").json
+    keys = KeyStore.open(tmp_path / "keys.json", PASSPHRASE).card_keys
     assert (len(report["pins"]), report["not_active"]) == (2, 0)
     for row in report["pins"]:
         with in_reader(tmp_path / "cards" / f"{row['chip']}{SUFFIX}") as reader:
-            ResidentHealthCard(reader, min_protocol=1).verify_pin(row["pin"])
+            pin_is_right(reader, keys, row["pin"])
         assert row["name"] and len(row["card_number"]) == 18
     shown = rhcard("pins", batch).out
     assert all(row["pin"] in shown for row in report["pins"])

@@ -65,7 +65,7 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     assert (done.code, done.json["count"], done.json["faults"]) == (0, 2, [])
     store, header = KeyStore.open(keys, PASSPHRASE), read_header(out)
     assert (header.key_store_identity, header.key_store_hint) == (store.identity, str(keys))
-    assert (header.issue_date, header.spec_version) == ("20261122", "1.0")
+    assert (header.issue_date, header.spec_version) == ("20261122", "2.0")
     batch = Batch.open(out, store.sealing_key("batch"))
     assert [card.line for card in batch.cards()] == [2, 3]
     issuer = batch.card(1).values["DDF1/EF05"]

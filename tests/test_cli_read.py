@@ -17,7 +17,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    return saved(personalized_card(), tmp_path / "one.card")
+    return saved(personalized_card(protocol=2), tmp_path / "one.card")
 
 
 def test_without_keys_the_issuer_is_shown_and_the_rest_denied(card: Path) -> None:
@@ -48,7 +48,7 @@ def test_json_gives_every_field_its_state(card: Path, keys: Path) -> None:
         "file": "DDF1/DF02/EF05", "record": 8, "field": "diabetes", "state": "unwritten",
         "value": None, "label": "", "detail": "",
     }  # fmt: skip
-    assert (report["specification"], report["cipher"], report["exit_code"]) == ("1.0", "sm4", 0)
+    assert (report["specification"], report["cipher"], report["exit_code"]) == ("2.0", "sm4", 0)
     denied = rhcard("read", card, "--json").json["fields"]
     assert {(f["state"], f["detail"]) for f in denied if f["file"] == "DDF1/EF06"} == {
         (State.DENIED, "RK1_DDF1")

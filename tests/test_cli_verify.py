@@ -38,9 +38,7 @@ def test_good_cards_are_verified(batch: Path) -> None:
 def test_a_changed_field_is_6_and_listed(batch: Path, keys: Path) -> None:
     card = sorted((batch.parent / "cards").iterdir())[0]
     with in_reader(card) as reader:
-        terminal = ResidentHealthCard(
-            reader, KeyStore.open(keys, PASSPHRASE).card_keys, min_protocol=1
-        )
+        terminal = ResidentHealthCard(reader, KeyStore.open(keys, PASSPHRASE).card_keys)
         terminal.authenticate("UK1_DF01")
         terminal.update("DDF1/DF01/EF05", 2, {"address_1": "another street"})
     done = verify(batch)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.image import ImageFile
@@ -29,7 +28,7 @@ from personalize.mailer import letters
 from personalize.pins import PinFile
 from personalize.prepared import PreparedCard
 from personalize.station import SUFFIX, CardFolder, alone_with, in_reader
-from tests.bureau import die, in_child, issue_all, new_batch, store
+from tests.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
 
 COUNT = 3
 
@@ -71,7 +70,7 @@ def assert_all_issued_once(batch: Batch, cards: Path) -> None:
     assert (len(found), waiting) == (COUNT, 0)
     for letter in found:
         with in_reader(cards / f"{letter.chip}{SUFFIX}") as reader:
-            ResidentHealthCard(reader, min_protocol=1).verify_pin(letter.pin)
+            pin_is_right(reader, store().card_keys, letter.pin)
 
 
 def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:

@@ -29,7 +29,8 @@ def test_new_roots_are_all_different() -> None:
 def test_public_roots_are_the_same_for_everybody() -> None:
     assert public_test_roots() == public_test_roots()
     assert public_test_roots().transport == TEST_TRANSPORT_ROOT
-    root = public_test_roots().card["RK1_DF01"]
+    assert public_test_roots() == public_test_roots(2, Cipher.SM4)
+    root = public_test_roots(1).card["RK1_DF01"]
     assert root.hex() == "f8a5ec384f826809ca0c6daa0ddf2eab"
 
 

@@ -70,7 +70,7 @@ def texts_expected(row: dict[str, str]) -> dict[tuple[str, int, str], str]:
     }
     number = row["card_number"].encode("gb18030").ljust(18, b"\0")
     issued = bytes.fromhex("20261123")
-    found["DDF1/EF05", 2, "spec_version"] = "1.0"
+    found["DDF1/EF05", 2, "spec_version"] = "2.0"
     found["DDF1/EF05", 6, "issue_date"] = "20261123"
     found["DDF1/EF05", 8, "security_code"] = security_code(number, issued)
     if row["photo_file"]:

@@ -49,7 +49,7 @@ class Roots:
         )
 
 
-def new_roots(protocol: int = 1, cipher: Cipher = Cipher.SM4) -> Roots:
+def new_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
     """Random roots from the operating system's generator."""
     card = {name: secrets.token_bytes(16) for name in KEY_BY_NAME}
     transport, issuer, cvk = (secrets.token_bytes(16) for _ in range(3))
@@ -57,7 +57,7 @@ def new_roots(protocol: int = 1, cipher: Cipher = Cipher.SM4) -> Roots:
     return Roots(protocol, cipher, 1, MappingProxyType(card), transport, issuer, cvk, secret)
 
 
-def public_test_roots(protocol: int = 1, cipher: Cipher = Cipher.SM4) -> Roots:
+def public_test_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
     """The public test roots: the same for everybody, for test cards only."""
 
     def public(name: str) -> bytes:

@@ -42,7 +42,7 @@ class KeyStore:
         path: Path,
         passphrase: str,
         test: bool = False,
-        protocol: int = 1,
+        protocol: int = 2,
         cipher: Cipher = Cipher.SM4,
     ) -> "KeyStore":
         """Make a store with random roots (`test`: the public ones) and write its file, mode 0600.
@@ -67,6 +67,11 @@ class KeyStore:
     def identity(self) -> str:
         """32 hex digits that name the store's content and give nothing away."""
         return self._derived(b"identity" + hashlib.sha256(to_json(self._roots)).digest()).hex()[:32]
+
+    @property
+    def spec_version(self) -> str:
+        """The version of the card specification that cards with these keys are of: 1.0 or 2.0."""
+        return f"{self.card_keys.protocol}.0"
 
     def transport_keys(self, chip: bytes) -> SoftwareScp03Keys:
         """A chip's transport keys, version FF (card specification 6)."""

@@ -31,10 +31,22 @@ def command() -> None:
     show_default=True,
     help="The cards' block cipher.",
 )
+@click.option(
+    "--protocol",
+    type=click.Choice(["1", "2"]),
+    default="2",
+    show_default=True,
+    help="The cards' secure messaging: 2 protects all both ways, 1 is what field code speaks.",
+)
 @passphrase_option
 @json_option
 def new(
-    out: Path, test_keys: bool, cipher: str, passphrase_file: Path | None, as_json: bool
+    out: Path,
+    test_keys: bool,
+    cipher: str,
+    protocol: str,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a key store with new random root keys, protected by a passphrase."""
     from cardlib.crypto import Cipher
@@ -44,7 +56,9 @@ def new(
     if out.exists():
         raise CardKeyError(f"{out} exists and is not overwritten: choose another --out FILE")
     passphrase = read_passphrase(passphrase_file, new=True)
-    store = KeyStore.create(out, passphrase, test=test_keys, cipher=Cipher[cipher.upper()])
+    store = KeyStore.create(
+        out, passphrase, test_keys, int(protocol), cipher=Cipher[cipher.upper()]
+    )
     if as_json:
         print_json(
             {

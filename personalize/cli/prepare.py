@@ -67,15 +67,16 @@ def command(
     on_cards = (issue_date or datetime.now()).date()
     stores: list[KeyStore] = []
 
-    def security_code(card_number: bytes, date: bytes) -> str:
+    def store() -> "KeyStore":
         """Called once the input has no fault: only now is the key store needed."""
         if not stores:
             stores.append(_open_store(source, keys, out, passphrase_file))
-        return stores[0].security_code(card_number, date)
+        return stores[0]
 
     with progress("Checking") as advance:
         options = PrepareOptions(
-            security_code=security_code,
+            security_code=lambda number, date: store().security_code(number, date),
+            spec_version=lambda: store().spec_version,
             encoding="gb18030" if encoding == "gb18030" else "utf-8",
             photo_folder=photos,
             issue_date=on_cards,
