@@ -70,10 +70,12 @@ def ran(*words: object, cwd: Path | None = None, env: Mapping[str, str] | None =
     return Ran(process.returncode, out, err)
 
 
-def key_file(folder: Path, *, test: bool = False, name: str = "keys.json") -> Path:
+def key_file(
+    folder: Path, *, test: bool = False, name: str = "keys.json", protocol: int = 2
+) -> Path:
     """A key store file that opens quickly."""
     with mock.patch.object(store_module, "SCRYPT", QUICK):
-        KeyStore.create(folder / name, PASSPHRASE, test=test, cipher=Cipher.SM4)
+        KeyStore.create(folder / name, PASSPHRASE, test, protocol, Cipher.SM4)
     return folder / name
 
 

@@ -133,3 +133,11 @@ def until(terminal: int, prompt: str, answer: str) -> str:
         shown += os.read(terminal, 1000).decode()
     os.write(terminal, answer.encode() + b"\n" if answer else b"")
     return shown
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_the_protocol_may_be_chosen(tmp_path: Path, protocol: int) -> None:
+    made = rhcard("keys", "new", "--out", tmp_path / "k", "--protocol", protocol, "--json").json
+    assert made["protocol"] == protocol
+    opened = KeyStore.open(tmp_path / "k", PASSPHRASE)
+    assert (opened.card_keys.protocol, opened.spec_version) == (protocol, f"{protocol}.0")

@@ -8,6 +8,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.errors import StatusWordError
 from cardlib.keys.store import KeyStore
 from personalize import issue as issue_module
+from personalize.batch import read_header
 from personalize.station import in_reader
 from tests.rhcard import PASSPHRASE, Ran, key_file, prepare, rhcard
 
@@ -88,3 +89,17 @@ def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
     assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 7
     done = verify(batch)
     assert (done.code, "not issued: it is verified" in done.out) == (6, True)
+
+
+@pytest.mark.parametrize(("protocol", "specification"), [(1, "1.0"), (2, "2.0")])
+def test_cards_are_of_the_specification_that_their_keys_are_for(
+    tmp_path: Path, protocol: int, specification: str
+) -> None:
+    keys = key_file(tmp_path, protocol=protocol)
+    batch, cards = prepare(tmp_path, keys, 1), tmp_path / "cards"
+    assert read_header(batch).spec_version == specification
+    assert rhcard("issue", batch, "--cards", cards).code == 0
+    assert rhcard("verify", batch, "--cards", cards).out == "1 of 1 verified\n"
+    (card,) = cards.iterdir()
+    read = rhcard("read", card, "--keys", keys, "--json").json
+    assert read["specification"] == specification
