@@ -40,7 +40,7 @@ from cardlib.errors import (
     StatusWordError,
     TransportError,
 )
-from cardlib.keys.roots import Roots, public_test_roots
+from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import State
 from cardlib.personalization import activate, personalize
@@ -54,10 +54,10 @@ SELECT, CHALLENGE = H("00A4040005F05248430100"), H("0084000008")
 BLOOD_GROUP = {"abo_blood_group": "1"}
 
 
-@pytest.fixture(scope="session")
-def card_roots() -> Roots:
+@pytest.fixture(scope="module")
+def _personalized_pages() -> dict[int, bytes]:
     """Cards of spec 1.0: a wrong MAC and a lost right are told there without ending a session."""
-    return ROOTS
+    return personalized_card(ROOTS).memory.pages
 
 
 def terminal(card: FaultyCard | SoftwareCard) -> ResidentHealthCard:
@@ -664,7 +664,7 @@ def test_another_suite_has_the_fixtures_without_asking(tmp_path: Path) -> None:
 def test_another_suite_may_have_other_keys(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "import pytest\nfrom cardlib.crypto import Cipher\n"
-        "from cardlib.keys.roots import Roots, public_test_roots\n"
+        "from cardlib.keys.roots import public_test_roots\n"
         "@pytest.fixture(scope='session')\ndef card_roots():\n"
         "    return public_test_roots(2, Cipher.AES)\n"
     )
