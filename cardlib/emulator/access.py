@@ -1,19 +1,16 @@
 """The access rule of every file, enforced: who may, and what would satisfy the rule if not."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..layout import KeySpec, Structure
 from ..status import StatusWord
+from .context import Card
 from .refusal import Refusal
 from .secure_messaging_v1 import unprotect
 from .session import LogicalChannel
 from .state import LifeCycle
 from .tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Node, Rule
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 ACTIVATED = 0x05
 DEACTIVATED = 0x04
@@ -37,7 +34,7 @@ def permit(rule: Rule, channel: LogicalChannel) -> None:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the PIN: holder present")
 
 
-def record_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
+def record_file(card: Card, channel: LogicalChannel) -> ElementaryFile:
     """The selected EF, if commands work on it; it must hold records."""
     file = channel.file
     if file is None or file in card.unusable:
@@ -47,7 +44,7 @@ def record_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile
     return file
 
 
-def binary_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile:
+def binary_file(card: Card, channel: LogicalChannel) -> ElementaryFile:
     """The selected EF, if commands work on it; it must be transparent."""
     file = channel.file
     if file is None or file in card.unusable:
@@ -57,7 +54,7 @@ def binary_file(card: "SoftwareCard", channel: LogicalChannel) -> ElementaryFile
     return file
 
 
-def _not_usable(card: "SoftwareCard", file: ElementaryFile | None) -> Refusal:
+def _not_usable(card: Card, file: ElementaryFile | None) -> Refusal:
     if file is None:
         return Refusal(StatusWord.NO_CURRENT_EF, "select an EF first")
     if file.parent in card.unusable:
@@ -67,7 +64,7 @@ def _not_usable(card: "SoftwareCard", file: ElementaryFile | None) -> Refusal:
     return Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
 
 
-def unusable_nodes(card: "SoftwareCard") -> frozenset[Node]:
+def unusable_nodes(card: Card) -> frozenset[Node]:
     """The files that are blocked, deactivated or terminated, and all that lies in such DFs."""
     nodes = list(PROFILE.values()) if card.state.is_personalized else []
     for children in card.created.values():
@@ -88,9 +85,7 @@ def _with_ancestors(node: Node) -> Iterable[Node]:
     return (node, *node.parent.ancestors()) if node.parent else (node,)
 
 
-def authorised_data(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, rule: Rule
-) -> bytes:
+def authorised_data(card: Card, channel: LogicalChannel, command: CommandAPDU, rule: Rule) -> bytes:
     """The plain data of a changing command, once the rule and secure messaging are satisfied.
 
     Changes need an ACTIVE card, the rule's right, and the MAC of the directory's STK
@@ -119,7 +114,7 @@ def _is_field_code(command: CommandAPDU) -> bool:
 
 
 def current_messaging_data(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, key: KeySpec
+    card: Card, channel: LogicalChannel, command: CommandAPDU, key: KeySpec
 ) -> bytes:
     """The plain data of a command that secure messaging must protect, under that key."""
     if channel.v2:

@@ -3,28 +3,24 @@
 All of them need the issuer's SCP03 session with C-ENC (card specification, section 7).
 """
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
 from ..tlv import read_ber
 from . import created_files
 from .access import ACTIVATED, DEACTIVATED, TERMINATED, enter
+from .context import Card
+from .issuer_session import issuer_session
 from .refusal import Refusal
-from .scp03 import issuer_session
 from .session import LogicalChannel
 from .state import DYNAMIC_AREA, LifeCycle
 from .tree import MF, Directory, ElementaryFile
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _FCP = 0x62
 
 
-def create_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def create_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Make a file in the current DF from its FCP (62) and select it."""
     issuer_session(channel)
     if command.p1 or command.p2:
@@ -64,7 +60,7 @@ def _template(data: bytes) -> bytes:
 
 
 def _target(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
+    card: Card, channel: LogicalChannel, command: CommandAPDU
 ) -> Directory | ElementaryFile:
     """The file a command names by identifier, among the current DF's children, or the current."""
     issuer_session(channel)
@@ -83,7 +79,7 @@ def _target(
     return node
 
 
-def delete_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def delete_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Remove a created file, a DF with all that is in it; the profile's own files stay."""
     node = _target(card, channel, command)
     if node.state_address < DYNAMIC_AREA:
@@ -97,14 +93,14 @@ def delete_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     return OK
 
 
-def _delete_whole(card: "SoftwareCard", node: Directory | ElementaryFile) -> None:
+def _delete_whole(card: Card, node: Directory | ElementaryFile) -> None:
     if isinstance(node, Directory):
         for child in card.created.get(node, {}).values():
             _delete_whole(card, child)
     created_files.delete(card.memory, node)
 
 
-def _set_state(card: "SoftwareCard", node: Directory | ElementaryFile, state: int) -> bytes:
+def _set_state(card: Card, node: Directory | ElementaryFile, state: int) -> bytes:
     if card.memory.byte(node.state_address) == TERMINATED:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{node.path} is terminated")
     card.memory.write(node.state_address, bytes((state,)))
@@ -112,12 +108,12 @@ def _set_state(card: "SoftwareCard", node: Directory | ElementaryFile, state: in
     return OK
 
 
-def activate_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def activate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Make a deactivated file usable again."""
     return _set_state(card, _target(card, channel, command), ACTIVATED)
 
 
-def deactivate_file(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def deactivate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Make a file unusable until it is activated; the MF cannot be."""
     node = _target(card, channel, command)
     if node is MF:
@@ -125,7 +121,7 @@ def deactivate_file(card: "SoftwareCard", channel: LogicalChannel, command: Comm
     return _set_state(card, node, DEACTIVATED)
 
 
-def terminate_ef(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def terminate_ef(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Make an EF unusable for ever."""
     node = _target(card, channel, command)
     if not isinstance(node, ElementaryFile):
@@ -133,7 +129,7 @@ def terminate_ef(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return _set_state(card, node, TERMINATED)
 
 
-def terminate_df(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def terminate_df(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Make a DF and all in it unusable for ever; the MF goes with TERMINATE CARD USAGE."""
     node = _target(card, channel, command)
     if not isinstance(node, Directory) or node is MF:
@@ -141,9 +137,7 @@ def terminate_df(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return _set_state(card, node, TERMINATED)
 
 
-def terminate_card_usage(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def terminate_card_usage(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """End the card's life: from now on it answers reset and GET DATA only."""
     issuer_session(channel)
     if command.p1 or command.p2 or command.data:

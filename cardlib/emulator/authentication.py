@@ -1,29 +1,27 @@
 """GET CHALLENGE, INTERNAL and EXTERNAL AUTHENTICATE (card specification, section 4)."""
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..layout import KeySpec
 from ..status import StatusWord
-from . import secure_messaging_v2
+from . import authentication_v2
+from .authentication_v2 import AUTHENTICATION_LENGTH
+from .context import Card
 from .refusal import Refusal
 from .secure_messaging_v1 import authentication_cryptogram, process_key, usable_key
-from .secure_messaging_v2 import AUTHENTICATION_LENGTH, SPEC_2_0
+from .secure_messaging_v2 import SPEC_2_0
 from .security_attributes import AUTHENTICATING_ROLES
 from .session import LogicalChannel
 from .state import KEY_TRIES
 from .tree import DDF1, KEY_BIT
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 CHALLENGE_LENGTH = 8
 _V1_LENGTH = 17
 
 
-def get_challenge(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def get_challenge(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """8 random bytes, which the next authentication or protected command uses up."""
     _no_parameters(command)
     channel.challenge = card.random(CHALLENGE_LENGTH)
@@ -35,9 +33,7 @@ def _no_parameters(command: CommandAPDU) -> None:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
 
 
-def internal_authenticate(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def internal_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Prove the IRK: R8 of the SAM (16 bytes with the data to encipher) and the key version."""
     _no_parameters(command)
     if len(command.data) != _V1_LENGTH:
@@ -55,16 +51,14 @@ def _find(keys: tuple[KeySpec, ...], role: str) -> KeySpec | None:
     return next((key for key in keys if key.role == role), None)
 
 
-def external_authenticate(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def external_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Give the right of a key to a terminal that proves it: cryptogram8 ‖ random8 ‖ version."""
     challenge, channel.challenge = channel.challenge, None
     if command.p1:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
     if card.spec == SPEC_2_0:
         if len(command.data) == AUTHENTICATION_LENGTH:
-            return secure_messaging_v2.external_authenticate(card, channel, command, challenge)
+            return authentication_v2.external_authenticate(card, channel, command, challenge)
         if len(command.data) == _V1_LENGTH:
             why = "a 2.0 card takes no version-1 authentication"
             raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)

@@ -1,19 +1,16 @@
 """READ, UPDATE, WRITE, ERASE and SEARCH BINARY, even and odd INS (ISO/IEC 7816-4:2020 11.3)."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
 from ..tlv import ber, iter_ber
 from .access import authorised_data, binary_file, permit
+from .context import Card
 from .refusal import Refusal
 from .session import LogicalChannel
 from .tree import ElementaryFile
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _END_REACHED = b"\x62\x82"
@@ -24,9 +21,7 @@ _ONE_TIME, _OR, _AND = 0x00, 0x40, 0x60
 _ERASED = b"\xff"
 
 
-def _binary_file(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> ElementaryFile:
+def _binary_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> ElementaryFile:
     if command.p1 & 0x80 and not command.ins & 1:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
     return binary_file(card, channel)
@@ -65,7 +60,7 @@ def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, 
     return offset, found.get(_DATA, found.get(_DISCRETIONARY, b""))
 
 
-def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def read_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Bytes from offset P1-P2: Le of them; all there are, as far as they fit, where Le is 00."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
@@ -79,7 +74,7 @@ def read_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     return data + (_END_REACHED if cut else OK)
 
 
-def read_binary_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def read_binary_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Bytes from the offset in 54, inside a data object 53 (its tag and length count in Le)."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
@@ -91,12 +86,12 @@ def read_binary_odd(card: "SoftwareCard", channel: LogicalChannel, command: Comm
     return ber(_DATA, data) + OK
 
 
-def update_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def update_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace bytes from offset P1-P2 on."""
     return _change(card, channel, command, _replaced)
 
 
-def write_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def write_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Write bytes from offset P1-P2 on as the file's data coding byte says."""
     return _change(card, channel, command, written)
 
@@ -120,7 +115,7 @@ def written(file: ElementaryFile, old: bytes, new: bytes) -> bytes:
 
 
 def _change(
-    card: "SoftwareCard",
+    card: Card,
     channel: LogicalChannel,
     command: CommandAPDU,
     change: Callable[[ElementaryFile, bytes, bytes], bytes],
@@ -140,7 +135,7 @@ def _change(
     return OK
 
 
-def erase_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def erase_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Set bytes to FF from offset P1-P2 to the end, or up to the offset in the data."""
     file = _binary_file(card, channel, command)
     data = authorised_data(card, channel, command, file.erase)
@@ -156,7 +151,7 @@ def erase_binary(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return OK
 
 
-def search_binary(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def search_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The offset of the first match of the data from P1-P2 on, 2 bytes; 6282 without one."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)

@@ -1,23 +1,19 @@
 """Application block and unblock, card block (card specification, section 7; PBOC 3.0's INS)."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..layout import KeySpec
 from ..status import StatusWord
 from .access import current_messaging_data
+from .context import Card
 from .refusal import Refusal
 from .session import LogicalChannel
 from .state import LifeCycle
 from .tree import KEY_BIT, MF
 
-if TYPE_CHECKING:
-    from .card import SoftwareCard
-
 OK = b"\x90\x00"
 
 
-def _demand(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, role: str) -> None:
+def _demand(card: Card, channel: LogicalChannel, command: CommandAPDU, role: str) -> None:
     """The current directory's key of that role must be authenticated, and its STK's MAC right."""
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
@@ -32,7 +28,7 @@ def _demand(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU,
         raise Refusal(StatusWord.INCORRECT_DATA, "the command carries a MAC only")
 
 
-def block_application(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def block_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Block the current DF: SELECT answers 6283, its files 6985."""
     _demand(card, channel, command, "LK")
     card.state.blocked_directories |= channel.directory.block_bit
@@ -40,9 +36,7 @@ def block_application(card: "SoftwareCard", channel: LogicalChannel, command: Co
     return OK
 
 
-def unblock_application(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def unblock_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Open a blocked DF again."""
     _demand(card, channel, command, "LK")
     card.state.blocked_directories &= ~channel.directory.block_bit
@@ -50,7 +44,7 @@ def unblock_application(
     return OK
 
 
-def block_card(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def block_card(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Block the card for ever, from the MF."""
     if channel.directory is not MF:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "select the MF first")

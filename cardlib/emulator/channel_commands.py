@@ -1,21 +1,17 @@
 """MANAGE CHANNEL (ISO/IEC 7816-4:2020 11.2.3): the card assigns the number, or takes one asked."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..status import StatusWord
+from .context import Card
 from .refusal import Refusal
 from .session import LogicalChannel
 from .tree import MF
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _OPEN, _CLOSE = 0x00, 0x80
 
 
-def manage_channel(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def manage_channel(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """P1 00 opens a channel (P2 00: the card answers its number), P1 80 closes P2.
 
     A channel opened from the basic one begins at the MF, another begins where its opener is;
@@ -39,7 +35,7 @@ def manage_channel(card: "SoftwareCard", channel: LogicalChannel, command: Comma
     return (b"" if command.p2 else bytes(wanted)) + OK
 
 
-def _close(card: "SoftwareCard", channel: LogicalChannel, number: int) -> bytes:
+def _close(card: Card, channel: LogicalChannel, number: int) -> bytes:
     number = number or channel.number
     if number == 0:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "the basic channel stays open")

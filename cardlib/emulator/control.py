@@ -1,13 +1,9 @@
 """What SELECT answers: FCI, FCP and FMD (ISO/IEC 7816-4:2020 7.4.1 to 7.4.3 and 9.3)."""
 
-from typing import TYPE_CHECKING
-
 from ..layout import Structure
 from ..tlv import ber, concatenate
+from .context import Card
 from .tree import Directory, ElementaryFile, Rule
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 FCI, FCP, FMD = 0x6F, 0x62, 0x64
 _DESCRIPTOR = {
@@ -25,21 +21,21 @@ _INSTRUCTION_ONLY = 0x84
 _NEVER, _ALWAYS = 0x97, 0x90
 
 
-def template(card: "SoftwareCard", node: Directory | ElementaryFile, tag: int) -> bytes:
+def template(card: Card, node: Directory | ElementaryFile, tag: int) -> bytes:
     """The FCI, FCP or FMD of a file, by the template's tag."""
     if isinstance(node, Directory) and node.aid:
         return ber(tag, _application(card, node, tag))
     return ber(tag, b"" if tag == FMD else parameters(card, node))
 
 
-def _application(card: "SoftwareCard", node: Directory, tag: int) -> bytes:
+def _application(card: Card, node: Directory, tag: int) -> bytes:
     spec, cipher, version, region = card.state.profile
     proprietary = ber(0xC1, bytes((spec, cipher, version))) + ber(0xC2, region)
     management = ber(0x84, node.aid) + ber(0xA5, proprietary)
     return parameters(card, node) if tag == FCP else management
 
 
-def parameters(card: "SoftwareCard", node: Directory | ElementaryFile) -> bytes:
+def parameters(card: Card, node: Directory | ElementaryFile) -> bytes:
     """The control parameters of a file, without the template around them."""
     state = ber(0x8A, bytes((card.memory.byte(node.state_address),)))
     fid = ber(0x83, node.fid.to_bytes(2, "big"))

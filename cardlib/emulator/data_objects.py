@@ -1,19 +1,15 @@
 """PUT DATA and what GET DATA finds of it: BER-TLV objects kept beside the files (7816-4 11.5)."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..status import StatusWord
 from ..tlv import ber, iter_ber
 from . import registry
+from .context import Card
+from .issuer_session import issuer_session
 from .memory import Memory
 from .refusal import Refusal
-from .scp03 import issuer_session
 from .session import LogicalChannel
 from .state import DATA_OBJECTS, DATA_OBJECTS_SIZE
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _LENGTH = 2
@@ -28,7 +24,7 @@ def objects(memory: Memory) -> dict[int, bytes]:
     return {tlv.tag: tlv.value for tlv in iter_ber(memory.read(DATA_OBJECTS + _LENGTH, length))}
 
 
-def put_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Store the data under tag P1 P2 in the issuer's session; empty data removes the object."""
     issuer_session(channel)
     tag = command.p1 << 8 | command.p2
@@ -46,7 +42,7 @@ def put_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
     return OK
 
 
-def get_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The value PUT DATA stored under tag P1 P2; else what the security domain says of the card."""
     value = objects(card.memory).get(command.p1 << 8 | command.p2)
     if value is not None and not channel.security_domain_selected:

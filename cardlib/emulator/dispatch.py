@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from . import (
@@ -18,12 +17,10 @@ from . import (
     security_domain,
     selection,
 )
+from .context import Card
 from .session import LogicalChannel
 
-if TYPE_CHECKING:
-    from .card import SoftwareCard
-
-Handler = Callable[["SoftwareCard", LogicalChannel, CommandAPDU], bytes]
+Handler = Callable[[Card, LogicalChannel, CommandAPDU], bytes]
 
 
 @dataclass(frozen=True, slots=True)

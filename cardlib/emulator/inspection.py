@@ -1,17 +1,15 @@
 """What a card image holds, without opening any of its secrets: for `rhcard emulator show`."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from ..crypto import Cipher, key_check_value
 from ..layout import KEYS, Structure
 from . import records
 from .access import ACTIVATED, DEACTIVATED, TERMINATED
+from .context import Card
 from .memory import JOURNAL_PAGE
 from .state import LifeCycle
 from .tree import PROFILE, Directory, ElementaryFile
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 _STATES = {ACTIVATED: "activated", DEACTIVATED: "deactivated", TERMINATED: "terminated"}
 
@@ -65,7 +63,7 @@ class CardReport(TypedDict):
     pages: int
 
 
-def inspect(card: "SoftwareCard") -> CardReport:
+def inspect(card: Card) -> CardReport:
     """Describe a card as its image has it; keys by check value only, no field contents."""
     state = card.state
     spec, cipher, _, region = state.profile
@@ -90,7 +88,7 @@ def inspect(card: "SoftwareCard") -> CardReport:
     )
 
 
-def _key_sets(card: "SoftwareCard") -> list[KeySetState]:
+def _key_sets(card: Card) -> list[KeySetState]:
     return [
         KeySetState(
             version=f"{keys.version:02X}",
@@ -105,7 +103,7 @@ def _key_sets(card: "SoftwareCard") -> list[KeySetState]:
     ]
 
 
-def _card_keys(card: "SoftwareCard") -> list[KeyState]:
+def _card_keys(card: Card) -> list[KeyState]:
     found = []
     for spec in KEYS:
         key = card.state.card_key(spec)
@@ -123,7 +121,7 @@ def _card_keys(card: "SoftwareCard") -> list[KeyState]:
     return found
 
 
-def _files(card: "SoftwareCard") -> list[ElementaryFile]:
+def _files(card: Card) -> list[ElementaryFile]:
     nodes: list[Directory | ElementaryFile] = []
     if card.state.is_personalized:
         nodes += PROFILE.values()
@@ -131,7 +129,7 @@ def _files(card: "SoftwareCard") -> list[ElementaryFile]:
     return [node for node in nodes if isinstance(node, ElementaryFile)]
 
 
-def _file(card: "SoftwareCard", file: ElementaryFile) -> FileState:
+def _file(card: Card, file: ElementaryFile) -> FileState:
     memory = card.memory
     transparent = file.structure is Structure.TRANSPARENT
     if transparent:

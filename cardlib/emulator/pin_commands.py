@@ -4,20 +4,17 @@ The PIN is reference 00 at DDF1, 6 ASCII digits (card specification, section 5a)
 """
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..layout import KEY_BY_NAME
 from ..status import StatusWord
 from .access import current_messaging_data
+from .context import Card
 from .refusal import Refusal
 from .secure_messaging_v2 import SPEC_2_0
 from .session import LogicalChannel
 from .state import StoredPin
 from .tree import DDF1, KEY_BIT
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 PIN_LENGTH = 6
@@ -25,7 +22,7 @@ _NEW_PIN, _SAME_PIN = 0x02, 0x03
 _PUK = KEY_BY_NAME["PUK_DDF1"]
 
 
-def _pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> StoredPin:
+def _pin(card: Card, channel: LogicalChannel, command: CommandAPDU) -> StoredPin:
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
     pin = card.state.pin
@@ -37,7 +34,7 @@ def _pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) ->
     return pin
 
 
-def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def verify(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Compare the PIN; without data say how many tries are left and spend none."""
     pin = _pin(card, channel, command)
     if not command.data:
@@ -50,9 +47,7 @@ def verify(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) 
     return OK
 
 
-def change_reference_data(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def change_reference_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace the PIN: old ‖ new, 12 digits."""
     pin = _pin(card, channel, command)
     if len(command.data) != 2 * PIN_LENGTH:
@@ -63,7 +58,7 @@ def change_reference_data(
     return OK
 
 
-def unblock_pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def unblock_pin(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """PIN UNBLOCK under the PUK: full tries again, and a new PIN if there is one in the data."""
     pin = _pin(card, channel, command)
     data = current_messaging_data(card, channel, command, _PUK)
@@ -73,9 +68,7 @@ def unblock_pin(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     return OK
 
 
-def reset_retry_counter(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def reset_retry_counter(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """P1 02 with a new PIN, P1 03 without: PIN unblock in a version-2 session of the PUK."""
     if command.p1 not in (_NEW_PIN, _SAME_PIN) or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 02 or 03, P2 is 00")
@@ -100,7 +93,7 @@ def pin_block(digits: bytes) -> bytes:
     return b"\x26" + bytes.fromhex(digits.decode("ascii")) + b"\xff" * 4
 
 
-def _compare(card: "SoftwareCard", channel: LogicalChannel, pin: StoredPin, digits: bytes) -> None:
+def _compare(card: Card, channel: LogicalChannel, pin: StoredPin, digits: bytes) -> None:
     """Spend a try in memory, compare, and give it back; 63Cx or 6983 if it is not the PIN."""
     if not pin.remaining:
         raise Refusal(StatusWord.AUTHENTICATION_METHOD_BLOCKED, "the PIN is blocked")

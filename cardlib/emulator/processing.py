@@ -4,10 +4,9 @@ Class byte, logical channel, chaining, secure messaging, the handler, and how mu
 Le lets through. Whoever calls `process` commits what the command changed, or undoes it.
 """
 
-from typing import TYPE_CHECKING
-
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..status import StatusWord
+from .context import Card
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
 from .refusal import MemoryFailure, Refusal
 from .scp03 import Scp03Session
@@ -16,9 +15,6 @@ from .secure_messaging_v2 import Session as SessionV2
 from .security_domain import COMMANDS as GLOBALPLATFORM
 from .session import LogicalChannel
 from .state import LIFE_CYCLE_ADDRESS, LifeCycle
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _GET_RESPONSE, _GET_DATA = 0xC0, 0xCA
@@ -47,7 +43,7 @@ def _refused_class(cla: int) -> Refusal:
 _CHANNEL_NUMBERS = tuple(_channel_number(cla) for cla in range(0x100))
 
 
-def process(card: "SoftwareCard", command: CommandAPDU) -> bytes:
+def process(card: Card, command: CommandAPDU) -> bytes:
     """The response (data ‖ status word) to one command; a Refusal where there is none."""
     cla = command.cla
     channel = card.channels.get(_CHANNEL_NUMBERS[cla])
@@ -78,9 +74,7 @@ def process(card: "SoftwareCard", command: CommandAPDU) -> bytes:
     return response
 
 
-def _chained(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> CommandAPDU | None:
+def _chained(card: Card, channel: LogicalChannel, command: CommandAPDU) -> CommandAPDU | None:
     """Collect a chain of commands; the whole command with its last (ISO/IEC 7816-4 5.3.3)."""
     if command.cla & _CHAINING and not card.options.command_chaining:
         raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
@@ -101,7 +95,7 @@ def _chained(
 
 
 def _in_secure_channel(
-    card: "SoftwareCard", channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
+    card: Card, channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
 ) -> bytes:
     try:
         plain = session.unwrap(command)
@@ -117,7 +111,7 @@ def _in_secure_channel(
 
 
 def _in_version_2(
-    card: "SoftwareCard", channel: LogicalChannel, session: SessionV2, command: CommandAPDU
+    card: Card, channel: LogicalChannel, session: SessionV2, command: CommandAPDU
 ) -> bytes:
     """A session error is answered plain and ends the session."""
     try:
@@ -148,7 +142,7 @@ def _limited(session: SessionV2, plain: CommandAPDU, response: bytes) -> bytes:
     return response
 
 
-def _in_session(card: "SoftwareCard", channel: LogicalChannel, plain: CommandAPDU) -> bytes:
+def _in_session(card: Card, channel: LogicalChannel, plain: CommandAPDU) -> bytes:
     """Execute a command that came protected; what refuses it goes back protected too."""
     try:
         response = _execute(card, channel, plain, in_session=True)
@@ -161,7 +155,7 @@ def _in_session(card: "SoftwareCard", channel: LogicalChannel, plain: CommandAPD
 
 
 def _execute(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
+    card: Card, channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
 ) -> bytes:
     ins = command.ins
     if card.memory.byte(LIFE_CYCLE_ADDRESS) >= _BLOCKED and ins != _GET_DATA:
@@ -184,7 +178,7 @@ def _unknown(ins: int) -> Refusal:
 
 
 def _begin_secure_messaging(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, entry: Command
+    card: Card, channel: LogicalChannel, command: CommandAPDU, entry: Command
 ) -> None:
     """Outside a session: version 1 uses up the challenge; GlobalPlatform's own opens one."""
     messaging = command.cla & _SM_BITS

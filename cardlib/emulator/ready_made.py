@@ -13,8 +13,9 @@ from ..layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_recor
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from ..tlv import dgi
 from .card import SoftwareCard
+from .load import Load
 from .options import CardOptions
-from .personalization import Load, commit
+from .personalization import commit
 from .scp03 import Scp03Session
 from .state import KEY_TRIES, LifeCycle, StoredKeySet
 

@@ -1,7 +1,5 @@
 """READ, UPDATE, APPEND, WRITE, ERASE and SEARCH RECORD (ISO/IEC 7816-4:2020 11.4)."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..layout import Structure
 from ..status import StatusWord
@@ -9,12 +7,10 @@ from ..tlv import ber
 from . import records
 from .access import authorised_data, permit, record_file
 from .binary_commands import offset_objects, written
+from .context import Card
 from .refusal import Refusal
 from .session import LogicalChannel
 from .tree import ElementaryFile
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
@@ -23,7 +19,7 @@ _VALID_MARK = b"\0"
 _UPDATE_RECORD = 0xDC
 
 
-def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def read_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """P2 04: record P1; P2 00: the record with tag P1; P2 05: records from P1 on, as fit."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)
@@ -36,15 +32,13 @@ def read_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandA
     raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
 
 
-def _record_file(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> ElementaryFile:
+def _record_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> ElementaryFile:
     if command.p2 & _SHORT_IDENTIFIER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
     return record_file(card, channel)
 
 
-def _existing(card: "SoftwareCard", file: ElementaryFile, number: int) -> int:
+def _existing(card: Card, file: ElementaryFile, number: int) -> int:
     present = records.count(card.memory, file)
     if not 1 <= number <= present:
         raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has {present} records")
@@ -58,7 +52,7 @@ def _by_tag(file: ElementaryFile, tag: int) -> int:
     raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has no record with tag {tag:02X}")
 
 
-def _read_from(card: "SoftwareCard", file: ElementaryFile, first: int, room: int) -> bytes:
+def _read_from(card: Card, file: ElementaryFile, first: int, room: int) -> bytes:
     number = _existing(card, file, first)
     found = records.read(card.memory, file, number)
     for following in range(number + 1, records.count(card.memory, file) + 1):
@@ -80,7 +74,7 @@ def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
     return stored
 
 
-def update_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def update_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """P2 04 replaces record P1; P2 03 with P1 00 appends to a cyclic file."""
     if command.p2 == _PREVIOUS and command.p1 == 0:
         return append_record(card, channel, command)
@@ -97,7 +91,7 @@ def update_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
     return OK
 
 
-def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def read_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Record P1 from the offset in 54 on, inside a data object 53 (INS B3)."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)
@@ -106,7 +100,7 @@ def read_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: Comm
     return ber(0x53, record[offset : offset + room]) + OK
 
 
-def update_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace a part of record P1: offset in 54, bytes in 53 (INS DD)."""
     file = _record_file(card, channel, command)
     data = authorised_data(card, channel, command, file.update)
@@ -122,7 +116,7 @@ def update_record_odd(card: "SoftwareCard", channel: LogicalChannel, command: Co
 
 
 def _part(
-    card: "SoftwareCard", file: ElementaryFile, command: CommandAPDU, data: bytes
+    card: Card, file: ElementaryFile, command: CommandAPDU, data: bytes
 ) -> tuple[bytes, int, bytes]:
     """The record an odd INS names, the offset in it, and the bytes that came with the command."""
     if command.p2 != _BY_NUMBER:
@@ -135,7 +129,7 @@ def _part(
     return record, offset, found.get(0x53, b"")
 
 
-def append_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """A new record 1 in a cyclic file, a new last record in a linear file that grows."""
     file = _record_file(card, channel, command)
     if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
@@ -150,7 +144,7 @@ def append_record(card: "SoftwareCard", channel: LogicalChannel, command: Comman
     return OK
 
 
-def write_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def write_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Mark a record of an index file as valid (00); elsewhere write as the data coding says."""
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
@@ -171,7 +165,7 @@ def write_record(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return OK
 
 
-def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def erase_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Set a record of a linear file to FF."""
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
@@ -186,7 +180,7 @@ def erase_record(card: "SoftwareCard", channel: LogicalChannel, command: Command
     return OK
 
 
-def search_record(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def search_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The numbers of the records that hold the data: P2 04 from P1 on, P2 05 from P1 back."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)

@@ -1,19 +1,15 @@
 """What the security domain says about card, keys and applications (GPCS 2.3.1 11.3, 11.4, H)."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..errors import FormatError
 from ..status import StatusWord
 from ..tlv import Tlv, ber, concatenate, iter_ber
+from .context import Card
+from .issuer_session import open_session
 from .refusal import Refusal
-from .scp03 import open_session
 from .session import LogicalChannel
 from .state import TRANSPORT_KEY_VERSION, LifeCycle
 from .tree import DDF1_AID, SECURITY_DOMAIN_AID
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _GLOBALPLATFORM = bytes.fromhex("2A864886FC6B")
@@ -43,7 +39,7 @@ _APPLET_STATES = {
 """SELECTABLE 07 and above it our own bits 4 and 5; bit 8 locked (GPCS 11.1.1 table 11-4)."""
 
 
-def get_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """A data object by its tag in P1 P2, with tag and length; 6A88 if the card has none such.
 
     0045 card image number, 0066 card data, 00C1 sequence counter, 00E0 key information
@@ -60,7 +56,7 @@ def get_data(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
     return ber(tag, reader(card)) + OK
 
 
-def _card_data(card: "SoftwareCard") -> bytes:
+def _card_data(card: Card) -> bytes:
     """Card recognition data: what the card follows, by object identifiers (GPCS H.2, H.3)."""
     oids = ((0x60, b"\x02\x02\x03\x01"), (0x63, b"\x03"),
             (0x64, bytes((4, 3, card.options.scp03_i))))  # fmt: skip
@@ -69,7 +65,7 @@ def _card_data(card: "SoftwareCard") -> bytes:
     return ber(0x73, concatenate(parts))
 
 
-def _key_information(card: "SoftwareCard") -> bytes:
+def _key_information(card: Card) -> bytes:
     """C0 { identifier, version, 88 AES, length } for each key, in the order of the sets."""
     return concatenate(
         (0xC0, bytes((identifier, keys.version, _AES_KEY, len(keys.enc))))
@@ -78,7 +74,7 @@ def _key_information(card: "SoftwareCard") -> bytes:
     )
 
 
-def _production_life_cycle(card: "SoftwareCard") -> bytes:
+def _production_life_cycle(card: Card) -> bytes:
     """CPLC, 42 bytes: the chip serial is IC serial number, batch and module fabricator in a row."""
     return bytes(12) + card.chip + bytes(22)
 
@@ -92,7 +88,7 @@ _DATA_OBJECTS = {
 }
 
 
-def get_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def get_status(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """The registry: P1 80 the security domain, 40 applications; 20 and 10 find nothing (6A88).
 
     Data: 4F and the beginning of an AID, then perhaps 5C and the tags wanted. P2 02 answers
@@ -121,7 +117,7 @@ def _search_criteria(data: bytes) -> tuple[bytes, bytes]:
     return objects[0].value, objects[1].value if len(objects) > 1 else b""
 
 
-def _entries(card: "SoftwareCard", p1: int) -> list[tuple[bytes, int, bytes]]:
+def _entries(card: Card, p1: int) -> list[tuple[bytes, int, bytes]]:
     """AID, life cycle state and privileges of what P1 asks for."""
     life_cycle = LifeCycle(card.state.life_cycle)
     if p1 == _SECURITY_DOMAINS:

@@ -16,7 +16,6 @@ from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, pad, unpad
 from ..errors import FormatError
 from ..status import StatusWord
 from .refusal import Refusal
-from .session import LogicalChannel
 from .state import TRANSPORT_KEY_VERSION, StoredKeySet
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
@@ -208,22 +207,3 @@ def _is_for_the_card(command: CommandAPDU) -> bool:
     if cla == 0x80:
         return ins in (0x50, 0xC0)
     return cla == 0 and (ins in (0x70, 0xC0) or (ins == 0xA4 and command.p1 == 0x04))
-
-
-def open_session(channel: LogicalChannel, level: int = 0) -> Scp03Session:
-    """The open session, if it has at least these level bits; 6982 otherwise."""
-    session = channel.scp03
-    if session is None or not session.level:
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs an SCP03 session")
-    if level & ~session.level:
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs level {level | 1:02X}")
-    return session
-
-
-def issuer_session(channel: LogicalChannel) -> Scp03Session:
-    """The issuer's session; 6982 without it (card specification, section 7)."""
-    session = open_session(channel)
-    if not session.is_issuer:
-        why = "needs the issuer's session, with C-ENC"
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
-    return session

@@ -1,19 +1,16 @@
 """Version-1 secure messaging, the card's side (card specification, section 4)."""
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..crypto import BlockCipher, diversify, fold, pad, unpad
 from ..errors import FormatError
 from ..layout import KeySpec
 from ..status import StatusWord
+from .context import Card
 from .refusal import Refusal
 from .session import LogicalChannel
 from .state import KEY_TRIES, StoredKey
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 MAC_LENGTH = 4
 
@@ -28,7 +25,7 @@ def authentication_cryptogram(key: BlockCipher, data8: bytes) -> bytes:
     return fold(key.encrypt_ecb(data8 + bytes(8)))
 
 
-def usable_key(card: "SoftwareCard", spec: KeySpec) -> StoredKey:
+def usable_key(card: Card, spec: KeySpec) -> StoredKey:
     """A card key whose counter is not used up; one try is spent in memory before it is used."""
     key = card.state.card_key(spec)
     if key is None:
@@ -40,9 +37,7 @@ def usable_key(card: "SoftwareCard", spec: KeySpec) -> StoredKey:
     return key
 
 
-def unprotect(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, spec: KeySpec
-) -> bytes:
+def unprotect(card: Card, channel: LogicalChannel, command: CommandAPDU, spec: KeySpec) -> bytes:
     """Check the MAC of a protected command and give its plain data.
 
     6984 without a challenge, 6987 without a MAC, 6988 when it or the padding is wrong;

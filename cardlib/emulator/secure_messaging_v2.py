@@ -7,34 +7,19 @@ context that is fed the IV first, one keyed CMAC that is copied.
 """
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
 
 from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify, unpad
+from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, unpad
 from ..errors import FormatError
-from ..layout import KeySpec
 from ..status import StatusWord
 from ..tlv import Tlv, ber_length, read_ber
 from .refusal import Refusal
-from .secure_messaging_v1 import usable_key
-from .security_attributes import AUTHENTICATING_ROLES
-from .session import LogicalChannel
-from .state import KEY_TRIES, StoredKey
-from .tree import KEY_BIT, directory_of
 
-if TYPE_CHECKING:
-    from .card import SoftwareCard
-
-OK = b"\x90\x00"
 SPEC_2_0 = 0x20
 SECURE_MESSAGING = 0x0C
-AUTHENTICATION_LENGTH = 40
-ROLES = (*AUTHENTICATING_ROLES, "PUK")
-"""Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""
 MAX_SHORT_REPLY = 223
 """Bytes of data a protected short reply carries: DO87, DO99 and DO8E must fit 256."""
-_RANDOM, _KEY_SHARE, _TAG = 8, 16, 8
-_COMMAND, _REPLY = b"\x01", b"\x02"
+_TAG = 8
 _CRYPTOGRAM, _CRYPTOGRAM_ODD, _LE = 0x87, 0x85, 0x97
 _STATUS_HEAD, _MAC_HEAD = b"\x99\x02", b"\x8e\x08"
 _PADDING_INDICATOR = b"\x01"
@@ -145,61 +130,3 @@ class Session:
             return bytes((_CRYPTOGRAM_ODD,)) + ber_length(len(encrypted)) + encrypted
         length = ber_length(len(encrypted) + 1)
         return bytes((_CRYPTOGRAM,)) + length + _PADDING_INDICATOR + encrypted
-
-
-def external_authenticate(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU, challenge: bytes | None
-) -> bytes:
-    """Mutual authentication under a role key: M ‖ T in, M ‖ T out; keys change after the reply.
-
-    A wrong tag or random is 63Cx and ends the session there was.
-    """
-    spec = channel.directory.key(command.p2, ROLES)
-    if spec is None:
-        why = f"no key {command.p2:02X} authenticates here"
-        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
-    if channel.scp03 and channel.scp03.level:
-        why = "not inside an SCP03 session: its rights would outlive it in clear"
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
-    if challenge is None:
-        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
-    key = usable_key(card, spec)
-    binding = key_binding(spec, key)
-    k_enc, k_mac = _static_keys(key)
-    message, tag = command.data[:-_TAG], command.data[-_TAG:]
-    plain = k_enc.decrypt_cbc(message)
-    terminal_random = plain[:_RANDOM]
-    tag_is_good = compare_digest(k_mac.cmac(_COMMAND + binding + message)[:_TAG], tag)
-    random_is_good = compare_digest(plain[_RANDOM : 2 * _RANDOM], challenge)
-    if not (tag_is_good and random_is_good):
-        channel.session_ends = channel.v2 is not None
-        raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
-    card.state.set_key_tries(spec, KEY_TRIES)
-    card.memory.commit()  # what 6581 answers gives no right
-    channel.rights |= KEY_BIT[spec.name]
-    channel.file = None
-    share = card.random(_KEY_SHARE)
-    chain = channel.v2.chain() if channel.v2 else bytes(BLOCK_SIZE)
-    context = terminal_random + challenge + binding + chain
-    shared = bytes(a ^ b for a, b in zip(plain[2 * _RANDOM :], share, strict=True))
-    channel.next_v2 = _session(key.cipher, shared, context)
-    reply = k_enc.encrypt_cbc(challenge + terminal_random + share)
-    return reply + k_mac.cmac(_REPLY + binding + reply)[:_TAG] + OK
-
-
-def key_binding(spec: KeySpec, key: StoredKey) -> bytes:
-    """B: file id of the key's DF (2) ‖ KID ‖ key version."""
-    fid = directory_of(spec.df_path).fid
-    return fid.to_bytes(2, "big") + bytes((spec.reference, key.version))
-
-
-def _static_keys(key: StoredKey) -> tuple[BlockCipher, BlockCipher]:
-    parent = key.block_cipher()
-    k_enc, k_mac = diversify(parent, b"RHC2-ENC"), diversify(parent, b"RHC2-MAC")
-    return BlockCipher(key.cipher, k_enc), BlockCipher(key.cipher, k_mac)
-
-
-def _session(cipher: Cipher, shared: bytes, context: bytes) -> Session:
-    prf = BlockCipher(cipher, shared)
-    s_enc = counter_kdf(prf, b"RHC2-SENC", context, 128)
-    return Session(cipher, s_enc, counter_kdf(prf, b"RHC2-SMAC", context, 128))

@@ -8,22 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..apdu import CommandAPDU
 from ..crypto import BLOCK_SIZE, Cipher, key_check_value
 from ..layout import KEYS
 from ..status import StatusWord
+from .context import Card
+from .issuer_session import issuer_session, open_session
 from .personalization import store_data
 from .refusal import Refusal
 from .registry import get_data, get_status
-from .scp03 import LEVELS, Scp03Session, card_challenge, issuer_session, open_session
+from .scp03 import LEVELS, Scp03Session, card_challenge
 from .session import LogicalChannel
 from .state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
 from .tree import DDF1_AID, SECURITY_DOMAIN_AID
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _SM_BITS, _SECURE_MESSAGING = 0x0C, 0x04
@@ -34,7 +32,7 @@ _ISSUER_SECURITY_DOMAIN = 0x80
 _CARD_LOCKED, _TERMINATED = 0x7F, 0xFF
 
 
-def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def initialize_update(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Begin a session: P1 key version (00: the first), data the host challenge (8 or 16 bytes).
 
     Answers chip8 ‖ 0000 ‖ version ‖ 03 ‖ i ‖ challenge ‖ cryptogram [‖ counter3]. Whatever
@@ -62,7 +60,7 @@ def initialize_update(card: "SoftwareCard", channel: LogicalChannel, command: Co
     return information + challenge + session.card_cryptogram + counter + OK
 
 
-def _key_set(card: "SoftwareCard", version: int) -> StoredKeySet:
+def _key_set(card: Card, version: int) -> StoredKeySet:
     sets = card.state.key_sets
     found = sets.get(version) if version else next(iter(sets.values()), None)
     if found is None:
@@ -70,7 +68,7 @@ def _key_set(card: "SoftwareCard", version: int) -> StoredKeySet:
     return found
 
 
-def _next_counter(card: "SoftwareCard") -> bytes:
+def _next_counter(card: Card) -> bytes:
     """Step the sequence counter in memory before its value is used (Amendment D 6.2.2.1)."""
     counter = card.state.sequence_counter + 1
     if counter > _MAX_SEQUENCE_COUNTER:
@@ -80,9 +78,7 @@ def _next_counter(card: "SoftwareCard") -> bytes:
     return counter.to_bytes(3, "big")
 
 
-def external_authenticate(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def external_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Open the session at level P1: host cryptogram ‖ C-MAC (Amendment D 7.1.2).
 
     One INITIALIZE UPDATE allows one try; 15 wrong ones in a row block the key set (6983).
@@ -109,11 +105,11 @@ def external_authenticate(
     return OK
 
 
-def _set_tries(card: "SoftwareCard", keys: StoredKeySet, tries: int) -> None:
+def _set_tries(card: Card, keys: StoredKeySet, tries: int) -> None:
     card.state.key_sets = card.state.key_sets | {keys.version: replace(keys, tries=tries)}
 
 
-def put_key(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def put_key(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace the key set P1 (00: add one) by three AES keys; answers version ‖ 3 check values.
 
     Data: version, three times 88 ‖ length ‖ key length ‖ CBC(DEK, key padded with 00) ‖ 03 ‖
@@ -172,7 +168,7 @@ def _parse_key(session: Scp03Session, data: bytes, offset: int) -> tuple[bytes, 
     return key, end + 1 + _KCV_LENGTH
 
 
-def set_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def set_status(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Lock (7F: from ACTIVE) or terminate (FF: from any state) the card, for ever."""
     issuer_session(channel)
     if command.p1 != _ISSUER_SECURITY_DOMAIN:
@@ -186,7 +182,7 @@ def set_status(card: "SoftwareCard", channel: LogicalChannel, command: CommandAP
     return OK
 
 
-def activate(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def activate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """PERSONALIZED becomes ACTIVE, in the issuer's session (card specification, section 7)."""
     issuer_session(channel)
     if command.p1 or command.p2:
@@ -197,7 +193,7 @@ def activate(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
     return OK
 
 
-def reset_key_tries(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def reset_key_tries(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Give the card key whose SAM key id is P2 its 15 tries back, in the issuer's session."""
     issuer_session(channel)
     if command.p1:
@@ -212,7 +208,7 @@ def reset_key_tries(card: "SoftwareCard", channel: LogicalChannel, command: Comm
 
 
 COMMANDS: MappingProxyType[
-    int, Callable[["SoftwareCard", LogicalChannel, CommandAPDU], bytes]
+    int, Callable[[Card, LogicalChannel, CommandAPDU], bytes]
 ] = MappingProxyType({
     0x2C: reset_key_tries,
     0x44: activate,

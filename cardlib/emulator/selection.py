@@ -1,18 +1,14 @@
 """SELECT by file identifier, path and DF name (ISO/IEC 7816-4:2020 11.2.2)."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import CommandAPDU
 from ..status import StatusWord
 from ..tlv import ber
 from .access import TERMINATED, enter
+from .context import Card
 from .control import FCI, FCP, FMD, template
 from .refusal import Refusal
 from .session import LogicalChannel
 from .tree import DDF1_AID, MF, MF_ID, SECURITY_DOMAIN_AID, Directory, ElementaryFile, Node
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 OK = b"\x90\x00"
 _DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
@@ -21,7 +17,7 @@ _TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}
 _NOTHING = 0x0C
 
 
-def select(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) -> bytes:
+def select(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Select; what P2 asks for comes back only if there is an Le."""
     if command.p2 not in _TEMPLATE and command.p2 != _NOTHING:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
@@ -37,28 +33,28 @@ def select(card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU) 
     return template(card, node, _TEMPLATE[command.p2]) + answer
 
 
-def _by_identifier(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+def _by_identifier(card: Card, current: Directory, data: bytes) -> Node:
     if not data:
         return MF
     fid = _identifier(data)
     return card.child(current, fid) or _near(card, current, fid)
 
 
-def _child_directory(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+def _child_directory(card: Card, current: Directory, data: bytes) -> Node:
     child = card.child(current, _identifier(data))
     if isinstance(child, Directory):
         return child
     raise Refusal(StatusWord.FILE_NOT_FOUND, f"no DF {data.hex().upper()} in {current.path}")
 
 
-def _child_file(card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+def _child_file(card: Card, current: Directory, data: bytes) -> Node:
     child = card.child(current, _identifier(data))
     if isinstance(child, ElementaryFile):
         return child
     raise Refusal(StatusWord.FILE_NOT_FOUND, f"no EF {data.hex().upper()} in {current.path}")
 
 
-def _parent(_card: "SoftwareCard", current: Directory, data: bytes) -> Node:
+def _parent(_card: Card, current: Directory, data: bytes) -> Node:
     if data:
         raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "the parent takes no data")
     if current.parent is None:
@@ -72,7 +68,7 @@ def _identifier(data: bytes) -> int:
     return data[0] << 8 | data[1]
 
 
-def _near(card: "SoftwareCard", current: Directory, fid: int) -> Directory:
+def _near(card: Card, current: Directory, fid: int) -> Directory:
     """The MF, the current DF itself, its parent, or a sibling DF."""
     if fid == MF_ID:
         return MF
@@ -84,11 +80,11 @@ def _near(card: "SoftwareCard", current: Directory, fid: int) -> Directory:
     raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} from {current.path}")
 
 
-def _from_mf(card: "SoftwareCard", _current: Directory, path: bytes) -> Node:
+def _from_mf(card: Card, _current: Directory, path: bytes) -> Node:
     return _by_path(card, MF, path)
 
 
-def _by_path(card: "SoftwareCard", start: Directory, path: bytes) -> Node:
+def _by_path(card: Card, start: Directory, path: bytes) -> Node:
     if not path or len(path) % 2:
         raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a path is pairs of bytes")
     node: Node = start
@@ -112,7 +108,7 @@ _METHODS = {
 """How P1 names a file, beside by name (ISO/IEC 7816-4 table 62)."""
 
 
-def _make_current(card: "SoftwareCard", channel: LogicalChannel, node: Node) -> bytes:
+def _make_current(card: Card, channel: LogicalChannel, node: Node) -> bytes:
     if isinstance(node, Directory):
         enter(channel, node)
     else:
@@ -127,9 +123,7 @@ def _make_current(card: "SoftwareCard", channel: LogicalChannel, node: Node) -> 
     return _TERMINATED_FILE if terminated else _DEACTIVATED_FILE
 
 
-def _select_application(
-    card: "SoftwareCard", channel: LogicalChannel, command: CommandAPDU
-) -> bytes:
+def _select_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     wanted = command.p2 != _NOTHING and command.le is not None
     channel.scp03 = None
     channel.load = None

@@ -1,14 +1,10 @@
 """What the card forgets at reset: the state of one logical channel."""
 
-from typing import TYPE_CHECKING
-
 from ..apdu import MAX_SHORT_LE, CommandAPDU
-
-if TYPE_CHECKING:
-    from .personalization import Load
-    from .scp03 import Scp03Session
-    from .secure_messaging_v2 import Session as SessionV2
-    from .tree import Directory, ElementaryFile
+from .load import Load
+from .scp03 import Scp03Session
+from .secure_messaging_v2 import Session as SessionV2
+from .tree import Directory, ElementaryFile
 
 
 class LogicalChannel:
@@ -36,7 +32,7 @@ class LogicalChannel:
         "v2",
     )
 
-    def __init__(self, number: int, directory: "Directory") -> None:
+    def __init__(self, number: int, directory: Directory) -> None:
         self.number = number
         self.directory = directory
         self.file: ElementaryFile | None = None

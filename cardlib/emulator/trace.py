@@ -7,16 +7,14 @@ PINs are masked unless asked for.
 
 import json
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from ..apdu import CommandAPDU, instruction_name
 from ..errors import FormatError
 from ..status import words
+from .context import Card
 from .timing import CardTiming
 from .tree import ElementaryFile
-
-if TYPE_CHECKING:
-    from .card import SoftwareCard
 
 _SECRET_ALWAYS = (0xD8, 0xE2)
 _SECRET_COMMANDS = (0x20, 0x24, 0x2C)
@@ -39,7 +37,7 @@ class Trace:
         self._timing = timing or CardTiming()
         self._number = 0
 
-    def exchange(self, card: "SoftwareCard", raw: bytes) -> bytes:
+    def exchange(self, card: Card, raw: bytes) -> bytes:
         """Let the card answer, and write what happened."""
         writes, start = card.memory.writes, perf_counter_ns()
         response = card.answer(raw)
@@ -66,7 +64,7 @@ class Trace:
         return response
 
     def _describe(
-        self, card: "SoftwareCard", raw: bytes, command: CommandAPDU, response: bytes
+        self, card: Card, raw: bytes, command: CommandAPDU, response: bytes
     ) -> dict[str, object]:
         channel = card.channels.get(raw[0] & 0x03)
         file = channel.file if channel else None
@@ -94,7 +92,7 @@ class Trace:
         return {name: value for name, value in line.items() if value is not None}
 
     @staticmethod
-    def _key(card: "SoftwareCard", command: CommandAPDU, file: ElementaryFile | None) -> str | None:
+    def _key(card: Card, command: CommandAPDU, file: ElementaryFile | None) -> str | None:
         """The key that decides: the one presented, or the one the file's rule names."""
         if command.ins == 0x82 and not command.cla & 0x80:
             channel = card.channels.get(command.cla & 0x03)
