@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .emulator_show import show
 from .options import json_option, keys_option, open_store, passphrase_option
 from .output import print_json, print_line, say
 
@@ -26,6 +27,9 @@ _LOOK_TIME = 0.5
 @click.group(name="emulator")
 def command() -> None:
     """Software cards: make blank ones, and let any PC/SC program use them."""
+
+
+command.add_command(show)
 
 
 @command.command()

@@ -1,0 +1,81 @@
+"""rhcard emulator show: what a card image holds, without opening its secrets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import json_option
+from .output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from cardlib.emulator.inspection import CardReport
+
+_TRIES = 15
+
+
+@click.command(name="show")
+@click.argument("card", metavar="CARD", type=click.Path(path_type=Path))
+@json_option
+def show(card: Path, *, as_json: bool) -> None:
+    """Show the image CARD: life cycle, keys by check value, counters, files and what is written.
+
+    No key, no PIN and no field is shown; `rhcard read` shows fields.
+    """
+    from cardlib.emulator.inspection import inspect
+
+    from ..station import in_reader
+
+    with in_reader(card) as connection:
+        report = inspect(connection)
+    if as_json:
+        print_json({"card": str(card), **report, "exit_code": 0})
+    else:
+        _print(report)
+
+
+def _print(report: "CardReport") -> None:
+    print_table("card", ("", ""), [(name, value) for name, value in _facts(report) if value])
+    print_table(
+        "SCP03 key sets",
+        ("version", "bits", "check values", "tries"),
+        [
+            (each["version"], str(each["bits"]), " ".join(each["key_check_values"]),
+             str(each["tries"]))
+            for each in report["key_sets"]
+        ],
+    )  # fmt: skip
+    if report["card_keys"]:
+        rows = [
+            (key["name"], str(key["version"]), key["cipher"], key["key_check_value"],
+             str(key["tries"]))
+            for key in report["card_keys"]
+        ]  # fmt: skip
+        print_table("card keys", ("name", "version", "cipher", "check value", "tries"), rows)
+    if report["files"]:
+        files = [
+            (file["path"], file["structure"], file["state"], str(file["records"] or ""),
+             f"{file['written']} of {file['size']}")
+            for file in report["files"]
+        ]  # fmt: skip
+        print_table("files", ("path", "structure", "state", "records", "bytes written"), files)
+    spent = [key["name"] for key in report["card_keys"] if key["tries"] < _TRIES]
+    if spent:
+        print_line(f"Tries were spent on {', '.join(spent)}.")
+
+
+def _facts(report: "CardReport") -> list[tuple[str, str]]:
+    options = ", ".join(f"{name} {value}" for name, value in report["options"].items() if value)
+    return [
+        ("chip", report["chip"]),
+        ("ATR", report["atr"]),
+        ("life cycle", report["life_cycle"].lower()),
+        ("specification", report["spec"]),
+        ("cipher", report["cipher"]),
+        ("region", report["region"]),
+        ("options", options),
+        ("SCP03 sequence counter", str(report["scp03_sequence_counter"])),
+        ("PIN tries", report["pin_tries"]),
+        ("blocked", ", ".join(report["blocked"])),
+        ("memory pages", str(report["pages"])),
+    ]
