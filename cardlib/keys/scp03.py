@@ -1,5 +1,7 @@
 """Static SCP03 keys in memory and the derivation of session keys (GPC Amendment D 1.2, 4 and 6)."""
 
+from functools import cache
+
 from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, key_check_value, static_keys
 from ..errors import CardKeyError
 from . import Scp03Keys, WrappedKey
@@ -13,11 +15,15 @@ def derive(prf: BlockCipher, constant: int, context: bytes, bits: int) -> bytes:
 
     Input is 00*11 ‖ constant ‖ 00 ‖ [bits]16 ‖ [i]8 ‖ context; `bits` is a multiple of 8.
     """
-    fixed = bytes(11) + bytes((constant, 0)) + bits.to_bytes(2, "big")
-    size = bits // 8
+    fixed, size = _fixed(constant, bits), bits // 8
     if size <= BLOCK_SIZE:
         return prf.cmac(fixed + b"\1" + context)[:size]
     return (prf.cmac(fixed + b"\1" + context) + prf.cmac(fixed + b"\2" + context))[:size]
+
+
+@cache
+def _fixed(constant: int, bits: int) -> bytes:
+    return bytes(11) + bytes((constant, 0)) + bits.to_bytes(2, "big")
 
 
 class SoftwareScp03Keys:
