@@ -38,7 +38,7 @@ from cardlib.transport import capabilities
 from cardlib.transport.recorder import Recorder
 from cardlib.visits import VISITS
 from tests.test_visits import as_values, visit
-from tests.v2_cards import CHIP, PIN, REGION, ROLES, card_of, key_set
+from tests.v2_cards import CHIP, PIN, REGION, ROLES, Terminal, card_of, key_set
 
 H = bytes.fromhex
 CLINICAL, ALLERGIES, INDEX, SLOT = (
@@ -557,6 +557,27 @@ def test_another_file_selected_before_the_session_is_not_written() -> None:
     reader.authenticate("UK1_DF02")
     reader.update(CLINICAL, 1, {"abo_blood_group": "2"})
     assert next(v.text for v in reader.read(CLINICAL)) == "2"
+
+
+@pytest.mark.parametrize("cipher", Cipher)
+def test_an_authentication_tunnelled_into_anothers_session_serves_nobody(cipher: Cipher) -> None:
+    """He holds one role's key, and passes a terminal's commands on inside his own session."""
+    he = Terminal(cipher).authenticate("RK1_DF02")
+
+    def tunnel(raw: bytes) -> bytes:
+        if raw[0]:
+            return he.card.transmit(raw)
+        command = CommandAPDU.parse(raw)
+        reply = he.send(command.header.hex(), command.data, command.le)
+        return reply.data + reply.sw.to_bytes(2, "big")
+
+    channel = V2Channel(tunnel)
+    keys = key_set(cipher).for_card(CHIP, REGION)
+    assert channel.authenticate(keys, KEY_BY_NAME["UK1_DF02"]).ok
+    with pytest.raises(ChannelError, match="6988"):
+        channel.send(CommandAPDU(0x00, 0xA4, 0x08, 0x0C, path_of(CLINICAL)))
+    assert he.send("00A4080C", path_of(CLINICAL)) == (b"", 0x6982, False)
+    assert states(ResidentHealthCard(he.card).read(CLINICAL)) == {State.DENIED}
 
 
 def test_internal_authentication_works_in_clear_and_in_a_session() -> None:
