@@ -19,7 +19,7 @@ demo: setup-run
 	@.venv/bin/rhcard demo $(DEMO_ARGS)
 
 test: lint types
-	$(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
+	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
 
 lint: setup-test
 	$(PYTHON_IN_VENV) -m ruff check .
