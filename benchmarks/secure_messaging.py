@@ -58,6 +58,11 @@ def measure_version_2() -> tuple[dict[str, float], list[Bar]]:
         figures[f"{what}, share of crypto"] = found.ratio("kept", "crypto")
         figures[f"v1 update 20 B {cipher.name}, ours"] = found.median("v1")
         bars.append(Bar.at_least(f"{what} / rebuilt", found.ratio("kept", "rebuilt"), bar))
+    for protocol in (1, 2):
+        emergency = version2.emergency_read(protocol)
+        figures[f"v{protocol} emergency read, APDUs"] = emergency.commands
+        figures[f"v{protocol} emergency read, bytes"] = emergency.bytes_both_ways
+        figures[f"v{protocol} emergency read, card ms"] = emergency.card_ms
     return figures, bars
 
 

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from cardlib.apdu import CommandAPDU
+from cardlib.card import ResidentHealthCard
 from cardlib.channel import v1
 from cardlib.channel.secure_messaging import SecureMessaging, cmac_suite
 from cardlib.crypto import BlockCipher, Cipher
@@ -17,6 +18,8 @@ from cardlib.emulator.secure_messaging_v2 import Session
 from cardlib.emulator.tree import KEY_BIT, MF
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
+from cardlib.layout import State
+from personalize.meter import Figures, Meter
 
 LENGTH = 223
 S_ENC, S_MAC = bytes(range(16)), bytes(range(16, 32))
@@ -134,3 +137,15 @@ def version_1_update(cipher: Cipher) -> Call:
     if update() != b"\x90\0":
         raise AssertionError
     return update
+
+
+def emergency_read(protocol: int) -> Figures:
+    """What reading the emergency data takes, from reset to the last field."""
+    roots = public_test_roots(protocol)
+    meter = Meter(personalized_card(roots))
+    terminal = ResidentHealthCard(meter, KeyStore(roots).card_keys, min_protocol=protocol)
+    terminal.authenticate("RK1_DF02")
+    values = terminal.read("DDF1/DF02/EF05")
+    if len(values) != 15 or values[0].state is not State.VALUE:
+        raise AssertionError
+    return meter.figures
