@@ -28,8 +28,9 @@ def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
     """Store the data under tag P1 P2 in the issuer's session; empty data removes the object."""
     issuer_session(channel)
     tag = command.p1 << 8 | command.p2
-    if tag not in _PRIVATE_TAGS:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "tags are 0040..00FE, 5F1F..5F7F, 7F1F..7F7F")
+    if tag not in _PRIVATE_TAGS or tag in registry.DATA_OBJECTS:
+        why = "tags are 0040..00FE, 5F1F..5F7F, 7F1F..7F7F, but not the security domain's own"
+        raise Refusal(StatusWord.INCORRECT_P1_P2, why)
     if len(command.data) > _MAX_VALUE:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"a data object has at most {_MAX_VALUE} bytes")
     kept = {key: value for key, value in objects(card.memory).items() if key != tag}

@@ -50,7 +50,7 @@ def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
     if command.data:
         raise Refusal(StatusWord.WRONG_LENGTH, "the command carries no data")
     tag = command.p1 << 8 | command.p2
-    reader = _DATA_OBJECTS.get(tag)
+    reader = DATA_OBJECTS.get(tag)
     if reader is None:
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no data object {tag:04X}")
     return ber(tag, reader(card)) + OK
@@ -79,7 +79,7 @@ def _production_life_cycle(card: Card) -> bytes:
     return bytes(12) + card.chip + bytes(22)
 
 
-_DATA_OBJECTS = {
+DATA_OBJECTS = {
     0x0045: lambda card: card.chip,
     0x0066: _card_data,
     0x00C1: lambda card: card.state.sequence_counter.to_bytes(3, "big"),
