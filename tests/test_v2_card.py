@@ -293,10 +293,11 @@ def test_extended_length_carries_whole_files() -> None:
     assert (reply.data, reply.sw) == (data, 0x9000)
 
 
-def test_without_extended_length_it_is_refused() -> None:
+def test_without_extended_length_it_is_refused_and_the_session_ends() -> None:
     terminal = opened("RK1_DF03")
     terminal.select("DDF1/DF03/ED01")
     assert terminal.send("00B00000", le=400, long=True).sw == 0x6700
+    assert terminal.raw(terminal.command("00B00000", le=16)) == H("6982")
 
 
 @pytest.mark.parametrize("segment", [1, 16, 100, 255])

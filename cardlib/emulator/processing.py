@@ -57,6 +57,8 @@ def process(card: Card, command: CommandAPDU) -> bytes:
         why = "a session takes protected commands only, and has ended"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
     if command.extended and not card.options.extended_length:
+        if channel.v2:
+            channel.end_v2()
         raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
     if cla & _CHAINING or channel.chain:
         joined = _chained(card, channel, command)
