@@ -1,4 +1,4 @@
-"""A pcscd of the test run, with the virtual reader of vsmartcard-vpcd: a fixture for the session.
+"""A pcscd of the test run, with the virtual reader of vsmartcard-vpcd: a fixture for a module.
 
 One pcscd fits on a machine, so runs of the tests on one machine take turns. It is started by us
 and not by systemd, in the foreground and without debug output, which would slow it down.
@@ -42,7 +42,8 @@ class Pcscd:
 
     def start(self) -> None:
         _clear_stale()
-        command = [*_as_root(), _program(), "--foreground"]
+        with_us = ("setpriv", "--pdeathsig", "TERM")
+        command = [*_as_root(), *with_us, _program(), "--foreground"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -123,7 +124,8 @@ def _cannot_start() -> str:
 def _running() -> int:
     """The process that wrote pcscd's pid file, 0 if it has ended or is no pcscd."""
     try:
-        pid = int((RUN / "pcscd.pid").read_text(encoding="ascii"))
+        # The file may end in a NUL.
+        pid = int((RUN / "pcscd.pid").read_text(encoding="ascii").split("\0")[0])
         name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
         state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
     except (OSError, ValueError):
@@ -169,9 +171,12 @@ def running_pcscd() -> Iterator[Pcscd]:
                 daemon.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pcscd() -> Iterator[Pcscd]:
-    """The pcscd of this test session; a machine that cannot have one skips what needs it."""
+    """The pcscd of a test module, so that other runs wait for no more than that.
+
+    A machine that cannot have one skips what needs it.
+    """
     try:
         with running_pcscd() as daemon:
             yield daemon
