@@ -226,11 +226,10 @@ class Scp03Host:
                 extended = extended or size > 255 or (le or 0) > 256
             encrypt = self._encrypt
             if size and encrypt:
-                block = (counter ^ self._last).to_bytes(16, "big")
-                sealed = encrypt(block + data + _PADDING[size & 15])
-                self._last = _number(sealed[-16:], "big")
+                sealed = encrypt((counter ^ self._last).to_bytes(16) + data + _PADDING[size & 15])
+                self._last = _number(sealed[-16:])
                 data = sealed[16:]
-                size = len(data)
+                size = (size | 15) + 1
             mac_size = self._mac_size
             size += mac_size
             if size < 256 and not extended:
