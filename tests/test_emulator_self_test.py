@@ -39,7 +39,7 @@ def pages() -> dict[int, bytes]:
     for fcp in CREATED:
         data = bytes((0x62, len(fcp) // 2)) + H(fcp)
         assert channel.send(CommandAPDU(0x00, 0xE0, 0x00, 0x00, data)).sw == 0x9000
-    assert channel.send(CommandAPDU(0x00, 0xDA, 0x00, 0x45, b"hello")).sw == 0x9000
+    assert channel.send(CommandAPDU(0x00, 0xDA, 0x00, 0x46, b"hello")).sw == 0x9000
     card.reset()
     return card.memory.pages
 

@@ -9,7 +9,6 @@ from ..status import StatusWord
 from .context import Card
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
 from .refusal import MemoryFailure, Refusal
-from .scp03 import Scp03Session
 from .secure_messaging_v2 import SPEC_2_0
 from .secure_messaging_v2 import Session as SessionV2
 from .security_domain import COMMANDS as GLOBALPLATFORM
@@ -52,13 +51,11 @@ def process(card: Card, command: CommandAPDU) -> bytes:
     if command.ins == _GET_RESPONSE:
         return _get_response(channel, command)
     channel.pending = b""
-    if channel.v2 and (cla & _PROPRIETARY or cla & _SM_BITS != _SM_ISO):
-        channel.end_v2()
-        why = "a session takes protected commands only, and has ended"
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
+    if card.memory.byte(LIFE_CYCLE_ADDRESS) >= _BLOCKED:
+        _end_sessions(channel, command)
+    if channel.v2:
+        _check_class(card, channel, command)
     if command.extended and not card.options.extended_length:
-        if channel.v2:
-            channel.end_v2()
         raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
     if cla & _CHAINING or channel.chain:
         joined = _chained(card, channel, command)
@@ -67,13 +64,29 @@ def process(card: Card, command: CommandAPDU) -> bytes:
         command = joined
     if channel.v2:
         return _in_version_2(card, channel, channel.v2, command)
-    if channel.scp03:
-        response = _in_secure_channel(card, channel, channel.scp03, command)
-    else:
-        response = _execute(card, channel, command)
+    step = _in_secure_channel if channel.scp03 else _execute
+    response = step(card, channel, command)
     if channel.next_v2:
         channel.v2, channel.next_v2 = channel.next_v2, None
     return response
+
+
+def _end_sessions(channel: LogicalChannel, command: CommandAPDU) -> None:
+    """A blocked or terminated card answers 6A81 to everything but GET DATA, and that in clear."""
+    channel.scp03 = channel.load = channel.chain = None
+    channel.end_v2()
+    if command.ins != _GET_DATA:
+        raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
+
+
+def _check_class(card: Card, channel: LogicalChannel, command: CommandAPDU) -> None:
+    """What a version-2 session does not take ends it: plain commands, and too long ones."""
+    plain = command.cla & _PROPRIETARY or command.cla & _SM_BITS != _SM_ISO
+    if plain or (command.extended and not card.options.extended_length):
+        channel.end_v2()
+    if plain:
+        why = "a session takes protected commands only, and has ended"
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
 
 
 def _chained(card: Card, channel: LogicalChannel, command: CommandAPDU) -> CommandAPDU | None:
@@ -96,9 +109,9 @@ def _chained(card: Card, channel: LogicalChannel, command: CommandAPDU) -> Comma
     return command._replace(data=collected)
 
 
-def _in_secure_channel(
-    card: Card, channel: LogicalChannel, session: Scp03Session, command: CommandAPDU
-) -> bytes:
+def _in_secure_channel(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    session = channel.scp03
+    assert session is not None
     try:
         plain = session.unwrap(command)
     except Refusal:
@@ -160,8 +173,6 @@ def _execute(
     card: Card, channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
 ) -> bytes:
     ins = command.ins
-    if card.memory.byte(LIFE_CYCLE_ADDRESS) >= _BLOCKED and ins != _GET_DATA:
-        raise Refusal(StatusWord.FUNCTION_NOT_SUPPORTED, "the card is blocked")
     entry = _TABLES[command.cla >> 7].get(ins)
     if entry is None:
         raise _unknown(ins)

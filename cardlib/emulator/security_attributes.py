@@ -47,6 +47,8 @@ def _from_expanded(directory: Directory, raw: bytes) -> Rules:
         conditions = []
         while objects and objects[0].tag not in _ACCESS_MODES:
             conditions.append(objects.pop(0))
+        if not conditions:
+            raise FormatError("AB: an access mode without a security condition")
         rule = _rule(directory, conditions)
         for operation in _operations(mode):
             found.setdefault(operation, rule)
