@@ -65,8 +65,8 @@ class FileSystem:
 
     def __init__(self, root: int) -> None:
         self.root = File(root, Kind.DIRECTORY, None)
-        self.directory, self.current = self.root, None
-        self.current: File | None
+        self.directory = self.root
+        self.current: File | None = None
 
     def power_cycle(self) -> None:
         self.directory, self.current = self.root, None

@@ -32,7 +32,8 @@ class Issuer:
         self, header: str, data: bytes | str = b"", le: int | None = None
     ) -> tuple[bytes, int]:
         body = bytes.fromhex(data) if isinstance(data, str) else data
-        reply = self.channel.send(CommandAPDU(*bytes.fromhex(header), body, le))
+        cla, ins, p1, p2 = bytes.fromhex(header)
+        reply = self.channel.send(CommandAPDU(cla, ins, p1, p2, body, le))
         return reply.data, reply.sw
 
     def sw(self, header: str, data: bytes | str = b"") -> int:
