@@ -188,10 +188,10 @@ INSTRUCTIONS: dict[int, str] = {
 }  # fmt: skip
 """INS byte to the command's name: ISO/IEC 7816-4 table 5, 7816-9, GlobalPlatform Card 2.3.1 11."""
 
-_GLOBALPLATFORM = {0xE2: "STORE DATA", 0xE4: "DELETE"}
+_PROPRIETARY = {0x24: "PIN UNBLOCK", 0x44: "ACTIVATE", 0xE2: "STORE DATA", 0xE4: "DELETE"}
 
 
 def instruction_name(cla: int, ins: int) -> str:
-    """The command's name; the proprietary class names GlobalPlatform's where the two differ."""
+    """The command's name; the proprietary class has names of its own for some INS."""
     name = INSTRUCTIONS.get(ins, f"INS {ins:02X}")
-    return _GLOBALPLATFORM.get(ins, name) if cla & 0x80 else name
+    return _PROPRIETARY.get(ins, name) if cla & 0x80 else name

@@ -199,7 +199,7 @@ def _begin_secure_messaging(
         channel.used_challenge, channel.challenge = channel.challenge, None
     elif messaging == _SM_ISO and card.spec == SPEC_2_0:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "authenticate first")
-    elif messaging != _SM_PROPRIETARY or command.ins not in GLOBALPLATFORM:
+    elif not command.cla & _PROPRIETARY or command.ins not in GLOBALPLATFORM:
         raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
 
 
