@@ -54,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "blank with transport keys": Kind(life_cycle=LifeCycle.BLANK, transport_keys=True),
     "blank with issuer keys": Kind(life_cycle=LifeCycle.BLANK),
     "blank with created files": Kind(life_cycle=LifeCycle.BLANK, created=True, options=_LONG),
+    "blank 2.0": Kind(2, Cipher.AES, LifeCycle.BLANK, transport_keys=True),
     "personalized": Kind(life_cycle=LifeCycle.PERSONALIZED),
     "active": Kind(),
     "active, all switches": Kind(cipher=Cipher.AES, options=_EVERYTHING, created=True),
@@ -116,7 +117,7 @@ def card_keys(kind: Kind) -> CardKeys:
 @cache
 def groupings(kind: Kind) -> tuple[tuple[int, bytes], ...]:
     """A whole load for a blank card of that kind."""
-    return tuple(whole_load(kind.cipher))
+    return tuple(whole_load(kind.cipher, kind.protocol))
 
 
 def make(name: str, seed: int) -> SoftwareCard:
