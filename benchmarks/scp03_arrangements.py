@@ -134,7 +134,7 @@ def our_unwrap(data: bytes) -> Call:
     unprotect = host.unprotect
 
     def unwrap() -> bytes:
-        host._pending = True
+        host._answered = 0
         return unprotect(reply, 0x9000)
 
     assert unwrap() == data

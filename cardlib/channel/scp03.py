@@ -91,8 +91,8 @@ class Scp03Host:
     """
 
     __slots__ = (
-        "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts", "_identifier",
-        "_keys", "_last", "_level", "_mac_copy", "_mac_size", "_pending", "_reply_encrypted",
+        "_answered", "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts",
+        "_identifier", "_keys", "_last", "_level", "_mac_copy", "_mac_size", "_reply_encrypted",
         "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "card",
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
@@ -126,7 +126,7 @@ class Scp03Host:
         self._mac_size = len(host_challenge)
         self._chain = bytes(BLOCK_SIZE)
         self._counter = self._last = 0
-        self._pending = False
+        self._answered = 0
         self._state = _State.NEW
 
     def __repr__(self) -> str:
@@ -221,25 +221,21 @@ class Scp03Host:
             if self._state is not _OPEN or cla & 0x68:
                 raise self._refusal(cla)
             self._counter = counter = self._counter + 1
-            size = len(data)
-            if le is not None or size > 255:
-                extended = extended or size > 255 or (le or 0) > 256
-            encrypt = self._encrypt
-            if size and encrypt:
+            plain = size = len(data)
+            if size and (encrypt := self._encrypt):
                 sealed = encrypt((counter ^ self._last).to_bytes(16) + data + _PADDING[size & 15])
                 self._last = _number(sealed[-16:])
                 data = sealed[16:]
                 size = (size | 15) + 1
-            mac_size = self._mac_size
-            size += mac_size
-            if size < 256 and not extended:
+            size += (mac_size := self._mac_size)
+            if size < 256 and le is None and not extended:
                 command = _header(cla | 4, ins, p1, p2, size) + data
             else:
-                command = self._extended(bytes((cla | 4, ins, p1, p2)), size, extended) + data
+                extended = extended or plain > 255 or (le or 0) > 256
+                command = bytes((cla | 4, ins, p1, p2)) + self._lc(size, extended) + data
             mac = self._mac_copy()
             mac.update(self._chain + (_on_channel_0(command) if cla & 3 else command))
             self._chain = chain = mac.finalize()
-            self._pending = True
             command += chain[:mac_size]
             return command if le is None else command + self._le(le, extended)
         except BaseException:
@@ -253,9 +249,9 @@ class Scp03Host:
         MAC, unauthenticated. ChannelError when the reply is not what the card sent.
         """
         try:
-            if self._state is not _State.OPEN or not self._pending:
+            if self._state is not _State.OPEN or self._answered == self._counter:
                 raise ChannelError("no command is waiting for a reply in this session")
-            self._pending = False
+            self._answered = self._counter
             if not self._reply_macs:
                 return data
             if sw != 0x9000 and sw >> 8 not in (0x62, 0x63):
@@ -334,10 +330,12 @@ class Scp03Host:
             return ChannelError(f"the session is {self._state.name.lower()}, not open")
         return ChannelError(f"class {cla:02X} cannot be protected by SCP03")
 
-    def _extended(self, header: bytes, size: int, extended: bool) -> bytes:
-        if not extended:
+    def _lc(self, size: int, extended: bool) -> bytes:
+        if extended:
+            return b"\0" + size.to_bytes(2)
+        if size > 255:
             raise FormatError(f"a short command carries at most {self.capacity} bytes here")
-        return header + b"\0" + size.to_bytes(2, "big")
+        return bytes((size,))
 
     def _le(self, le: int, extended: bool) -> bytes:
         if self._reply_macs:
