@@ -286,5 +286,5 @@ def path(node: File) -> bytes:
     return b"\xdd\xf1" + b"".join(step.fid.to_bytes(2, "big") for step in node.path())
 
 
-CardAndModel.TestCase.settings = settings(max_examples=150, stateful_step_count=100, deadline=None)
+CardAndModel.TestCase.settings = settings(max_examples=80, stateful_step_count=100, deadline=None)
 TestTheCardIsItsModel = CardAndModel.TestCase
