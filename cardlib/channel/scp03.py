@@ -22,7 +22,7 @@ LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
 _S16, _PSEUDO_RANDOM, _CAN_R_MAC, _CAN_R_ENC = 0x01, 0x10, 0x20, 0x60
 _REPLY_BIT = 1 << 127
 _PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
-_header, _number = Struct("5B").pack, int.from_bytes
+_header = Struct("5B").pack
 _ALTERED = "the reply is not what the card sent"
 _REFUSALS: dict[int, Cause] = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: Cause.NO_KEY_SET,
@@ -86,14 +86,15 @@ class Scp03Host:
     `level` is 01, 03, 11, 13 or 33 (C-MAC 01, C-ENC 02, R-MAC 10, R-ENC 20). The host
     challenge is random, 8 bytes (S8) or 16 (S16), unless a test gives one.
 
-    One CBC context a direction serves the whole session: the ICV of a message is the ciphertext
-    of a first block `counter`, so that block, xored with the last ciphertext, restarts the chain.
+    One CBC context a direction serves the whole session, never finalized. The last ciphertext,
+    fed back, cancels itself and leaves E(0), a constant; the ICV is then the ciphertext of a
+    block `counter` xor that constant, and the data follows under it.
     """
 
     __slots__ = (
         "_answered", "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts",
         "_identifier", "_keys", "_last", "_level", "_mac_copy", "_mac_size", "_reply_encrypted",
-        "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "card",
+        "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "_zero", "card",
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
     _rmac_copy: Callable[[], CMAC]
@@ -125,7 +126,8 @@ class Scp03Host:
         self._reply_macs, self._reply_encrypted = bool(level & R_MAC), bool(level & R_ENC)
         self._mac_size = len(host_challenge)
         self._chain = bytes(BLOCK_SIZE)
-        self._counter = self._last = 0
+        self._counter = self._zero = 0
+        self._last = b""
         self._answered = 0
         self._state = _State.NEW
 
@@ -223,9 +225,10 @@ class Scp03Host:
             self._counter = counter = self._counter + 1
             plain = size = len(data)
             if size and (encrypt := self._encrypt):
-                sealed = encrypt((counter ^ self._last).to_bytes(16) + data + _PADDING[size & 15])
-                self._last = _number(sealed[-16:])
-                data = sealed[16:]
+                icv_block = (counter ^ self._zero).to_bytes(16)
+                sealed = encrypt(self._last + icv_block + data + _PADDING[size & 15])
+                self._last = sealed[-16:]
+                data = sealed[32:]
                 size = (size | 15) + 1
             size += (mac_size := self._mac_size)
             if size < 256 and le is None and not extended:
@@ -319,7 +322,10 @@ class Scp03Host:
     def _first_encrypt(self, blocks: bytes) -> bytes:
         """Make the session's one CBC context when it is needed: that costs more than using it."""
         self._encrypt = encrypt = self._s_enc.cbc_encryptor().update
-        return encrypt(blocks)
+        zero = encrypt(bytes(BLOCK_SIZE))
+        self._zero = int.from_bytes(zero)
+        icv_block = (self._zero ^ int.from_bytes(blocks[:BLOCK_SIZE])).to_bytes(BLOCK_SIZE)
+        return zero + encrypt(icv_block + blocks[BLOCK_SIZE:])
 
     def _first_decrypt(self, blocks: bytes) -> bytes:
         self._decrypt = self._s_enc.cbc_decryptor().update
