@@ -23,6 +23,7 @@ _S16, _PSEUDO_RANDOM, _CAN_R_MAC, _CAN_R_ENC = 0x01, 0x10, 0x20, 0x60
 _REPLY_BIT = 1 << 127
 _PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
 _header = Struct("5B").pack
+_LAST_BLOCK, _AFTER_ICV = slice(-BLOCK_SIZE, None), slice(2 * BLOCK_SIZE, None)
 _ALTERED = "the reply is not what the card sent"
 _REFUSALS: dict[int, Cause] = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: Cause.NO_KEY_SET,
@@ -86,15 +87,33 @@ class Scp03Host:
     `level` is 01, 03, 11, 13 or 33 (C-MAC 01, C-ENC 02, R-MAC 10, R-ENC 20). The host
     challenge is random, 8 bytes (S8) or 16 (S16), unless a test gives one.
 
-    One CBC context a direction serves the whole session, never finalized. The last ciphertext,
-    fed back, cancels itself and leaves E(0), a constant; the ICV is then the ciphertext of a
-    block `counter` xor that constant, and the data follows under it.
+    One CBC context a direction serves the session. The last ciphertext, fed back, cancels itself
+    and leaves E(0); the ICV is then the ciphertext of a block `counter` xor that constant.
     """
 
     __slots__ = (
-        "_answered", "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts",
-        "_identifier", "_keys", "_last", "_level", "_mac_copy", "_mac_size", "_reply_encrypted",
-        "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "_zero", "card",
+        "_answered",
+        "_chain",
+        "_challenge",
+        "_counter",
+        "_decrypt",
+        "_encrypt",
+        "_encrypts",
+        "_identifier",
+        "_keys",
+        "_last",
+        "_level",
+        "_mac_copy",
+        "_mac_part",
+        "_mac_size",
+        "_reply_encrypted",
+        "_reply_macs",
+        "_rmac_copy",
+        "_s_enc",
+        "_state",
+        "_version",
+        "_zero",
+        "card",
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
     _rmac_copy: Callable[[], CMAC]
@@ -124,7 +143,7 @@ class Scp03Host:
         self._encrypts = bool(level & C_ENC)
         self._encrypt = None
         self._reply_macs, self._reply_encrypted = bool(level & R_MAC), bool(level & R_ENC)
-        self._mac_size = len(host_challenge)
+        self._mac_size, self._mac_part = len(host_challenge), slice(len(host_challenge))
         self._chain = bytes(BLOCK_SIZE)
         self._counter = self._zero = 0
         self._last = b""
@@ -225,12 +244,12 @@ class Scp03Host:
             self._counter = counter = self._counter + 1
             plain = size = len(data)
             if size and (encrypt := self._encrypt):
-                icv_block = (counter ^ self._zero).to_bytes(16)
-                sealed = encrypt(self._last + icv_block + data + _PADDING[size & 15])
-                self._last = sealed[-16:]
-                data = sealed[32:]
+                block = (counter ^ self._zero).to_bytes(16)
+                sealed = encrypt(self._last + block + data + _PADDING[size & 15])
+                self._last = sealed[_LAST_BLOCK]
+                data = sealed[_AFTER_ICV]
                 size = (size | 15) + 1
-            size += (mac_size := self._mac_size)
+            size += self._mac_size
             if size < 256 and le is None and not extended:
                 command = _header(cla | 4, ins, p1, p2, size) + data
             else:
@@ -239,7 +258,7 @@ class Scp03Host:
             mac = self._mac_copy()
             mac.update(self._chain + (_on_channel_0(command) if cla & 3 else command))
             self._chain = chain = mac.finalize()
-            command += chain[:mac_size]
+            command += chain[self._mac_part]
             return command if le is None else command + self._le(le, extended)
         except BaseException:
             self._state = _State.DEAD
