@@ -92,27 +92,9 @@ class Scp03Host:
     """
 
     __slots__ = (
-        "_answered",
-        "_chain",
-        "_challenge",
-        "_counter",
-        "_decrypt",
-        "_encrypt",
-        "_encrypts",
-        "_identifier",
-        "_keys",
-        "_last",
-        "_level",
-        "_mac_copy",
-        "_mac_part",
-        "_mac_size",
-        "_reply_encrypted",
-        "_reply_macs",
-        "_rmac_copy",
-        "_s_enc",
-        "_state",
-        "_version",
-        "_zero",
+        "_answered", "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts",
+        "_identifier", "_keys", "_last", "_level", "_mac_copy", "_mac_part", "_mac_size",
+        "_reply_encrypted", "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "_zero",
         "card",
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
