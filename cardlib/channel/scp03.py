@@ -22,8 +22,7 @@ LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
 _S16, _PSEUDO_RANDOM, _CAN_R_MAC, _CAN_R_ENC = 0x01, 0x10, 0x20, 0x60
 _REPLY_BIT = 1 << 127
 _PADDING = tuple(b"\x80" + bytes(15 - used) for used in range(16))
-_header = Struct("5B").pack
-_LAST_BLOCK, _AFTER_ICV = slice(-BLOCK_SIZE, None), slice(2 * BLOCK_SIZE, None)
+_LAST_BLOCK, _AFTER_ICV, _HEADER = slice(-16, None), slice(32, None), Struct("5B").pack
 _ALTERED = "the reply is not what the card sent"
 _REFUSALS: dict[int, Cause] = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: Cause.NO_KEY_SET,
@@ -233,7 +232,7 @@ class Scp03Host:
                 size = (size | 15) + 1
             size += self._mac_size
             if size < 256 and le is None and not extended:
-                command = _header(cla | 4, ins, p1, p2, size) + data
+                command = _HEADER(cla | 4, ins, p1, p2, size) + data
             else:
                 extended = extended or plain > 255 or (le or 0) > 256
                 command = bytes((cla | 4, ins, p1, p2)) + self._lc(size, extended) + data
