@@ -87,8 +87,8 @@ class Scp03Keys(Protocol):
         ...
 
 
-class CardKeys(Protocol):
-    """The 30 keys of one card, chip and region fixed. CardKeyError for a key it does not hold."""
+class KeyUse(Protocol):
+    """What keys are for; a set of them is for one protocol, cipher and version."""
 
     @property
     def protocol(self) -> int:
@@ -104,6 +104,10 @@ class CardKeys(Protocol):
     def version(self) -> int:
         """The key version, 1..7."""
         ...
+
+
+class CardKeys(KeyUse, Protocol):
+    """The 30 keys of one card, chip and region fixed. CardKeyError for a key it does not hold."""
 
     def process_key(self, name: str, challenge: bytes) -> ProcessKey:
         """The process key of a card key for an 8-byte challenge.
@@ -128,23 +132,8 @@ class CardKeys(Protocol):
         ...
 
 
-class KeySet(Protocol):
+class KeySet(KeyUse, Protocol):
     """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
-
-    @property
-    def protocol(self) -> int:
-        """Version of secure messaging the keys are for: 1 or 2."""
-        ...
-
-    @property
-    def cipher(self) -> Cipher:
-        """The block cipher the keys are for."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """The key version, 1..7."""
-        ...
 
     def for_card(self, chip: bytes, region: bytes) -> CardKeys:
         """The keys of the card with this chip serial and region factor, 8 bytes each."""
