@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.pcscd"]
+pytest_plugins = ["tests.programs.pcscd"]
 
 IN_CI = os.environ.get("CI") == "true"
 

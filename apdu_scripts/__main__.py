@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import click
 
 from cardlib.errors import CardError, CardKeyError, FormatError, TransportError
+from cardlib.script.language import Script
+from cardlib.script.runner import Outcome, Runner
+from cardlib.script.show import as_json, as_text, printable, summary
 
-from .run import Outcome, Runner
-from .script import Script, load, names
-from .show import as_json, as_text, printable, summary
+from . import load, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cardlib.exchange import Connection
     from cardlib.keys import KeySet
-    from cardlib.transport import Connection
 
 _PASSPHRASE = "RHCARD_PASSPHRASE"
 _LONGEST_PASSPHRASE = 4096

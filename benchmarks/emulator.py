@@ -19,14 +19,14 @@ from benchmarks.rates import rates
 from benchmarks.report import Bar, arguments, report
 from cardlib.apdu import CommandAPDU
 from cardlib.card import ResidentHealthCard
-from cardlib.channel import v1
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
-from cardlib.emulator.memory import Memory
-from cardlib.emulator.ready_made import CHIP, personalized_card
+from cardlib.emulator.bench.ready_made import CHIP, personalized_card
+from cardlib.emulator.chip.memory import Memory
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
+from cardlib.messaging import v1
 
 FLOOR_SHARE = 0.13
 START_MS, MORE_MIB = 150.0, 40.0

@@ -17,14 +17,14 @@ from pathlib import Path
 from benchmarks.report import Bar
 from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardOptions
-from cardlib.emulator.answer_to_reset import answer_to_reset
-from cardlib.emulator.ready_made import CHIP, personalized_card
-from cardlib.emulator.virtual_reader import VirtualReader
+from cardlib.emulator.bench.ready_made import CHIP, personalized_card
+from cardlib.emulator.bench.virtual_reader import VirtualReader
+from cardlib.emulator.chip.answer_to_reset import answer_to_reset
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
 from cardlib.transport.pcsc import PcscConnection, list_readers, open_reader, wait_for_card
-from tests.pcscd import SLOTS, CannotStart, is_installed, running_pcscd, wait_until
+from tests.programs.pcscd import SLOTS, CannotStart, is_installed, running_pcscd, wait_until
 
 SHARE = 0.85
 PAIRS = 15

@@ -8,18 +8,20 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from cardlib.apdu import CommandAPDU
 from cardlib.card import ResidentHealthCard
-from cardlib.channel import v1
-from cardlib.channel.secure_messaging import SecureMessaging, cmac_suite
 from cardlib.crypto import BlockCipher, Cipher
-from cardlib.emulator import SoftwareCard, created_files
-from cardlib.emulator.access import ACTIVATED
-from cardlib.emulator.ready_made import personalized_card
-from cardlib.emulator.secure_messaging_v2 import Session
-from cardlib.emulator.tree import KEY_BIT, MF
+from cardlib.emulator import SoftwareCard
+from cardlib.emulator.bench.ready_made import personalized_card
+from cardlib.emulator.filesystem import created_files
+from cardlib.emulator.filesystem.tree import KEY_BIT, MF
+from cardlib.emulator.handlers.access import ACTIVATED
+from cardlib.emulator.sessions.v2 import Session
+from cardlib.exchange import observed
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import State
-from personalize.meter import Figures, Meter
+from cardlib.messaging import v1
+from cardlib.messaging.iso import SecureMessaging, cmac_suite
+from cardlib.transport.meter import Figures, Meter
 
 LENGTH = 223
 S_ENC, S_MAC = bytes(range(16)), bytes(range(16, 32))
@@ -142,10 +144,11 @@ def version_1_update(cipher: Cipher) -> Call:
 def emergency_read(protocol: int) -> Figures:
     """What reading the emergency data takes, from reset to the last field."""
     roots = public_test_roots(protocol)
-    meter = Meter(personalized_card(roots))
-    terminal = ResidentHealthCard(meter, KeyStore(roots).card_keys, min_protocol=protocol)
-    terminal.authenticate("RK1_DF02")
-    values = terminal.read("DDF1/DF02/EF05")
+    meter = Meter()
+    with observed(personalized_card(roots), meter) as card:
+        terminal = ResidentHealthCard(card, KeyStore(roots).card_keys, min_protocol=protocol)
+        terminal.authenticate("RK1_DF02")
+        values = terminal.read("DDF1/DF02/EF05")
     if len(values) != 15 or values[0].state is not State.VALUE:
         raise AssertionError
     return meter.figures

@@ -169,29 +169,3 @@ def _whole(transmit: Transmit, cla: int, response: ResponseAPDU) -> ResponseAPDU
         if len(data) > MAX_EXTENDED_LE or (not response.data and response.sw >> 8 == 0x61):
             raise FormatError("the card promises bytes without end")
     return ResponseAPDU(bytes(data), response.sw)
-
-
-INSTRUCTIONS: dict[int, str] = {
-    0x04: "DEACTIVATE FILE", 0x0C: "ERASE RECORD", 0x0E: "ERASE BINARY", 0x0F: "ERASE BINARY",
-    0x16: "CARD BLOCK", 0x18: "APPLICATION UNBLOCK", 0x1E: "APPLICATION BLOCK",
-    0x20: "VERIFY", 0x21: "VERIFY", 0x24: "CHANGE REFERENCE DATA", 0x2C: "RESET RETRY COUNTER",
-    0x44: "ACTIVATE FILE", 0x50: "INITIALIZE UPDATE", 0x70: "MANAGE CHANNEL",
-    0x82: "EXTERNAL AUTHENTICATE", 0x84: "GET CHALLENGE", 0x88: "INTERNAL AUTHENTICATE",
-    0xA0: "SEARCH BINARY", 0xA1: "SEARCH BINARY", 0xA2: "SEARCH RECORD", 0xA4: "SELECT",
-    0xB0: "READ BINARY", 0xB1: "READ BINARY", 0xB2: "READ RECORD", 0xB3: "READ RECORD",
-    0xC0: "GET RESPONSE", 0xCA: "GET DATA", 0xCB: "GET DATA",
-    0xD0: "WRITE BINARY", 0xD1: "WRITE BINARY", 0xD2: "WRITE RECORD", 0xD6: "UPDATE BINARY",
-    0xD7: "UPDATE BINARY", 0xD8: "PUT KEY", 0xDA: "PUT DATA", 0xDB: "PUT DATA",
-    0xDC: "UPDATE RECORD", 0xDD: "UPDATE RECORD", 0xE0: "CREATE FILE", 0xE2: "APPEND RECORD",
-    0xE4: "DELETE FILE", 0xE6: "TERMINATE DF", 0xE8: "TERMINATE EF", 0xF0: "SET STATUS",
-    0xF2: "GET STATUS", 0xFE: "TERMINATE CARD USAGE",
-}  # fmt: skip
-"""INS byte to the command's name: ISO/IEC 7816-4 table 5, 7816-9, GlobalPlatform Card 2.3.1 11."""
-
-_PROPRIETARY = {0x24: "PIN UNBLOCK", 0x44: "ACTIVATE", 0xE2: "STORE DATA", 0xE4: "DELETE"}
-
-
-def instruction_name(cla: int, ins: int) -> str:
-    """The command's name; the proprietary class has names of its own for some INS."""
-    name = INSTRUCTIONS.get(ins, f"INS {ins:02X}")
-    return _PROPRIETARY.get(ins, name) if cla & 0x80 else name

@@ -4,41 +4,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .card import SoftwareCard
-from .image import CardImageError
-from .options import CardOptions
-from .refusal import MemoryFailure, PowerCut
-from .state import LifeCycle
+from .chip.image import CardImageError
+from .chip.options import CardOptions
+from .chip.refusal import MemoryFailure, PowerCut
+from .chip.state import LifeCycle
 
 if TYPE_CHECKING:
-    from .faults import Fault, parse_fault, parse_faults, random_faults
-    from .faulty_card import FaultyCard
-    from .timing import CardTiming
-    from .trace import Trace
+    from ..timing import CardTiming
+    from .bench.faults import Fault, parse_fault, parse_faults, random_faults
+    from .bench.faulty_card import (
+        CardMute,
+        CardRemoved,
+        FaultyCard,
+        InjectedFault,
+        PowerLost,
+        ReplyLost,
+    )
+    from .bench.ready_made import personalized_card
+    from .bench.trace import Trace
 
 __all__ = [
     "CardImageError",
+    "CardMute",
     "CardOptions",
+    "CardRemoved",
     "CardTiming",
     "Fault",
     "FaultyCard",
+    "InjectedFault",
     "LifeCycle",
     "MemoryFailure",
     "PowerCut",
+    "PowerLost",
+    "ReplyLost",
     "SoftwareCard",
     "Trace",
     "parse_fault",
     "parse_faults",
+    "personalized_card",
     "random_faults",
 ]
 
 _WHEN_ASKED_FOR = {
-    "CardTiming": "timing",
-    "Fault": "faults",
-    "FaultyCard": "faulty_card",
-    "Trace": "trace",
-    "parse_fault": "faults",
-    "parse_faults": "faults",
-    "random_faults": "faults",
+    "CardTiming": "..timing",
+    "Fault": ".bench.faults",
+    "FaultyCard": ".bench.faulty_card",
+    "CardMute": ".bench.faulty_card",
+    "CardRemoved": ".bench.faulty_card",
+    "InjectedFault": ".bench.faulty_card",
+    "PowerLost": ".bench.faulty_card",
+    "ReplyLost": ".bench.faulty_card",
+    "personalized_card": ".bench.ready_made",
+    "Trace": ".bench.trace",
+    "parse_fault": ".bench.faults",
+    "parse_faults": ".bench.faults",
+    "random_faults": ".bench.faults",
 }
 """What a card that only answers does not need: its import would be a tenth of the start-up."""
 
@@ -46,5 +66,5 @@ _WHEN_ASKED_FOR = {
 def __getattr__(name: str) -> object:
     if name not in _WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_WHEN_ASKED_FOR[name]}", __name__), name)
+    value: object = getattr(import_module(_WHEN_ASKED_FOR[name], __name__), name)
     return value

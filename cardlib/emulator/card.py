@@ -4,31 +4,25 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
 
 from ..apdu import CommandAPDU
 from ..errors import FormatError
+from ..exchange import Exchange, Observer
+from ..facts import HEALTH_APPLICATION, TRANSPORT_KEY_VERSION
 from ..status import StatusWord
-from . import created_files, image, self_test
-from .access import enter, unusable_nodes
-from .answer_to_reset import answer_to_reset
-from .memory import Memory
-from .options import CardOptions
+from . import self_test
+from .chip import image
+from .chip.answer_to_reset import answer_to_reset
+from .chip.memory import Memory
+from .chip.options import CardOptions
+from .chip.refusal import MemoryFailure, Refusal
+from .chip.state import KEY_TRIES, LIFE_CYCLE_ADDRESS, CardState, LifeCycle, StoredKeySet
+from .filesystem import created_files
+from .filesystem.tree import DDF1, MF, Directory, Node
+from .handlers.access import enter, unusable_nodes
 from .processing import process
-from .refusal import MemoryFailure, Refusal
-from .session import LogicalChannel
-from .state import (
-    KEY_TRIES,
-    LIFE_CYCLE_ADDRESS,
-    TRANSPORT_KEY_VERSION,
-    CardState,
-    LifeCycle,
-    StoredKeySet,
-)
-from .tree import DDF1, DDF1_AID, MF, Directory, Node
-
-if TYPE_CHECKING:
-    from .trace import Trace
+from .sessions.logical_channel import LogicalChannel
 
 _DEFAULT_OPTIONS = CardOptions()
 _BLANK = int(LifeCycle.BLANK)
@@ -49,7 +43,7 @@ class SoftwareCard:
         self.options = CardOptions()
         self.created: dict[Directory, dict[int, Node]] = {}
         self.plain_command: CommandAPDU | None = None
-        self.trace: Trace | None = None
+        self.observers: tuple[Observer, ...] = ()
         self._image: image.ImageFile | None = None
         self._power_on()
 
@@ -149,7 +143,7 @@ class SoftwareCard:
 
     def application(self, name: bytes) -> Directory | None:
         """The DF of that name, whole (ISO/IEC 7816-4 5.2.2)."""
-        if name == DDF1_AID:
+        if name == HEALTH_APPLICATION:
             return MF if self.state.life_cycle == LifeCycle.BLANK else DDF1
         for children in self.created.values():
             for node in children.values():
@@ -171,10 +165,17 @@ class SoftwareCard:
 
     def transmit(self, raw: bytes) -> bytes:
         """Answer one command APDU."""
-        return self.answer(raw) if self.trace is None else self.trace.exchange(self, raw)
+        if not self.observers:
+            return self._answer(raw)
+        writes, start = self.memory.writes, perf_counter()
+        response = self._answer(raw)
+        seconds, written = perf_counter() - start, self.memory.writes - writes
+        exchange = Exchange(raw, response, seconds, self.plain_command, self.last_refusal, written)
+        for observer in self.observers:
+            observer.saw(exchange)
+        return response
 
-    def answer(self, raw: bytes) -> bytes:
-        """Answer one command APDU, unseen by the trace."""
+    def _answer(self, raw: bytes) -> bytes:
         self.last_refusal = ""
         self.plain_command = None
         try:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..apdu import CommandAPDU
-from . import (
-    administration,
+from .handlers import (
     authentication,
     binary_commands,
     block_commands,
@@ -17,8 +16,11 @@ from . import (
     security_domain,
     selection,
 )
-from .context import Card
-from .session import LogicalChannel
+from .handlers import (
+    file_commands as administration,
+)
+from .sessions.context import Card
+from .sessions.logical_channel import LogicalChannel
 
 Handler = Callable[[Card, LogicalChannel, CommandAPDU], bytes]
 

@@ -6,14 +6,14 @@ Le lets through. Whoever calls `process` commits what the command changed, or un
 
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..status import StatusWord
-from .context import Card
+from .chip.refusal import MemoryFailure, Refusal
+from .chip.state import LIFE_CYCLE_ADDRESS, LifeCycle
 from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
-from .refusal import MemoryFailure, Refusal
-from .secure_messaging_v2 import SPEC_2_0
-from .secure_messaging_v2 import Session as SessionV2
-from .security_domain import COMMANDS as GLOBALPLATFORM
-from .session import LogicalChannel
-from .state import LIFE_CYCLE_ADDRESS, LifeCycle
+from .handlers.security_domain import COMMANDS as GLOBALPLATFORM
+from .sessions.context import Card
+from .sessions.logical_channel import LogicalChannel
+from .sessions.v2 import SPEC_2_0
+from .sessions.v2 import Session as SessionV2
 
 OK = b"\x90\x00"
 _GET_RESPONSE, _GET_DATA = 0xC0, 0xCA

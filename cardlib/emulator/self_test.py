@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from ..errors import FormatError
 from ..layout import Structure
-from . import created_files, data_objects, records
-from .access import ACTIVATED, DEACTIVATED, TERMINATED
-from .memory import Memory
-from .options import CardOptions
-from .state import CardState, LifeCycle
-from .tree import PROFILE, Directory, ElementaryFile
+from .chip.memory import Memory
+from .chip.options import CardOptions
+from .chip.state import CardState, LifeCycle
+from .filesystem import created_files, records
+from .filesystem.tree import PROFILE, Directory, ElementaryFile
+from .handlers import data_objects
+from .handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
 
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 

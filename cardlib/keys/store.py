@@ -8,14 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..crypto import BlockCipher, Cipher, static_keys
+from ..crypto import BlockCipher, Cipher, pad, static_keys
 from ..errors import CardKeyError
+from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region
+from ..layout import KEYS, dgi_of_key
+from ..layout.load import Grouping
+from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .scp03 import SoftwareScp03Keys
 from .software import SoftwareKeySet
 
 FORMAT = "rhcard key store 1"
-TRANSPORT_KEY_VERSION, ISSUER_KEY_VERSION = 0xFF, 0x01
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}
 _MOST_SCRYPT_MEMORY = 2**29
 _MOST_BYTES = 2**16
@@ -80,6 +83,15 @@ class KeyStore:
     def issuer_keys(self, chip: bytes) -> SoftwareScp03Keys:
         """A chip's issuer keys, version 01 (card specification 6)."""
         return SoftwareScp03Keys.from_root(ISSUER_KEY_VERSION, self._issuer, chip)
+
+    def groupings(self, chip: ChipSerial, region: Region, pin: Pin) -> tuple[Grouping, ...]:
+        """The groupings 81kk, 8010 and 9010 of a card, encrypted under the issuer's Key-DEK."""
+        dek, keys = self.issuer_keys(chip), self.card_keys.for_card(chip, region)
+        return (
+            *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),
+            (DGI_PIN, dek.encrypt_dek(pad(pin.block))),
+            (DGI_PIN_TRIES, bytes((Pin.TRIES, Pin.TRIES))),
+        )
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """A chip's transport ENC, MAC, DEK in clear: for whoever makes blank software cards."""

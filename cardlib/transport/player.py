@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import TransportError
-from .recorder import Exchange, load, note
+from .recorder import Recorded, load, note
 
 
 class Player:
@@ -13,7 +13,7 @@ class Player:
     TransportError when a command differs from the recorded one, or nothing is left.
     """
 
-    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+    def __init__(self, exchanges: Iterable[Recorded]) -> None:
         self._exchanges = list(exchanges)
         self._next = 0
         self._atr = b""
@@ -41,10 +41,10 @@ class Player:
 
     def reset(self) -> bytes:
         """The recorded ATR."""
-        self._atr = self._play(Exchange(b"", b"")).response
+        self._atr = self._play(Recorded(b"", b"")).response
         return self._atr
 
-    def _play(self, sent: Exchange) -> Exchange:
+    def _play(self, sent: Recorded) -> Recorded:
         if self.finished:
             raise TransportError("the recording is at its end")
         expected = self._exchanges[self._next]
@@ -54,7 +54,7 @@ class Player:
         return expected
 
 
-def _say(exchange: Exchange) -> str:
+def _say(exchange: Recorded) -> str:
     if not exchange.command:
         return "a reset"
     return f"command {exchange.command[:5].hex().upper()} of {exchange.command_length} bytes"

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..commands import Body, spec_of
 from ..errors import FormatError
-from . import Connection
+from ..exchange import Connection, Exchange, Observed
 
 FORMAT = "rhcard recording 1"
-_KEY_AND_LOAD = (0xD8, 0xE2)
-_PASSWORDS = (0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D)
+_SECRET = (Body.KEY, Body.PIN)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class Recorded:
     """One command and its response; a reset has an empty command and the ATR as response.
 
     `hidden` counts the bytes at the end of the command that were not noted.
@@ -30,44 +30,33 @@ class Exchange:
         return len(self.command) + self.hidden
 
 
-def note(command: bytes, response: bytes) -> Exchange:
-    """An exchange as it may be kept: no body of STORE DATA, PUT KEY or a command with a PIN.
+def note(command: bytes, response: bytes) -> Recorded:
+    """An exchange as it may be kept: no body that carries keys or a PIN.
 
     SCP03 has no forward secrecy: a kept body is readable to whoever gets the keys later.
     """
-    ins = command[1] if len(command) > 1 else -1
-    secret = ins in _PASSWORDS or (ins in _KEY_AND_LOAD and bool(command[0] & 0x80))
-    if not secret or len(command) <= 5:
-        return Exchange(command, response)
-    return Exchange(command[:5], response, len(command) - 5)
+    spec = spec_of(command[0], command[1]) if len(command) > 5 else None
+    if spec is None or spec.sent not in _SECRET:
+        return Recorded(command, response)
+    return Recorded(command[:5], response, len(command) - 5)
 
 
-class Recorder:
-    """A Connection around another one; `exchanges` grows with every command and reset."""
+class Recorder(Observed):
+    """A Connection around another one; `exchanges` grows with every command and reset.
+
+    Nothing is noted of a command that fails.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.exchanges: list[Exchange] = [Exchange(b"", connection.atr)]
+        super().__init__(connection, self)
+        self.exchanges: list[Recorded] = [Recorded(b"", connection.atr)]
+
+    def saw(self, exchange: Exchange) -> None:
+        """Note one exchange."""
+        self.exchanges.append(note(exchange.command, exchange.response))
 
     @property
-    def atr(self) -> bytes:
-        """The card's answer to reset."""
-        return self._connection.atr
-
-    def transmit(self, command: bytes) -> bytes:
-        """Pass a command on and note it with its response; nothing is noted if it fails."""
-        response = self._connection.transmit(command)
-        self.exchanges.append(note(command, response))
-        return response
-
-    def reset(self) -> bytes:
-        """Reset the card and note it."""
-        atr = self._connection.reset()
-        self.exchanges.append(Exchange(b"", atr))
-        return atr
-
-    @property
-    def commands(self) -> list[Exchange]:
+    def commands(self) -> list[Recorded]:
         """The exchanges without the resets."""
         return [exchange for exchange in self.exchanges if exchange.command]
 
@@ -76,7 +65,7 @@ class Recorder:
         path.write_text(dump(self.exchanges), encoding="ascii")
 
 
-def dump(exchanges: Iterable[Exchange]) -> str:
+def dump(exchanges: Iterable[Recorded]) -> str:
     """JSON lines: the format, then `reset`, or `command`, `response` and `hidden` if not 0."""
     lines = [json.dumps({"format": FORMAT})]
     for exchange in exchanges:
@@ -91,9 +80,9 @@ def dump(exchanges: Iterable[Exchange]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def load(text: str) -> list[Exchange]:
+def load(text: str) -> list[Recorded]:
     """The exchanges of a recording; FormatError names the line that is none."""
-    exchanges: list[Exchange] = []
+    exchanges: list[Recorded] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             entry = json.loads(line)
@@ -103,7 +92,7 @@ def load(text: str) -> list[Exchange]:
                 continue
             command, response = entry.get("command", ""), entry.get("response")
             raw = bytes.fromhex(entry["reset"] if response is None else response)
-            exchanges.append(Exchange(bytes.fromhex(command), raw, int(entry.get("hidden", 0))))
+            exchanges.append(Recorded(bytes.fromhex(command), raw, int(entry.get("hidden", 0))))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise FormatError(f"line {number} is not of a {FORMAT}") from None
     return exchanges

@@ -18,12 +18,13 @@ from .output import print_json, print_line, print_table, progress
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
+    from cardlib.facts import ChipSerial
     from cardlib.keys.store import KeyStore
 
-    from ..batch import Batch
-    from ..issue import Outcome
-    from ..reading import Reading
-    from ..report import Throughput, Verified
+    from ..preparation.batch import Batch
+    from ..production.issue import Outcome
+    from ..production.report import Throughput, Verified
+    from ..terminal.reading import Reading
 
 _DEFAULT = Path("rhcard-demo")
 _HEADINGS = ("card", "name", "chip", "result", "APDUs", "bytes", "ms")
@@ -53,7 +54,7 @@ class Demo:
     @property
     def figures(self) -> "Throughput":
         """How fast the cards were made, and what went to and from them."""
-        from ..report import throughput
+        from ..production.report import throughput
 
         return throughput(self.outcomes)
 
@@ -91,7 +92,7 @@ def command(*, out: Path | None, as_json: bool) -> int:
 
 
 def _folder(out: Path | None) -> Path:
-    from ..demo import fresh_folder
+    from ..sample.demo import fresh_folder
 
     if out is None:
         return fresh_folder(_DEFAULT)
@@ -102,8 +103,8 @@ def _folder(out: Path | None) -> Path:
 
 
 def _run(folder: Path) -> Demo:
-    from ..demo import CARDS, keep_keys, new_passphrase, prepare_sample
-    from ..issue import opened_job
+    from ..production.issue import opened_job
+    from ..sample.demo import CARDS, keep_keys, new_passphrase, prepare_sample
 
     passphrase, cards = new_passphrase(), folder / CARDS
     with TemporaryDirectory(prefix="rhcard-demo-") as name:
@@ -118,9 +119,9 @@ def _run(folder: Path) -> Demo:
     return Demo(folder, batch, outcomes, results, chosen, _emergency(store, chosen))
 
 
-def _chosen(batch: "Batch", outcomes: "list[Outcome]", files: dict[bytes, Path]) -> Path:
+def _chosen(batch: "Batch", outcomes: "list[Outcome]", files: "dict[ChipSerial, Path]") -> Path:
     """The file of the card that shows most of what an emergency room wants to know."""
-    from ..demo import most_telling
+    from ..sample.demo import most_telling
 
     number = most_telling(batch.cards())
     chip = next(each.chip for each in outcomes if each.number == number)
@@ -129,8 +130,8 @@ def _chosen(batch: "Batch", outcomes: "list[Outcome]", files: dict[bytes, Path])
 
 def _emergency(store: "KeyStore", card: Path) -> "Reading":
     """Read a card with the two keys that an emergency room's terminal has, and no PIN."""
-    from ..reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
-    from ..station import in_reader
+    from ..production.station import in_reader
+    from ..terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
 
     with in_reader(card) as connection:
         return read_card(connection, store.card_keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
@@ -150,7 +151,7 @@ def _print(demo: Demo) -> None:
 
 
 def _rows(demo: Demo) -> list[tuple[str, ...]]:
-    from ..report import chip_name
+    from ..production.report import chip_name
 
     verified = {result.number for result in demo.results if not result.findings}
     return [
@@ -169,7 +170,7 @@ def _rows(demo: Demo) -> list[tuple[str, ...]]:
 
 def _next_commands(demo: Demo) -> list[str]:
     """Three commands that work as they stand, in this folder and shell."""
-    from ..demo import BATCH, KEYS, PASSPHRASE
+    from ..sample.demo import BATCH, KEYS, PASSPHRASE
 
     secret = ("--passphrase-file", demo.folder / PASSPHRASE)
     batch, keys = demo.folder / BATCH, demo.folder / KEYS
@@ -191,8 +192,8 @@ def _program() -> str:
 
 
 def _document(demo: Demo) -> dict[str, Any]:
-    from ..report import outcome_as_dict, verified_as_dict
-    from ..show import as_json
+    from ..production.report import outcome_as_dict, verified_as_dict
+    from ..terminal.show import as_json
 
     return {
         "folder": str(demo.folder),

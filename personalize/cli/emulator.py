@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import threading
 
     from cardlib.emulator import Fault, SoftwareCard
-    from cardlib.emulator.virtual_reader import Card, VirtualReader
+    from cardlib.emulator.bench.virtual_reader import Card, VirtualReader
 
 _CHIP_BYTES = 8
 _FIRST_PORT = 35963
@@ -206,9 +206,9 @@ def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
     from cardlib.emulator import Trace
 
     with path.open("a", encoding="utf-8", buffering=1) as lines:
-        card.trace = Trace(lines)
+        card.observers = (Trace(card, lines),)
         yield
-        card.trace = None
+        card.observers = ()
 
 
 def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -> "Card":
@@ -220,7 +220,7 @@ def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -
 
 
 def _reader(path: Path, port: int) -> "VirtualReader":
-    from cardlib.emulator.virtual_reader import VirtualReader
+    from cardlib.emulator.bench.virtual_reader import VirtualReader
 
     return VirtualReader(port, report=lambda state: say(f"{path}, port {port}: {state}"))
 

@@ -9,7 +9,7 @@ from .options import json_option
 from .output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from cardlib.emulator.inspection import CardReport
+    from cardlib.emulator.bench.inspection import CardReport
 
 _TRIES = 15
 
@@ -22,9 +22,9 @@ def show(card: Path, *, as_json: bool) -> None:
 
     No key, no PIN and no field is shown; `rhcard read` shows fields.
     """
-    from cardlib.emulator.inspection import inspect
+    from cardlib.emulator.bench.inspection import inspect
 
-    from ..station import in_reader
+    from ..production.station import in_reader
 
     with in_reader(card) as connection:
         report = inspect(connection)

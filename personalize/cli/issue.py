@@ -20,7 +20,7 @@ from .options import (
 from .output import print_json, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
-    from ..issue import Job, Outcome
+    from ..production.issue import Job, Outcome
 
 _CHIP_BYTES = 8
 
@@ -53,8 +53,8 @@ def command(
     Blank cards of the folder are used; where there are not enough, new ones are made. After a
     cut, the same command goes on where it was: nobody gets two cards, nobody gets none.
     """
-    from ..issue import opened_job
-    from ..report import throughput
+    from ..production.issue import opened_job
+    from ..production.report import throughput
 
     chips = [_chip(text) for text in spoiled]
     batch, store = open_batch(folder, keys, passphrase_file)
@@ -84,8 +84,8 @@ def command(
 
 def run(job: "Job") -> "list[Outcome]":
     """Issue with a progress bar; Ctrl-C says how far things are."""
-    from ..issue import issue
-    from ..journal import Stage
+    from ..production.issue import issue
+    from ..production.journal import Stage
 
     outcomes: list[Outcome] = []
     total = job.batch.header.count
@@ -118,7 +118,7 @@ def _chip(text: str) -> bytes:
 
 
 def _print_failures(failed: "Sequence[Outcome]") -> None:
-    from ..report import chip_name
+    from ..production.report import chip_name
 
     rows = [
         (str(each.number), str(each.line), chip_name(each.chip), each.stage.value, each.problem)
@@ -134,7 +134,7 @@ def _document(
     problems: Iterable[str],
     code: Exit,
 ) -> dict[str, object]:
-    from ..report import outcome_as_dict, throughput
+    from ..production.report import outcome_as_dict, throughput
 
     failed = sum(1 for outcome in outcomes if outcome.problem)
     return {

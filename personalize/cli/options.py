@@ -12,7 +12,7 @@ from cardlib.errors import CardKeyError
 if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
 
-    from ..batch import Batch
+    from ..preparation.batch import Batch
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
 _LONGEST = 4096
@@ -84,7 +84,7 @@ def open_batch(
 
     CardKeyError when it is another store than the one that the batch was prepared with.
     """
-    from ..batch import Batch, read_header
+    from ..preparation.batch import Batch, read_header
 
     header = read_header(folder)
     path = keys or Path(header.key_store_hint)

@@ -19,7 +19,7 @@ def command(folder: Path, *, keys: Path | None, passphrase_file: Path | None, as
 
     They are shown in clear on stdout: send it to the printer, not to a file.
     """
-    from ..mailer import letters
+    from ..production.mailer import letters
 
     batch, store = open_batch(folder, keys, passphrase_file)
     found, waiting = letters(batch, store)

@@ -14,7 +14,7 @@ from .output import print_error, print_json, print_line, print_table, progress, 
 if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
 
-    from ..faults import Fault
+    from ..listing.faults import Fault
 
 
 @click.command(name="prepare")
@@ -61,8 +61,8 @@ def command(
 
     Every fault is reported, before a passphrase is asked for and before anything is written.
     """
-    from ..prepare import PrepareOptions, prepare
-    from ..seal import described, seal
+    from ..preparation.prepare import PrepareOptions, prepare
+    from ..preparation.seal import described, seal
 
     on_cards = (issue_date or datetime.now()).date()
     stores: list[KeyStore] = []

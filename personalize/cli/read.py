@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cardlib.layout import FieldValue
+    from cardlib.transport.meter import Figures
 
-    from ..meter import Figures
-    from ..reading import Reading
+    from ..terminal.reading import Reading
 
 _COLOURS = {
     "value": "",
@@ -54,17 +54,18 @@ def command(
 
     Without --keys only the issuer's data can be read; the rest is shown as denied.
     """
-    from ..meter import Meter
-    from ..reading import EMERGENCY_FILES, read_card
-    from ..station import in_reader
+    from cardlib.exchange import observed
+    from cardlib.layout import FILES
+    from cardlib.transport.meter import Meter
+
+    from ..production.station import in_reader
+    from ..terminal.reading import EMERGENCY_FILES, read_card
 
     with in_reader(card) as connection:
         key_set = open_store(keys, passphrase_file).card_keys if keys else None
-        meter = Meter(connection)
-        if emergency:
-            reading = read_card(meter, key_set, EMERGENCY_FILES)
-        else:
-            reading = read_card(meter, key_set)
+        meter, files = Meter(), EMERGENCY_FILES if emergency else FILES
+        with observed(connection, meter) as card_in_reader:
+            reading = read_card(card_in_reader, key_set, files)
     if as_json:
         print_json(_document(card, reading, meter.figures, lang))
         return Exit.GOOD
@@ -82,7 +83,7 @@ def _in_words(figures: "Figures") -> str:
 
 
 def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, object]:
-    from ..show import as_json
+    from ..terminal.show import as_json
 
     identity = reading.identity
     return {
@@ -104,7 +105,7 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
 
     Records that were never written, at the end of a file with values, are then left out.
     """
-    from ..show import file_title, one_state, state_in_words, without_blank_end
+    from ..terminal.show import file_title, one_state, state_in_words, without_blank_end
 
     print_line(f"{reading.identity}")
     without = []
@@ -123,7 +124,7 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
 
 
 def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | Text]":
-    from ..show import field_title, state_in_words
+    from ..terminal.show import field_title, state_in_words
 
     cells = (
         field_title(value.field, lang),
@@ -138,7 +139,7 @@ def _value(value: "FieldValue", lang: str) -> "Text":
 
     from cardlib.layout import Kind, State
 
-    from ..show import value_in_words
+    from ..terminal.show import value_in_words
 
     alarming = value.field.kind is Kind.FLAG and value.state is State.VALUE
     return Text(printable(value_in_words(value, lang)), "bold red" if alarming else "")

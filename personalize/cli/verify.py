@@ -23,8 +23,8 @@ from .output import print_json, print_line, print_table, progress
 if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
 
-    from ..batch import Batch
-    from ..report import Verified
+    from ..preparation.batch import Batch
+    from ..production.report import Verified
 
 
 @click.command(name="verify")
@@ -40,7 +40,7 @@ def command(
 
     Each field is compared with what was prepared. No wrong key or PIN is ever presented.
     """
-    from ..report import verified_as_dict
+    from ..production.report import verified_as_dict
 
     if not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder of cards")
@@ -68,7 +68,7 @@ def command(
 
 def run(batch: "Batch", store: "KeyStore", cards: Path) -> "list[Verified]":
     """Verify with a progress bar; nothing is changed, so Ctrl-C leaves nothing behind."""
-    from ..audit import audit
+    from ..production.audit import audit
 
     results: list[Verified] = []
     try:
@@ -84,7 +84,7 @@ def run(batch: "Batch", store: "KeyStore", cards: Path) -> "list[Verified]":
 
 
 def _print_findings(results: "Sequence[Verified]") -> None:
-    from ..report import chip_name
+    from ..production.report import chip_name
 
     rows = [
         (

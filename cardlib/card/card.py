@@ -1,0 +1,391 @@
+"""ResidentHealthCard: select, authenticate, read and update, every field with its state."""
+
+import secrets
+from collections.abc import Mapping
+from hmac import compare_digest
+
+from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, exchange
+from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError
+from ..exchange import Connection
+from ..keys import CardKeys, KeySet
+from ..layout import (
+    FILE_BY_PATH,
+    KEY_BY_NAME,
+    FieldValue,
+    FileSpec,
+    KeySpec,
+    State,
+    Structure,
+    decode_file,
+    encode_record,
+    without_access,
+)
+from ..messaging import Messaging, v1
+from ..messaging.v1 import V1Channel
+from ..messaging.v2 import V2Channel
+from ..status import StatusWord
+from ..transport import capabilities
+from . import reading, visits
+from .identity import VERSION_FIELD, VERSION_FILE, CardIdentity
+
+__all__ = ["CardIdentity", "ResidentHealthCard"]
+_BY_NUMBER, _BY_TAG, _APPEND = 0x04, 0x00, 0x03
+_SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
+_DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
+_ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
+
+
+class ResidentHealthCard:
+    """One card over a connection that it has for itself.
+
+    Without a `KeySet` only what is free can be read. `min_protocol` is the least version of secure
+    messaging that the terminal accepts of a card; `clear_updates` sends version 1's appends, marks
+    and binary updates without a MAC. Who sends commands past this object calls `forget` afterwards.
+
+    Under version 2 the first authentication opens a session, and from then on everything is
+    protected. What breaks it (an altered or unprotected reply, a failed authentication or
+    transport) ends it with all rights: ChannelError to everything until `reset`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeySet | None = None,
+        min_protocol: int = 2,
+        *,
+        clear_updates: bool = False,
+    ) -> None:
+        self._connection, self._key_set = connection, keys
+        self._min_protocol, self._clear_updates = min_protocol, clear_updates
+        self._identity: CardIdentity | None = None
+        self._card_keys: CardKeys | None = None
+        self._channel: Messaging | None = None
+        self._df = ""
+        self._rights: frozenset[str] = frozenset()
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """The names of the keys that were authenticated and whose rights are still held."""
+        over = self._channel is not None and self._channel.is_over
+        return frozenset() if over else self._rights
+
+    @property
+    def protocol(self) -> int:
+        """The version of secure messaging; ChannelError when the terminal does not accept it."""
+        return self._accepted().protocol
+
+    def forget(self) -> None:
+        """Assume nothing about what is selected and held; a session is over until `reset`."""
+        if self._channel is not None:
+            self._channel.close()
+            if self._channel.is_over:
+                return
+        self._forget()
+
+    def reset(self) -> None:
+        """Reset the card: all rights are gone, and so is a session."""
+        self._connection.reset()
+        self._forget()
+
+    def identify(self) -> CardIdentity:
+        """Select DDF1 and read what the card says of itself; CardError when it is no health card.
+
+        StatusWordError when there is no such application. Outside a session anybody may have said
+        it: it is compared again in the first session that opens.
+        """
+        command = self._select_command("DDF1", fci=True)
+        try:
+            fci = self._sent(command, "SELECT DDF1").data
+        except StatusWordError as error:
+            if error.sw != _DENIED or self._channel is not None:
+                raise
+            # Somebody left the card in a session, which has ended with that command.
+            fci = self._sent(command, "SELECT DDF1").data
+        self._entered("DDF1")
+        identity = CardIdentity.parse(fci, self._connection.atr)
+        if self._channel is None or not self._channel.is_protected:
+            self._identity, self._card_keys = identity, None
+            self._channel = self._new_channel(identity)
+        elif identity != self._identity:
+            self._channel.close()
+            raise ChannelError(f"the card first said {self._identity}; protected: {identity}")
+        return identity
+
+    def select(self, path: str) -> bytes:
+        """Select "MF", "DDF1", a DF or an EF by its path; returns its FCI."""
+        response = self._sent(self._select_command(path, fci=True), f"SELECT {path}")
+        self._entered(path if path not in FILE_BY_PATH else FILE_BY_PATH[path].df_path)
+        return response.data
+
+    def authenticate(self, key_name: str) -> None:
+        """EXTERNAL AUTHENTICATE with a role key in its DF, which is selected when needed.
+
+        StatusWordError when the card refuses, saying which key was tried. ChannelError when the
+        card of a new session is not the one that it said to be in clear.
+        """
+        key, keys, channel = _key(key_name), self._keys(), self._messaging()
+        self._enter(key.df_path)
+        was_protected = channel.is_protected
+        response = channel.authenticate(keys, key)
+        if response.sw != 0x9000:
+            self._rights -= {key_name}
+            check_value = keys.key_check_value(key_name).hex().upper()
+            target = f"EXTERNAL AUTHENTICATE with {key_name} in {key.df_path}"
+            tried = f"tried check value {check_value}, {self._identity}"
+            raise StatusWordError(target, response.sw, tried)
+        self._rights |= {key_name}
+        if channel.is_protected and not was_protected:
+            self._compare_protected(channel)
+            if key_name not in self._rights:
+                # Selecting DDF1 gave up the right of a DF below it.
+                self.authenticate(key_name)
+
+    def internal_authenticate(self) -> None:
+        """INTERNAL AUTHENTICATE; ChannelError if the card does not hold the issuer's IRK."""
+        keys, identity = self._keys(), self._accepted()
+        self._enter("DDF1")
+        sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
+        command = v1.internal_authenticate(sam_random, data8, identity.key_version)
+        reply = self._sent(command, "INTERNAL AUTHENTICATE").data
+        expected = v1.cryptogram(keys.process_key("IRK_DDF1", sam_random), data8)
+        if not compare_digest(reply, expected):
+            tried = f"IRK_DDF1 {keys.key_check_value('IRK_DDF1').hex().upper()}, {identity}"
+            raise ChannelError(f"the card is not genuine by INTERNAL AUTHENTICATE; tried {tried}")
+
+    def verify_pin(self, pin: str) -> None:
+        """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong.
+
+        ChannelError on a card of spec 2.0 outside a session: it does not go out in clear.
+        """
+        if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
+            raise FormatError("a PIN has 6 digits")
+        self._accepted()
+        self._enter("DDF1")
+        self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
+
+    def read(self, path: str) -> tuple[FieldValue, ...]:
+        """Every field of a file with its state: `denied` names the key, `missing` has no record.
+
+        StatusWordError for any other refusal. A picture is read as far as its length says.
+        """
+        file = _file(path)
+        self._accepted()
+        try:
+            records = self._read(file, whole=False)
+        except StatusWordError as error:
+            if error.sw == _DENIED:
+                return without_access(file, State.DENIED, file.read_key)
+            if error.sw in _ABSENT:
+                return without_access(file, State.MISSING, "no such file or record")
+            raise
+        return decode_file(file, records)
+
+    def read_raw(self, path: str) -> list[bytes | None]:
+        """The whole records of a file in order, one if transparent; None for one it has not.
+
+        Of a cyclic file only what was appended. StatusWordError when the card refuses.
+        """
+        file = _file(path)
+        self._accepted()
+        try:
+            return self._read(file, whole=True)
+        except StatusWordError as error:
+            if file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND:
+                return []
+            raise
+
+    def read_binary(self, path: str, offset: int, length: int) -> bytes:
+        """A part of a transparent file; fewer bytes when the file ends before."""
+        file = _file(path)
+        self._select_file(file)
+        end = min(offset + length, file.size)
+        return reading.read_range(self._exchange, file, offset, end, self._messaging().reply_room)
+
+    def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
+        """Write one whole record (0: a transparent file); fields not given become FF.
+
+        The right of the file's update key must be held. FormatError for a value that does not fit.
+        """
+        file = _file(path)
+        if file.structure is Structure.TRANSPARENT:
+            self.write_binary(path, 0, encode_record(file, 1, values))
+            return
+        if file.structure is Structure.CYCLIC or not 1 <= record <= file.records:
+            raise FormatError(f"{path} has no record {record} that can be updated")
+        data = encode_record(file, record, values)
+        self._select_file(file)
+        command = CommandAPDU(0x00, 0xDC, record, _BY_NUMBER, data)
+        self._protected(file, command, f"UPDATE RECORD {record}")
+
+    def append(self, path: str, values: Mapping[str, str | bytes]) -> None:
+        """Append a record to a cyclic file; it becomes record 1."""
+        file = _file(path)
+        if file.structure is not Structure.CYCLIC:
+            raise FormatError(f"{path} is not cyclic")
+        data = encode_record(file, 1, values)
+        self._select_file(file)
+        self._protected(file, CommandAPDU(0x00, 0xDC, 0x00, _APPEND, data), "APPEND RECORD")
+
+    def write_binary(self, path: str, offset: int, data: bytes) -> None:
+        """Replace bytes of a transparent file, as many a command as one carries."""
+        file = _file(path)
+        if file.structure is not Structure.TRANSPARENT or offset + len(data) > file.size:
+            raise FormatError(f"{path} has no {len(data)} bytes at {offset}")
+        self._select_file(file)
+        room = self._messaging().command_room
+        for start in range(0, len(data), room):
+            part, place = data[start : start + room], offset + start
+            command = CommandAPDU(0x00, 0xD6, place >> 8, place & 0xFF, part)
+            self._protected(file, command, f"UPDATE BINARY at {place}")
+
+    def mark(self, path: str, record: int) -> None:
+        """Mark a record of an index file as valid (00)."""
+        file = _file(path)
+        self._select_file(file)
+        command = CommandAPDU(self._messaging().mark_class, 0xD2, record, _BY_NUMBER)
+        self._protected(file, command, f"WRITE RECORD {record}")
+
+    def erase_mark(self, path: str, record: int) -> None:
+        """Erase a record of an index file (FF)."""
+        file = _file(path)
+        self._select_file(file)
+        command = CommandAPDU(self._messaging().mark_class, 0x0C, record, _BY_NUMBER)
+        self._protected(file, command, f"ERASE RECORD {record}", file.erase_key)
+
+    def write_visit(self, kind: visits.VisitKind, values: Mapping[str, str | bytes]) -> int:
+        """Write an inpatient or outpatient record; returns its slot. See `visits.write_visit`."""
+        return visits.write_visit(self, kind, values)
+
+    def read_visits(self, kind: visits.VisitKind) -> list[tuple[int, tuple[FieldValue, ...]]]:
+        """The inpatient or outpatient records that are marked valid, with their slots."""
+        return visits.read_visits(self, kind)
+
+    def send(self, command: CommandAPDU, name: str) -> ResponseAPDU:
+        """Send a command, as protected as the session is; StatusWordError when it is refused."""
+        self._accepted()
+        return self._sent(command, name)
+
+    def change(self, command: CommandAPDU, key_name: str) -> ResponseAPDU:
+        """Send a changing command in the current DF, under version 1 with the MAC of that key."""
+        return self._messaging().change(command, self._keys(), key_name)
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._identity = self._card_keys = self._channel = None
+        self._df, self._rights = "", frozenset()
+
+    def _new_channel(self, identity: CardIdentity) -> Messaging:
+        transmit = self._connection.transmit
+        if identity.protocol == 1:
+            return V1Channel(transmit, clear_updates=self._clear_updates)
+        chaining, extended = capabilities(self._connection.atr)
+        return V2Channel(transmit, extended=extended, chaining=chaining)
+
+    def _messaging(self) -> Messaging:
+        self._accepted()
+        assert self._channel is not None
+        return self._channel
+
+    def _exchange(self, command: CommandAPDU) -> ResponseAPDU:
+        if self._channel is None:
+            return exchange(self._connection.transmit, command)
+        return self._channel.send(command)
+
+    def _sent(self, command: CommandAPDU, name: str) -> ResponseAPDU:
+        response = self._exchange(command)
+        if response.sw not in _SELECTED:
+            raise StatusWordError(name, response.sw)
+        return response
+
+    def _accepted(self) -> CardIdentity:
+        """The card's identity; ChannelError when it speaks less than the terminal accepts."""
+        identity = self._identity or self.identify()
+        if identity.protocol < self._min_protocol:
+            raise ChannelError(
+                f"the card says that it speaks version {identity.protocol} of secure messaging; "
+                f"this terminal accepts {self._min_protocol} and later"
+            )
+        return identity
+
+    def _compare_protected(self, channel: Messaging) -> None:
+        """Read tag 02 and DDF1's FCI in the session; ChannelError if they differ from before."""
+        identity = self._accepted()
+        self._select_file(VERSION_FILE)
+        command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
+        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
+        if not identity.is_of_version(record):
+            channel.close()
+            raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
+        self.identify()
+
+    def _keys(self) -> CardKeys:
+        if self._card_keys is None:
+            if self._key_set is None:
+                raise CardKeyError("no keys were given: only what is free can be read")
+            identity, keys = self._accepted(), self._key_set
+            given = (keys.protocol, keys.cipher, keys.version)
+            if given != (identity.protocol, identity.cipher, identity.key_version):
+                raise CardKeyError(
+                    f"keys for protocol {keys.protocol}, {keys.cipher.name}, version "
+                    f"{keys.version} are not this card's: {identity}"
+                )
+            self._card_keys = keys.for_card(identity.chip, identity.region)
+        return self._card_keys
+
+    def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
+        by_name = not (self._channel and self._channel.is_protected)
+        return reading.select_command(path, fci=fci, by_name=by_name)
+
+    def _enter(self, df_path: str) -> None:
+        """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
+        if self._df == df_path or (df_path == "DDF1" and self._df.startswith("DDF1/")):
+            return
+        self._sent(self._select_command(df_path), f"SELECT {df_path}")
+        self._entered(df_path)
+
+    def _entered(self, df_path: str) -> None:
+        self._df = df_path
+        kept = {name for name in self._rights if _contains(KEY_BY_NAME[name].df_path, df_path)}
+        self._rights = frozenset(kept)
+
+    def _select_file(self, file: FileSpec) -> None:
+        self._accepted()
+        self._sent(self._select_command(file.path), f"SELECT {file.path}")
+        self._entered(file.df_path)
+
+    def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:
+        """Send a changing command, under version 1 with the STK of the file's DF."""
+        stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
+        response = self.change(command, stk)
+        if response.sw != 0x9000:
+            why = reading.why_not_changed(file, response.sw, needed or file.update_key, stk)
+            raise StatusWordError(f"{name} in {file.path}", response.sw, why)
+
+    def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
+        self._select_file(file)
+        room = self._messaging().reply_room
+        if file.structure is not Structure.TRANSPARENT:
+            return reading.read_records(self._exchange, file, room)
+        if whole:
+            return [reading.read_range(self._exchange, file, 0, file.size, room)]
+        return [reading.read_transparent(self._exchange, file, room)]
+
+
+def _file(path: str) -> FileSpec:
+    try:
+        return FILE_BY_PATH[path]
+    except KeyError:
+        raise FormatError(f"{path} is not a file of the card") from None
+
+
+def _key(name: str) -> KeySpec:
+    try:
+        return KEY_BY_NAME[name]
+    except KeyError:
+        raise CardKeyError(f"{name} is not a key of the card") from None
+
+
+def _contains(directory: str, path: str) -> bool:
+    """Whether a directory is the other one or above it."""
+    return directory in ("MF", path) or path.startswith(f"{directory}/")

@@ -1,0 +1,1 @@
+"""Verification: read a card back, compare it, and try what it must refuse."""

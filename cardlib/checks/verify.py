@@ -1,0 +1,256 @@
+"""Verify a card as a terminal would: read it back, compare it, try what must be refused.
+
+Nothing here presents a wrong cryptogram or a wrong PIN, and no refused command would change the
+card if it were accepted: it writes what is there already.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from ..apdu import CommandAPDU, ResponseAPDU, exchange
+from ..card import CardIdentity, ResidentHealthCard
+from ..errors import CardError, TransportError
+from ..exchange import Connection
+from ..keys import KeySet
+from ..layout import FILES, KEYS, FieldValue, FileSpec, State, Structure
+from ..layout.load import ISSUER_FILE, Values
+from ..status import words
+
+_AUTHENTICATING = {1: ("RK", "UK", "LK", "BK"), 2: ("RK", "UK", "LK", "BK", "PUK")}
+"""Roles that EXTERNAL AUTHENTICATE takes, by the version of secure messaging."""
+_CLINICAL = next(file for file in FILES if file.path == "DDF1/DF02/EF05")
+_REFUSED, _NOT_ACTIVE = 0x6982, 0x6985
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be; expected and found may be personal data."""
+
+    path: str
+    record: int
+    field: str
+    problem: str
+    expected: str = ""
+    found: str = ""
+    state: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, without what was there: fit for a journal."""
+        record = f" record {self.record}" if self.record else ""
+        return f"{self.path}{record} {self.field}".strip() or self.problem
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The finding as a JSON object's members."""
+        return asdict(self)
+
+
+def verify_card(
+    connection: Connection,
+    keys: KeySet,
+    expected: Values,
+    chip: bytes,
+    *,
+    active: bool,
+    pin: str | None = None,
+) -> tuple[Finding, ...]:
+    """Everything that is wrong with a personalized card; empty when it is good.
+
+    `pin` is presented only to a card whose holder cannot have changed it. TransportError when the
+    card does not answer any more.
+    """
+    connection.reset()
+    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol)
+    findings = _checked("identification", card.identify)
+    if findings:
+        return tuple(findings)
+    findings += _identity(card.identify(), keys, chip)
+    findings += _closed_files(card)
+    findings += _refused_commands(connection)
+    card.forget()
+    if not_genuine := _checked("internal authentication", card.internal_authenticate):
+        # Its other keys would be wrong too, and each wrong one spends a try of the card.
+        return (*findings, *not_genuine)
+    for df_path in dict.fromkeys(file.df_path for file in FILES):
+        findings += _directory(card, df_path, expected)
+    findings += _role_keys(card, "MF")
+    findings += _checked("RK1_DF02", lambda: card.authenticate("RK1_DF02"))
+    refusal = (_REFUSED if active else _NOT_ACTIVE,)
+    if keys.protocol == 1:
+        findings += _plain_update(connection, _CLINICAL, refusal)
+        card.forget()
+    else:
+        findings += _protected_update(card, _CLINICAL, refusal)
+    if pin is not None:
+        findings += _checked("the sealed PIN", lambda: card.verify_pin(pin))
+    if keys.protocol == 2:
+        findings += _plain_command(connection)
+    card.reset()
+    return tuple(findings)
+
+
+def _checked(name: str, act: Callable[[], object]) -> list[Finding]:
+    """One finding when the card refuses what it must do."""
+    try:
+        act()
+    except TransportError:
+        raise
+    except CardError as error:
+        return [Finding("", 0, "", f"{name}: {error}")]
+    return []
+
+
+def _identity(found: CardIdentity, keys: KeySet, chip: bytes) -> list[Finding]:
+    pairs = {
+        "chip": (chip.hex().upper(), found.chip.hex().upper()),
+        "cipher": (keys.cipher.name, found.cipher.name),
+        "key version": (str(keys.version), str(found.key_version)),
+        "protocol": (str(keys.protocol), str(found.protocol)),
+    }
+    return [
+        Finding("DDF1", 0, name, "differs", want, got)
+        for name, (want, got) in pairs.items()
+        if want != got
+    ]
+
+
+def _closed_files(card: ResidentHealthCard) -> list[Finding]:
+    """Every protected file must answer 6982 to a reader without rights."""
+    findings = []
+    for file in FILES:
+        if not file.read_key:
+            continue
+        read = _read(card, file)
+        states = {read.problem} if isinstance(read, Finding) else {v.state.value for v in read}
+        if states != {State.DENIED.value}:
+            problem = "not closed to a reader without keys"
+            found = ", ".join(sorted(states))
+            findings.append(Finding(file.path, 0, "", problem, State.DENIED, found))
+    return findings
+
+
+def _read(card: ResidentHealthCard, file: FileSpec) -> tuple[FieldValue, ...] | Finding:
+    try:
+        return card.read(file.path)
+    except TransportError:
+        raise
+    except CardError as error:
+        return Finding(file.path, 0, "", f"cannot be read: {error}")
+
+
+def _refused_commands(connection: Connection) -> list[Finding]:
+    """The transport keys are gone, and what nobody may update is not updated."""
+    update = CommandAPDU(0x80, 0x50, 0xFF, 0x00, bytes(8), le=256)
+    findings = _expect(connection, update, (0x6A88,), "INITIALIZE UPDATE with transport keys")
+    return findings + _plain_update(connection, ISSUER_FILE, (_REFUSED, _NOT_ACTIVE))
+
+
+def _plain_update(connection: Connection, file: FileSpec, allowed: Sequence[int]) -> list[Finding]:
+    """An update without secure messaging, of record 1 with what it holds."""
+    transmit = connection.transmit
+    path = bytes.fromhex(file.path.replace("/", ""))
+    exchange(transmit, CommandAPDU(0x00, 0xA4, 0x08, 0x0C, path))
+    read = exchange(transmit, CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256))
+    if not read.ok:
+        problem = f"READ RECORD 1: {read.sw:04X} {words(read.sw)}"
+        return [Finding(file.path, 1, "", problem)]
+    update = CommandAPDU(0x00, 0xDC, 0x01, 0x04, read.data)
+    return _expect(connection, update, allowed, "UPDATE RECORD in clear", file.path)
+
+
+def _protected_update(
+    card: ResidentHealthCard, file: FileSpec, allowed: Sequence[int]
+) -> list[Finding]:
+    """An update in the session by one who may only read, of record 1 with what it holds."""
+    try:
+        (record, *_) = card.read_raw(file.path)
+        response = card.change(CommandAPDU(0x00, 0xDC, 0x01, 0x04, record or b""), "")
+    except TransportError:
+        raise
+    except CardError as error:
+        return [Finding(file.path, 1, "", f"UPDATE RECORD without its right: {error}")]
+    return _refused(response, allowed, "UPDATE RECORD without its right", file.path)
+
+
+def _plain_command(connection: Connection) -> list[Finding]:
+    """A session takes no command in clear."""
+    command = CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256)
+    return _expect(connection, command, (_REFUSED,), "READ RECORD in clear in a session")
+
+
+def _expect(
+    connection: Connection, command: CommandAPDU, allowed: Sequence[int], name: str, path: str = ""
+) -> list[Finding]:
+    return _refused(exchange(connection.transmit, command), allowed, name, path)
+
+
+def _refused(response: ResponseAPDU, allowed: Sequence[int], name: str, path: str) -> list[Finding]:
+    if response.sw in allowed:
+        return []
+    want = " or ".join(f"{sw:04X}" for sw in allowed)
+    found = f"{response.sw:04X} {words(response.sw)}"
+    return [Finding(path, 0, "", f"{name} is not refused as it should be", want, found)]
+
+
+def _directory(card: ResidentHealthCard, df_path: str, expected: Values) -> list[Finding]:
+    """One DF: its keys one after the other, its files under the read key."""
+    findings = _role_keys(card, df_path)
+    for file in FILES:
+        if file.df_path == df_path:
+            read = _read(card, file)
+            if isinstance(read, Finding):
+                findings.append(read)
+            else:
+                findings += compare(file, read, expected.get(file.path, ()))
+    return findings
+
+
+def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:
+    findings = []
+    roles = _AUTHENTICATING[card.protocol]
+    for key in KEYS:
+        if key.df_path == df_path and key.role in roles:
+            name = key.name
+            wrong = _checked(name, lambda name=name: card.authenticate(name))  # type: ignore[misc]
+            if wrong and card.protocol == 2:
+                # A refused authentication has ended the session, with all other rights.
+                card.reset()
+            findings += wrong
+    return findings
+
+
+def compare(
+    file: FileSpec, values: Iterable[FieldValue], records: Sequence[Mapping[str, str]]
+) -> list[Finding]:
+    """Fields as read against fields as prepared; `records` as in `PreparedCard.values`."""
+    wanted = {
+        (number, name): text
+        for number, record in enumerate(records, 1)
+        for name, text in record.items()
+    }
+    findings = []
+    for value in values:
+        number = value.record or 1
+        want = wanted.pop((number, value.field.name), None)
+        if not _as_expected(file, value, want):
+            findings.append(_difference(file, value, want))
+    for (number, name), want in wanted.items():
+        place = number if file.structure is not Structure.TRANSPARENT else 0
+        findings.append(Finding(file.path, place, name, "not on the card", want, "", State.MISSING))
+    return findings
+
+
+def _as_expected(file: FileSpec, value: FieldValue, want: str | None) -> bool:
+    if want is not None:
+        return value.state in (State.VALUE, State.NEGATIVE) and value.text == want
+    not_appended = file.structure is Structure.CYCLIC and value.state is State.MISSING
+    return value.state is State.UNWRITTEN or not_appended
+
+
+def _difference(file: FileSpec, value: FieldValue, want: str | None) -> Finding:
+    problem = "differs" if want is not None else "should not be written"
+    if value.detail:
+        problem += f" ({value.detail})"
+    return Finding(
+        file.path, value.record, value.field.name, problem, want or "", value.text, value.state
+    )

@@ -1,0 +1,1 @@
+"""Round the card: faults, trace, virtual reader, ready-made cards, a look inside."""

@@ -1,0 +1,108 @@
+"""Personalized software cards without a bureau: for tests, of programs that read and write cards.
+
+What the issuer's sessions would load is put through the same checks, but without the sessions.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from ...crypto import BlockCipher, Cipher, pad, static_keys
+from ...facts import ISSUER_KEY_VERSION
+from ...keys.roots import Roots
+from ...keys.store import KeyStore
+from ...layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_record
+from ...layout.records import DGI_PIN, DGI_PIN_TRIES
+from ...tlv import dgi
+from ..card import SoftwareCard
+from ..chip.options import CardOptions
+from ..chip.state import KEY_TRIES, LifeCycle, StoredKeySet
+from ..handlers.store_data import commit
+from ..sessions.load import Load
+from ..sessions.scp03 import Scp03Session
+
+Records = Mapping[str, Sequence[Mapping[str, str | bytes]]]
+"""The records of each file from 1 on, as field names and values; {} leaves one unwritten."""
+
+CHIP = bytes.fromhex("5248430000000001")
+PIN = "135790"
+PIN_TRIES = 3
+ISSUER_FILE = "DDF1/EF05"
+ISSUER: Mapping[str, str | bytes] = MappingProxyType({
+    "card_category": "1",
+    "issuer_name": "示例省卫生健康信息中心",
+    "issuer_code": "990000123456",
+    "issue_date": "20250102",
+    "card_number": "990101199001011230",
+    "security_code": "123",
+    "city_code": "990100",
+})  # fmt: skip
+RESIDENT: Records = MappingProxyType({
+    "DDF1/EF06": (
+        {"name": "王䶮"}, {"sex": "1"}, {"ethnicity": "01"}, {"birth_date": "19900101"},
+        {"resident_id_number": "990101199001011230"},
+    ),
+    "DDF1/EF08": ({"expiry_date": "20361231"}, {"phone_1": "19900001537"}),
+    "DDF1/DF02/EF05": (
+        {"abo_blood_group": "4"}, {"rh_blood_group": "2"}, {"asthma": "0"}, {"heart_disease": "1"},
+    ),
+    "DDF1/DF02/EF07": ({"allergen": "青霉素", "allergic_reaction": "皮疹"}, {"allergen": "花生"}),
+})  # fmt: skip
+"""A made-up resident; the area code 99 is not assigned."""
+
+
+def personalized_card(
+    roots: Roots,
+    *,
+    chip: bytes = CHIP,
+    records: Records = RESIDENT,
+    pin: str = PIN,
+    life_cycle: LifeCycle = LifeCycle.ACTIVE,
+    options: CardOptions | None = None,
+    seed: int | None = None,
+) -> SoftwareCard:
+    """A card with the keys of these roots, those records, and a PIN of 6 digits.
+
+    The issuer's file (DDF1/EF05) is made up as far as `records` does not give it. Refusal for
+    what STORE DATA would refuse, FormatError for a value that does not fit. `seed` as in
+    `SoftwareCard.blank`.
+    """
+    store = KeyStore(roots)
+    options = options or CardOptions()
+    card = SoftwareCard.blank(chip, store.blank_keys(chip), options=options, seed=seed)
+    keys = static_keys(BlockCipher(Cipher.AES, roots.issuer), chip)
+    issuer = StoredKeySet(ISSUER_KEY_VERSION, *keys, KEY_TRIES)
+    card.state.key_sets = {issuer.version: issuer}
+    card.memory.commit()
+    load = Load()
+    load.add(_groupings(store, chip, records, pin), Scp03Session(issuer, bytes(8), bytes(8)))
+    load.finish()
+    commit(card, load.groupings)
+    card.state.life_cycle = life_cycle
+    card.memory.commit()
+    card.reset()
+    return card
+
+
+def _groupings(store: KeyStore, chip: bytes, records: Records, pin: str) -> bytes:
+    issuer: dict[str, str | bytes] = {
+        **ISSUER,
+        "spec_version": f"{store.card_keys.protocol}.0",
+        "chip_serial_number": chip.hex().upper()[-10:],
+    }
+    for values in records.get(ISSUER_FILE, ()):
+        issuer |= values
+    fields = FILE_BY_PATH[ISSUER_FILE].fields
+    issuer_records = [{f.name: issuer[f.name]} if f.name in issuer else {} for f in fields]
+    groupings = {
+        dgi_of_record(file, number): encode_record(file, number, values)
+        for path, numbered in {**records, ISSUER_FILE: issuer_records}.items()
+        for file in (FILE_BY_PATH[path],)
+        for number, values in enumerate(numbered, 1)
+        if values or path == ISSUER_FILE
+    }
+    region = str(issuer["city_code"])[:2].encode("ascii") + b"000000"
+    card_keys, dek = store.card_keys.for_card(chip, region), store.issuer_keys(chip)
+    groupings |= {dgi_of_key(key): card_keys.grouping(key.name, dek) for key in KEYS}
+    block = bytes.fromhex(f"26{pin}".ljust(16, "F"))
+    groupings |= {DGI_PIN: dek.encrypt_dek(pad(block)), DGI_PIN_TRIES: bytes((PIN_TRIES,) * 2)}
+    return b"".join(dgi(tag, value) for tag, value in groupings.items())

@@ -1,0 +1,143 @@
+"""One JSON line for each APDU: what was asked of which file, what was answered, and why not.
+
+What a body may hold is said in `commands`. Keys are never shown: SCP03 has no forward secrecy, so
+what is encrypted today can be read by whoever learns the keys. Personal data and PINs are shown
+only when they are asked for.
+"""
+
+import json
+from typing import TextIO
+
+from ...apdu import CommandAPDU
+from ...commands import Body, CommandSpec, spec_of
+from ...errors import FormatError
+from ...exchange import Exchange
+from ...status import words
+from ...timing import CardTiming
+from ..filesystem.security_attributes import AUTHENTICATING_ROLES
+from ..filesystem.tree import ElementaryFile
+from ..handlers.registry import DATA_OBJECTS
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+
+_HARMLESS = (Body.OPEN, Body.CRYPTOGRAM)
+_GET_DATA = 0xCA
+_READING = frozenset({0xA0, 0xA1, 0xA2, 0xB0, 0xB1, 0xB2, 0xB3})
+_ERASING = frozenset({0x0C, 0x0E, 0x0F})
+_CHANGING = frozenset({0xD0, 0xD1, 0xD2, 0xD6, 0xD7, 0xDC, 0xDD, 0xE2})
+_OF_RECORDS = frozenset({0x0C, 0xA2, 0xB2, 0xB3, 0xD2, 0xDC, 0xDD})
+_SELECT, _EXTERNAL_AUTHENTICATE, _INTERNAL_AUTHENTICATE = 0xA4, 0x82, 0x88
+_FURTHER_CHANNELS, _PROPRIETARY = 0x40, 0x80
+
+
+class Trace:
+    """An observer of a software card that writes a line for each exchange.
+
+    `personal` asks for personal data and PINs as well; `timing` is the model behind `card_ms`.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        out: TextIO,
+        *,
+        personal: bool = False,
+        timing: CardTiming | None = None,
+    ) -> None:
+        self._card = card
+        self._out = out
+        self._personal = personal
+        self._timing = timing or CardTiming()
+        self._number = 0
+
+    def saw(self, exchange: Exchange) -> None:
+        """Write what happened."""
+        self._number += 1
+        line: dict[str, object] = {"n": self._number}
+        try:
+            sent = CommandAPDU.parse(exchange.command)
+        except FormatError:
+            line["name"] = "malformed"
+        else:
+            line |= self._described(sent, exchange)
+        sw = int.from_bytes(exchange.response[-2:], "big")
+        line |= {"sw": f"{sw:04X}", "words": words(sw)}
+        if exchange.refusal:
+            line["reason"] = exchange.refusal
+        written = exchange.page_writes
+        card_ms = self._timing.exchange_ms(exchange.command, exchange.response, written)
+        line |= {
+            "page_writes": written,
+            "host_us": int(exchange.seconds * 1_000_000),
+            "card_ms": round(card_ms, 2),
+        }
+        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _described(self, sent: CommandAPDU, exchange: Exchange) -> dict[str, object]:
+        """A command as sent, and where it came protected, what it was without the protection."""
+        plain = exchange.plain or sent
+        spec = spec_of(plain.cla, plain.ins)
+        number = _channel_number(sent.cla)
+        line: dict[str, object] = {"name": spec.name if spec else f"INS {plain.ins:02X}"}
+        line["channel"] = number
+        if channel := self._card.channels.get(number):
+            line |= _place(channel, plain)
+        command, response = self._may_show(spec, plain)
+        line |= {"header": sent.header.hex().upper(), "command": _body(sent.data, command)}
+        if exchange.plain and plain.data:
+            line["plain"] = _body(plain.data, command)
+        if plain.le is not None:
+            line["le"] = plain.le
+        line["response"] = _body(exchange.response[:-2], response)
+        return line
+
+    def _may_show(self, spec: CommandSpec | None, command: CommandAPDU) -> tuple[bool, bool]:
+        """Whether the data of a command and of its answer may be shown."""
+        if spec is None:
+            return False, False
+        if command.ins == _GET_DATA and command.p1 << 8 | command.p2 in DATA_OBJECTS:
+            return True, True
+        sent = spec.sent in _HARMLESS or (self._personal and spec.sent is not Body.KEY)
+        return sent, spec.answered in _HARMLESS or self._personal
+
+
+def _body(body: bytes, shown: bool) -> str:
+    return body.hex().upper() if shown or not body else f"<{len(body)} bytes>"
+
+
+def _channel_number(cla: int) -> int:
+    """The logical channel in a class byte (ISO/IEC 7816-4 5.4.1)."""
+    return 4 + (cla & 0x0F) if cla & (_FURTHER_CHANNELS | _PROPRIETARY) == 0x40 else cla & 0x03
+
+
+def _place(channel: LogicalChannel, command: CommandAPDU) -> dict[str, object]:
+    """Directory, file, record, key and rule, as far as the command concerns them."""
+    found: dict[str, object] = {"directory": channel.directory.path}
+    file, ins = channel.file, command.ins
+    if file and (ins == _SELECT or ins in _READING | _ERASING | _CHANGING):
+        found["file"] = file.path
+    if ins in _OF_RECORDS:
+        found["record"] = command.p1
+    if ins == _INTERNAL_AUTHENTICATE:
+        found["key"] = "IRK_DDF1"
+    elif ins == _EXTERNAL_AUTHENTICATE and not command.cla & _PROPRIETARY:
+        key = channel.directory.key(command.p2, (*AUTHENTICATING_ROLES, "PUK"))
+        if key:
+            found["key"] = key.name
+    if file and ins in _READING | _ERASING | _CHANGING:
+        found["rule"] = _rule(file, ins)
+    return found
+
+
+def _rule(file: ElementaryFile, ins: int) -> str:
+    """The access rule of the file that decides on a command, and what it asks for."""
+    if ins in _READING:
+        name, rule = "read", file.read
+    elif ins in _ERASING:
+        name, rule = "erase", file.erase
+    else:
+        name, rule = "update", file.update
+    if rule.never:
+        return f"{name}: never"
+    needed = [rule.key.name] if rule.key else []
+    return f"{name}: {' and '.join([*needed, *(['PIN'] if rule.pin else [])]) or 'always'}"

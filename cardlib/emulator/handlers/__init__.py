@@ -1,0 +1,1 @@
+"""What the card does at each command: one module a group of commands."""

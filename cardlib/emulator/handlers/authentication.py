@@ -1,0 +1,86 @@
+"""GET CHALLENGE, INTERNAL and EXTERNAL AUTHENTICATE (card specification, section 4)."""
+
+from hmac import compare_digest
+
+from ...apdu import CommandAPDU
+from ...layout import KeySpec
+from ...status import StatusWord
+from ..chip.refusal import Refusal
+from ..chip.state import KEY_TRIES
+from ..filesystem.security_attributes import AUTHENTICATING_ROLES
+from ..filesystem.tree import DDF1, KEY_BIT
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+from ..sessions.v1 import authentication_cryptogram, process_key, usable_key
+from ..sessions.v2 import SPEC_2_0
+from . import authentication_v2
+from .authentication_v2 import AUTHENTICATION_LENGTH
+
+OK = b"\x90\x00"
+CHALLENGE_LENGTH = 8
+_V1_LENGTH = 17
+
+
+def get_challenge(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """8 random bytes, which the next authentication or protected command uses up."""
+    _no_parameters(command)
+    channel.challenge = card.random(CHALLENGE_LENGTH)
+    return channel.challenge + OK
+
+
+def _no_parameters(command: CommandAPDU) -> None:
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+
+
+def internal_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Prove the IRK: R8 of the SAM (16 bytes with the data to encipher) and the key version."""
+    _no_parameters(command)
+    if len(command.data) != _V1_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
+    inside = DDF1 in channel.directory.ancestors()
+    spec = _find(DDF1.keys, "IRK") if inside else None
+    key = card.state.card_key(spec) if spec else None
+    if key is None or command.data[16] != key.version:
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, "no IRK of that version here")
+    session = process_key(key, command.data[:8])
+    return authentication_cryptogram(session, command.data[8:16]) + OK
+
+
+def _find(keys: tuple[KeySpec, ...], role: str) -> KeySpec | None:
+    return next((key for key in keys if key.role == role), None)
+
+
+def external_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Give the right of a key to a terminal that proves it: cryptogram8 ‖ random8 ‖ version."""
+    challenge, channel.challenge = channel.challenge, None
+    if command.p1:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
+    if card.spec == SPEC_2_0:
+        if len(command.data) == AUTHENTICATION_LENGTH:
+            return authentication_v2.external_authenticate(card, channel, command, challenge)
+        if len(command.data) == _V1_LENGTH:
+            why = "a 2.0 card takes no version-1 authentication"
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    if len(command.data) != _V1_LENGTH:
+        raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
+    spec = channel.directory.key(command.p2, AUTHENTICATING_ROLES)
+    if spec is None:
+        why = f"no key {command.p2:02X} authenticates here"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
+    if challenge is None:
+        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+    stored = card.state.card_key(spec)
+    if stored and command.data[16] != stored.version:
+        why = f"{spec.name} is version {stored.version}"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
+    key = usable_key(card, spec)
+    session = process_key(key, challenge)
+    expected = authentication_cryptogram(session, command.data[8:16])
+    if not compare_digest(expected, command.data[:8]):
+        channel.rights &= ~KEY_BIT[spec.name]
+        raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
+    card.state.set_key_tries(spec, KEY_TRIES)
+    card.memory.commit()  # what 6581 answers gives no right
+    channel.rights |= KEY_BIT[spec.name]
+    return OK

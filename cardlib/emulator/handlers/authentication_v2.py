@@ -1,0 +1,85 @@
+"""Version-2 authentication, the card's side: both prove a role key and agree on session keys.
+
+Card specification, section 5. One message each way, M ‖ T: encrypted under K_ENC, CMAC under
+K_MAC; the session keys follow from both key shares, both randoms, the key and the old session.
+"""
+
+from hmac import compare_digest
+
+from ...apdu import CommandAPDU
+from ...crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify
+from ...layout import KeySpec
+from ...status import StatusWord
+from ..chip.refusal import Refusal
+from ..chip.state import KEY_TRIES, StoredKey
+from ..filesystem.security_attributes import AUTHENTICATING_ROLES
+from ..filesystem.tree import KEY_BIT, directory_of
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+from ..sessions.v1 import usable_key
+from ..sessions.v2 import Session
+
+OK = b"\x90\x00"
+AUTHENTICATION_LENGTH = 40
+ROLES = (*AUTHENTICATING_ROLES, "PUK")
+"""Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""
+_RANDOM, _KEY_SHARE, _TAG = 8, 16, 8
+_COMMAND, _REPLY = b"\x01", b"\x02"
+
+
+def external_authenticate(
+    card: Card, channel: LogicalChannel, command: CommandAPDU, challenge: bytes | None
+) -> bytes:
+    """Mutual authentication under a role key: M ‖ T in, M ‖ T out; keys change after the reply.
+
+    A wrong tag or random is 63Cx and ends the session there was.
+    """
+    spec = channel.directory.key(command.p2, ROLES)
+    if spec is None:
+        why = f"no key {command.p2:02X} authenticates here"
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
+    if channel.scp03 and channel.scp03.level:
+        why = "not inside an SCP03 session: its rights would outlive it in clear"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    if challenge is None:
+        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+    key = usable_key(card, spec)
+    binding = key_binding(spec, key)
+    k_enc, k_mac = _static_keys(key)
+    message, tag = command.data[:-_TAG], command.data[-_TAG:]
+    plain = k_enc.decrypt_cbc(message)
+    terminal_random = plain[:_RANDOM]
+    tag_is_good = compare_digest(k_mac.cmac(_COMMAND + binding + message)[:_TAG], tag)
+    random_is_good = compare_digest(plain[_RANDOM : 2 * _RANDOM], challenge)
+    if not (tag_is_good and random_is_good):
+        channel.session_ends = channel.v2 is not None
+        raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
+    card.state.set_key_tries(spec, KEY_TRIES)
+    card.memory.commit()  # what 6581 answers gives no right
+    channel.rights |= KEY_BIT[spec.name]
+    channel.file = None
+    share = card.random(_KEY_SHARE)
+    chain = channel.v2.chain() if channel.v2 else bytes(BLOCK_SIZE)
+    context = terminal_random + challenge + binding + chain
+    shared = bytes(a ^ b for a, b in zip(plain[2 * _RANDOM :], share, strict=True))
+    channel.next_v2 = _session(key.cipher, shared, context)
+    reply = k_enc.encrypt_cbc(challenge + terminal_random + share)
+    return reply + k_mac.cmac(_REPLY + binding + reply)[:_TAG] + OK
+
+
+def key_binding(spec: KeySpec, key: StoredKey) -> bytes:
+    """B: file id of the key's DF (2) ‖ KID ‖ key version."""
+    fid = directory_of(spec.df_path).fid
+    return fid.to_bytes(2, "big") + bytes((spec.reference, key.version))
+
+
+def _static_keys(key: StoredKey) -> tuple[BlockCipher, BlockCipher]:
+    parent = key.block_cipher()
+    k_enc, k_mac = diversify(parent, b"RHC2-ENC"), diversify(parent, b"RHC2-MAC")
+    return BlockCipher(key.cipher, k_enc), BlockCipher(key.cipher, k_mac)
+
+
+def _session(cipher: Cipher, shared: bytes, context: bytes) -> Session:
+    prf = BlockCipher(cipher, shared)
+    s_enc = counter_kdf(prf, b"RHC2-SENC", context, 128)
+    return Session(cipher, s_enc, counter_kdf(prf, b"RHC2-SMAC", context, 128))

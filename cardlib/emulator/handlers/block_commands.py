@@ -1,0 +1,53 @@
+"""Application block and unblock, card block (card specification, section 7; PBOC 3.0's INS)."""
+
+from ...apdu import CommandAPDU
+from ...layout import KeySpec
+from ...status import StatusWord
+from ..chip.refusal import Refusal
+from ..chip.state import LifeCycle
+from ..filesystem.tree import KEY_BIT, MF
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+from .access import current_messaging_data
+
+OK = b"\x90\x00"
+
+
+def _demand(card: Card, channel: LogicalChannel, command: CommandAPDU, role: str) -> None:
+    """The current directory's key of that role must be authenticated, and its STK's MAC right."""
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    key: KeySpec | None = next((k for k in channel.directory.keys if k.role == role), None)
+    messaging = channel.directory.secure_messaging_key
+    if key is None or messaging is None:
+        why = f"{channel.directory.path} has no {role}"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    if not channel.rights & KEY_BIT[key.name]:
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs {key.name}")
+    if current_messaging_data(card, channel, command, messaging):
+        raise Refusal(StatusWord.INCORRECT_DATA, "the command carries a MAC only")
+
+
+def block_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Block the current DF: SELECT answers 6283, its files 6985."""
+    _demand(card, channel, command, "LK")
+    card.state.blocked_directories |= channel.directory.block_bit
+    card.refresh()
+    return OK
+
+
+def unblock_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Open a blocked DF again."""
+    _demand(card, channel, command, "LK")
+    card.state.blocked_directories &= ~channel.directory.block_bit
+    card.refresh()
+    return OK
+
+
+def block_card(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Block the card for ever, from the MF."""
+    if channel.directory is not MF:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "select the MF first")
+    _demand(card, channel, command, "BK")
+    card.state.life_cycle = LifeCycle.BLOCKED
+    return OK

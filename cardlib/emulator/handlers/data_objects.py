@@ -1,0 +1,59 @@
+"""PUT DATA and what GET DATA finds of it: BER-TLV objects kept beside the files (7816-4 11.5)."""
+
+from ...apdu import CommandAPDU
+from ...status import StatusWord
+from ...tlv import ber, iter_ber
+from ..chip.memory import Memory
+from ..chip.refusal import Refusal
+from ..chip.state import DATA_OBJECTS, DATA_OBJECTS_SIZE
+from ..sessions.context import Card
+from ..sessions.issuer_session import issuer_session
+from ..sessions.logical_channel import LogicalChannel
+from . import registry
+
+OK = b"\x90\x00"
+_LENGTH = 2
+_MAX_VALUE = 255
+
+
+def objects(memory: Memory) -> dict[int, bytes]:
+    """The stored data objects by tag."""
+    length = int.from_bytes(memory.read(DATA_OBJECTS, _LENGTH), "big")
+    if length == 0xFFFF:
+        return {}
+    return {tlv.tag: tlv.value for tlv in iter_ber(memory.read(DATA_OBJECTS + _LENGTH, length))}
+
+
+def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Store the data under tag P1 P2 in the issuer's session; empty data removes the object."""
+    issuer_session(channel)
+    tag = command.p1 << 8 | command.p2
+    if tag not in _PRIVATE_TAGS or tag in registry.DATA_OBJECTS:
+        why = "tags are 0040..00FE, 5F1F..5F7F, 7F1F..7F7F, but not the security domain's own"
+        raise Refusal(StatusWord.INCORRECT_P1_P2, why)
+    if len(command.data) > _MAX_VALUE:
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"a data object has at most {_MAX_VALUE} bytes")
+    kept = {key: value for key, value in objects(card.memory).items() if key != tag}
+    if command.data:
+        kept[tag] = command.data
+    raw = b"".join(ber(key, value) for key, value in kept.items())
+    if len(raw) > DATA_OBJECTS_SIZE - _LENGTH:
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY)
+    card.memory.write(DATA_OBJECTS, len(raw).to_bytes(_LENGTH, "big") + raw)
+    return OK
+
+
+def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """The value PUT DATA stored under tag P1 P2; else what the security domain says of the card."""
+    value = objects(card.memory).get(command.p1 << 8 | command.p2)
+    if value is not None and not channel.security_domain_selected:
+        return value + OK
+    return registry.get_data(card, channel, command)
+
+
+_PRIVATE_TAGS = frozenset(
+    tag
+    for tag in (*range(0x40, 0xFF), *range(0x5F1F, 0x5F80), *range(0x7F1F, 0x7F80))
+    if tag > 0xFF or tag & 0x1F != 0x1F
+)
+"""Tags that P1 P2 can say and that are whole BER tags (ISO/IEC 7816-4 11.5.2)."""

@@ -1,0 +1,146 @@
+"""CREATE, DELETE, ACTIVATE, DEACTIVATE and TERMINATE (ISO/IEC 7816-4:2020 11.9, 7816-9).
+
+All of them need the issuer's SCP03 session with C-ENC (card specification, section 7).
+"""
+
+from ...apdu import CommandAPDU
+from ...errors import FormatError
+from ...status import StatusWord
+from ...tlv import read_ber
+from ..chip.refusal import Refusal
+from ..chip.state import DYNAMIC_AREA, LifeCycle
+from ..filesystem import created_files
+from ..filesystem.tree import MF, Directory, ElementaryFile
+from ..sessions.context import Card
+from ..sessions.issuer_session import issuer_session
+from ..sessions.logical_channel import LogicalChannel
+from .access import ACTIVATED, DEACTIVATED, TERMINATED, enter
+
+OK = b"\x90\x00"
+_FCP = 0x62
+
+
+def create_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Make a file in the current DF from its FCP (62) and select it."""
+    issuer_session(channel)
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    fcp = _template(command.data)
+    parent = channel.directory
+    try:
+        parameters = created_files.parse(fcp)
+        created_files.build(parameters, parent, 0, 0)
+    except FormatError as error:
+        raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
+    if card.child(parent, parameters.fid) or parameters.fid == parent.fid:
+        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, f"{parameters.fid:04X} is there already")
+    if parameters.name and card.application(parameters.name):
+        raise Refusal(StatusWord.DF_NAME_ALREADY_EXISTS)
+    entry = created_files.store(card.memory, parent, fcp, ACTIVATED)
+    if entry is None:
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY)
+    card.memory.commit()
+    card.refresh()
+    node = card.child(parent, parameters.fid)
+    if isinstance(node, Directory):
+        enter(channel, node)
+    else:
+        channel.file = node
+    return OK
+
+
+def _template(data: bytes) -> bytes:
+    try:
+        tlv, end = read_ber(data)
+    except FormatError as error:
+        raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
+    if tlv.tag != _FCP or end != len(data) or len(tlv.value) > created_files.MAX_FCP:
+        raise Refusal(StatusWord.INCORRECT_DATA, "one FCP template, 62, is needed")
+    return tlv.value
+
+
+def _target(
+    card: Card, channel: LogicalChannel, command: CommandAPDU
+) -> Directory | ElementaryFile:
+    """The file a command names by identifier, among the current DF's children, or the current."""
+    issuer_session(channel)
+    if command.p1 or command.p2:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    if not command.data:
+        return channel.file or channel.directory
+    if len(command.data) != 2:
+        raise Refusal(StatusWord.INCORRECT_DATA, "a file identifier has 2 bytes")
+    fid = int.from_bytes(command.data, "big")
+    node = card.child(channel.directory, fid)
+    if node is None and fid == channel.directory.fid:
+        node = channel.directory
+    if node is None:
+        raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} in {channel.directory.path}")
+    return node
+
+
+def delete_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Remove a created file, a DF with all that is in it; the profile's own files stay."""
+    node = _target(card, channel, command)
+    if node.state_address < DYNAMIC_AREA:
+        why = "the files of the profile cannot be deleted"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    assert node.parent is not None
+    _delete_whole(card, node)
+    card.memory.commit()
+    card.refresh()
+    card.forget(node)
+    return OK
+
+
+def _delete_whole(card: Card, node: Directory | ElementaryFile) -> None:
+    if isinstance(node, Directory):
+        for child in card.created.get(node, {}).values():
+            _delete_whole(card, child)
+    created_files.delete(card.memory, node)
+
+
+def _set_state(card: Card, node: Directory | ElementaryFile, state: int) -> bytes:
+    if card.memory.byte(node.state_address) == TERMINATED:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{node.path} is terminated")
+    card.memory.write(node.state_address, bytes((state,)))
+    card.refresh()
+    return OK
+
+
+def activate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Make a deactivated file usable again."""
+    return _set_state(card, _target(card, channel, command), ACTIVATED)
+
+
+def deactivate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Make a file unusable until it is activated; the MF cannot be."""
+    node = _target(card, channel, command)
+    if node is MF:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the MF stays")
+    return _set_state(card, node, DEACTIVATED)
+
+
+def terminate_ef(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Make an EF unusable for ever."""
+    node = _target(card, channel, command)
+    if not isinstance(node, ElementaryFile):
+        raise Refusal(StatusWord.NO_CURRENT_EF, f"{node.path} is no EF")
+    return _set_state(card, node, TERMINATED)
+
+
+def terminate_df(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Make a DF and all in it unusable for ever; the MF goes with TERMINATE CARD USAGE."""
+    node = _target(card, channel, command)
+    if not isinstance(node, Directory) or node is MF:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{node.path} is no DF to terminate")
+    return _set_state(card, node, TERMINATED)
+
+
+def terminate_card_usage(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """End the card's life: from now on it answers reset and GET DATA only."""
+    issuer_session(channel)
+    if command.p1 or command.p2 or command.data:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00, no data")
+    card.state.life_cycle = LifeCycle.TERMINATED
+    return OK

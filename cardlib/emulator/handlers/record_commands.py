@@ -1,0 +1,198 @@
+"""READ, UPDATE, APPEND, WRITE, ERASE and SEARCH RECORD (ISO/IEC 7816-4:2020 11.4)."""
+
+from ...apdu import CommandAPDU
+from ...layout import Structure
+from ...status import StatusWord
+from ...tlv import ber
+from ..chip.refusal import Refusal
+from ..filesystem import records
+from ..filesystem.tree import ElementaryFile
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+from .access import authorised_data, permit, record_file
+from .binary_commands import offset_objects, written
+
+OK = b"\x90\x00"
+_BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
+_SHORT_IDENTIFIER = 0xF8
+_VALID_MARK = b"\0"
+_UPDATE_RECORD = 0xDC
+
+
+def read_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """P2 04: record P1; P2 00: the record with tag P1; P2 05: records from P1 on, as fit."""
+    file = _record_file(card, channel, command)
+    permit(file.read, channel)
+    if command.p2 == _BY_NUMBER:
+        return records.read(card.memory, file, _existing(card, file, command.p1)) + OK
+    if command.p2 == _FROM_NUMBER:
+        return _read_from(card, file, command.p1, channel.room(command)) + OK
+    if command.p2 == _BY_TAG and file.prefixes[0]:
+        return records.read(card.memory, file, _by_tag(file, command.p1)) + OK
+    raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
+
+
+def _record_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> ElementaryFile:
+    if command.p2 & _SHORT_IDENTIFIER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
+    return record_file(card, channel)
+
+
+def _existing(card: Card, file: ElementaryFile, number: int) -> int:
+    present = records.count(card.memory, file)
+    if not 1 <= number <= present:
+        raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has {present} records")
+    return number
+
+
+def _by_tag(file: ElementaryFile, tag: int) -> int:
+    for number, prefix in enumerate(file.prefixes, 1):
+        if prefix[0] == tag:
+            return number
+    raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has no record with tag {tag:02X}")
+
+
+def _read_from(card: Card, file: ElementaryFile, first: int, room: int) -> bytes:
+    number = _existing(card, file, first)
+    found = records.read(card.memory, file, number)
+    for following in range(number + 1, records.count(card.memory, file) + 1):
+        record = records.read(card.memory, file, following)
+        if len(found) + len(record) > room:
+            break
+        found += record
+    return found
+
+
+def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
+    """A record as it is stored; 6A80 if it is no record of this file."""
+    stored = records.stored_form(file, slot, record)
+    if stored is None:
+        prefix = file.prefixes[slot]
+        why = f"a record here has {len(prefix) + file.lengths[slot]} bytes"
+        why += f" and begins {prefix.hex().upper()}" if prefix else ""
+        raise Refusal(StatusWord.INCORRECT_DATA, why)
+    return stored
+
+
+def update_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """P2 04 replaces record P1; P2 03 with P1 00 appends to a cyclic file."""
+    if command.p2 == _PREVIOUS and command.p1 == 0:
+        return append_record(card, channel, command)
+    file = _record_file(card, channel, command)
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number) or 03 (append)")
+    data = authorised_data(card, channel, command, file.update)
+    if file.structure is Structure.CYCLIC:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "a cyclic file is only appended to")
+    if file.is_index:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
+    number = _existing(card, file, command.p1)
+    records.write(card.memory, file, number, _stored_form(file, number - 1, data))
+    return OK
+
+
+def read_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Record P1 from the offset in 54 on, inside a data object 53 (INS B3)."""
+    file = _record_file(card, channel, command)
+    permit(file.read, channel)
+    record, offset, _ = _part(card, file, command, command.data)
+    room = max(1, channel.room(command) - 3)
+    return ber(0x53, record[offset : offset + room]) + OK
+
+
+def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Replace a part of record P1: offset in 54, bytes in 53 (INS DD)."""
+    file = _record_file(card, channel, command)
+    data = authorised_data(card, channel, command, file.update)
+    if file.structure is Structure.CYCLIC or file.is_index or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "only in records of fixed length")
+    record, offset, new = _part(card, file, command, data)
+    changed = record[:offset] + new + record[offset + len(new) :]
+    if not new or len(changed) != len(record):
+        raise Refusal(StatusWord.INCORRECT_DATA, f"a record here has {len(record)} bytes")
+    stored = _stored_form(file, command.p1 - 1, changed)
+    records.write(card.memory, file, command.p1, stored)
+    return OK
+
+
+def _part(
+    card: Card, file: ElementaryFile, command: CommandAPDU, data: bytes
+) -> tuple[bytes, int, bytes]:
+    """The record an odd INS names, the offset in it, and the bytes that came with the command."""
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    record = records.read(card.memory, file, _existing(card, file, command.p1))
+    found = offset_objects(data)
+    offset = int.from_bytes(found[0x54], "big")
+    if offset >= len(record):
+        raise Refusal(StatusWord.WRONG_P1_P2, f"the record has {len(record)} bytes")
+    return record, offset, found.get(0x53, b"")
+
+
+def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """A new record 1 in a cyclic file, a new last record in a linear file that grows."""
+    file = _record_file(card, channel, command)
+    if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+    data = authorised_data(card, channel, command, file.update)
+    if not file.growing:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
+    full = records.count(card.memory, file) == file.slots
+    if full and file.structure is not Structure.CYCLIC:
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} is full")
+    records.append(card.memory, file, _stored_form(file, 0, data))
+    return OK
+
+
+def write_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Mark a record of an index file as valid (00); elsewhere write as the data coding says."""
+    file = _record_file(card, channel, command)
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    data = authorised_data(card, channel, command, file.update)
+    if file.structure is Structure.CYCLIC or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
+    number = _existing(card, file, command.p1)
+    if file.is_index:
+        if data:
+            raise Refusal(StatusWord.INCORRECT_DATA, "a mark carries no data")
+        stored = _VALID_MARK
+    else:
+        new = _stored_form(file, number - 1, data)
+        old = records.read(card.memory, file, number)[len(file.prefixes[number - 1]) :]
+        stored = written(file, old, new)
+    records.write(card.memory, file, number, stored)
+    return OK
+
+
+def erase_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Set a record of a linear file to FF."""
+    file = _record_file(card, channel, command)
+    if command.p2 != _BY_NUMBER:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+    data = authorised_data(card, channel, command, file.erase)
+    if file.structure is Structure.CYCLIC or file.variable:
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
+    if data:
+        raise Refusal(StatusWord.INCORRECT_DATA, "erasing carries no data")
+    number = _existing(card, file, command.p1)
+    records.write(card.memory, file, number, b"\xff" * file.lengths[number - 1])
+    return OK
+
+
+def search_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """The numbers of the records that hold the data: P2 04 from P1 on, P2 05 from P1 back."""
+    file = _record_file(card, channel, command)
+    permit(file.read, channel)
+    if command.p2 not in (_BY_NUMBER, _FROM_NUMBER):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (forward) or 05 (backward)")
+    if not command.data:
+        raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
+    present = records.count(card.memory, file)
+    start = _existing(card, file, command.p1 or 1)
+    forward = command.p2 == _BY_NUMBER
+    numbers = range(start, present + 1) if forward else range(start, 0, -1)
+    found = bytes(n for n in numbers if command.data in records.read(card.memory, file, n))
+    if not found:
+        raise Refusal(StatusWord.END_REACHED, "no match")
+    return found + OK

@@ -1,0 +1,151 @@
+"""SELECT by file identifier, path and DF name (ISO/IEC 7816-4:2020 11.2.2)."""
+
+from ...apdu import CommandAPDU
+from ...facts import HEALTH_APPLICATION, MF_ID, SECURITY_DOMAIN
+from ...status import StatusWord
+from ...tlv import ber
+from ..chip.refusal import Refusal
+from ..filesystem.tree import MF, Directory, ElementaryFile, Node
+from ..sessions.context import Card
+from ..sessions.logical_channel import LogicalChannel
+from .access import TERMINATED, enter
+from .file_control import FCI, FCP, FMD, template
+
+OK = b"\x90\x00"
+_DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
+_BY_NAME = 0x04
+_TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}
+_NOTHING = 0x0C
+
+
+def select(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Select; what P2 asks for comes back only if there is an Le."""
+    if command.p2 not in _TEMPLATE and command.p2 != _NOTHING:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
+    if command.p1 == _BY_NAME:
+        return _select_application(card, channel, command)
+    find = _METHODS.get(command.p1)
+    if find is None:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, f"no selection method {command.p1:02X}")
+    node = find(card, channel.directory, command.data)
+    answer = _make_current(card, channel, node)
+    if command.p2 == _NOTHING or command.le is None:
+        return answer
+    return template(card, node, _TEMPLATE[command.p2]) + answer
+
+
+def _by_identifier(card: Card, current: Directory, data: bytes) -> Node:
+    if not data:
+        return MF
+    fid = _identifier(data)
+    return card.child(current, fid) or _near(card, current, fid)
+
+
+def _child_directory(card: Card, current: Directory, data: bytes) -> Node:
+    child = card.child(current, _identifier(data))
+    if isinstance(child, Directory):
+        return child
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no DF {data.hex().upper()} in {current.path}")
+
+
+def _child_file(card: Card, current: Directory, data: bytes) -> Node:
+    child = card.child(current, _identifier(data))
+    if isinstance(child, ElementaryFile):
+        return child
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no EF {data.hex().upper()} in {current.path}")
+
+
+def _parent(_card: Card, current: Directory, data: bytes) -> Node:
+    if data:
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "the parent takes no data")
+    if current.parent is None:
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "the MF has no parent")
+    return current.parent
+
+
+def _identifier(data: bytes) -> int:
+    if len(data) != 2:
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a file identifier has 2 bytes")
+    return data[0] << 8 | data[1]
+
+
+def _near(card: Card, current: Directory, fid: int) -> Directory:
+    """The MF, the current DF itself, its parent, or a sibling DF."""
+    if fid == MF_ID:
+        return MF
+    parent = current.parent
+    sibling = card.child(parent, fid) if parent else None
+    for node in (current, parent, sibling):
+        if isinstance(node, Directory) and node.fid == fid:
+            return node
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} from {current.path}")
+
+
+def _from_mf(card: Card, _current: Directory, path: bytes) -> Node:
+    return _by_path(card, MF, path)
+
+
+def _by_path(card: Card, start: Directory, path: bytes) -> Node:
+    if not path or len(path) % 2:
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a path is pairs of bytes")
+    node: Node = start
+    for index in range(0, len(path), 2):
+        fid = int.from_bytes(path[index : index + 2], "big")
+        child = card.child(node, fid) if isinstance(node, Directory) else None
+        if child is None:
+            raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {path.hex().upper()}")
+        node = child
+    return node
+
+
+_METHODS = {
+    0x00: _by_identifier,
+    0x01: _child_directory,
+    0x02: _child_file,
+    0x03: _parent,
+    0x08: _from_mf,
+    0x09: _by_path,
+}
+"""How P1 names a file, beside by name (ISO/IEC 7816-4 table 62)."""
+
+
+def _make_current(card: Card, channel: LogicalChannel, node: Node) -> bytes:
+    if isinstance(node, Directory):
+        enter(channel, node)
+    else:
+        if node.parent is not channel.directory:
+            enter(channel, node.parent)
+        channel.file = node
+        channel.record_pointer = 0
+    channel.security_domain_selected = False
+    if node not in card.unusable:
+        return OK
+    terminated = card.memory.byte(node.state_address) == TERMINATED
+    return _TERMINATED_FILE if terminated else _DEACTIVATED_FILE
+
+
+def _select_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    wanted = command.p2 != _NOTHING and command.le is not None
+    channel.scp03 = None
+    channel.load = None
+    if command.data in (b"", SECURITY_DOMAIN):
+        enter(channel, MF)
+        channel.rights = 0
+        channel.session_ends = channel.v2 is not None
+        channel.security_domain_selected = True
+        return (security_domain_template(_TEMPLATE[command.p2]) if wanted else b"") + OK
+    node = card.application(command.data)
+    if node is None:
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "no application of that AID")
+    answer = _make_current(card, channel, node)
+    if not wanted:
+        return answer
+    if node is MF:
+        return ber(_TEMPLATE[command.p2], ber(0x84, HEALTH_APPLICATION)) + answer
+    return template(card, node, _TEMPLATE[command.p2]) + answer
+
+
+def security_domain_template(tag: int) -> bytes:
+    """FCI of the issuer security domain (GlobalPlatform Card 2.3.1, table 11-84)."""
+    body = ber(0x84, SECURITY_DOMAIN)
+    return ber(tag, body + ber(0xA5, ber(0x9F65, b"\xff")) if tag == FCI else body)

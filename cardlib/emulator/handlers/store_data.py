@@ -1,0 +1,125 @@
+"""STORE DATA: a card's personal data, gathered block by block and written at once at the last.
+
+The commands are GlobalPlatform's (GPCS 2.3.1 11.11), the data groupings EMV CPS's; which there
+are, and what makes a load complete, is the card specification's section 6.
+"""
+
+from ...apdu import CommandAPDU
+from ...crypto import Cipher
+from ...facts import TRANSPORT_KEY_VERSION
+from ...layout import FILE_BY_PATH, KEYS, Structure, dgi_of_key, dgi_of_record, record_of_dgi
+from ...layout.records import DGI_PIN, DGI_PIN_TRIES
+from ...status import StatusWord
+from ..chip.refusal import Refusal
+from ..chip.state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
+from ..filesystem import records
+from ..filesystem.tree import PROFILE, ElementaryFile
+from ..sessions.context import Card
+from ..sessions.issuer_session import open_session
+from ..sessions.load import Load
+from ..sessions.logical_channel import LogicalChannel
+from ..sessions.scp03 import C_ENC, Scp03Session
+
+OK = b"\x90\x00"
+_MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
+_ACTIVATED = b"\x05"
+_ISSUER_FILE = "DDF1/EF05"
+_SPEC_VERSIONS = {b"1.0": 0x10, b"2.0": 0x20}
+
+
+def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """One block of the load: P1 08, or 88 on the last; P2 its number from 00.
+
+    Needs C-ENC and a BLANK card; any error drops the whole load. The last block commits it.
+    """
+    load, channel.load = channel.load or Load(), None
+    session = open_session(channel, C_ENC)
+    if card.state.life_cycle != LifeCycle.BLANK:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is personalized already")
+    if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 08, or 88 on the last block")
+    if command.p2 != load.next_block:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, f"block {load.next_block:02X} comes next")
+    load.add(command.data, session)
+    if command.p1 == _MORE_BLOCKS:
+        channel.load = load
+        return OK
+    load.finish()
+    _require_issuer_keys(card, session)
+    commit(card, load.groupings)
+    return OK
+
+
+def _require_issuer_keys(card: Card, session: Scp03Session) -> None:
+    if TRANSPORT_KEY_VERSION in card.state.key_sets:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the transport keys are on the card")
+    if not session.is_issuer:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "open a session with the issuer's keys")
+
+
+def commit(card: Card, groupings: dict[int, bytes]) -> None:
+    """Write a finished load: from here on the card is PERSONALIZED."""
+    state, memory = card.state, card.memory
+    version, cipher = _common_key_set(groupings)
+    for spec in KEYS:
+        key = groupings[dgi_of_key(spec)][2:]
+        state.set_card_key(spec, StoredKey(version, cipher, key, KEY_TRIES))
+    limit, remaining = groupings[DGI_PIN_TRIES]
+    state.pin = StoredPin(groupings[DGI_PIN], limit, remaining)
+    cyclic: dict[str, dict[int, bytes]] = {}
+    for dgi, stored in groupings.items():
+        if found := record_of_dgi(dgi):
+            file = PROFILE[found[0].path]
+            assert isinstance(file, ElementaryFile)
+            if file.structure is Structure.TRANSPARENT:
+                memory.write(file.address, stored)
+            elif file.structure is Structure.CYCLIC:
+                cyclic.setdefault(file.path, {})[found[1]] = stored
+            else:
+                records.write(memory, file, found[1], stored)
+    _append_all(card, cyclic)
+    state.profile = (_spec_version(groupings), cipher, version, _region(groupings))
+    memory.write(NODE_STATES, _ACTIVATED * len(PROFILE))
+    state.blocked_directories = 0
+    state.life_cycle = LifeCycle.PERSONALIZED
+    card.refresh()
+
+
+def _common_key_set(groupings: dict[int, bytes]) -> tuple[int, Cipher]:
+    heads = {groupings[dgi_of_key(spec)][:2] for spec in KEYS}
+    if len(heads) != 1:
+        raise Refusal(StatusWord.INCORRECT_DATA, "all keys have one version and one cipher")
+    version, cipher = heads.pop()
+    return version, Cipher(cipher)
+
+
+def _append_all(card: Card, cyclic: dict[str, dict[int, bytes]]) -> None:
+    """Append the records of cyclic files, oldest first: record 1 ends as the newest."""
+    for path, by_number in cyclic.items():
+        file = PROFILE[path]
+        assert isinstance(file, ElementaryFile)
+        if sorted(by_number) != list(range(1, len(by_number) + 1)):
+            raise Refusal(StatusWord.INCORRECT_DATA, f"{path}: records from 1 without a gap")
+        for number in sorted(by_number, reverse=True):
+            records.append(card.memory, file, by_number[number])
+
+
+def _issuer_field(groupings: dict[int, bytes], name: str) -> bytes:
+    file = FILE_BY_PATH[_ISSUER_FILE]
+    record = next(field.record for field in file.fields if field.name == name)
+    return groupings[dgi_of_record(file, record)]
+
+
+def _spec_version(groupings: dict[int, bytes]) -> int:
+    text = _issuer_field(groupings, "spec_version").rstrip(b"\0 ")
+    if text not in _SPEC_VERSIONS:
+        raise Refusal(StatusWord.INCORRECT_DATA, "spec_version is neither 1.0 nor 2.0")
+    return _SPEC_VERSIONS[text]
+
+
+def _region(groupings: dict[int, bytes]) -> bytes:
+    """The region factor, 8 bytes: the first two digits of city_code and six 0, in ASCII."""
+    digits = _issuer_field(groupings, "city_code")[:1].hex()
+    if not digits.isdecimal():
+        raise Refusal(StatusWord.INCORRECT_DATA, "city_code does not begin with two digits")
+    return digits.encode("ascii") + b"000000"

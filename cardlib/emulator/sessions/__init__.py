@@ -1,0 +1,1 @@
+"""What a card forgets at reset: logical channels and their sessions."""

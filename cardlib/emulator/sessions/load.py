@@ -1,0 +1,129 @@
+"""The data groupings of a load, checked as soon as each is whole (card specification, 6)."""
+
+from hmac import compare_digest
+
+from ...crypto import BLOCK_SIZE, Cipher, key_check_value, unpad
+from ...errors import FormatError
+from ...layout import KeySpec, Structure, key_of_dgi, record_of_dgi
+from ...layout.records import DGI_PIN, DGI_PIN_TRIES, MANDATORY_DGIS
+from ...status import StatusWord
+from ..chip.refusal import Refusal
+from ..filesystem.tree import PROFILE, ElementaryFile
+from .scp03 import Scp03Session
+
+_KEY_GROUPING_LENGTH = 2 + BLOCK_SIZE + 3
+_KEY_VERSIONS = range(1, 8)
+_PIN_DIGITS = 6
+_MAX_PIN_TRIES = 15
+
+
+class Load:
+    """A load in progress: the next block's number, bytes not yet a grouping, and the groupings.
+
+    A grouping is kept as it will be stored; keys and PIN are deciphered and checked already.
+    """
+
+    __slots__ = ("_pending", "groupings", "next_block")
+
+    def __init__(self) -> None:
+        self.next_block = 0
+        self.groupings: dict[int, bytes] = {}
+        self._pending = b""
+
+    def add(self, block: bytes, session: Scp03Session) -> None:
+        """Take one block; each grouping is checked as soon as it is whole."""
+        data = self._pending + block
+        offset = 0
+        while (end := _grouping_end(data, offset)) and end <= len(data):
+            dgi = int.from_bytes(data[offset : offset + 2], "big")
+            value = data[offset + (5 if data[offset + 2] == 0xFF else 3) : end]
+            if dgi in self.groupings:
+                raise Refusal(StatusWord.INCORRECT_DATA, f"DGI {dgi:04X} comes twice")
+            self.groupings[dgi] = _checked(dgi, value, session)
+            offset = end
+        self._pending = data[offset:]
+        self.next_block += 1
+
+    def finish(self) -> None:
+        """Refuse (6A80) when the last grouping is cut off, (6985) when one is missing."""
+        if self._pending:
+            raise Refusal(StatusWord.INCORRECT_DATA, "the last DGI is cut off")
+        if missing := MANDATORY_DGIS - self.groupings.keys():
+            why = f"{len(missing)} mandatory DGIs are missing, {min(missing):04X} first"
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+
+
+def _grouping_end(data: bytes, offset: int) -> int:
+    """Where the grouping at `offset` ends; 0 while its head is not whole."""
+    head = data[offset : offset + 5]
+    if len(head) < 3:
+        return 0
+    if head[2] != 0xFF:
+        return offset + 3 + head[2]
+    return offset + 5 + int.from_bytes(head[3:5], "big") if len(head) == 5 else 0
+
+
+def _checked(dgi: int, value: bytes, session: Scp03Session) -> bytes:
+    """The content of one grouping as it will be stored: 6A88 if unknown, 6A80 if wrong."""
+    if dgi == DGI_PIN:
+        return _pin_block(value, session)
+    if dgi == DGI_PIN_TRIES:
+        return _pin_tries(value)
+    if spec := key_of_dgi(dgi):
+        return _card_key(spec, value, session)
+    if found := record_of_dgi(dgi):
+        file = PROFILE[found[0].path]
+        assert isinstance(file, ElementaryFile)
+        return _stored_part(file, found[1], value)
+    raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no DGI {dgi:04X}")
+
+
+def _card_key(spec: KeySpec, value: bytes, session: Scp03Session) -> bytes:
+    """Version ‖ cipher ‖ CBC(DEK, key16) ‖ KCV3 becomes version ‖ cipher ‖ key16."""
+    if (
+        len(value) != _KEY_GROUPING_LENGTH
+        or value[0] not in _KEY_VERSIONS
+        or value[1] not in (1, 2)
+    ):
+        raise Refusal(StatusWord.INCORRECT_DATA, f"{spec.name}: version, cipher, key16, KCV3")
+    key = session.decrypt_dek(value[2 : 2 + BLOCK_SIZE])
+    check_value = key_check_value(Cipher(value[1]), key)
+    if not compare_digest(check_value, value[2 + BLOCK_SIZE :]):
+        raise Refusal(StatusWord.INCORRECT_DATA, f"{spec.name}: the key check value is wrong")
+    return value[:2] + key
+
+
+def _pin_block(value: bytes, session: Scp03Session) -> bytes:
+    """One ISO 9564-1 format 2 block of 6 digits, 8 bytes, out of its cryptogram of 16."""
+    wrong = Refusal(StatusWord.INCORRECT_DATA, "the PIN is one ISO 9564-1 format 2 block, 6 digits")
+    if len(value) != BLOCK_SIZE:
+        raise wrong
+    try:
+        block = unpad(session.decrypt_dek(value))
+    except FormatError:
+        raise wrong from None
+    digits = block.hex()[2 : 2 + _PIN_DIGITS]
+    if block != b"\x26" + bytes.fromhex(digits) + b"\xff" * 4 or not digits.isdecimal():
+        raise wrong
+    return block
+
+
+def _pin_tries(value: bytes) -> bytes:
+    if len(value) != 2 or not 1 <= value[1] <= value[0] <= _MAX_PIN_TRIES:
+        raise Refusal(StatusWord.INCORRECT_DATA, "PIN limit and remaining tries, 1 to 15")
+    return value
+
+
+def _stored_part(file: ElementaryFile, record: int, value: bytes) -> bytes:
+    """The part of a record that the memory holds; a transparent file may come in part."""
+    if file.structure is Structure.TRANSPARENT:
+        if not 1 <= len(value) <= file.size:
+            raise Refusal(StatusWord.INCORRECT_DATA, f"{file.path} has {file.size} bytes")
+        return value
+    prefix = file.prefixes[record - 1]
+    stored = value[len(prefix) :]
+    if value[: len(prefix)] != prefix or len(stored) != file.lengths[record - 1]:
+        size = len(prefix) + file.lengths[record - 1]
+        why = f"{file.path} record {record} has {size} bytes {prefix.hex().upper()}"
+        raise Refusal(StatusWord.INCORRECT_DATA, why)
+    return stored

@@ -1,0 +1,104 @@
+"""One command and its response: the connection that carries them, and who may watch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol, runtime_checkable
+
+from .apdu import CommandAPDU
+
+
+class Connection(Protocol):
+    """One powered card. TransportError when a command or its answer does not get through."""
+
+    @property
+    def atr(self) -> bytes:
+        """The answer to reset, 2 to 33 bytes (ISO/IEC 7816-3 8)."""
+        ...
+
+    def transmit(self, command: bytes, /) -> bytes:
+        """Send one command APDU; returns the response APDU, data and 2 status bytes."""
+        ...
+
+    def reset(self) -> bytes:
+        """Reset the card; returns its ATR."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One command APDU and its response APDU; a reset has no command, and the ATR as response.
+
+    `seconds` is how long it took here. The rest only a card knows that is watched itself, as a
+    software card can be: `plain` is the command without its secure messaging, `refusal` says why
+    it was refused, `page_writes` counts the memory pages that were programmed.
+    """
+
+    command: bytes
+    response: bytes
+    seconds: float = 0.0
+    plain: CommandAPDU | None = None
+    refusal: str = ""
+    page_writes: int = 0
+
+
+class Observer(Protocol):
+    """Who is told of each exchange after it happened; it changes nothing."""
+
+    def saw(self, exchange: Exchange, /) -> None:
+        """Take note of one exchange."""
+        ...
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """A connection that tells observers itself, since it knows more: a software card."""
+
+    observers: tuple[Observer, ...]
+
+
+@contextmanager
+def observed(connection: Connection, *observers: Observer) -> Iterator[Connection]:
+    """A connection while observers are told of its exchanges."""
+    if not isinstance(connection, Observable):
+        yield Observed(connection, *observers)
+        return
+    before = connection.observers
+    connection.observers = (*before, *observers)
+    try:
+        yield connection
+    finally:
+        connection.observers = before
+
+
+class Observed:
+    """A Connection around another one that tells observers of every exchange.
+
+    A command that fails with an exception is not told: whether the card got it is not known.
+    """
+
+    def __init__(self, connection: Connection, *observers: Observer) -> None:
+        self._connection, self._observers = connection, observers
+
+    @property
+    def atr(self) -> bytes:
+        """The card's answer to reset."""
+        return self._connection.atr
+
+    def transmit(self, command: bytes) -> bytes:
+        """Pass a command on, and tell of it with its response."""
+        start = perf_counter()
+        response = self._connection.transmit(command)
+        self._tell(Exchange(command, response, perf_counter() - start))
+        return response
+
+    def reset(self) -> bytes:
+        """Reset the card, and tell of it."""
+        atr = self._connection.reset()
+        self._tell(Exchange(b"", atr))
+        return atr
+
+    def _tell(self, exchange: Exchange) -> None:
+        for observer in self._observers:
+            observer.saw(exchange)

@@ -1,0 +1,181 @@
+"""The issuer's work on a card: change the transport keys, load the data, activate, reset tries.
+
+Card specification 6 and 7. All of it goes through SCP03 sessions (GPC Amendment D).
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from . import commands
+from .apdu import CommandAPDU, ResponseAPDU, exchange
+from .errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
+from .exchange import Connection
+from .facts import HEALTH_APPLICATION, SECURITY_DOMAIN
+from .keys import Scp03Keys
+from .layout import KEY_BY_NAME
+from .layout.load import Grouping
+from .messaging.scp03 import Scp03Channel
+from .messaging.scp03_failure import KEY_INFORMATION, key_sets
+from .status import StatusWord
+from .tlv import ber, dgi, find_ber
+
+LEVEL = 0x33
+"""C-MAC, C-ENC, R-MAC and R-ENC: a reply that says 9000 is the card's own."""
+
+SHORT_CAPACITY = 239
+MAX_BLOCKS = 256
+_KEY_TYPE_AES = 0x88
+_APPLET, _DOMAIN = "the health application", "the issuer security domain"
+
+
+class CardStage(StrEnum):
+    """How far a card has come; a cut leaves one of these and nothing between."""
+
+    TRANSPORT = "blank with transport keys"
+    ISSUER = "blank with issuer keys"
+    PERSONALIZED = "personalized"
+
+
+class IssuerSession:
+    """One SCP03 session with the application that is selected; a 9000 in it is the card's own.
+
+    After an exception out of it, it is over.
+    """
+
+    def __init__(self, channel: Scp03Channel) -> None:
+        """Use `open`."""
+        self._channel = channel
+
+    @classmethod
+    def open(
+        cls, connection: Connection, keys: Scp03Keys, aid: bytes = HEALTH_APPLICATION
+    ) -> "IssuerSession":
+        """Select an application and open a session at level 33 with a chip's keys.
+
+        Scp03Failure says why it does not open; StatusWordError when SELECT is refused.
+        """
+        _select(connection, aid)
+        return cls(Scp03Channel.open(connection.transmit, keys, LEVEL))
+
+    def replace_keys(self, old: Scp03Keys, new: Scp03Keys) -> None:
+        """PUT KEY: put `new` in place of `old`, the set that opened this session.
+
+        ChannelError when the card answers other check values than those of the new keys.
+        """
+        reply = self._done(put_key_command(new.key_version, new, old), "PUT KEY")
+        if reply.data != bytes((new.key_version,)) + b"".join(new.key_check_values):
+            raise ChannelError(
+                f"PUT KEY: the card answers other check values than those of {new!r}"
+            )
+
+    def load(self, groupings: Iterable[Grouping]) -> None:
+        """STORE DATA: load everything; the card keeps it at the last block, or keeps nothing."""
+        blocks = store_data_commands(groupings, self._channel.host.capacity)
+        for number, block in enumerate(blocks, 1):
+            self._done(block, f"STORE DATA block {number} of {len(blocks)}")
+
+    def activate(self) -> None:
+        """ACTIVATE a personalized card; StatusWordError when it refuses."""
+        self._done(commands.ACTIVATE, "ACTIVATE")
+
+    def reset_tries(self, key_name: str) -> None:
+        """Give a card key its 15 tries back; CardKeyError for a key that no card has.
+
+        Whoever uses a card object on the connection calls its `forget` afterwards.
+        """
+        if key_name not in KEY_BY_NAME:
+            raise CardKeyError(f"{key_name} is not a key of the card")
+        command = commands.reset_key_tries(KEY_BY_NAME[key_name].sam_key_id)
+        self._done(command, f"RESET KEY TRIES of {key_name}")
+
+    def _done(self, command: CommandAPDU, name: str) -> ResponseAPDU:
+        return _done(self._channel.send(command), name)
+
+
+def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03Keys) -> CardStage:
+    """Tell how far a card has come by SELECT and GET DATA 00E0; no key is used.
+
+    CardKeyError when the card has neither set's key version.
+    """
+    fci = _select(connection, HEALTH_APPLICATION).data
+    if find_ber(fci, 0x6F, 0xA5, 0xC1) is not None:
+        return CardStage.PERSONALIZED
+    versions = _key_versions(connection)
+    if transport_keys.key_version in versions:
+        return CardStage.TRANSPORT
+    if issuer_keys.key_version in versions:
+        return CardStage.ISSUER
+    found = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
+    raise CardKeyError(
+        f"the blank card has keys of version {found}. Expected: transport keys "
+        f"({transport_keys.key_version:02X}) or issuer keys ({issuer_keys.key_version:02X})"
+    )
+
+
+def personalize(
+    connection: Connection,
+    transport_keys: Scp03Keys,
+    issuer_keys: Scp03Keys,
+    groupings: Iterable[Grouping],
+) -> None:
+    """Change a blank's transport keys, if it still has them, and load all groupings.
+
+    The 81kk and 8010 among the groupings are encrypted under the issuer's Key-DEK. The card
+    commits everything at the last block: after any error it is a blank that can be done again.
+    CardError when the card is personalized already.
+    """
+    found = stage(connection, transport_keys, issuer_keys)
+    if found is CardStage.PERSONALIZED:
+        raise CardError("the card is personalized already")
+    if found is CardStage.TRANSPORT:
+        session = IssuerSession.open(connection, transport_keys, SECURITY_DOMAIN)
+        session.replace_keys(transport_keys, issuer_keys)
+    IssuerSession.open(connection, issuer_keys).load(groupings)
+
+
+def put_key_command(new_version: int, keys: Scp03Keys, dek: Scp03Keys) -> CommandAPDU:
+    """PUT KEY that replaces the set `dek` by `keys`, Key-ENC, -MAC, -DEK together (GPC 11.8).
+
+    Each key: 88 ‖ length ‖ key length ‖ AES-CBC(Key-DEK, key padded 00) ‖ 03 ‖ check value.
+    """
+    data = bytes((new_version,))
+    for key in keys.wrapped(dek):
+        body = bytes((key.length,)) + key.encrypted
+        check = bytes((len(key.check_value),)) + key.check_value
+        data += ber(_KEY_TYPE_AES, body) + check
+    return commands.put_key(dek.key_version, data)
+
+
+def store_data_commands(
+    groupings: Iterable[Grouping], capacity: int = SHORT_CAPACITY
+) -> list[CommandAPDU]:
+    """STORE DATA blocks that carry the groupings end to end, each but the last one full.
+
+    P1 is 08, 88 on the last; P2 counts from 00. `capacity` is the session's (`Scp03Host`).
+    FormatError for none, or for more than 256 blocks.
+    """
+    whole = b"".join(dgi(tag, value) for tag, value in groupings)
+    blocks = [whole[start : start + capacity] for start in range(0, len(whole), capacity)]
+    if not 1 <= len(blocks) <= MAX_BLOCKS:
+        raise FormatError(f"{len(whole)} bytes need {len(blocks)} blocks; 1 to {MAX_BLOCKS} fit")
+    last = len(blocks) - 1
+    return [commands.store_data(n, block, last=n == last) for n, block in enumerate(blocks)]
+
+
+def _key_versions(connection: Connection) -> set[int]:
+    """The key version numbers in the security domain's key information template (GPC H.4)."""
+    _select(connection, SECURITY_DOMAIN)
+    template = _done(exchange(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
+    return {key_set.version for key_set in key_sets(template)}
+
+
+def _select(connection: Connection, aid: bytes) -> ResponseAPDU:
+    name = _APPLET if aid == HEALTH_APPLICATION else _DOMAIN
+    command = commands.select_application(aid)
+    return _done(exchange(connection.transmit, command), f"SELECT {name}")
+
+
+def _done(response: ResponseAPDU, command: str) -> ResponseAPDU:
+    if response.sw != StatusWord.SUCCESS:
+        raise StatusWordError(command, response.sw)
+    return response

@@ -1,0 +1,220 @@
+"""Secure messaging version 2, host side (card specification 5): authentication, then a session."""
+
+from ..apdu import (
+    MAX_SHORT_DATA,
+    MAX_SHORT_LE,
+    CommandAPDU,
+    ResponseAPDU,
+    Transmit,
+    exchange,
+    exchange_bytes,
+)
+from ..crypto import BLOCK_SIZE
+from ..errors import CardError, ChannelError, FormatError, StatusWordError
+from ..keys import CardKeys, MutualAuthentication, SessionKeys
+from ..layout import KeySpec
+from ..status import words
+from .iso import SecureMessaging, cmac_suite, protected_length
+
+GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
+CRYPTOGRAM_SIZE = 40
+SHORT_REPLY_ROOM = 223
+"""Data in a short protected reply: 87 81 E1 01 ‖ 224 ‖ DO99 ‖ DO8E is 242 of 256 bytes."""
+SHORT_COMMAND_ROOM = 239
+"""Data in a short protected command without Le: 87 81 F1 01 ‖ 240 ‖ DO8E is 254 of 255 bytes."""
+EXTENDED_ROOM = 65503
+"""Data either way in the extended form: 65,504 bytes of ciphertext and 19 around them."""
+_CHAINING = b"RHC2-CHAIN"
+_MF_ID = b"\x3f\x00"
+_MORE_FOLLOWS = 0x10
+_WITH_PIN = (0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D)
+"""VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (ISO/IEC 7816-4 11.6.6 to 11.6.10)."""
+
+
+def binding(key: KeySpec, version: int) -> bytes:
+    """B: file id of the DF that holds the key (2) ‖ KID ‖ key version, 4 bytes."""
+    name = key.df_path.rsplit("/", 1)[-1]
+    directory = _MF_ID if name == "MF" else bytes.fromhex(name)
+    return directory + bytes((key.reference, version))
+
+
+def external_authenticate(attempt: MutualAuthentication, key: KeySpec) -> CommandAPDU:
+    """00 82 00 KID 28 … 28: M ‖ T, 40 bytes each way."""
+    return CommandAPDU(0x00, 0x82, 0x00, key.reference, attempt.cryptogram, le=CRYPTOGRAM_SIZE)
+
+
+class V2Host:
+    """The keys of one session, from one authentication to the next; no I/O.
+
+    After any exception out of it or its `messaging`, the session is over.
+    """
+
+    __slots__ = ("_keys", "messaging")
+
+    def __init__(self) -> None:
+        self.messaging: SecureMessaging | None = None
+        self._keys: SessionKeys | None = None
+
+    def authenticated(self, attempt: MutualAuthentication, reply: bytes) -> None:
+        """Check the card's 40 bytes; its new keys are used from the next command on.
+
+        P chains them to the session they were agreed in. ChannelError for a wrong answer.
+        """
+        try:
+            chaining = self._keys.mac.cmac(_CHAINING) if self._keys else bytes(BLOCK_SIZE)
+            self._keys = attempt.session_keys(reply, chaining)
+        except BaseException:
+            if self.messaging:
+                self.messaging.close()
+            raise
+        suite = cmac_suite(self._keys.enc, self._keys.mac)
+        if self.messaging is None:
+            self.messaging = SecureMessaging(suite)
+        else:
+            self.messaging.renew(suite)
+
+
+class V2Channel:
+    """Version 2 over a transmit: plain until the first authentication, then all is protected.
+
+    An unprotected or altered reply, a failed further authentication and a failed transport end
+    it for good: ChannelError to everything, until the card is reset and another channel is made.
+    """
+
+    mark_class = 0x00
+
+    def __init__(
+        self, transmit: Transmit, *, extended: bool = False, chaining: bool = False
+    ) -> None:
+        """`extended` and `chaining` say what the card's ATR announces."""
+        self._transmit, self._extended, self._chaining = transmit, extended, chaining
+        self._host = V2Host()
+        self._is_over = False
+
+    def __repr__(self) -> str:
+        state = "over" if self._is_over else "protected" if self.is_protected else "plain"
+        return f"<version 2 {state}>"
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a session is open: every command and reply is protected."""
+        return self._host.messaging is not None and not self._is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a session has ended and nothing may be sent until the card is reset."""
+        return self._is_over
+
+    @property
+    def reply_room(self) -> int:
+        """The most plain bytes in a reply: 223 in a session, 65503 by extended length."""
+        if not self.is_protected:
+            return MAX_SHORT_LE
+        return EXTENDED_ROOM if self._extended else SHORT_REPLY_ROOM
+
+    @property
+    def command_room(self) -> int:
+        """The most plain bytes in a command without Le that goes out in one piece."""
+        return EXTENDED_ROOM if self._extended else SHORT_COMMAND_ROOM
+
+    def close(self) -> None:
+        """End the session, if there is one; the card ends it at reset or the next plain command."""
+        self._is_over = self._is_over or self._host.messaging is not None
+
+    def authenticate(self, keys: CardKeys, key: KeySpec) -> ResponseAPDU:
+        """GET CHALLENGE and EXTERNAL AUTHENTICATE with a key of the current DF, or above it.
+
+        The card's answer, 9000 if both sides are authenticated; a refusal ends an open session.
+        ChannelError when the card's cryptogram is wrong.
+        """
+        challenge = self.send(GET_CHALLENGE)
+        if challenge.sw != 0x9000:
+            raise StatusWordError("GET CHALLENGE", challenge.sw)
+        if len(challenge.data) != 8:
+            self.close()
+            raise ChannelError(f"the card gave a challenge of {len(challenge.data)} bytes")
+        attempt = keys.authentication(key.name, challenge.data, binding(key, keys.version))
+        response = self._once(external_authenticate(attempt, key))
+        if response.sw != 0x9000:
+            self.close()
+            return ResponseAPDU(b"", response.sw)
+        try:
+            self._host.authenticated(attempt, response.data)
+        except CardError:
+            self._is_over = True
+            raise
+        return response
+
+    def send(self, command: CommandAPDU) -> ResponseAPDU:
+        """Send a command: in clear before the first authentication, protected after it.
+
+        ChannelError for a PIN in clear: the card would refuse it, but it would have been heard.
+        """
+        if self._host.messaging is not None or self._is_over:
+            return self._once(command)
+        if command.data and command.ins in _WITH_PIN:
+            raise ChannelError("a PIN is not sent in clear: authenticate first")
+        return exchange(self._transmit, command)
+
+    def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
+        """Send a changing command in the session; without one it is not sent: ChannelError."""
+        del keys, stk
+        if not self.is_protected:
+            raise ChannelError("nothing is changed outside a session: authenticate first")
+        return self._once(command)
+
+    def _once(self, command: CommandAPDU) -> ResponseAPDU:
+        """Send a command that must not be repeated."""
+        if self._is_over:
+            raise ChannelError("the session with the card is over: reset the card")
+        messaging = self._host.messaging
+        if messaging is None:
+            return exchange(self._transmit, command, may_repeat=False)
+        fits = self._fits(command)
+        try:
+            response = self._protected(messaging, command, fits)
+            return ResponseAPDU(messaging.unprotect(response.data, response.sw), response.sw)
+        except BaseException:
+            self._is_over = True
+            raise
+
+    def _fits(self, command: CommandAPDU) -> bool:
+        """Whether a command goes out in one piece; FormatError if the card takes it in no way."""
+        if self._extended:
+            return True
+        length = protected_length(command.ins, len(command.data), command.le is not None)
+        fits = length <= MAX_SHORT_DATA
+        if _is_long(command) or not (fits or self._chaining):
+            raise FormatError("too long for this card: its ATR announces no longer commands")
+        return fits
+
+    def _protected(
+        self, messaging: SecureMessaging, command: CommandAPDU, fits: bool
+    ) -> ResponseAPDU:
+        raw = messaging.protect(
+            command.cla, command.ins, command.p1, command.p2,
+            command.data, command.le, extended=_is_long(command),
+        )  # fmt: skip
+        if fits:
+            return exchange_bytes(self._transmit, raw)
+        return self._chained(CommandAPDU.parse(raw))
+
+    def _chained(self, command: CommandAPDU) -> ResponseAPDU:
+        """One protected data field cut into segments (ISO/IEC 7816-4 5.3.3).
+
+        The card's 9000 between them is plain and proves nothing; its last answer does.
+        """
+        parts = [command.data[i : i + 255] for i in range(0, len(command.data), 255)]
+        head = bytes((command.cla | _MORE_FOLLOWS, command.ins, command.p1, command.p2))
+        for part in parts[:-1]:
+            reply = exchange_bytes(self._transmit, head + bytes((len(part),)) + part)
+            if reply.data or reply.sw != 0x9000:
+                raise ChannelError(f"a chained command was cut: {reply.sw:04X} {words(reply.sw)}")
+        return exchange_bytes(
+            self._transmit, command.header + bytes((len(parts[-1]),)) + parts[-1] + b"\0"
+        )
+
+
+def _is_long(command: CommandAPDU) -> bool:
+    """Whether only the extended form can say what the command asks."""
+    return command.extended or (command.le or 0) > MAX_SHORT_LE

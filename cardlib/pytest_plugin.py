@@ -1,0 +1,110 @@
+"""Fixtures for pytest: software cards that a test may do anything to, and faults for them.
+
+Installed with the package; a test only names them. Every test gets a card of its own. Override
+`card_roots` in a conftest to have cards with other keys, cipher or protocol.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from .emulator import FaultyCard, SoftwareCard
+    from .keys.roots import Roots
+    from .keys.store import KeyStore
+
+
+class CardFaults(Protocol):
+    """What the fixture `card_faults` is."""
+
+    def __call__(
+        self,
+        *script: str,
+        card: "SoftwareCard | None" = None,
+        seed: int = 0,
+        sleep: Callable[[float], None] = ...,
+    ) -> "FaultyCard":
+        """Put a card, the test's personalized one if none is given, under the faults of a script.
+
+        One fault a line, as in `cardlib.emulator.bench.faults`. Delays take no time, unless a
+        `sleep` is given.
+        """
+        ...
+
+
+@pytest.fixture(scope="session")
+def card_roots() -> "Roots":
+    """The root keys of the cards: the public test roots."""
+    from .keys.roots import public_test_roots
+
+    return public_test_roots()
+
+
+@pytest.fixture(scope="session")
+def card_key_store(card_roots: "Roots") -> "KeyStore":
+    """The keys to the cards as a terminal or an issuer has them."""
+    from .keys.store import KeyStore
+
+    return KeyStore(card_roots)
+
+
+@pytest.fixture
+def card_pin() -> str:
+    """The PIN of the personalized card, 6 digits."""
+    from .emulator.bench.ready_made import PIN
+
+    return PIN
+
+
+@pytest.fixture
+def software_card(card_key_store: "KeyStore") -> "SoftwareCard":
+    """A blank card with transport keys, as its maker delivers it."""
+    from .emulator import SoftwareCard
+    from .emulator.bench.ready_made import CHIP
+
+    return SoftwareCard.blank(CHIP, card_key_store.blank_keys(CHIP))
+
+
+@pytest.fixture(scope="session")
+def _personalized_pages(card_roots: "Roots") -> dict[int, bytes]:
+    from .emulator.bench.ready_made import personalized_card
+
+    return personalized_card(card_roots).memory.pages
+
+
+@pytest.fixture
+def personalized_card(_personalized_pages: dict[int, bytes]) -> "SoftwareCard":
+    """An ACTIVE card of a made-up resident (`cardlib.emulator.bench.ready_made.RESIDENT`)."""
+    from .emulator import SoftwareCard
+    from .emulator.chip.memory import Memory
+
+    return SoftwareCard(Memory(_personalized_pages))
+
+
+@pytest.fixture
+def card_image(personalized_card: "SoftwareCard", tmp_path: Path) -> Path:
+    """The personalized card as an image file, closed."""
+    path = tmp_path / "personalized.card"
+    personalized_card.save(path)
+    personalized_card.close()
+    return path
+
+
+@pytest.fixture
+def card_faults(request: pytest.FixtureRequest) -> CardFaults:
+    """Make a card faulty: `card_faults("cut:write=3:after", "lost:apdu=9..")`."""
+    from .emulator import FaultyCard, parse_faults
+
+    def make_faulty(
+        *script: str,
+        card: "SoftwareCard | None" = None,
+        seed: int = 0,
+        sleep: Callable[[float], None] = lambda _: None,
+    ) -> "FaultyCard":
+        if card is None:
+            card = request.getfixturevalue("personalized_card")
+        return FaultyCard(card, parse_faults(script), seed, sleep=sleep)
+
+    return make_faulty

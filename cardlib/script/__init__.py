@@ -1,0 +1,15 @@
+"""The language of .scriptor files, its runner, and the decoder of answers."""
+
+from .language import Script, ScriptError, parse, read_script
+from .runner import Difference, Outcome, Runner, difference
+
+__all__ = [
+    "Difference",
+    "Outcome",
+    "Runner",
+    "Script",
+    "ScriptError",
+    "difference",
+    "parse",
+    "read_script",
+]

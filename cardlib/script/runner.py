@@ -1,0 +1,183 @@
+"""Run a script on a card: what was sent, what came back, what differs from what was expected."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..apdu import CommandAPDU, ResponseAPDU
+from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError, TransportError
+from ..exchange import Connection
+from ..keys import CardKeys, KeySet
+from ..layout import FieldValue
+from ..messaging import v1
+from ..messaging.v2 import V2Channel
+from ..status import words
+from ..transport import capabilities, chip_serial
+from .decoder import Fact, Profile, facts_of, facts_of_reset, fields_of, profile_in
+from .language import Authenticate, Command, Expectation, Reset, Script, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What was not as expected; `in_data` when the status word was and only the data was not."""
+
+    text: str
+    in_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One step done: its answer (`sw` None and the ATR as data for a reset) and what it says.
+
+    `skipped` says why an authentication was not tried.
+    """
+
+    step: Step
+    sw: int | None
+    data: bytes = b""
+    fields: tuple[FieldValue, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    difference: Difference | None = None
+    skipped: str = ""
+
+
+def difference(
+    expectations: tuple[Expectation, ...],
+    sw: int | None,
+    data: bytes,
+    authenticated: frozenset[str] = frozenset(),
+) -> Difference | None:
+    """None when one of the expectations that apply is met, or when there is none that applies."""
+    applying = [each for each in expectations if each.applies(authenticated)]
+    if not applying:
+        return None
+    right = [each for each in applying if sw is None or each.accepts(sw)]
+    if not right:
+        return Difference("expected " + " or ".join(map(str, applying)))
+    reasons = [each.data.difference(data) if each.data else "" for each in right]
+    if not all(reasons):
+        return None
+    return Difference("; or ".join(dict.fromkeys(reasons)), in_data=True)
+
+
+class Runner:
+    """Runs scripts on one connection; with a key set it authenticates where a script says so.
+
+    On a card of spec 2.0 the first authentication opens a session, in which each further command
+    goes out protected; what it shows and compares is what was under the protection.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeySet | None = None,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._connection, self._keys, self._random = connection, keys, randomness
+        self._profile: Profile | None = None
+        self._authenticated: frozenset[str] = frozenset()
+        self._wrong_cryptogram = False
+        self._session: V2Channel | None = None
+
+    def run(self, script: Script) -> Iterator[Outcome]:
+        """Do the steps in order, whatever the answers; yields each step's outcome.
+
+        TransportError when the card does not answer, CardKeyError when the keys are not for it.
+        """
+        for step in script.steps:
+            if isinstance(step, Reset):
+                yield self._reset(step)
+            elif isinstance(step, Command):
+                yield self._command(step)
+            else:
+                yield self._authenticate(step)
+
+    def _reset(self, step: Reset) -> Outcome:
+        atr = self._connection.reset()
+        self._profile, self._authenticated, self._session = None, frozenset(), None
+        differs = difference(step.expectations, None, atr)
+        return Outcome(step, None, atr, facts=facts_of_reset(atr), difference=differs)
+
+    def _send(self, command: bytes) -> ResponseAPDU:
+        try:
+            return ResponseAPDU.parse(self._connection.transmit(command))
+        except FormatError as error:
+            raise TransportError(str(error)) from None
+
+    def _in_session(self, command: bytes) -> ResponseAPDU:
+        if self._session is None or not (self._session.is_protected or self._session.is_over):
+            return self._send(command)
+        return self._session.send(CommandAPDU.parse(command))
+
+    def _command(self, step: Command) -> Outcome:
+        try:
+            response = self._in_session(step.apdu)
+        except (ChannelError, FormatError) as error:
+            return Outcome(step, None, difference=Difference(str(error)))
+        self._profile = profile_in(step.apdu, response) or self._profile
+        fields = fields_of(step.file, step.apdu, response) if step.file else ()
+        facts = facts_of(step.apdu, response)
+        differs = difference(step.expectations, response.sw, response.data, self._authenticated)
+        return Outcome(step, response.sw, response.data, fields, facts, differs)
+
+    def _authenticate(self, step: Authenticate) -> Outcome:
+        name = step.key.name
+        self._authenticated -= {name}
+        if self._keys is None:
+            return Outcome(step, None, skipped="no keys given")
+        if self._wrong_cryptogram:
+            return Outcome(step, None, skipped="the card took these keys for wrong before")
+        if self._profile is None:
+            hint = "no region factor seen: SELECT the application with Le comes first"
+            return Outcome(step, None, difference=Difference(hint))
+        response = self._prove(step, self._card_keys(self._keys, self._profile))
+        if response.ok:
+            self._authenticated |= {name}
+            return Outcome(step, response.sw)
+        # Every further try with wrong keys would spend one of a card key's 15 tries.
+        self._wrong_cryptogram = response.sw & 0xFFF0 == 0x63C0
+        differs = Difference(f"{name} refused: {words(response.sw)}")
+        return Outcome(step, response.sw, difference=differs)
+
+    def _card_keys(self, keys: KeySet, profile: Profile) -> CardKeys:
+        """The card's keys; CardKeyError before a try is spent when the key set is of other kind."""
+        if keys.protocol != profile.spec >> 4:
+            raise CardKeyError(
+                f"the keys given are for version {keys.protocol} of secure messaging, the card"
+                f" is of spec {profile.spec >> 4}.{profile.spec & 15}"
+            )
+        if (keys.cipher, keys.version) != (profile.cipher, profile.key_version):
+            raise CardKeyError(
+                f"the keys given are {keys.cipher.name} version {keys.version}, the card's are"
+                f" of cipher {profile.cipher:02X} version {profile.key_version}"
+            )
+        try:
+            chip = chip_serial(self._connection.atr)
+        except FormatError as error:
+            raise TransportError(str(error)) from None
+        return keys.for_card(chip, profile.region)
+
+    def _prove(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
+        """GET CHALLENGE and EXTERNAL AUTHENTICATE (card specification 4 and 5)."""
+        if keys.protocol == 2:
+            return self._prove_2(step, keys)
+        challenge = self._send(bytes(v1.GET_CHALLENGE))
+        if not challenge.ok:
+            return challenge
+        if len(challenge.data) != 8:
+            raise TransportError(f"a challenge of {len(challenge.data)} bytes")
+        process_key = keys.process_key(step.key.name, challenge.data)
+        command = v1.external_authenticate(
+            process_key, self._random(8), step.key.reference, keys.version
+        )
+        return self._send(bytes(command))
+
+    def _prove_2(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
+        if self._session is None:
+            chaining, extended = capabilities(self._connection.atr)
+            transmit = self._connection.transmit
+            self._session = V2Channel(transmit, extended=extended, chaining=chaining)
+        try:
+            return self._session.authenticate(keys, step.key)
+        except StatusWordError as error:
+            return ResponseAPDU(b"", error.sw)

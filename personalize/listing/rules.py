@@ -1,0 +1,128 @@
+"""What one value must be: its field's coding, its code table, and no account number in clear."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cardlib.errors import FormatError
+from cardlib.layout import CodeTable, FieldSpec, Kind, code_table, decode, encode
+from cardlib.layout.codecs import control_character
+
+from .columns import COLUMN_BY_NAME, PHOTO_COLUMN, field_of
+from .identity_number import identity_problem
+from .source import undecoded_byte
+
+_BLANKS = " \u00a0\u3000"
+_MASKS = "*xX•●＊"
+_MOST_ACCOUNT_DIGITS = 10
+_FEW_CODES = 9
+_LONGEST = 10_000
+_REMEDIES = {
+    Kind.DATE: "write a date that exists as YYYYMMDD, such as 19801231",
+    Kind.FLAG: "write 1 for yes, 0 for no, nothing for unknown",
+    Kind.DIGITS: "write digits only",
+    Kind.AID: "write 5 to 16 bytes in hexadecimal, such as A000000333010101",
+}
+_EXACT_DIGITS = {"city_code": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A value as it will read back, or why it cannot be stored and what to do."""
+
+    text: str
+    problem: str = ""
+    remedy: str = ""
+
+
+@lru_cache(maxsize=1 << 16)
+def check_value(column: str, given: str) -> Checked:
+    """Check one column's text for itself; a blank one is fine and has no text.
+
+    Blanks around a value are dropped; identity numbers and hexadecimal are put in capitals.
+    """
+    text = given.strip(_BLANKS)
+    if not text:
+        return Checked("")
+    found = _unreadable(text)
+    if found or column == PHOTO_COLUMN:
+        return found or Checked(text)
+    field = field_of(COLUMN_BY_NAME[column])
+    if column == "resident_id_number":
+        text = text.upper()
+        if problem := identity_problem(text):
+            remedy = "compare it with the identity card, character by character"
+            return Checked(text, problem, remedy)
+    if column == "bank_account_masked" and _is_account_in_clear(text):
+        remedy = "mask all but the first six and the last four digits: 622202******0005"
+        return Checked(text, "unmasked account number", remedy)
+    if field.kind is Kind.CODE:
+        return _check_code(field, text)
+    return _check_length(column, field, text) or _check_coding(field, text)
+
+
+def _unreadable(text: str) -> Checked | None:
+    """What no field can hold, whatever it is."""
+    if byte := undecoded_byte(text):
+        remedy = "write the value again, and save the list as UTF-8"
+        return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
+    if char := control_character(text):
+        if "\ud800" <= chr(int(char[2:], 16)) <= "\udfff":
+            return Checked(text, f"half a character: lone surrogate {char}", "write it again")
+        return Checked(text, f"control character {char}", "write the value without it, on one line")
+    if len(text) > _LONGEST:
+        return Checked(text, f"too long: {len(text)} characters", "look for a lost quote or comma")
+    return None
+
+
+def _is_account_in_clear(text: str) -> bool:
+    """Whether more than the first six and last four digits can be read, or nothing is masked."""
+    digits = sum(char.isdigit() for char in text)
+    return digits > _MOST_ACCOUNT_DIGITS or not any(char in _MASKS for char in text)
+
+
+def _check_code(field: FieldSpec, text: str) -> Checked:
+    table = code_table(field.table)
+    if text in table.codes:
+        return Checked(text)
+    return Checked(text, "not in code table", _code_remedy(table, text))
+
+
+def _code_remedy(table: CodeTable, text: str) -> str:
+    standard = "" if table.standard == "ours" else f" of {table.standard}"
+    for code, labels in table.codes.items():
+        if text in labels or text.zfill(len(code)) == code or text.lstrip("0") == code:
+            return f"write {code} for {labels[0]} ({labels[1]})"
+    if len(table.codes) > _FEW_CODES:
+        return f"write one of the {len(table.codes)} codes{standard} ({table.title_zh})"
+    codes = ", ".join(f"{code} {labels[0]}" for code, labels in table.codes.items())
+    return f"write a code{standard}: {codes}"
+
+
+def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
+    if field.coding == "ans" and (size := len(text.encode("gb18030"))) > field.length:
+        problem = f"too long in GB 18030: {size} bytes, {field.length} fit"
+        remedy = "shorten it: a letter takes 1 byte, a Chinese character 2, a rare one 4"
+        return Checked(text, problem, remedy)
+    digits = _EXACT_DIGITS.get(column)
+    if digits and len(text) != digits:
+        problem = f"{digits} digits are needed, not {len(text)}"
+        return Checked(text, problem, f"write all {digits} digits, leading zeros too")
+    return None
+
+
+def _check_coding(field: FieldSpec, text: str) -> Checked:
+    """Through the codec and back: the card must give the very value that was put in."""
+    remedy = _REMEDIES.get(field.kind, "write it otherwise")
+    try:
+        raw = encode(field, text)
+    except FormatError as error:
+        return Checked(text, str(error), remedy)
+    _, value, why = decode(field, raw)
+    back = value.hex().upper() if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        text = bytes.fromhex(text).hex().upper()
+    if back != text:
+        return Checked(
+            text, f"would not read back from the card: {why or 'it reads blank'}", remedy
+        )
+    return Checked(text)

@@ -1,0 +1,1 @@
+"""Prepared cards and batches: what does not depend on the chip, sealed."""

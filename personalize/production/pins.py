@@ -1,0 +1,124 @@
+"""The sealed PIN file: one random PIN a card, on disk before the card has it, read by the mailer.
+
+A line of JSON a card, appended and synced. Each is AES-256-GCM (SP 800-38D) under the key store's
+PIN key, bound to the batch and to the card's number in it: lines cannot be swapped or carried over.
+"""
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from cardlib.errors import CardKeyError, FormatError
+
+from ..preparation.batch import sync_folder
+
+NAME = "pins.sealed"
+DIGITS = 6
+_FORMAT = "rhcard pins 1"
+_NONCE = 12
+_ASCENDING, _DESCENDING = "01234567890", "09876543210"
+
+
+def random_pin() -> str:
+    """Six random digits that nobody would try first."""
+    while True:
+        pin = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
+        if not is_trivial(pin):
+            return pin
+
+
+def is_trivial(pin: str) -> bool:
+    """Whether a PIN is a run, or one, two or three digits over and over."""
+    runs = pin in _ASCENDING or pin in _DESCENDING
+    return runs or any(pin == pin[:size] * (DIGITS // size) for size in (1, 2, 3))
+
+
+class PinFile:
+    """The PINs of one batch by card number in the batch; its repr shows none of them."""
+
+    def __init__(self, path: Path, batch: str, key: bytes, pins: Mapping[int, str]) -> None:
+        """Use `open_pins`."""
+        self._path, self._batch, self._key = path, batch, AESGCM(key)
+        self._pins = dict(pins)
+
+    def __repr__(self) -> str:
+        return f"<PINs of {len(self._pins)} cards>"
+
+    def __len__(self) -> int:
+        return len(self._pins)
+
+    def get(self, number: int) -> str | None:
+        """The PIN of a card, six digits; None if it has none yet."""
+        return self._pins.get(number)
+
+    def assign(self, number: int) -> str:
+        """The PIN of a card: its old one, else a new one, which is on the disk on return."""
+        pin = self._pins.get(number)
+        if pin is None:
+            pin = random_pin()
+            self._append(_seal(self._key, self._batch, number, pin))
+            self._pins[number] = pin
+        return pin
+
+    def _append(self, line: bytes) -> None:
+        new = not self._path.exists()
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            if os.write(handle, line) != len(line):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if new:
+            sync_folder(self._path.parent)
+
+
+def open_pins(folder: Path, batch: str, key: bytes) -> PinFile:
+    """Open a batch's PIN file, or begin one; `key` has 32 bytes.
+
+    A last line that a cut left unfinished is dropped: its card never had that PIN. FormatError for
+    any other damage, CardKeyError when the PINs were sealed under other keys or for another batch.
+    """
+    path = folder / NAME
+    raw = path.read_bytes() if path.exists() else b""
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if len(whole) < len(raw):
+        os.truncate(path, len(whole))
+    cipher = AESGCM(key)
+    pins: dict[int, str] = {}
+    for line, text in enumerate(whole.splitlines(), 1):
+        number, pin = _open(cipher, batch, text, f"{path} line {line}")
+        if number in pins:
+            raise FormatError(f"{path} line {line}: card {number} has a PIN already")
+        pins[number] = pin
+    return PinFile(path, batch, key, pins)
+
+
+def _seal(cipher: AESGCM, batch: str, number: int, pin: str) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
+    sealed = nonce + cipher.encrypt(nonce, pin.encode(), _bound_to(batch, number))
+    return json.dumps({"card": number, "sealed": sealed.hex()}).encode() + b"\n"
+
+
+def _open(cipher: AESGCM, batch: str, text: bytes, where: str) -> tuple[int, str]:
+    try:
+        entry = json.loads(text)
+        number, sealed = int(entry["card"]), bytes.fromhex(entry["sealed"])
+        pin = cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound_to(batch, number))
+        return number, pin.decode("ascii")
+    except InvalidTag:
+        raise CardKeyError(f"{where}: not sealed for this batch under these keys") from None
+    except (ValueError, TypeError, KeyError):
+        raise FormatError(f"{where}: not a line of a PIN file") from None
+
+
+def _bound_to(batch: str, number: int) -> bytes:
+    return f"{_FORMAT}\n{batch}\n{number}".encode()

@@ -1,0 +1,113 @@
+"""What a run says at its end: a row and a JSON object a card, and the figures of the whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cardlib.checks.verify import Finding
+from cardlib.transport.meter import Figures
+
+from .issue import Outcome
+from .journal import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The verification of one card of a batch; `findings` is empty when the card is good."""
+
+    number: int
+    line: int
+    chip: bytes | None
+    findings: tuple[Finding, ...]
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Cards made in a run and what they took; all zero for a run that made none."""
+
+    cards: int
+    seconds: float
+    figures: Figures
+
+    @property
+    def cards_a_minute(self) -> float:
+        """Cards made, as if the run had lasted a minute."""
+        return 60 * self.cards / self.seconds if self.seconds else 0.0
+
+    @property
+    def commands_a_card(self) -> float:
+        """Command APDUs."""
+        return self.figures.commands / self.cards if self.cards else 0.0
+
+    @property
+    def bytes_a_card(self) -> float:
+        """Bytes of commands and responses."""
+        return self.figures.bytes_both_ways / self.cards if self.cards else 0.0
+
+    @property
+    def card_seconds(self) -> float:
+        """Seconds a real card would take for its commands, by the timing model."""
+        return self.figures.card_ms / 1000 / self.cards if self.cards else 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """The figures as JSON members."""
+        return {
+            "cards_made": self.cards,
+            "seconds": round(self.seconds, 3),
+            "cards_a_minute": round(self.cards_a_minute, 1),
+            "commands_a_card": round(self.commands_a_card, 1),
+            "bytes_a_card": round(self.bytes_a_card),
+            "real_card_seconds": round(self.card_seconds, 2),
+        }
+
+    def in_words(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.cards_a_minute:,.0f} cards a minute, {self.commands_a_card:,.0f} APDUs and"
+            f" {self.bytes_a_card:,.0f} bytes a card; {self.card_seconds:.1f} s on a real card"
+        )
+
+
+def throughput(outcomes: Sequence[Outcome]) -> Throughput:
+    """The figures of the cards that this run brought to their end."""
+    made = [each for each in outcomes if not each.was_active and each.stage is Stage.ACTIVE]
+    return Throughput(
+        len(made),
+        sum(each.seconds for each in made),
+        sum((each.figures for each in made), Figures()),
+    )
+
+
+def chip_name(chip: bytes | None) -> str:
+    """A chip serial as people write it; empty for none."""
+    return chip.hex().upper() if chip else ""
+
+
+def outcome_as_dict(outcome: Outcome) -> dict[str, Any]:
+    """What became of one card, as a JSON object."""
+    return {
+        "number": outcome.number,
+        "line": outcome.line,
+        "chip": chip_name(outcome.chip) or None,
+        "state": outcome.stage.value,
+        "problem": outcome.problem,
+        "commands": outcome.figures.commands,
+        "sent": outcome.figures.sent,
+        "received": outcome.figures.received,
+        "seconds": round(outcome.seconds, 4),
+        "real_card_seconds": round(outcome.figures.card_ms / 1000, 3),
+    }
+
+
+def verified_as_dict(verified: Verified) -> dict[str, Any]:
+    """The verification of one card, as a JSON object."""
+    return {
+        "number": verified.number,
+        "line": verified.line,
+        "chip": chip_name(verified.chip) or None,
+        "verified": not verified.findings,
+        "findings": [finding.as_dict() for finding in verified.findings],
+        "commands": verified.figures.commands,
+        "real_card_seconds": round(verified.figures.card_ms / 1000, 3),
+    }

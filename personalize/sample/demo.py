@@ -1,0 +1,92 @@
+"""The demonstration: fifty made-up residents, a key store of their own, and which card to show."""
+
+import os
+import secrets
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+from cardlib.errors import FormatError
+from cardlib.keys.store import KeyStore
+
+from ..preparation.batch import Batch
+from ..preparation.prepare import PrepareOptions, Progress, prepare
+from ..preparation.prepared import PreparedCard
+from ..preparation.seal import seal
+
+SAMPLE = Path(__file__).parent / "residents.csv"
+ISSUE_DATE = date(2026, 11, 23)
+"""Fixed: dates in the sample are before it, whatever the clock says."""
+
+KEYS, PASSPHRASE, BATCH, CARDS = "keys.json", "passphrase.txt", "batch", "cards"
+_CLINICAL, _ALLERGIES = "DDF1/DF02/EF05", "DDF1/DF02/EF07"
+
+
+def fresh_folder(wanted: Path) -> Path:
+    """Make the folder, or the first of wanted-2, wanted-3 ... that is not there yet."""
+    number, folder = 1, wanted
+    while True:
+        try:
+            folder.mkdir(mode=0o700)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+
+
+def prepare_sample(
+    folder: Path, temporary: Path, passphrase: str, progress: Progress
+) -> tuple[Batch, KeyStore]:
+    """Make a key store in a temporary folder, and with it a batch of the sample in `folder`.
+
+    The batch expects the store at `folder`/keys.json, where `keep_keys` puts it.
+    """
+    store = KeyStore.create(temporary / KEYS, passphrase)
+    options = PrepareOptions(
+        security_code=store.security_code,
+        spec_version=lambda: store.spec_version,
+        issue_date=ISSUE_DATE,
+        progress=progress,
+    )
+    done = prepare(SAMPLE, options)
+    if done.faults:
+        fault = done.faults[0]
+        raise FormatError(f"{SAMPLE} line {fault.line}, {fault.field}: {fault.problem}")
+    seal(done, SAMPLE, store, folder / KEYS, folder / BATCH, ISSUE_DATE)
+    return Batch.open(folder / BATCH, store.sealing_key("batch")), store
+
+
+def new_passphrase() -> str:
+    """A random passphrase, 32 characters."""
+    return secrets.token_urlsafe(24)
+
+
+def keep_keys(folder: Path, temporary: Path, passphrase: str) -> None:
+    """Leave the demonstration's keys and passphrase beside its cards, for whoever tries them."""
+    _write(folder / KEYS, (temporary / KEYS).read_bytes())
+    _write(folder / PASSPHRASE, passphrase.encode() + b"\n")
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+
+
+def most_telling(cards: Iterable[PreparedCard]) -> int:
+    """The number of the card that tells an emergency room most, with most of the states."""
+    return max(cards, key=_told).number
+
+
+def _told(card: PreparedCard) -> tuple[int, int, int, int]:
+    fields = {
+        name: text for record in card.values.get(_CLINICAL, ()) for name, text in record.items()
+    }
+    flags = list(fields.values())
+    has_allergy = bool(card.values.get(_ALLERGIES))
+    return (
+        int(has_allergy),
+        int("other_medical_alert" in fields),
+        flags.count("1"),
+        -len(fields),
+    )

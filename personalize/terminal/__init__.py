@@ -1,0 +1,1 @@
+"""What a field engineer and a hospital do with one card."""

@@ -1,0 +1,58 @@
+"""Read a card for a person: every file that the keys at hand open, each field with its state."""
+
+from dataclasses import dataclass
+
+from cardlib.card import CardIdentity, ResidentHealthCard
+from cardlib.exchange import Connection
+from cardlib.keys import KeySet
+from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
+
+EMERGENCY_FILES = tuple(
+    FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
+)
+"""Clinical basics, allergies, special information, immunizations: one read key and no PIN."""
+
+EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
+"""What an emergency room's terminal holds: the chip is genuine, and DF02 may be read."""
+
+_INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03/EF06"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of a card, file by file."""
+
+    identity: CardIdentity
+    files: tuple[tuple[FileSpec, tuple[FieldValue, ...]], ...]
+
+
+def read_card(
+    connection: Connection, keys: KeySet | None, files: tuple[FileSpec, ...] = FILES
+) -> Reading:
+    """Read files in their order; without keys the protected ones come back as `denied`.
+
+    The chip proves that it is genuine before a key of it is used: ChannelError if it does not.
+    Visit slots that the index does not mark valid are left out (card specification 9).
+    """
+    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)
+    identity = card.identify()
+    if keys is not None:
+        card.internal_authenticate()
+    opened, found = set[str](), dict[str, tuple[FieldValue, ...]]()
+    for file in files:
+        if keys is not None and file.read_key and file.read_key not in opened:
+            card.authenticate(file.read_key)
+            opened.add(file.read_key)
+        if not _is_free_slot(file, found):
+            found[file.path] = card.read(file.path)
+    return Reading(identity, tuple((FILE_BY_PATH[path], found[path]) for path in found))
+
+
+def _is_free_slot(file: FileSpec, found: dict[str, tuple[FieldValue, ...]]) -> bool:
+    """Whether a file is a visit slot whose index record was read and says that it is empty."""
+    name = file.path.rsplit("/", 1)[1]
+    index = _INDEX_OF.get(name[:2])
+    if index is None or index.path not in found:
+        return False
+    mark = found[index.path][int(name[2:]) - 1]
+    return mark.state is State.UNWRITTEN

@@ -1,0 +1,252 @@
+"""Verification: it finds what differs, what is open, what is accepted, and harms no card."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from cardlib.card import ResidentHealthCard
+from cardlib.checks.verify import Finding, compare, verify_card
+from cardlib.crypto import Cipher
+from cardlib.emulator import SoftwareCard
+from cardlib.errors import TransportError
+from cardlib.exchange import Connection
+from cardlib.facts import ChipSerial, Pin, Region
+from cardlib.issuance import IssuerSession, personalize
+from cardlib.keys.roots import new_roots
+from cardlib.keys.store import KeyStore
+from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, State
+from cardlib.layout.load import expected_values, loaded
+from cardlib.layout.records import without_value
+from personalize.preparation.prepared import PreparedCard
+from tests.cards.bureau import new_batch, store
+
+CHIP = ChipSerial(b"VERIFIED")
+PIN = Pin("802143")
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> PreparedCard:
+    """The sample's fifth resident, who has allergies, a bank and hospitals; both versions."""
+    batch = new_batch(tmp_path_factory.mktemp("verify"), 1, skip=4, keys=store(request.param))
+    return batch.card(1)
+
+
+def protocol_of(card: PreparedCard) -> int:
+    return int(card.values["DDF1/EF05"][1]["spec_version"][0])
+
+
+def keys_of(card: PreparedCard) -> KeyStore:
+    return store(protocol_of(card))
+
+
+def terminal_at(made: SoftwareCard, card: PreparedCard, key: str) -> ResidentHealthCard:
+    made.reset()
+    terminal = ResidentHealthCard(made, keys_of(card).card_keys, protocol_of(card))
+    terminal.authenticate(key)
+    return terminal
+
+
+def personalized(card: PreparedCard) -> SoftwareCard:
+    keys = keys_of(card)
+    issuer = keys.issuer_keys(CHIP)
+    of_keys = keys.groupings(CHIP, Region.of_city(card.city_code), PIN)
+    made = SoftwareCard.blank(CHIP, keys.blank_keys(CHIP))
+    load = loaded(card.groupings, CHIP, of_keys)
+    personalize(made, keys.transport_keys(CHIP), issuer, load)
+    return made
+
+
+@pytest.fixture
+def card(prepared: PreparedCard) -> SoftwareCard:
+    made = personalized(prepared)
+    IssuerSession.open(made, keys_of(prepared).issuer_keys(CHIP)).activate()
+    return made
+
+
+def verified(connection: Connection, card: PreparedCard, **options: bool) -> tuple[Finding, ...]:
+    expected = expected_values(card.values, CHIP)
+    active = options.get("active", True)
+    return verify_card(connection, keys_of(card).card_keys, expected, CHIP, active=active)
+
+
+class Between:
+    """A connection that changes some answers."""
+
+    def __init__(self, card: SoftwareCard, change: Callable[[bytes, bytes], bytes]) -> None:
+        self.card, self.change = card, change
+        self.commands: list[bytes] = []
+
+    @property
+    def atr(self) -> bytes:
+        return self.card.atr
+
+    def reset(self) -> bytes:
+        return self.card.reset()
+
+    def transmit(self, command: bytes) -> bytes:
+        self.commands.append(command)
+        return self.change(command, self.card.transmit(command))
+
+
+def test_a_good_card_has_no_finding(card: SoftwareCard, prepared: PreparedCard) -> None:
+    assert verified(card, prepared) == ()
+
+
+def test_a_card_before_activation_is_verified_with_its_pin(prepared: PreparedCard) -> None:
+    made, expected = personalized(prepared), expected_values(prepared.values, CHIP)
+    keys = keys_of(prepared).card_keys
+    assert verify_card(made, keys, expected, CHIP, active=False, pin=PIN) == ()
+    (finding,) = verify_card(made, keys, expected, CHIP, active=False, pin="000001")
+    assert "63C2" in finding.problem
+    assert "000001" not in str(finding)
+
+
+def test_a_card_that_was_not_activated_is_found_out(prepared: PreparedCard) -> None:
+    (finding,) = verified(personalized(prepared), prepared)
+    assert (finding.expected, finding.found[:4]) == ("6982", "6985")
+
+
+def test_it_changes_nothing_and_spends_no_try(card: SoftwareCard, prepared: PreparedCard) -> None:
+    before = dict(card.memory.pages)
+    watched = Between(card, lambda command, response: response)
+    assert verified(watched, prepared) == ()
+    assert {n: p for n, p in card.memory.pages.items() if before.get(n) != p} == {}
+    assert not any(command[1] == 0x20 for command in watched.commands)
+
+
+def test_every_field_is_compared(prepared: PreparedCard, card: SoftwareCard) -> None:
+    """Whatever text is expected instead, it is that field that is found."""
+    expected = expected_values(prepared.values, CHIP)
+    for path, records in expected.items():
+        for number, record in enumerate(records, 1):
+            for name in record:
+                changed: Mapping[str, str] = {**record, name: "something else"}
+                others = [*records[: number - 1], changed, *records[number:]]
+                read = terminal_at(card, prepared, FILE_BY_PATH[path].read_key or "RK1_DDF1")
+                (finding,) = compare(FILE_BY_PATH[path], read.read(path), others)
+                assert (finding.path, finding.field) == (path, name)
+                assert finding.found == record[name]
+
+
+def test_a_changed_field_is_named_with_what_was_expected_and_found(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    terminal = terminal_at(card, prepared, "UK1_DDF1")
+    terminal.update("DDF1/EF08", 2, {"phone_1": "13800138000"})
+    (finding,) = verified(card, prepared)
+    assert (finding.path, finding.record, finding.field) == ("DDF1/EF08", 2, "phone_1")
+    assert finding.found == "13800138000"
+    assert finding.expected == prepared.values["DDF1/EF08"][1]["phone_1"]
+    assert "13800138000" not in finding.place
+
+
+def test_what_was_not_prepared_and_is_written_is_found(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    terminal = terminal_at(card, prepared, "UK3_DF02")
+    terminal.append("DDF1/DF02/EF08", {"vaccine": "流感疫苗"})
+    findings = verified(card, prepared)
+    assert {finding.path for finding in findings} == {"DDF1/DF02/EF08"}
+
+
+def test_another_cards_values_are_found(card: SoftwareCard, prepared: PreparedCard) -> None:
+    keys = keys_of(prepared).card_keys
+    another = expected_values(prepared.values, ChipSerial(b"ANOTHER!"))
+    (finding,) = verify_card(card, keys, another, CHIP, active=True)
+    assert finding.field == "chip_serial_number"
+    expected = expected_values(prepared.values, CHIP)
+    findings = verify_card(card, keys, expected, b"ANOTHER!", active=True)
+    assert [(f.field, f.problem) for f in findings] == [("chip", "differs")]
+
+
+def test_each_closed_file_that_is_open_is_found(card: SoftwareCard, prepared: PreparedCard) -> None:
+    closed = [file for file in FILES if file.read_key]
+    answers = {0xB2: b"\x01\x01\x31\x90\x00", 0xB0: b"\xff" * 16 + b"\x90\x00"}
+    authenticated = [False]
+
+    def opens(command: bytes, response: bytes) -> bytes:
+        authenticated[0] |= command[1] == 0x82
+        refused = response == b"\x69\x82" and not authenticated[0]
+        return answers.get(command[1], response) if refused else response
+
+    findings = verified(Between(card, opens), prepared)
+    found = {f.path for f in findings if "without keys" in f.problem}
+    assert found == {file.path for file in closed}
+
+
+@pytest.mark.parametrize(
+    ("header", "answer", "problem"),
+    [
+        ("8050FF00", "9000", "INITIALIZE UPDATE with transport keys"),
+        ("00DC0104", "9000", "UPDATE RECORD in clear"),
+        ("00880000", "00000000000000009000", "internal authentication"),
+        ("00820083", "6983", "LK_DF0"),
+        ("00820003", "63CE", "BK_MF"),
+        ("00820087", "63CE", "UK3_DF02"),
+    ],
+)
+def test_what_is_not_refused_or_not_done_is_found(
+    card: SoftwareCard, prepared: PreparedCard, header: str, answer: str, problem: str
+) -> None:
+    def lies(command: bytes, response: bytes) -> bytes:
+        wanted = bytes.fromhex(header)
+        # An authentication may be the first or a further one of a version-2 session.
+        start = 1 if wanted[1] == 0x82 else 0
+        return bytes.fromhex(answer) if command[start:4] == wanted[start:] else response
+
+    findings = verified(Between(card, lies), prepared)
+    assert findings
+    assert all(problem in finding.problem for finding in findings)
+
+
+def test_a_copy_without_the_key_is_found_and_no_other_key_is_tried_on_it(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    other = KeyStore(new_roots(protocol_of(prepared), Cipher.SM4))
+    before = dict(card.memory.pages)
+    expected = expected_values(prepared.values, CHIP)
+    (finding,) = verify_card(card, other.card_keys, expected, CHIP, active=True)
+    assert "not genuine" in finding.problem
+    assert card.memory.pages == before
+
+
+def test_a_blank_is_one_finding(prepared: PreparedCard) -> None:
+    blank = SoftwareCard.blank(CHIP, keys_of(prepared).blank_keys(CHIP))
+    (finding,) = verified(blank, prepared)
+    assert finding.problem.startswith("identification")
+
+
+def test_a_card_that_goes_away_is_no_finding(card: SoftwareCard, prepared: PreparedCard) -> None:
+    def gone(command: bytes, response: bytes) -> bytes:
+        if command[1] == 0x82:
+            raise TransportError("card pulled out")
+        return response
+
+    with pytest.raises(TransportError):
+        verified(Between(card, gone), prepared)
+
+
+@pytest.mark.parametrize("state", [s for s in State if s not in (State.VALUE, State.NEGATIVE)])
+def test_a_field_that_should_be_there_and_is_not_is_found_in_every_state(state: State) -> None:
+    file = FILE_BY_PATH["DDF1/EF06"]
+    values = without_value(file, 1, state, "why")
+    (finding,) = compare(file, values, [{"name": "王䶮"}])
+    assert (finding.state, finding.expected, finding.found) == (state, "王䶮", "")
+
+
+@pytest.mark.parametrize("state", [State.EMPTY, State.DENIED, State.CORRUPT, State.MISSING])
+def test_a_field_that_should_be_unwritten_must_be_just_that(state: State) -> None:
+    file = FILE_BY_PATH["DDF1/EF06"]
+    (finding,) = compare(file, without_value(file, 1, state), [])
+    assert finding.problem == "should not be written"
+    assert compare(file, without_value(file, 1, State.UNWRITTEN), []) == []
+
+
+def test_a_record_that_was_not_read_at_all_is_found() -> None:
+    file = FILE_BY_PATH["DDF1/DF02/EF07"]
+    assert compare(file, without_value(file, 1, State.MISSING), []) == []
+    values: tuple[FieldValue, ...] = ()
+    (finding,) = compare(file, values, [{}, {"allergen": "花生"}])
+    assert (finding.record, finding.field, finding.state) == (2, "allergen", State.MISSING)

@@ -1,0 +1,214 @@
+"""rhcard issue: exit codes, resuming after a kill, and what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cardlib.errors import StatusWordError
+from cardlib.issuance import IssuerSession
+from personalize.production.station import SUFFIX, alone_with
+from tests import ROOT
+from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, ran, rhcard, spawned
+
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return key_file(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def batch(tmp_path: Path, keys: Path) -> Path:
+    return prepare(tmp_path, keys, COUNT)
+
+
+def issue(batch: Path, cards: Path, *more: object) -> Ran:
+    return rhcard("issue", batch, "--cards", cards, *more)
+
+
+def test_the_key_store_is_found_where_it_was(batch: Path, tmp_path: Path) -> None:
+    done = issue(batch, tmp_path / "cards")
+    assert (done.code, done.out) == (0, f"{COUNT} of {COUNT} cards active\n")
+    assert "cards a minute" in done.err
+    assert len(list((tmp_path / "cards").glob(f"*{SUFFIX}"))) == COUNT
+    again = issue(batch, tmp_path / "cards")
+    assert (again.code, again.out) == (0, f"{COUNT} of {COUNT} cards active, 0 of them now\n")
+
+
+def test_json_has_a_row_for_every_card(batch: Path, tmp_path: Path) -> None:
+    done = issue(batch, tmp_path / "cards", "--json")
+    report = done.json
+    assert (report["active"], report["failed"], report["exit_code"]) == (COUNT, 0, 0)
+    assert [row["state"] for row in report["cards"]] == ["active"] * COUNT
+    assert report["figures"]["cards_made"] == COUNT
+    assert {row["chip"] for row in report["cards"]} == {
+        path.stem for path in (tmp_path / "cards").iterdir()
+    }
+
+
+def test_a_key_store_that_moved_is_named_on_the_command_line(
+    batch: Path, tmp_path: Path, keys: Path
+) -> None:
+    moved = tmp_path / "moved.json"
+    keys.rename(moved)
+    try:
+        done = issue(batch, tmp_path / "cards")
+        assert (done.code, "--keys FILE" in done.err) == (9, True)
+        assert issue(batch, tmp_path / "cards", "--keys", moved).code == 0
+    finally:
+        moved.rename(keys)
+
+
+def test_another_key_store_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
+    other = key_file(tmp_path, name="other.json")
+    done = issue(batch, tmp_path / "cards", "--keys", other)
+    assert (done.code, "not the key store of this batch" in done.err) == (9, True)
+    assert not (tmp_path / "cards").exists()
+
+
+def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
+    done = rhcard("issue", batch, "--cards", tmp_path / "cards", passphrase="wrong")
+    assert (done.code, "wrong passphrase" in done.err) == (9, True)
+
+
+def test_public_keys_need_to_be_allowed(tmp_path: Path) -> None:
+    batch = prepare(tmp_path, key_file(tmp_path, test=True), 1)
+    done = issue(batch, tmp_path / "cards")
+    assert (done.code, "--test-keys" in done.err) == (9, True)
+    assert issue(batch, tmp_path / "cards", "--test-keys").code == 0
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_what_is_no_batch_is_bad_input(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "batch.json").write_text(content, "utf-8")
+    done = issue(tmp_path, tmp_path / "cards")
+    assert (done.code, str(tmp_path) in done.err) == (3, True)
+    assert issue(tmp_path / "nowhere", tmp_path / "cards").code == 2
+
+
+def test_a_damaged_record_is_bad_input(batch: Path, tmp_path: Path) -> None:
+    records = bytearray((batch / "records.bin").read_bytes())
+    records[-1] ^= 1
+    (batch / "records.bin").write_bytes(records)
+    done = issue(batch, tmp_path / "cards")
+    assert (done.code, "record 3" in done.err) == (3, True)
+
+
+def test_a_resident_with_a_card_already_is_a_conflict(
+    batch: Path, tmp_path: Path, keys: Path
+) -> None:
+    assert issue(batch, tmp_path / "cards").code == 0
+    again = prepare(tmp_path, keys, 1, name="again")
+    done = issue(again, tmp_path / "cards", "--json")
+    assert (done.code, done.json["exit_code"]) == (8, 8)
+    assert "nobody gets two cards" in done.json["error"]
+
+
+def test_a_card_that_cannot_be_finished_is_7_and_may_be_given_up(
+    batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StatusWordError("ACTIVATE", 0x6581)
+
+    cards = tmp_path / "cards"
+    monkeypatch.setattr(IssuerSession, "activate", refused)
+    done = issue(batch, cards)
+    assert (done.code, done.out.splitlines()[-1]) == (
+        7,
+        f"0 of {COUNT} cards active, 0 of them now",
+    )
+    assert done.out.count("ACTIVATE: 6581 memory failure") == COUNT
+    monkeypatch.undo()
+    lost = next(cards.iterdir())
+    lost.unlink()
+    done = issue(batch, cards, "--json")
+    assert (done.code, done.json["failed"]) == (7, 1)
+    (problem,) = [row["problem"] for row in done.json["cards"] if row["problem"]]
+    assert f"--spoiled {lost.stem}" in problem
+    assert issue(batch, cards, "--spoiled", lost.stem).code == 0
+    assert rhcard("verify", batch, "--cards", cards).code == 0
+
+
+def test_only_a_started_chip_can_be_given_up(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    assert issue(batch, cards, "--spoiled", "xyz").code == 2
+    assert issue(batch, cards, "--spoiled", "00" * 8).code == 8
+    assert issue(batch, cards).code == 0
+    active = next(cards.iterdir()).stem
+    done = issue(batch, cards, "--spoiled", active)
+    assert (done.code, "is active" in done.err) == (8, True)
+
+
+def test_a_second_run_at_the_same_time_is_a_conflict(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    first = spawned("issue", batch, "--cards", cards)
+    second = spawned("issue", batch, "--cards", cards)
+    outs = [process.communicate(timeout=60) for process in (first, second)]
+    codes = [first.returncode, second.returncode]
+    for code, (out, err) in zip(codes, outs, strict=True):
+        assert code == 0 or (code == 8 and "at work in" in err), (out, err)
+    assert 0 in codes
+    assert rhcard("verify", batch, "--cards", cards).out == f"{COUNT} of {COUNT} verified\n"
+    assert len(list(cards.glob(f"*{SUFFIX}"))) == COUNT
+
+
+def test_a_locked_batch_is_a_conflict(batch: Path, tmp_path: Path) -> None:
+    with alone_with(batch):
+        done = ran("issue", batch, "--cards", tmp_path / "cards")
+    assert (done.code, "at work in" in done.err) == (8, True)
+
+
+def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path, keys: Path) -> None:
+    """SIGKILL to the real thing, later and later, until a run gets through."""
+    count = 12
+    batch, cards = prepare(tmp_path, keys, count, name="killed"), tmp_path / "cards"
+    kills, delay = 0, 0.0
+    while True:
+        process = spawned("issue", batch, "--cards", cards)
+        wait_for_cards(process, cards, 1 + kills * 2)
+        time.sleep(delay)
+        process.kill()
+        _, err = process.communicate(timeout=60)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, err
+        kills, delay = kills + 1, (delay + 0.013) % 0.05
+        assert kills < 50
+    assert kills >= 3
+    assert rhcard("verify", batch, "--cards", cards).out == f"{count} of {count} verified\n"
+    assert len(list(cards.glob(f"*{SUFFIX}"))) == count
+
+
+def wait_for_cards(process: "subprocess.Popen[str]", cards: Path, count: int) -> None:
+    while process.poll() is None and len(list(cards.glob(f"*{SUFFIX}"))) < count:
+        time.sleep(0.002)
+
+
+def test_ctrl_c_says_how_far_things_are(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    code = (
+        "import os, signal\n"
+        "from personalize.production.journal import Journal, Stage\n"
+        "real = Journal.advance\n"
+        "def advance(self, number, stage):\n"
+        "    if (number, stage) == (2, Stage.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    real(self, number, stage)\n"
+        "Journal.advance = advance\n"
+        "from personalize.cli import main\n"
+        f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, "RHCARD_PASSPHRASE": PASSPHRASE},
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert f"1 of {COUNT} cards are active, 1 begun" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert issue(batch, cards).code == 0

@@ -1,0 +1,102 @@
+"""rhcard prepare: every fault named first, nothing written then; a batch when there is none."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from cardlib.keys.store import KeyStore
+from personalize.preparation.batch import Batch, read_header
+from personalize.sample.demo import SAMPLE
+from tests import DATA
+from tests.programs.rhcard import PASSPHRASE, key_file, ran, residents, rhcard
+
+ON = ("--issue-date", "2026-11-23")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return key_file(tmp_path_factory.mktemp("keys"))
+
+
+def expected_faults() -> set[tuple[int, str]]:
+    with (DATA / "residents_bad_expected.csv").open(encoding="utf-8", newline="") as file:
+        return {(int(row["line"]), row["field"]) for row in csv.DictReader(file)}
+
+
+def test_the_faults_of_the_bad_list_are_named_exactly(tmp_path: Path) -> None:
+    """With no option at all, in a process of its own, as an operator would type it first."""
+    done = ran("prepare", DATA / "residents_bad.csv", cwd=tmp_path, env={"RHCARD_PASSPHRASE": ""})
+    assert done.code == 3
+    assert "Traceback" not in done.err
+    assert "Passphrase" not in done.err
+    rows = [line.split() for line in done.out.splitlines() if line.strip()[:1].isdigit()]
+    found = {(int(words[0]), words[1]) for words in rows if words[1] != "faults"}
+    assert found == expected_faults()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_in_json_are_objects_with_a_remedy(tmp_path: Path, keys: Path) -> None:
+    out = tmp_path / "batch"
+    done = rhcard("prepare", DATA / "residents_bad.csv", "--keys", keys, "--out", out, "--json",
+                  *ON, passphrase=None)  # fmt: skip
+    assert (done.code, done.json["exit_code"]) == (3, 3)
+    assert {(f["line"], f["field"]) for f in done.json["faults"]} == expected_faults()
+    assert all(set(f) == {"line", "field", "value", "problem", "remedy"} and f["problem"]
+               and f["remedy"] for f in done.json["faults"])  # fmt: skip
+    assert not out.exists()
+
+
+def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Path) -> None:
+    source = residents(tmp_path, 2)
+    done = rhcard("prepare", source, "--photos", SAMPLE.parent, *ON, passphrase=None)
+    assert done.code == 2
+    assert "is good" in done.err and "--keys and --out missing" in done.err
+    done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--out", tmp_path / "b", "--json",
+                  *ON)  # fmt: skip
+    assert done.json["error"].endswith("--keys missing")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Path) -> None:
+    out = tmp_path / "batch"
+    done = rhcard("prepare", residents(tmp_path, 2), "--photos", SAMPLE.parent, "--keys", keys,
+                  "--out", out, "--json", "--issue-date", "20261122")  # fmt: skip
+    assert (done.code, done.json["count"], done.json["faults"]) == (0, 2, [])
+    store, header = KeyStore.open(keys, PASSPHRASE), read_header(out)
+    assert (header.key_store_identity, header.key_store_hint) == (store.identity, str(keys))
+    assert (header.issue_date, header.spec_version) == ("20261122", "2.0")
+    batch = Batch.open(out, store.sealing_key("batch"))
+    assert [card.line for card in batch.cards()] == [2, 3]
+    issuer = batch.card(1).values["DDF1/EF05"]
+    assert issuer[5] == {"issue_date": "20261122"}
+
+
+def test_an_existing_folder_is_not_written_into(tmp_path: Path, keys: Path) -> None:
+    (tmp_path / "batch").mkdir()
+    done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
+                  "--out", tmp_path / "batch", *ON, passphrase=None)  # fmt: skip
+    assert done.code == 2
+    assert "exists already" in done.err
+
+
+def test_a_missing_key_store_is_a_key_problem(tmp_path: Path) -> None:
+    done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys",
+                  tmp_path / "none", "--out", tmp_path / "batch", *ON)  # fmt: skip
+    assert (done.code, "--keys FILE" in done.err) == (9, True)
+
+
+def test_gb18030_is_read_when_asked_for(tmp_path: Path, keys: Path) -> None:
+    source = tmp_path / "gb.csv"
+    text = residents(tmp_path, 2, skip=46).read_text("utf-8")
+    source.write_bytes(text.encode("gb18030"))
+    assert rhcard("prepare", source, "--photos", SAMPLE.parent, *ON).code == 3
+    done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--keys", keys, "--out",
+                  tmp_path / "batch", "--encoding", "gb18030", *ON)  # fmt: skip
+    assert done.code == 0
+    batch = Batch.open(tmp_path / "batch", KeyStore.open(keys, PASSPHRASE).sealing_key("batch"))
+    assert [card.name for card in batch.cards()] == ["郑𬀩", "王䶮"]
+
+
+def test_a_missing_input_is_usage(tmp_path: Path) -> None:
+    assert rhcard("prepare", tmp_path / "none.csv").code == 2

@@ -1,0 +1,95 @@
+"""rhcard read: tables for a person in two languages, JSON with a state for every field."""
+
+from pathlib import Path
+
+import pytest
+
+from cardlib.layout import FILES, State
+from tests.cards.cards import blank_card, personalized_card
+from tests.programs.rhcard import key_file, rhcard, saved
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The public test roots: those of the cards in tests/cards/cards.py."""
+    return key_file(tmp_path_factory.mktemp("keys"), test=True)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    return saved(personalized_card(protocol=2), tmp_path / "one.card")
+
+
+def test_without_keys_the_issuer_is_shown_and_the_rest_denied(card: Path) -> None:
+    done = rhcard("read", card, passphrase=None)
+    assert done.code == 0
+    assert "河南省卫生健康委员会" in done.out
+    assert done.out.count("denied (needs RK1_") == sum(1 for file in FILES if file.read_key)
+    assert "王䶮" not in done.out
+    assert "--keys FILE" in done.err
+
+
+def test_with_keys_the_holder_is_shown_in_the_language_asked_for(card: Path, keys: Path) -> None:
+    english = rhcard("read", card, "--keys", keys).out
+    assert "Sex" in english and "male" in english and "1990-01-01" in english
+    chinese = rhcard("read", card, "--keys", keys, "--lang", "zh").out
+    assert "性别" in chinese and "男性" in chinese and "未写入" in chinese
+    for text in (english, chinese):
+        assert "王䶮𠅤㛃" in text
+
+
+def test_json_gives_every_field_its_state(card: Path, keys: Path) -> None:
+    report = rhcard("read", card, "--keys", keys, "--json").json
+    fields = {(f["file"], f["field"]): f for f in report["fields"]}
+    sex = fields["DDF1/EF06", "sex"]
+    assert (sex["state"], sex["value"], sex["label"], sex["record"]) == ("value", "1", "male", 2)
+    assert fields["DDF1/DF02/EF05", "asthma"]["state"] == "negative"
+    assert fields["DDF1/DF02/EF05", "diabetes"] == {
+        "file": "DDF1/DF02/EF05", "record": 8, "field": "diabetes", "state": "unwritten",
+        "value": None, "label": "", "detail": "",
+    }  # fmt: skip
+    assert (report["specification"], report["cipher"], report["exit_code"]) == ("2.0", "sm4", 0)
+    denied = rhcard("read", card, "--json").json["fields"]
+    assert {(f["state"], f["detail"]) for f in denied if f["file"] == "DDF1/EF06"} == {
+        (State.DENIED, "RK1_DDF1")
+    }
+
+
+def test_the_emergency_view_shows_states_and_no_name(card: Path, keys: Path) -> None:
+    done = rhcard("read", card, "--keys", keys, "--emergency")
+    assert done.code == 0
+    assert "青霉素" in done.out and "皮疹" in done.out
+    rows = {line.split()[0]: line.split()[-1] for line in done.out.splitlines() if line.split()}
+    assert (rows["Asthma"], rows["Diabetes"], rows["Heart"]) == ("negative", "unwritten", "value")
+    assert "王" not in done.out
+    report = rhcard("read", card, "--keys", keys, "--emergency", "--json").json
+    assert {f["file"] for f in report["fields"]} == {
+        "DDF1/DF02/EF05", "DDF1/DF02/EF06", "DDF1/DF02/EF07", "DDF1/DF02/EF08",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no card", b"RHCARD\0\1"])
+def test_what_is_no_card_is_4(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.card"
+    if content is not None:
+        path.write_bytes(content)
+    done = rhcard("read", path, passphrase=None)
+    assert (done.code, done.out) == (4, "")
+    assert str(path) in done.err
+
+
+def test_a_folder_is_no_card(tmp_path: Path) -> None:
+    assert rhcard("read", tmp_path).code == 4
+
+
+def test_a_blank_says_that_it_is_one(tmp_path: Path) -> None:
+    done = rhcard("read", saved(blank_card(), tmp_path / "blank.card"), passphrase=None)
+    assert (done.code, "not a personalized health card" in done.err) == (5, True)
+
+
+def test_a_card_of_other_keys_is_refused_before_a_key_is_tried(card: Path, tmp_path: Path) -> None:
+    other = key_file(tmp_path)
+    before = card.read_bytes()
+    done = rhcard("read", card, "--keys", other)
+    assert (done.code, "not genuine" in done.err) == (5, True)
+    assert card.read_bytes() == before

@@ -1,0 +1,105 @@
+"""rhcard verify: 0 when every card is as prepared, 6 and every difference when not."""
+
+from pathlib import Path
+
+import pytest
+
+from cardlib.card import ResidentHealthCard
+from cardlib.errors import StatusWordError
+from cardlib.issuance import IssuerSession
+from cardlib.keys.store import KeyStore
+from personalize.preparation.batch import read_header
+from personalize.production.station import in_reader
+from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, rhcard
+
+COUNT = 2
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return key_file(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def batch(tmp_path: Path, keys: Path) -> Path:
+    folder = prepare(tmp_path, keys, COUNT)
+    assert rhcard("issue", folder, "--cards", tmp_path / "cards").code == 0
+    return folder
+
+
+def verify(batch: Path, *more: object) -> Ran:
+    return rhcard("verify", batch, "--cards", batch.parent / "cards", *more)
+
+
+def test_good_cards_are_verified(batch: Path) -> None:
+    done = verify(batch)
+    assert (done.code, done.out) == (0, "2 of 2 verified\n")
+
+
+def test_a_changed_field_is_6_and_listed(batch: Path, keys: Path) -> None:
+    card = sorted((batch.parent / "cards").iterdir())[0]
+    with in_reader(card) as reader:
+        terminal = ResidentHealthCard(reader, KeyStore.open(keys, PASSPHRASE).card_keys)
+        terminal.authenticate("UK1_DF01")
+        terminal.update("DDF1/DF01/EF05", 2, {"address_1": "another street"})
+    done = verify(batch)
+    assert (done.code, done.out.splitlines()[-1]) == (6, "1 of 2 verified")
+    assert "DDF1/DF01/EF05" in done.out and "another street" in done.out
+    report = verify(batch, "--json").json
+    assert (report["verified"], report["failed"], report["exit_code"]) == (1, 1, 6)
+    (bad,) = [row for row in report["cards"] if not row["verified"]]
+    assert bad["chip"] == card.stem
+    (finding,) = bad["findings"]
+    assert (finding["path"], finding["record"], finding["field"], finding["state"]) == (
+        "DDF1/DF01/EF05", 2, "address_1", "value",
+    )  # fmt: skip
+    assert finding["found"] == "another street"
+
+
+def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
+    first, second = sorted((batch.parent / "cards").iterdir())
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-100])
+    report = verify(batch, "--json").json
+    problems = [row["findings"][0]["problem"] for row in report["cards"]]
+    assert report["exit_code"] == 6
+    assert all("is not in" in problem for problem in problems)
+    assert all(f"{second.name} left alone" in problem for problem in problems)
+
+
+def test_a_batch_that_was_never_issued_is_a_conflict(tmp_path: Path, keys: Path) -> None:
+    batch = prepare(tmp_path, keys, 1)
+    (tmp_path / "cards").mkdir()
+    done = verify(batch)
+    assert (done.code, "rhcard issue comes first" in done.err) == (8, True)
+
+
+def test_cards_that_are_not_there_at_all_are_4(batch: Path, tmp_path: Path) -> None:
+    assert rhcard("verify", batch, "--cards", tmp_path / "nowhere").code == 4
+
+
+def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
+    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StatusWordError("ACTIVATE", 0x6581)
+
+    batch = prepare(tmp_path, keys, 1)
+    monkeypatch.setattr(IssuerSession, "activate", refused)
+    assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 7
+    done = verify(batch)
+    assert (done.code, "not issued: it is verified" in done.out) == (6, True)
+
+
+@pytest.mark.parametrize(("protocol", "specification"), [(1, "1.0"), (2, "2.0")])
+def test_cards_are_of_the_specification_that_their_keys_are_for(
+    tmp_path: Path, protocol: int, specification: str
+) -> None:
+    keys = key_file(tmp_path, protocol=protocol)
+    batch, cards = prepare(tmp_path, keys, 1), tmp_path / "cards"
+    assert read_header(batch).spec_version == specification
+    assert rhcard("issue", batch, "--cards", cards).code == 0
+    assert rhcard("verify", batch, "--cards", cards).out == "1 of 1 verified\n"
+    (card,) = cards.iterdir()
+    read = rhcard("read", card, "--keys", keys, "--json").json
+    assert read["specification"] == specification

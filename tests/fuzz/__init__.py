@@ -1,1 +1,0 @@
-"""A fuzzer of the software card that knows what state the card is in: `python -m tests.fuzz`."""

@@ -1,0 +1,88 @@
+"""Encodings are checked, not guessed."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from personalize.listing.faults import Fault
+from personalize.listing.source import Encoding, Source, read_source, undecoded_byte
+
+LIST = "name,sex\n王䶮,1\n示例省卫生健康信息中心,2\n示例市第一人民医院,1\n"
+
+
+def source(tmp_path: Path, raw: bytes, encoding: Encoding = "utf-8", name: str = "a.csv") -> Source:
+    (tmp_path / name).write_bytes(raw)
+    return read_source(tmp_path / name, encoding)
+
+
+def the_fault(found: Source) -> Fault:
+    (fault,) = found.faults
+    assert fault.remedy
+    return fault
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_utf8_with_and_without_bom(tmp_path: Path, encoding: str) -> None:
+    raw = LIST.encode(encoding)
+    found = source(tmp_path, raw)
+    assert (found.text, found.is_json, found.faults) == (LIST, False, ())
+    assert found.sha256 == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_gb18030_on_request(tmp_path: Path, mark: str) -> None:
+    assert source(tmp_path, (mark + LIST).encode("gb18030"), "gb18030").text == LIST
+
+
+def test_gb18030_without_request_is_told_with_line_and_remedy(tmp_path: Path) -> None:
+    fault = the_fault(source(tmp_path, LIST.encode("gb18030")))
+    assert (fault.line, fault.problem) == (2, "not UTF-8: byte CD")
+    assert "--encoding gb18030" in fault.remedy
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_utf8_read_as_gb18030_would_be_garbage_and_is_refused(
+    tmp_path: Path, encoding: str
+) -> None:
+    fault = the_fault(source(tmp_path, LIST.encode(encoding), "gb18030"))
+    assert fault.problem == "the file is UTF-8, not GB 18030"
+
+
+def test_utf16_is_told(tmp_path: Path) -> None:
+    assert the_fault(source(tmp_path, LIST.encode("utf-16"))).problem == "UTF-16, not UTF-8"
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xef\xbb\xbf", b"\n\r\n ", b",,,\n,,,\n", b"\0\0"])
+def test_an_empty_file_is_told(tmp_path: Path, raw: bytes) -> None:
+    assert the_fault(source(tmp_path, raw)).problem == "empty file"
+
+
+def test_a_single_bad_byte_is_left_to_its_field(tmp_path: Path) -> None:
+    found = source(tmp_path, LIST.encode().replace(b",2", b",\xb3"))
+    assert found.faults == ()
+    assert undecoded_byte(found.text) == "B3"
+    assert undecoded_byte(LIST) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_json"),
+    [
+        ("a.csv", "name\n", False),
+        ("a.jsonl", "name\n", True),
+        ("a.JSON", "name\n", True),
+        ("a.txt", ' {"name": ""}', True),
+        ("a.csv", '{"name": ""}', True),
+        ("a", "[]", True),
+        ("a", "\u00a0", False),
+    ],
+)
+def test_json_is_known_by_extension_or_first_character(
+    tmp_path: Path, name: str, text: str, is_json: bool
+) -> None:
+    assert source(tmp_path, text.encode(), name=name).is_json is is_json
+
+
+def test_a_file_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_source(tmp_path / "none.csv", "utf-8")

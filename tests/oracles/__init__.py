@@ -1,0 +1,1 @@
+"""One slow reference for each protocol, written from the specification."""

@@ -1,0 +1,247 @@
+"""Sealed batches: what goes in comes out, and every damage is told by file and record."""
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cardlib.crypto import Cipher
+from cardlib.errors import CardError, FormatError
+from personalize.preparation.batch import Batch, BatchError, BatchHeader, read_header, write_batch
+from personalize.preparation.prepared import PreparedCard
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(32)
+
+
+def header(count: int) -> BatchHeader:
+    return BatchHeader(
+        source_name="居民.csv",
+        source_sha256="00" * 32,
+        count=count,
+        issue_date="20261123",
+        spec_version="1.0",
+        protocol=1,
+        cipher=Cipher.SM4,
+        key_store_identity="ab" * 8,
+        key_store_hint="keys.json",
+    )
+
+
+def card(number: int) -> PreparedCard:
+    return PreparedCard(
+        number=number,
+        line=number + 1,
+        card_number=f"99010119551205{number:04}",
+        name="王䶮",
+        city_code="990100",
+        values={"DDF1/EF06": [{"name": "王䶮"}, {"sex": "1"}], "DDF1/DF02/EF07": []},
+        groupings=((0x0101, b"\x01\x01\x31"), (0x0300, bytes(300))),
+    )
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    folder = tmp_path / "batch"
+    write_batch(folder, header(3), map(card, range(1, 4)), KEY)
+    return folder
+
+
+def test_what_goes_in_comes_out(batch: Path) -> None:
+    opened = Batch.open(batch, KEY)
+    assert list(opened.cards()) == [card(1), card(2), card(3)]
+    assert opened.card(2) == card(2)
+    assert opened.header.count == 3
+    assert opened.header.cipher is Cipher.SM4
+
+
+def test_the_header_shows_without_a_key(batch: Path) -> None:
+    assert read_header(batch) == Batch.open(batch, KEY).header
+    assert read_header(batch).source_name == "居民.csv"
+
+
+def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
+    write_batch(tmp_path / "b", header(0), [], KEY)
+    assert list(Batch.open(tmp_path / "b", KEY).cards()) == []
+
+
+def test_nothing_personal_is_readable(batch: Path) -> None:
+    raw = b"".join(path.read_bytes() for path in batch.iterdir())
+    assert "王䶮".encode() not in raw
+    assert b"99010119551205" not in raw
+
+
+def test_only_the_owner_may_read(batch: Path) -> None:
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (batch, *batch.iterdir())]
+    assert modes == [0o700, 0o600, 0o600]
+
+
+def test_no_repr_shows_personal_data(batch: Path) -> None:
+    shown = repr(card(1)) + repr(Batch.open(batch, KEY))
+    assert "王" not in shown
+    assert "99010119551205" not in shown
+
+
+def test_an_existing_folder_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(BatchError, match="exists already"):
+        write_batch(tmp_path / "b", header(0), [], KEY)
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_folder_that_appears_meanwhile_is_refused(tmp_path: Path) -> None:
+    def cards() -> Iterator[PreparedCard]:
+        (tmp_path / "b").mkdir()
+        yield card(1)
+
+    with pytest.raises(BatchError, match="exists already"):
+        write_batch(tmp_path / "b", header(1), cards(), KEY)
+    assert [path.name for path in tmp_path.rglob("*")] == ["b"]
+
+
+def test_a_missing_parent_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match="No such file"):
+        write_batch(tmp_path / "none" / "b", header(0), [], KEY)
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    def cards() -> Iterator[PreparedCard]:
+        yield card(1)
+        raise _PowerCutError
+
+    with pytest.raises(_PowerCutError):
+        write_batch(tmp_path / "b", header(2), cards(), KEY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("numbers", [[1], [1, 2, 3], [2, 1], [1, 1]])
+def test_cards_that_are_not_those_counted_are_refused(tmp_path: Path, numbers: list[int]) -> None:
+    with pytest.raises(BatchError):
+        write_batch(tmp_path / "b", header(2), map(card, numbers), KEY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_key_store_is_told_apart_by_name(batch: Path) -> None:
+    with pytest.raises(BatchError, match=f"another key store.*{'ab' * 8}"):
+        Batch.open(batch, OTHER_KEY)
+
+
+def records(folder: Path) -> list[bytes]:
+    raw, found = (folder / "records.bin").read_bytes(), []
+    while raw:
+        end = 4 + int.from_bytes(raw[:4], "big")
+        found.append(raw[:end])
+        raw = raw[end:]
+    return found
+
+
+def flip(raw: bytes) -> bytes:
+    return raw[:-1] + bytes((raw[-1] ^ 1,))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda r: [r[0], flip(r[1]), r[2]], "records.bin: record 2 is damaged"),
+        (lambda r: [r[0], r[2], r[1]], "records.bin: record 2 is damaged"),
+        (lambda r: [r[0], r[0], r[2]], "records.bin: record 2 is damaged"),
+        (lambda r: [r[0], r[1]], "records.bin: record 3 of 3 is cut"),
+        (lambda r: [r[0], r[1], r[2][:-1]], "records.bin: record 3 of 3 is cut"),
+        (lambda r: [r[0], b"\xff" + r[1][1:], r[2]], "records.bin: record 2 of 3 is cut or dam"),
+        (lambda r: [r[0], bytes(4) + r[1][4:], r[2]], "records.bin: record 2 of 3 is cut or dam"),
+        (lambda r: [*r, r[0]], "records.bin: .* bytes after record 3"),
+        (lambda _: [], "records.bin: record 1 of 3 is cut"),
+    ],
+)
+def test_damage_to_records_is_told(
+    batch: Path, damage: Callable[[list[bytes]], list[bytes]], message: str
+) -> None:
+    (batch / "records.bin").write_bytes(b"".join(damage(records(batch))))
+    with pytest.raises(BatchError, match=message) as caught:
+        list(Batch.open(batch, KEY).cards())
+    assert isinstance(caught.value, CardError)
+
+
+def test_a_record_of_another_batch_is_refused(batch: Path, tmp_path: Path) -> None:
+    write_batch(tmp_path / "other", header(3), map(card, range(1, 4)), KEY)
+    mixed = [*records(batch)[:2], records(tmp_path / "other")[2]]
+    (batch / "records.bin").write_bytes(b"".join(mixed))
+    with pytest.raises(BatchError, match="record 3 is damaged or not its own"):
+        list(Batch.open(batch, KEY).cards())
+
+
+@pytest.mark.parametrize("name", sorted(BatchHeader.__dataclass_fields__))
+def test_every_word_of_the_header_is_sealed(batch: Path, name: str) -> None:
+    fields = json.loads((batch / "batch.json").read_text(encoding="utf-8"))
+    value = fields[name]
+    last = "1" if str(value).endswith("0") else "0"
+    fields[name] = 3 - value if isinstance(value, int) else value[:-1] + last
+    (batch / "batch.json").write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(BatchError, match=r"batch\.json: damaged"):
+        Batch.open(batch, KEY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "\xff", "[" * 60_000, '{"format": "rhcard batch 2"}', "{}", "1" * 5000],
+)
+def test_a_header_that_is_none_is_told(batch: Path, text: str) -> None:
+    (batch / "batch.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BatchError, match=r"batch\.json: damaged, or not a batch"):
+        read_header(batch)
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": "3"}, {"count": True}, {"more": 1}, {"seal": 1}, {"cipher": None}]
+)
+def test_a_header_of_wrong_types_is_told(batch: Path, change: dict[str, object]) -> None:
+    fields = json.loads((batch / "batch.json").read_text(encoding="utf-8"))
+    (batch / "batch.json").write_text(json.dumps(fields | change), encoding="utf-8")
+    with pytest.raises(BatchError, match="members are missing, unknown or of a wrong type"):
+        read_header(batch)
+
+
+@pytest.mark.parametrize(
+    "change", [{"cipher": 9}, {"count": -1}, {"seal": "x"}, {"batch_id": "x"}, {"count": 1 << 40}]
+)
+def test_a_header_of_wrong_values_is_told(batch: Path, change: dict[str, object]) -> None:
+    fields = json.loads((batch / "batch.json").read_text(encoding="utf-8"))
+    (batch / "batch.json").write_text(json.dumps(fields | change), encoding="utf-8")
+    with pytest.raises(BatchError, match=r"batch\.json: damaged"):
+        read_header(batch)
+
+
+def test_a_folder_without_a_batch_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match="is not a batch"):
+        read_header(tmp_path)
+
+
+def test_lost_records_are_told(batch: Path) -> None:
+    (batch / "records.bin").unlink()
+    with pytest.raises(BatchError, match=r"records\.bin: No such file"):
+        Batch.open(batch, KEY)
+
+
+def test_records_lost_after_opening_are_told(batch: Path) -> None:
+    opened = Batch.open(batch, KEY)
+    (batch / "records.bin").unlink()
+    with pytest.raises(BatchError, match=r"records\.bin: No such file"):
+        opened.card(1)
+
+
+@pytest.mark.parametrize("number", [0, 4, -1])
+def test_a_card_that_is_not_there_is_told(batch: Path, number: int) -> None:
+    with pytest.raises(BatchError, match=f"no record {number}, there are 3"):
+        Batch.open(batch, KEY).card(number)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0\0\0\2[]", b"\0\0\0\1{", card(1).to_bytes()[:-1]])
+def test_a_flat_record_that_is_none_is_told(raw: bytes) -> None:
+    with pytest.raises(FormatError):
+        PreparedCard.from_bytes(raw)

@@ -1,0 +1,345 @@
+"""From a list to cards or faults: the samples, and whatever else a list may hold."""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cardlib.crypto import Cipher
+from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
+from personalize.listing.faults import Fault
+from personalize.listing.photos import fit
+from personalize.preparation.batch import Batch, BatchHeader, write_batch
+from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
+from personalize.preparation.prepared import PreparedCard
+from tests import DATA
+
+ISSUED = date(2026, 11, 23)
+PLACES = {column.name: column for column in COLUMNS}
+REPEATED = {"DDF1/DF02/EF07", "DDF1/DF02/EF08", "DDF1/DF05/EF05"}
+
+
+def security_code(card_number: bytes, issue_date: bytes) -> str:
+    assert (len(card_number), len(issue_date)) == (18, 4)
+    return f"{sum(card_number + issue_date) % 1000:03}"
+
+
+def options(**changes: object) -> PrepareOptions:
+    given: dict[str, object] = {"security_code": security_code, "issue_date": ISSUED}
+    return PrepareOptions(**(given | changes))  # type: ignore[arg-type]
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def sample() -> Preparation:
+    return prepare(DATA / "residents.csv", options())
+
+
+def texts_on_card(card: PreparedCard) -> dict[tuple[str, int, str], str]:
+    """What a terminal would read, from the groupings and the layout alone."""
+    found = {}
+    for dgi, value in card.groupings:
+        place = record_of_dgi(dgi)
+        assert place
+        file, number = place
+        transparent = file.structure is Structure.TRANSPARENT
+        raw = value.ljust(file.size, b"\xff") if transparent else value
+        for read in decode_record(file, number, raw):
+            if read.text:
+                found[file.path, number, read.field.name] = read.text
+    return found
+
+
+def texts_expected(row: dict[str, str]) -> dict[tuple[str, int, str], str]:
+    """What the input says, put where columns.csv says."""
+    found = {
+        (PLACES[name].path, PLACES[name].record, PLACES[name].field): text
+        for name, text in row.items()
+        if text and name != "photo_file"
+    }
+    number = row["card_number"].encode("gb18030").ljust(18, b"\0")
+    issued = bytes.fromhex("20261123")
+    found["DDF1/EF05", 2, "spec_version"] = "2.0"
+    found["DDF1/EF05", 6, "issue_date"] = "20261123"
+    found["DDF1/EF05", 8, "security_code"] = security_code(number, issued)
+    if row["photo_file"]:
+        jpeg = fit((DATA / row["photo_file"]).read_bytes())
+        found["DDF1/EF07", 0, "photo"] = jpeg.hex().upper()
+    return found
+
+
+# --- the samples ------------------------------------------------------------------------
+
+
+def test_the_known_faults_are_found_and_no_others() -> None:
+    found = prepare(DATA / "residents_bad.csv", options())
+    expected = rows("residents_bad_expected.csv")
+    assert found.cards == []
+    assert [(f.line, f.field) for f in found.faults] == [
+        (int(row["line"]), row["field"]) for row in expected
+    ]
+    for fault, row in zip(found.faults, expected, strict=True):
+        assert fault.problem.startswith(row["problem"])
+        assert fault.remedy
+
+
+def test_every_sample_resident_becomes_a_card(sample: Preparation) -> None:
+    assert sample.faults == []
+    assert sample.residents == len(sample.cards) == 1000
+    assert [card.number for card in sample.cards] == list(range(1, 1001))
+    assert [card.line for card in sample.cards] == list(range(2, 1002))
+
+
+def test_every_sample_card_reads_back_what_was_given(sample: Preparation) -> None:
+    for card, row in zip(sample.cards, rows("residents.csv"), strict=True):
+        assert texts_on_card(card) == texts_expected(row)
+
+
+def test_the_values_to_verify_are_those_on_the_card(sample: Preparation) -> None:
+    for card in sample.cards:
+        flat = {
+            (path, number if FILE_BY_PATH[path].structure != "transparent" else 0, name): text
+            for path, records in card.values.items()
+            for number, record in enumerate(records, 1)
+            for name, text in record.items()
+        }
+        assert flat == texts_on_card(card)
+
+
+def test_rare_names_are_in_the_sample_and_survive(sample: Preparation) -> None:
+    names = {card.name for card in sample.cards}
+    for char in "䶮𠅤㛃·Н":
+        assert any(char in name for name in names), char
+    assert names == {row["name"] for row in rows("residents.csv")}
+
+
+def test_csv_and_json_lines_give_the_same_cards(sample: Preparation) -> None:
+    from_json = prepare(DATA / "residents.jsonl", options())
+    assert from_json.faults == []
+    assert [(c.values, c.groupings) for c in from_json.cards] == [
+        (c.values, c.groupings) for c in sample.cards[:200]
+    ]
+    assert [card.line for card in from_json.cards] == list(range(1, 201))
+
+
+def test_preparing_is_deterministic(sample: Preparation) -> None:
+    assert prepare(DATA / "residents.csv", options()) == sample
+
+
+def test_the_source_is_named_by_its_digest(sample: Preparation) -> None:
+    raw = (DATA / "residents.csv").read_bytes()
+    assert sample.source_sha256 == hashlib.sha256(raw).hexdigest()
+
+
+def test_a_sample_batch_opens_again(sample: Preparation, tmp_path: Path) -> None:
+    header = BatchHeader(
+        source_name="residents.csv",
+        source_sha256=sample.source_sha256,
+        count=len(sample.cards),
+        issue_date="20261123",
+        spec_version="1.0",
+        protocol=1,
+        cipher=Cipher.SM4,
+        key_store_identity="00",
+        key_store_hint="",
+    )
+    write_batch(tmp_path / "batch", header, sample.cards, bytes(32))
+    assert list(Batch.open(tmp_path / "batch", bytes(32)).cards()) == sample.cards
+
+
+# --- one list, said in other ways -------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(DATA / "photos", tmp_path / "photos")
+    return tmp_path
+
+
+def head(count: int) -> list[list[str]]:
+    with (DATA / "residents.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[: count + 1]
+
+
+def write(path: Path, lines: list[list[str]], encoding: str = "utf-8") -> Path:
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file).writerows(lines)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+def test_encodings(folder: Path, sample: Preparation, encoding: str) -> None:
+    path = write(folder / "list.csv", head(100), encoding)
+    asked = "gb18030" if encoding == "gb18030" else "utf-8"
+    found = prepare(path, options(encoding=asked))
+    assert (found.faults, found.cards) == ([], sample.cards[:100])
+
+
+def test_gb18030_unasked_is_one_fault(folder: Path) -> None:
+    path = write(folder / "list.csv", head(100), "gb18030")
+    (fault,) = prepare(path, options()).faults
+    assert (fault.line, fault.problem[:9]) == (2, "not UTF-8")
+
+
+def test_chinese_labels(folder: Path, sample: Preparation) -> None:
+    from personalize.listing.columns import COLUMN_BY_NAME, label_of
+
+    lines = head(20)
+    lines[0] = [label_of(COLUMN_BY_NAME[name]) for name in lines[0]]
+    found = prepare(write(folder / "列表.csv", lines), options())
+    assert (found.faults, found.cards) == ([], sample.cards[:20])
+
+
+def test_photos_from_another_folder(tmp_path: Path, sample: Preparation) -> None:
+    path = write(tmp_path / "list.csv", head(5))
+    assert prepare(path, options(photo_folder=DATA)).cards == sample.cards[:5]
+    missing = prepare(path, options()).faults
+    assert [fault.problem for fault in missing] == ["no such file"] * 4
+
+
+def test_progress_is_told_for_each_resident(folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write(folder / "list.csv", head(3))
+    prepare(path, options(progress=lambda done, total: told.append((done, total))))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_list_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        prepare(tmp_path / "none.csv", options())
+
+
+def test_faults_come_by_line_and_lines_count_breaks_in_quotes(folder: Path) -> None:
+    lines = head(4)
+    at = lines[0].index
+    lines[2][at("address_1")] = "a\nb"
+    lines[3][at("name")] = ""
+    lines[3][at("sex")] = "9X"
+    lines[4] = lines[4][:-1]
+    found = prepare(write(folder / "list.csv", lines), options())
+    assert [(f.line, f.field) for f in found.faults] == [
+        (3, "address_1"),
+        (5, "name"),
+        (5, "sex"),
+        (6, ""),
+    ]
+
+
+def test_a_duplicate_is_told_with_the_first_line(folder: Path) -> None:
+    lines = head(3)
+    found = prepare(write(folder / "list.csv", [*lines, lines[2], lines[2]]), options())
+    assert [(f.line, f.field, f.problem) for f in found.faults] == [
+        (5, "card_number", "duplicate of line 3"),
+        (6, "card_number", "duplicate of line 3"),
+    ]
+
+
+def test_a_duplicate_in_small_letters_is_one_too(folder: Path) -> None:
+    foreigner = next(row for row in rows("residents.csv") if row["document_type"] == "03")
+    small = foreigner["card_number"].lower()
+    other = foreigner | {"card_number": small, "document_number": small}
+    lines = [list(foreigner), list(foreigner.values()), list(other.values())]
+    (fault,) = prepare(write(folder / "list.csv", lines), options()).faults
+    assert (fault.line, fault.problem) == (3, "duplicate of line 2")
+
+
+def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
+    path = write(folder / "list.csv", head(3))
+    path.write_bytes(path.read_bytes().replace("孙怡若".encode(), "孙".encode()[:2]))
+    (fault,) = prepare(path, options()).faults
+    assert (fault.line, fault.field) == (3, "name")
+    assert fault.problem == "not text in the list's encoding: byte E5"
+
+
+# --- whatever a list may hold -----------------------------------------------------------
+
+GOOD = rows("residents.csv")[0] | {"photo_file": ""}
+texts = st.text(st.characters(codec=None), max_size=12) | st.text("0123456789*", max_size=20)
+anything = st.dictionaries(st.sampled_from(sorted(PLACES)), texts, max_size=8)
+
+
+def told(fault: Fault) -> str:
+    return f"{fault.line} {fault.field} {fault.value} {fault.problem} {fault.remedy}"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(anything)
+def test_any_text_in_any_column_is_read_back_or_is_a_fault(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    path = tmp_path / "list.jsonl"
+    path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
+    found = prepare(path, options())
+    assert bool(found.cards) != bool(found.faults)
+    for fault in found.faults:
+        told(fault).encode("utf-8")
+        assert fault.line == 1 and fault.problem and fault.remedy
+    for card in found.cards:
+        on_card = texts_on_card(card)
+        for name, text in changes.items():
+            place = PLACES[name]
+            if name != "photo_file" and place.path not in REPEATED and text.strip(" \u00a0\u3000"):
+                assert on_card[place.path, place.record, place.field] == text.strip(
+                    " \u00a0\u3000"
+                ), name
+
+
+fitting = st.fixed_dictionaries(
+    {},
+    optional={
+        column.name: st.text(
+            st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+            min_size=1,
+            max_size=FILE_BY_PATH[column.path].fields[0].length // 4 or 1,
+        )
+        for column in COLUMNS
+        if column.name.startswith(("allergen_", "vaccine_", "other_", "address_1", "contact_name"))
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(fitting)
+def test_text_of_any_script_that_fits_is_read_back(tmp_path: Path, changes: dict[str, str]) -> None:
+    path = tmp_path / "list.jsonl"
+    path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
+    found = prepare(path, options())
+    assert all(fault.problem[:8] in ("too long", "required") for fault in found.faults)
+    for card in found.cards:
+        given = list(_texts(GOOD | changes))
+        assert sorted(given) == sorted(
+            text for (path, *_), text in texts_on_card(card).items() if path in REPEATED
+        )
+
+
+def _texts(row: dict[str, str]) -> Iterator[str]:
+    for name, text in row.items():
+        if PLACES[name].path in REPEATED and text.strip(" \u00a0\u3000"):
+            yield text.strip(" \u00a0\u3000")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([".csv", ".jsonl"]), st.booleans())
+def test_any_bytes_give_faults_and_no_traceback(
+    tmp_path: Path, raw: bytes, suffix: str, gb18030: bool
+) -> None:
+    path = (tmp_path / "list").with_suffix(suffix)
+    path.write_bytes(raw)
+    found = prepare(path, options(encoding="gb18030" if gb18030 else "utf-8"))
+    assert found.faults and not found.cards
+
+
+def test_no_file_of_the_visits_is_prepared(sample: Preparation) -> None:
+    visits = {file.line for file in FILES if "DF03" in file.path}
+    assert not [d for card in sample.cards for d, _ in card.groupings if d >> 8 in visits]

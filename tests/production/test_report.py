@@ -1,0 +1,60 @@
+"""Figures of a run: only the cards that it made, and no division by nothing."""
+
+from cardlib.emulator import SoftwareCard
+from cardlib.exchange import observed
+from cardlib.facts import ChipSerial
+from cardlib.timing import CardTiming
+from cardlib.transport.meter import Figures, Meter
+from personalize.production.issue import Outcome
+from personalize.production.journal import Stage
+from personalize.production.report import outcome_as_dict, throughput
+from tests.cards.bureau import store
+
+
+def outcome(stage: Stage, *, was_active: bool = False) -> Outcome:
+    figures = Figures(100, 20_000, 10_000, 2_500.0)
+    return Outcome(1, 2, ChipSerial(b"12345678"), stage, "", figures, 0.5, was_active)
+
+
+def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:
+    card = SoftwareCard.blank(b"12345678", store().blank_keys(b"12345678"))
+    meter = Meter()
+    with observed(card, meter) as watched:
+        assert watched.reset() == watched.atr == card.atr
+        response = watched.transmit(bytes.fromhex("0084000008"))
+        watched.transmit(bytes.fromhex("0084000008"))
+    time = CardTiming().exchange_ms(bytes(5), bytes(10))
+    assert len(response) == 10
+    assert meter.figures == Figures(2, 10, 20, 2 * time)
+
+
+def test_a_meter_counts_the_memory_writes_of_a_software_card_as_time() -> None:
+    card = SoftwareCard.blank(b"12345678", store().blank_keys(b"12345678"))
+    meter = Meter()
+    with observed(card, meter):
+        reply = card.transmit(bytes.fromhex("8050FF0008") + bytes(8))
+    expected = CardTiming().exchange_ms(bytes(13), reply, page_writes=1)
+    assert meter.figures.card_ms == expected
+
+
+def test_figures_are_of_the_cards_that_were_made_now() -> None:
+    made = outcome(Stage.ACTIVE)
+    found = throughput([made, made, outcome(Stage.ACTIVE, was_active=True),
+                        outcome(Stage.STARTED)])  # fmt: skip
+    assert (found.cards, found.seconds) == (2, 1.0)
+    assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
+    assert found.in_words() == (
+        "120 cards a minute, 100 APDUs and 30,000 bytes a card; 2.5 s on a real card"
+    )
+
+
+def test_a_run_that_made_none_has_figures_too() -> None:
+    assert throughput([]).in_words() == (
+        "0 cards a minute, 0 APDUs and 0 bytes a card; 0.0 s on a real card"
+    )
+
+
+def test_an_outcome_in_json_says_where_each_card_is() -> None:
+    found = outcome_as_dict(outcome(Stage.VERIFIED))
+    assert (found["number"], found["line"], found["state"]) == (1, 2, "verified")
+    assert found["chip"] == b"12345678".hex()

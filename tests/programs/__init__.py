@@ -1,0 +1,1 @@
+"""Outside programs that the tests start and use."""
