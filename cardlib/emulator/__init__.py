@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from .card import SoftwareCard
 from .chip.image import CardImageError
-from .chip.options import CardOptions
 from .chip.refusal import MemoryFailure, PowerCut
-from .chip.state import LifeCycle
+from .profile.options import CardOptions
+from .profile.state import LifeCycle
 
 if TYPE_CHECKING:
     from ..timing import CardTiming

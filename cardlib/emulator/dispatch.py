@@ -1,10 +1,8 @@
 """Which commands the card knows, and how a command reaches its handler."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..apdu import CommandAPDU
 from .handlers import (
     authentication,
     binary_commands,
@@ -19,23 +17,7 @@ from .handlers import (
 from .handlers import (
     file_commands as administration,
 )
-from .sessions.context import Card
-from .sessions.logical_channel import LogicalChannel
-
-Handler = Callable[[Card, LogicalChannel, CommandAPDU], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command: its handler, and whether version-1 secure messaging may carry it.
-
-    `data_anyway`: data is answered even without Le, as some outside hosts expect.
-    """
-
-    handler: Handler
-    protected: bool = False
-    data_anyway: bool = False
-
+from .sessions.context import Command, Commands
 
 INTERINDUSTRY: Mapping[int, Command] = MappingProxyType({
     0x04: Command(administration.deactivate_file),
@@ -80,15 +62,21 @@ INTERINDUSTRY: Mapping[int, Command] = MappingProxyType({
 """Commands of CLA 0x, by INS."""
 
 PROPRIETARY: Mapping[int, Command] = MappingProxyType(
-    {ins: Command(handler) for ins, handler in security_domain.COMMANDS.items()}
+    {
+        ins: Command(handler, globalplatform=True)
+        for ins, handler in security_domain.COMMANDS.items()
+    }
     | {
         0x0C: Command(record_commands.erase_record, protected=True),
         0x16: Command(block_commands.block_card, protected=True),
         0x18: Command(block_commands.unblock_application, protected=True),
         0x1E: Command(block_commands.block_application, protected=True),
         0x24: Command(pin_commands.unblock_pin, protected=True),
-        0x50: Command(security_domain.COMMANDS[0x50], data_anyway=True),
+        0x50: Command(security_domain.COMMANDS[0x50], data_anyway=True, globalplatform=True),
         0xD2: Command(record_commands.write_record, protected=True),
     }
 )
 """Commands of CLA 8x, by INS."""
+
+COMMANDS: Commands = (dict(INTERINDUSTRY), dict(PROPRIETARY))
+"""Both tables, by the first bit of the class byte."""

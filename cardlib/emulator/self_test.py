@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from ..errors import FormatError
 from ..layout import Structure
 from .chip.memory import Memory
-from .chip.options import CardOptions
-from .chip.state import CardState, LifeCycle
 from .filesystem import created_files, records
 from .filesystem.tree import PROFILE, Directory, ElementaryFile
 from .handlers import data_objects
 from .handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
+from .profile.options import CardOptions
+from .profile.state import CardState, LifeCycle
 
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 

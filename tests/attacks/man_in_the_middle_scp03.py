@@ -19,7 +19,7 @@ from unittest.mock import patch
 from cardlib.apdu import CommandAPDU
 from cardlib.emulator import CardOptions, SoftwareCard
 from cardlib.emulator.chip.memory import Memory as Pages
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.state import KEY_TRIES, StoredKeySet
 from cardlib.emulator.sessions.scp03 import Scp03Session
 from cardlib.errors import CardError, ChannelError
 from cardlib.keys.scp03 import SoftwareScp03Keys

@@ -23,7 +23,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.crypto import BlockCipher, Cipher, unpad
 from cardlib.emulator import PowerCut, SoftwareCard
 from cardlib.emulator.bench.ready_made import personalized_card
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardKeyError, ChannelError, FormatError, StatusWordError
 from cardlib.issuance import IssuerSession, put_key_command
 from cardlib.keys.roots import public_test_roots

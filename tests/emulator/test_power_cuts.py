@@ -22,7 +22,7 @@ from cardlib.emulator.bench.faults import Cut, Fault, Moment, Span, WornMemory
 from cardlib.emulator.bench.faulty_card import PowerLost
 from cardlib.emulator.bench.ready_made import CHIP, PIN
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
-from cardlib.emulator.chip.state import CardState, StoredPin
+from cardlib.emulator.profile.state import CardState, StoredPin
 from cardlib.errors import CardError
 from cardlib.issuance import CardStage, IssuerSession, personalize, put_key_command, stage
 from cardlib.keys.scp03 import SoftwareScp03Keys

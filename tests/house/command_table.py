@@ -4,7 +4,8 @@
 """
 
 from cardlib.commands import name_of
-from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY, Command
+from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY
+from cardlib.emulator.sessions.context import Command
 from tests import ROOT
 
 DOCUMENT = ROOT / "docs" / "emulator.md"

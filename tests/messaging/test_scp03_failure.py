@@ -6,7 +6,7 @@ import pytest
 
 from cardlib.crypto import BlockCipher, Cipher, static_keys
 from cardlib.emulator import CardOptions, SoftwareCard
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardError, ChannelError, TransportError
 from cardlib.keys import Scp03Keys
 from cardlib.keys.scp03 import SoftwareScp03Keys

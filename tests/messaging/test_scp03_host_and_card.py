@@ -6,7 +6,7 @@ import pytest
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.emulator import CardOptions, SoftwareCard
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.state import KEY_TRIES, StoredKeySet
 from cardlib.errors import ChannelError
 from cardlib.issuance import put_key_command
 from cardlib.keys.scp03 import SoftwareScp03Keys

@@ -11,7 +11,7 @@ import pytest
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import BlockCipher, Cipher
-from cardlib.emulator.chip.state import StoredKeySet
+from cardlib.emulator.profile.state import StoredKeySet
 from cardlib.emulator.sessions import scp03 as card_side
 from cardlib.emulator.sessions.scp03 import Scp03Session, card_challenge
 from cardlib.keys import scp03 as host_side

@@ -11,7 +11,7 @@ from ..card import SoftwareCard
 from ..chip.image import ImageFile
 from ..chip.memory import Memory
 from ..chip.refusal import MemoryFailure, PowerCut
-from ..chip.state import CardState, StoredKeySet, StoredPin
+from ..profile.state import CardState, StoredKeySet, StoredPin
 from ..sessions.scp03 import R_MAC
 from .faults import (
     KEY_SET_COUNTER,

@@ -5,10 +5,10 @@ from typing import TypedDict
 from ...crypto import Cipher, key_check_value
 from ...layout import KEYS, Structure
 from ..chip.memory import JOURNAL_PAGE
-from ..chip.state import LifeCycle
 from ..filesystem import records
 from ..filesystem.tree import PROFILE, Directory, ElementaryFile
 from ..handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
+from ..profile.state import LifeCycle
 from ..sessions.context import Card
 
 _STATES = {ACTIVATED: "activated", DEACTIVATED: "deactivated", TERMINATED: "terminated"}

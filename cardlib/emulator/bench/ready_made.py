@@ -14,9 +14,9 @@ from ...layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_reco
 from ...layout.records import DGI_PIN, DGI_PIN_TRIES
 from ...tlv import dgi
 from ..card import SoftwareCard
-from ..chip.options import CardOptions
-from ..chip.state import KEY_TRIES, LifeCycle, StoredKeySet
 from ..handlers.store_data import commit
+from ..profile.options import CardOptions
+from ..profile.state import KEY_TRIES, LifeCycle, StoredKeySet
 from ..sessions.load import Load
 from ..sessions.scp03 import Scp03Session
 

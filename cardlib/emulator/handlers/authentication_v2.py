@@ -9,17 +9,16 @@ from hmac import compare_digest
 from ...apdu import CommandAPDU
 from ...crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify
 from ...layout import KeySpec
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES, StoredKey
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import KEY_BIT, directory_of
+from ..profile.state import KEY_TRIES, StoredKey
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import usable_key
 from ..sessions.v2 import Session
 
-OK = b"\x90\x00"
 AUTHENTICATION_LENGTH = 40
 ROLES = (*AUTHENTICATING_ROLES, "PUK")
 """Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""

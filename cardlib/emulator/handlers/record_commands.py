@@ -2,7 +2,7 @@
 
 from ...apdu import CommandAPDU
 from ...layout import Structure
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import ber
 from ..chip.refusal import Refusal
 from ..filesystem import records
@@ -12,7 +12,6 @@ from ..sessions.logical_channel import LogicalChannel
 from .access import authorised_data, permit, record_file
 from .binary_commands import offset_objects, written
 
-OK = b"\x90\x00"
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
 _SHORT_IDENTIFIER = 0xF8
 _VALID_MARK = b"\0"

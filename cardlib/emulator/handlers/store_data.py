@@ -9,18 +9,17 @@ from ...crypto import Cipher
 from ...facts import TRANSPORT_KEY_VERSION
 from ...layout import FILE_BY_PATH, KEYS, Structure, dgi_of_key, dgi_of_record, record_of_dgi
 from ...layout.records import DGI_PIN, DGI_PIN_TRIES
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
 from ..filesystem import records
 from ..filesystem.tree import PROFILE, ElementaryFile
+from ..profile.state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
 from ..sessions.context import Card
 from ..sessions.issuer_session import open_session
 from ..sessions.load import Load
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.scp03 import C_ENC, Scp03Session
 
-OK = b"\x90\x00"
 _MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _ACTIVATED = b"\x05"
 _ISSUER_FILE = "DDF1/EF05"
