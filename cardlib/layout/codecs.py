@@ -1,10 +1,11 @@
 """One field to bytes and back: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
 
 import re
-import unicodedata
 from datetime import datetime
 
 from ..errors import FormatError
+from . import gb18030
+from .characters import first_unfit
 from .model import FieldSpec, Kind
 from .state import State
 
@@ -60,19 +61,11 @@ def _text(value: str | bytes) -> str:
     return value
 
 
-def control_character(text: str) -> str | None:
-    """The first control, surrogate or unassigned line-breaking character, as U+XXXX."""
-    for char in text:
-        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
-            return f"U+{ord(char):04X}"
-    return None
-
-
 def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     text = _text(value)
-    if char := control_character(text):
-        raise FormatError(f"control character {char}")
-    raw = text.encode("gb18030")
+    if unfit := first_unfit(text):
+        raise FormatError(f"{unfit.problem}: {unfit.remedy}")
+    raw = gb18030.encode(text)
     if len(raw) > field.length:
         raise FormatError(f"too long: {len(raw)} bytes in GB 18030, {field.length} fit")
     if not text.strip(" ") or text.endswith(" "):
@@ -85,11 +78,11 @@ def _decode_ans(raw: bytes) -> Decoded:
     if not stripped:
         return State.EMPTY, None, ""
     try:
-        text = stripped.decode("gb18030")
+        text = gb18030.decode(stripped)
     except UnicodeDecodeError as error:
         return _corrupt(f"not GB 18030 at byte {error.start}")
-    if char := control_character(text):
-        return _corrupt(f"control character {char}")
+    if unfit := first_unfit(text):
+        return _corrupt(unfit.problem)
     return State.VALUE, text, ""
 
 

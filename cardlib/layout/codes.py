@@ -1,10 +1,11 @@
 """Code tables: the coded fields' values with their labels and the standard they come from."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from .tables import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,7 @@ class CodeTable:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    text = (Path(__file__).parent / "codes" / f"{name}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return read_table(Path(__file__).parent / "codes" / f"{name}.csv")
 
 
 @cache
