@@ -13,6 +13,7 @@ from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_record
 from cardlib.layout.records import DGI_PIN, DGI_PIN_TRIES
 from cardlib.personalization import activate, personalize
+from cardlib.transport import Connection
 
 CHIP = bytes.fromhex("5248430000000001")
 REGION = b"41000000"
@@ -88,7 +89,7 @@ def personalized_card(
 
 
 def terminal(
-    card: SoftwareCard, *names: str, cipher: Cipher = Cipher.SM4, keys: KeySet | None = None
+    card: Connection, *names: str, cipher: Cipher = Cipher.SM4, keys: KeySet | None = None
 ) -> ResidentHealthCard:
     """A terminal that was given the named keys, all of them if none is named."""
     card.reset()

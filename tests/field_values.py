@@ -5,7 +5,7 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
-from cardlib.layout import FILES, FieldSpec, Kind
+from cardlib.layout import FILES, FieldSpec, Kind, code_table
 from cardlib.layout.characters import first_unfit
 from cardlib.layout.gb18030 import encode as gb18030
 
@@ -59,6 +59,8 @@ def _octets(field: FieldSpec) -> st.SearchStrategy[bytes]:
 
 def values(field: FieldSpec) -> st.SearchStrategy[str | bytes]:
     """Values that the field can store."""
+    if field.table and code_table(field.table).closed:
+        return st.sampled_from(sorted(code_table(field.table).codes))
     if field.coding == "ans":
         fit = _CHARACTERS.filter(lambda char: first_unfit(char) is None)
         text = st.text(fit, min_size=1, max_size=field.length)

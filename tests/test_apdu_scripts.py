@@ -186,10 +186,10 @@ def test_emergency_data_is_read_with_its_key_and_every_field_has_its_state(
     assert found["heart_disease.4"] == ("value", "1")
     assert found["epilepsy.6"] == ("unwritten", "")
     assert [found[f"allergen.{number}"] for number in (1, 2, 3)] == [
-        ("value", "青霉素"), ("value", "花生"), ("missing", ""),
+        ("value", "青霉素"), ("value", "花生"), ("unwritten", ""),
     ]  # fmt: skip
     assert found["allergic_reaction.2"] == ("unwritten", "")
-    assert found["vaccine.1"] == ("missing", "")
+    assert found["vaccine.1"] == ("unwritten", "")
 
 
 def test_without_a_key_every_emergency_field_is_denied_and_names_the_key(
@@ -201,10 +201,13 @@ def test_without_a_key_every_emergency_field_is_denied_and_names_the_key(
     assert {v.field.name for v in values} == expected
 
 
-def test_allergies_that_were_never_written_are_missing_and_nothing_else() -> None:
-    found = fields(outcomes_of("read_emergency_data", empty_card(), STORE.card_keys))
-    assert found["allergen.1"] == ("missing", "")
-    assert found["asthma.3"] == ("unwritten", "")
+def test_allergies_that_were_never_written_are_no_entries_and_never_missing() -> None:
+    outcomes = list(outcomes_of("read_emergency_data", empty_card(), STORE.card_keys))
+    found = fields(outcomes)
+    assert found["allergen.1"] == found["asthma.3"] == ("unwritten", "")
+    details = {v.detail for o in outcomes for v in o.fields if v.field.name == "allergen"}
+    assert "no entries recorded" in details
+    assert not {"missing"} & {state for state, _ in found.values()}
 
 
 def test_an_answer_of_another_form_is_corrupt_not_an_error() -> None:

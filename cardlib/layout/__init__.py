@@ -24,8 +24,9 @@ from .records import (
     key_of_dgi,
     record_of_dgi,
     without_access,
+    without_entries,
 )
-from .state import FieldValue, State
+from .state import NO_ENTRIES, FieldValue, State
 
 __all__ = [
     "COLUMNS",
@@ -33,6 +34,7 @@ __all__ = [
     "FILE_BY_PATH",
     "KEYS",
     "KEY_BY_NAME",
+    "NO_ENTRIES",
     "CodeTable",
     "Column",
     "FieldSpec",
@@ -53,4 +55,5 @@ __all__ = [
     "key_of_dgi",
     "record_of_dgi",
     "without_access",
+    "without_entries",
 ]

@@ -6,6 +6,7 @@ from datetime import datetime
 from ..errors import FormatError
 from . import gb18030
 from .characters import first_unfit
+from .codes import code_table
 from .model import FieldSpec, Kind
 from .state import State
 
@@ -29,8 +30,15 @@ def encode(field: FieldSpec, value: str | bytes) -> bytes:
     """The full-length bytes of a value; FormatError says why a value cannot be stored.
 
     Text fields take text; cn digits; one-digit b fields the digit; other b fields bytes or hex.
-    A value that does not fit is an error, never cut.
+    A value that does not fit is an error, never cut. A closed code table's codes are all there are.
     """
+    raw = _encode_coding(field, value)
+    if field.kind is Kind.CODE and (problem := _code_problem(field, value)):
+        raise FormatError(problem)
+    return raw
+
+
+def _encode_coding(field: FieldSpec, value: str | bytes) -> bytes:
     if field.coding == "ans":
         return _encode_ans(field, value)
     if field.coding == "cn":
@@ -44,11 +52,27 @@ def decode(field: FieldSpec, raw: bytes) -> Decoded:
         return _corrupt(f"{len(raw)} bytes, the field has {field.length}")
     if raw.count(0xFF) == len(raw):
         return State.UNWRITTEN, None, ""
+    decoded = _decode_coding(field, raw)
+    if field.kind is Kind.CODE and decoded[0] is State.VALUE:
+        problem = _code_problem(field, decoded[1])
+        return _corrupt(problem) if problem else decoded
+    return decoded
+
+
+def _decode_coding(field: FieldSpec, raw: bytes) -> Decoded:
     if field.coding == "ans":
         return _decode_ans(raw)
     if field.coding == "cn":
         return _decode_cn(field, raw)
     return _decode_b(field, raw)
+
+
+def _code_problem(field: FieldSpec, code: str | bytes | None) -> str | None:
+    """Why the code can be none: the field's table is closed and lacks it."""
+    table = code_table(field.table)
+    if isinstance(code, str) and table.lacks(code):
+        return f"{table.title_en} has no code {code}"
+    return None
 
 
 def _corrupt(why: str) -> Decoded:
