@@ -61,6 +61,9 @@ def values(field: FieldSpec) -> st.SearchStrategy[str | bytes]:
     """Values that the field can store."""
     if field.table and code_table(field.table).closed:
         return st.sampled_from(sorted(code_table(field.table).codes))
+    if field.kind is Kind.ASCII:
+        printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+        return st.text(printable, min_size=1, max_size=field.length)
     if field.coding == "ans":
         fit = _CHARACTERS.filter(lambda char: first_unfit(char) is None)
         text = st.text(fit, min_size=1, max_size=field.length)

@@ -33,6 +33,7 @@ def field_of(path: str, name: str) -> FieldSpec:
 
 SEX = field_of("DDF1/EF06", "sex")
 NAME = field_of("DDF1/EF06", "name")
+ID_NUMBER = field_of("DDF1/EF06", "resident_id_number")
 BIRTH_DATE = field_of("DDF1/EF06", "birth_date")
 ETHNICITY = field_of("DDF1/EF06", "ethnicity")
 PHOTO = field_of("DDF1/EF07", "photo")
@@ -165,6 +166,7 @@ REFUSED: list[tuple[FieldSpec, str | bytes, str]] = [
     (NAME, "a\u2028b", "control"),
     (NAME, "\ud800", "surrogate"),
     (NAME, b"x", "text"),
+    (ID_NUMBER, "11010519491231002Х", "not ASCII: Х"),
     (BIRTH_DATE, "20230229", "date"),
     (BIRTH_DATE, "2023022", "8 digits"),
     (BIRTH_DATE, "2023.228", "8 digits"),
@@ -225,6 +227,7 @@ CORRUPT: list[tuple[FieldSpec, str, str]] = [
     (NAME, "41" * 29 + "CD", "GB 18030"),  # cut within a character
     (NAME, "410042" + "00" * 27, "control"),
     (NAME, "FF41" + "00" * 28, "GB 18030"),
+    (ID_NUMBER, "A3B1A3B0" + "00" * 14, "not ASCII: １"),
     (ETHNICITY, "F1", "nibble F"),
     (ETHNICITY, "B1", "nibble B"),
     (ETHNICITY, "1A", "point"),

@@ -50,3 +50,16 @@ def test_a_gbk_list_and_a_utf8_list_give_the_card_the_same_bytes(tmp_path: Path)
 def test_one_utf8_resident_read_as_gb18030_is_refused() -> None:
     (fault,) = prepared(CASES / "utf8-one-resident.csv", "gb18030").faults
     assert fault.problem == "the file is UTF-8, not GB 18030"
+
+
+def test_one_passport_spelled_five_ways_is_one_card() -> None:
+    found = prepared(CASES / "same-passport-five-ways.csv").faults
+    told = {(fault.line, fault.field): fault.problem for fault in found}
+    assert told == {
+        (3, "document_number"): "format character U+200B",
+        (4, "document_number"): "not only capital letters and digits",
+        (5, "document_number"): "not only capital letters and digits",
+        (6, "document_number"): "format character U+00AD",
+    } | {(line, "card_number"): "duplicate of line 2" for line in range(3, 7)}
+    remedies = {fault.line: fault.remedy for fault in found if fault.field == "document_number"}
+    assert remedies[4] == remedies[5] == "write E12345678"

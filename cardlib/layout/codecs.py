@@ -61,7 +61,7 @@ def decode(field: FieldSpec, raw: bytes) -> Decoded:
 
 def _decode_coding(field: FieldSpec, raw: bytes) -> Decoded:
     if field.coding == "ans":
-        return _decode_ans(raw)
+        return _decode_ans(field, raw)
     if field.coding == "cn":
         return _decode_cn(field, raw)
     return _decode_b(field, raw)
@@ -89,6 +89,8 @@ def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     text = _text(value)
     if unfit := first_unfit(text):
         raise FormatError(f"{unfit.problem}: {unfit.remedy}")
+    if problem := _ascii_problem(field, text):
+        raise FormatError(problem)
     raw = gb18030.encode(text)
     if len(raw) > field.length:
         raise FormatError(f"too long: {len(raw)} bytes in GB 18030, {field.length} fit")
@@ -97,7 +99,14 @@ def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     return raw.ljust(field.length, b"\0")
 
 
-def _decode_ans(raw: bytes) -> Decoded:
+def _ascii_problem(field: FieldSpec, text: str) -> str | None:
+    """Why the text does not go into an ASCII field, if this is one."""
+    if field.kind is not Kind.ASCII or text.isascii():
+        return None
+    return f"not ASCII: {next(char for char in text if not char.isascii())}"
+
+
+def _decode_ans(field: FieldSpec, raw: bytes) -> Decoded:
     stripped = raw.rstrip(b"\0 ")
     if not stripped:
         return State.EMPTY, None, ""
@@ -107,6 +116,8 @@ def _decode_ans(raw: bytes) -> Decoded:
         return _corrupt(f"not GB 18030 at byte {error.start}")
     if unfit := first_unfit(text):
         return _corrupt(unfit.problem)
+    if problem := _ascii_problem(field, text):
+        return _corrupt(problem)
     return State.VALUE, text, ""
 
 

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     """What a field's coded value means: it decides what is checked, and what text it reads as."""
 
     TEXT = "text"
+    ASCII = "ascii"
     DATE = "date"
     DATETIME = "datetime"
     CODE = "code"
