@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cardlib.errors import CardError, CardKeyError, FormatError, TransportError
+from cardlib.layout.characters import printable
 
 from .run import Outcome, Runner
 from .script import Script, load, names
-from .show import as_json, as_text, printable, summary
+from .show import as_json, as_text, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

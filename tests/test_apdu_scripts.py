@@ -22,7 +22,7 @@ from apdu_scripts.decode import facts_of, fields_of
 from apdu_scripts.from_layout import write
 from apdu_scripts.pattern import Pattern, parse_pattern
 from apdu_scripts.script import SUFFIX, Authenticate, Command, Reset, Script
-from apdu_scripts.show import as_json, as_text, printable, summary
+from apdu_scripts.show import as_json, as_text, summary
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
@@ -33,6 +33,7 @@ from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, FILES, FileSpec
 from cardlib.layout.records import MANDATORY_DGIS
+from cardlib.layout.words import as_json as field_as_json
 from cardlib.personalization import personalize
 from cardlib.transport.pcsc import wait_for_card
 from tests.cards import CHIP, ISSUER, blank_card, groupings, key_store, personalized_card
@@ -634,7 +635,7 @@ def test_text_and_json_say_the_same_of_each_step(card: SoftwareCard) -> None:
     assert "authenticate RK1_DF02\n      9000 normal processing\n" in text
     assert "        Asthma: no\n" in text
     assert "        Heart disease: yes\n" in text
-    assert "        Epilepsy: <unwritten>\n" in text
+    assert "        Epilepsy - unwritten\n" in text
     assert "        Allergen 2: 花生\n" in text
     document = as_json(script, outcomes)
     assert document["as_expected"] is True
@@ -652,14 +653,20 @@ def test_a_refusal_is_shown_as_denied_with_the_key_and_counted_as_expected(
 ) -> None:
     outcomes = outcomes_of("read_emergency_data", card)
     text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
-    assert "        Asthma: <denied: needs RK1_DF02>\n" in text
+    assert "        Asthma - denied (needs RK1_DF02)\n" in text
     assert "not tried: no keys given" in text
     said = summary(load("read_emergency_data"), outcomes)
     assert said == "read_emergency_data: 12 answers, all as expected; 1 authentications not tried"
 
 
-def test_what_a_card_holds_cannot_command_the_terminal() -> None:
-    assert printable("王\x1b[2J\u202e\n·") == "王\\x1b[2J\\u202e\\n·"
+def test_scripts_show_a_field_as_read_does(card: SoftwareCard) -> None:
+    script = load("read_cardholder")
+    outcomes = list(outcomes_of(script, card, STORE.card_keys))
+    text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
+    assert "        Birth date: 1990-01-01\n" in text
+    shown = [f for step in as_json(script, outcomes)["steps"] for f in step["fields"]]
+    assert shown == [field_as_json(v) for outcome in outcomes for v in outcome.fields]
+    assert "1990-01-01" in {field["label"] for field in shown}
 
 
 # --- the command --------------------------------------------------------------------------

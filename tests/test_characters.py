@@ -9,7 +9,7 @@ import pytest
 
 from cardlib.errors import FormatError
 from cardlib.layout import FILE_BY_PATH, State, characters, decode, encode, gb18030
-from cardlib.layout.characters import Unfit, first_unfit, unfit_in
+from cardlib.layout.characters import Unfit, first_unfit, printable, unfit_in
 
 NAME = FILE_BY_PATH["DDF1/EF06"].fields[0]
 TABLE = Path(characters.__file__).with_name("characters.csv")
@@ -99,3 +99,8 @@ def test_the_table_names_its_unicode_version_and_is_in_order() -> None:
 def test_the_right_character_is_offered_where_older_tables_tell_it() -> None:
     assert "write 龴 (U+9FB4)" in Unfit("\ue81e", "private-use character").remedy
     assert "write 䶮 (U+4DAE)" in Unfit("\ue863", "private-use character").remedy
+
+
+def test_what_a_card_holds_cannot_command_the_terminal() -> None:
+    assert printable("王\x1b[2J\u202e\n·") == "王\\x1b[2J\\u202e\\n·"
+    assert printable("\U0002ebf0·王") == "\U0002ebf0·王"

@@ -17,6 +17,7 @@ from cardlib.layout import (
     code_table,
     decode,
     encode,
+    value_in_words,
 )
 from tests.field_values import SHAPES, values
 
@@ -284,8 +285,8 @@ def test_a_code_that_a_closed_table_lacks_is_corrupt_with_the_code(
 def test_a_code_that_an_open_table_lacks_is_a_value_labelled_as_unknown() -> None:
     assert decode(OCCUPATION, b"7XX") == (State.VALUE, "7XX", "")
     found = FieldValue(OCCUPATION, 3, State.VALUE, "7XX")
-    assert found.label() == "unknown code 7XX of Occupation"
-    assert found.label("zh") == "职业代码未知代码 7XX"
+    assert value_in_words(found) == "unknown code 7XX of Occupation"
+    assert value_in_words(found, "zh") == "职业代码未知代码 7XX"
     assert encode(OCCUPATION, "7XX") == b"7XX"
 
 

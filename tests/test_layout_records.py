@@ -19,6 +19,7 @@ from cardlib.layout import (
     encode_record,
     key_of_dgi,
     record_of_dgi,
+    value_in_words,
     without_access,
 )
 from cardlib.layout.records import MANDATORY_DGIS, without_value
@@ -168,12 +169,12 @@ def test_a_record_that_is_missing_has_its_own_number() -> None:
     assert {value.record for value in without_value(VISIT, 7, State.MISSING)} == {0}
 
 
-def test_labels_and_texts_of_field_values() -> None:
+def test_words_and_texts_of_field_values() -> None:
     (blood,) = decode_record(EMERGENCY, 1, encode_record(EMERGENCY, 1, {"abo_blood_group": "4"}))
     assert blood.text == "4"
-    assert blood.label("en") and blood.label("zh") and blood.label("en") != blood.label("zh")
+    assert (value_in_words(blood), value_in_words(blood, "zh")) == ("AB", "AB型")
     (nothing,) = decode_record(EMERGENCY, 2, bytes.fromhex("2A01FF"))
-    assert nothing.label() == nothing.text == ""
+    assert value_in_words(nothing) == nothing.text == ""
     (photo,) = decode_record(FILE_BY_PATH["DDF1/EF07"], 1, b"\0\2\xab\xcd".ljust(3072, b"\xff"))
     assert photo.text == "ABCD"
 

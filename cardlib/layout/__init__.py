@@ -27,6 +27,7 @@ from .records import (
     without_entries,
 )
 from .state import NO_ENTRIES, FieldValue, State
+from .words import state_in_words, value_in_words
 
 __all__ = [
     "COLUMNS",
@@ -54,6 +55,8 @@ __all__ = [
     "encode_record",
     "key_of_dgi",
     "record_of_dgi",
+    "state_in_words",
+    "value_in_words",
     "without_access",
     "without_entries",
 ]

@@ -72,6 +72,12 @@ def first_unfit(text: str) -> Unfit | None:
     return next(unfit_in(text), None)
 
 
+def printable(text: str) -> str:
+    """The text for a terminal: what no field holds as escapes, such as \\x1b or \\u202e."""
+    unfit = {found.char for found in unfit_in(text)}
+    return "".join(ascii(char)[1:-1] if char in unfit else char for char in text)
+
+
 @cache
 def _table() -> tuple[list[int], list[tuple[int, str]]]:
     """First code points, and (last, kind) of the range before each and of the one after all."""

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from .tables import read_table
 
-_UNKNOWN = {"en": "unknown code {code} of {table}", "zh": "{table}未知代码 {code}"}
-
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
@@ -28,11 +26,6 @@ class CodeTable:
         """The label of a code in "en" or "zh"; None for a code that is not in the table."""
         labels = self.codes.get(code)
         return labels and labels[1 if language == "zh" else 0]
-
-    def in_words(self, code: str, language: str = "en") -> str:
-        """The label of a code, or that it is unknown and in which table."""
-        title = self.title_zh if language == "zh" else self.title_en
-        return self.label(code, language) or _UNKNOWN[language].format(code=code, table=title)
 
     def lacks(self, code: str) -> bool:
         """Whether there is no such code and can be none: the table is closed without it."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .codes import code_table
-from .model import FieldSpec, Kind
+from .model import FieldSpec
 
 NO_ENTRIES = "no entries recorded"
 """Nobody wrote an entry: that is not the same as that there is none to write."""
@@ -43,9 +42,3 @@ class FieldValue:
     def text(self) -> str:
         """The value as input files spell it: text as it is, bytes in hex, "" without a value."""
         return self.value.hex().upper() if isinstance(self.value, bytes) else self.value or ""
-
-    def label(self, language: str = "en") -> str:
-        """The value for a person in "en" or "zh": a code by its label, or as unknown; else text."""
-        if self.field.kind is Kind.CODE and isinstance(self.value, str):
-            return code_table(self.field.table).in_words(self.value, language)
-        return self.text
