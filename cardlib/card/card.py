@@ -19,6 +19,7 @@ from ..layout import (
     decode_file,
     encode_record,
     without_access,
+    without_entries,
 )
 from ..messaging import Messaging, v1
 from ..messaging.v1 import V1Channel
@@ -166,6 +167,7 @@ class ResidentHealthCard:
     def read(self, path: str) -> tuple[FieldValue, ...]:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
 
+        A cyclic file that nothing was appended to is one `unwritten` entry.
         StatusWordError for any other refusal. A picture is read as far as its length says.
         """
         file = _file(path)
@@ -175,6 +177,8 @@ class ResidentHealthCard:
         except StatusWordError as error:
             if error.sw == _DENIED:
                 return without_access(file, State.DENIED, file.read_key)
+            if _is_without_records(file, error):
+                return without_entries(file)
             if error.sw in _ABSENT:
                 return without_access(file, State.MISSING, "no such file or record")
             raise
@@ -190,7 +194,7 @@ class ResidentHealthCard:
         try:
             return self._read(file, whole=True)
         except StatusWordError as error:
-            if file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND:
+            if _is_without_records(file, error):
                 return []
             raise
 
@@ -384,6 +388,11 @@ def _key(name: str) -> KeySpec:
         return KEY_BY_NAME[name]
     except KeyError:
         raise CardKeyError(f"{name} is not a key of the card") from None
+
+
+def _is_without_records(file: FileSpec, error: StatusWordError) -> bool:
+    """Whether a cyclic file was refused because nothing was ever appended to it."""
+    return file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND
 
 
 def _contains(directory: str, path: str) -> bool:

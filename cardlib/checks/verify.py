@@ -232,7 +232,7 @@ def compare(
     for value in values:
         number = value.record or 1
         want = wanted.pop((number, value.field.name), None)
-        if not _as_expected(file, value, want):
+        if not _as_expected(value, want):
             findings.append(_difference(file, value, want))
     for (number, name), want in wanted.items():
         place = number if file.structure is not Structure.TRANSPARENT else 0
@@ -240,11 +240,10 @@ def compare(
     return findings
 
 
-def _as_expected(file: FileSpec, value: FieldValue, want: str | None) -> bool:
+def _as_expected(value: FieldValue, want: str | None) -> bool:
     if want is not None:
         return value.state in (State.VALUE, State.NEGATIVE) and value.text == want
-    not_appended = file.structure is Structure.CYCLIC and value.state is State.MISSING
-    return value.state is State.UNWRITTEN or not_appended
+    return value.state is State.UNWRITTEN
 
 
 def _difference(file: FileSpec, value: FieldValue, want: str | None) -> Finding:

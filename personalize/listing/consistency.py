@@ -6,6 +6,7 @@ from datetime import date
 
 from .columns import BANK_LINK, COLUMN_BY_NAME, ENTRIES, ORDER
 from .faults import Fault, mask_account, printable
+from .holders import spelling_remedy
 from .identity_number import SEXES, birth_date_in, sex_in
 from .rows import REQUIRED, Row
 from .rules import check_value
@@ -107,6 +108,19 @@ def _follow_the_identity_number(resident: Resident) -> None:
                     problems.pop(column, None)
 
 
+def _check_spelling(resident: Resident) -> None:
+    """A passport's number has ASCII capitals and digits only; a family book's may be any text."""
+    if not resident.sound("document_type", "document_number"):
+        return
+    values = resident.values
+    if values["document_number"] == values.get("resident_id_number"):
+        return
+    remedy = spelling_remedy(values["document_type"], values["document_number"])
+    if remedy:
+        problem = "not only capital letters and digits"
+        resident.fault("document_number", problem, remedy)
+
+
 def _check_document(resident: Resident) -> None:
     values = resident.values
     if values.get("document_type") != RESIDENT_CARD or not resident.sound("document_number"):
@@ -182,6 +196,7 @@ def _in_order(
 _RULES: tuple[Callable[[Resident], None], ...] = (
     _follow_the_identity_number,
     _require,
+    _check_spelling,
     _check_document,
     _check_card_number,
     _check_person,

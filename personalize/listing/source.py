@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cardlib.layout import gb18030
+
 from .faults import Fault
 
 Encoding = Literal["utf-8", "gb18030"]
@@ -12,7 +14,8 @@ Encoding = Literal["utf-8", "gb18030"]
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
-_TELLING = 16
+_BROKEN = 4
+"""So many whole characters for each bad byte: UTF-8 that was damaged, not another encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     fault = _encoding_fault(raw, encoding)
     if fault:
         return Source(digest, "", False, (fault,))
-    text = raw.decode(encoding, "surrogateescape").removeprefix("\ufeff")
+    decode = gb18030.decode if encoding == "gb18030" else bytes.decode
+    text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
         empty = Fault(1, "", "", "empty file", "give a header line and a line for each resident")
         return Source(digest, "", False, (empty,))
@@ -65,12 +69,15 @@ def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
 
 
 def _is_plainly_utf8(raw: bytes) -> bool:
-    """Whether GB 18030 would turn it into other characters without a complaint."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return raw.startswith(_UTF8_MARK) or sum(not char.isascii() for char in text) >= _TELLING
+    """Whether GB 18030 would turn it into other characters without a complaint.
+
+    One character of three or more bytes tells: two bytes may be GB 18030 (C4 A3 is 模). A few
+    bytes that are no UTF-8 do not make it GB 18030.
+    """
+    text = raw.decode("utf-8", "surrogateescape")
+    bad = sum(_is_undecoded(char) for char in text)
+    long = sum(char >= "\u0800" for char in text) - bad
+    return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
 
 
 def _another_encoding(raw: bytes, start: int) -> Fault | None:

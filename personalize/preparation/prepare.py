@@ -8,6 +8,7 @@ from pathlib import Path
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, check_row, compact
 from ..listing.faults import Fault
+from ..listing.holders import numbers_of
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rows import read_rows
 from ..listing.source import Encoding, read_source
@@ -61,10 +62,10 @@ def prepare(input: Path, options: PrepareOptions) -> Preparation:
     listing = read_rows(source.text, is_json=source.is_json)
     shop = PhotoShop(input.parent if options.photo_folder is None else options.photo_folder)
     residents: list[Resident] = []
-    first_lines: dict[str, int] = {}
+    seen: dict[str, tuple[int, str]] = {}
     for done, row in enumerate(listing.rows, 1):
         resident = check_row(row, options.issue_date)
-        _check_duplicate(resident, first_lines)
+        _check_duplicate(resident, seen)
         _check_photo(resident, shop)
         residents.append(resident)
         if options.progress:
@@ -75,14 +76,14 @@ def prepare(input: Path, options: PrepareOptions) -> Preparation:
     return Preparation(faults, cards, len(residents), source.sha256)
 
 
-def _check_duplicate(resident: Resident, first_lines: dict[str, int]) -> None:
-    number = resident.values.get("card_number")
-    if number is None:
-        return
-    first = first_lines.setdefault(number.upper(), resident.line)
-    if first != resident.line:
-        remedy = "one card a resident: remove one of the two lines, or correct its number"
-        resident.fault("card_number", f"duplicate of line {first}", remedy)
+def _check_duplicate(resident: Resident, seen: dict[str, tuple[int, str]]) -> None:
+    """A number of this resident that an earlier one has, in whichever column."""
+    for number, column in numbers_of(resident.values).items():
+        line, where = seen.setdefault(number, (resident.line, column))
+        if line != resident.line:
+            as_what = "" if where == column else f", where it is the {where}"
+            remedy = f"{number} is one resident, who gets one card: remove a line, or correct it"
+            resident.fault(column, f"duplicate of line {line}{as_what}", remedy)
 
 
 def _check_photo(resident: Resident, shop: PhotoShop) -> None:

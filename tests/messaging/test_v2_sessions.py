@@ -594,7 +594,7 @@ def test_a_free_file_is_read_without_keys() -> None:
 
 # --- any order of things --------------------------------------------------------------------
 
-GROUPS = tuple(str(n) for n in range(1, 7))
+GROUPS = tuple(str(n) for n in range(1, 6))
 READ_KEY = {"DDF1/DF02": "RK1_DF02", "DDF1/DF03": "RK1_DF03"}
 
 

@@ -20,6 +20,7 @@ from personalize.preparation.batch import Batch, BatchHeader, write_batch
 from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
 from personalize.preparation.prepared import PreparedCard
 from tests import DATA
+from tests.cards.field_values import UNFIT
 
 ISSUED = date(2026, 11, 23)
 PLACES = {column.name: column for column in COLUMNS}
@@ -245,13 +246,54 @@ def test_a_duplicate_is_told_with_the_first_line(folder: Path) -> None:
     ]
 
 
+FOREIGNER = next(row for row in rows("residents.csv") if row["document_type"] == "03")
+RESIDENT = next(row for row in rows("residents.csv") if row["document_type"] == "01")
+
+
+def faults_of(folder: Path, *residents: dict[str, str]) -> list[tuple[int, str, str]]:
+    lines = [list(residents[0]), *(list(row.values()) for row in residents)]
+    found = prepare(write(folder / "list.csv", lines), options())
+    assert all(fault.remedy for fault in found.faults)
+    return [(fault.line, fault.field, fault.problem) for fault in found.faults]
+
+
 def test_a_duplicate_in_small_letters_is_one_too(folder: Path) -> None:
-    foreigner = next(row for row in rows("residents.csv") if row["document_type"] == "03")
-    small = foreigner["card_number"].lower()
-    other = foreigner | {"card_number": small, "document_number": small}
-    lines = [list(foreigner), list(foreigner.values()), list(other.values())]
-    (fault,) = prepare(write(folder / "list.csv", lines), options()).faults
-    assert (fault.line, fault.problem) == (3, "duplicate of line 2")
+    small = FOREIGNER["card_number"].lower()
+    other = FOREIGNER | {"card_number": small, "document_number": small}
+    assert faults_of(folder, FOREIGNER, other) == [
+        (3, "card_number", "duplicate of line 2"),
+        (3, "document_number", "not only capital letters and digits"),
+    ]
+
+
+def test_one_resident_with_an_identity_card_and_with_a_passport_is_a_duplicate(
+    folder: Path,
+) -> None:
+    passport = {"document_type": "03", "document_number": "E12345678", "card_number": "E12345678"}
+    assert faults_of(folder, RESIDENT, RESIDENT | passport) == [
+        (3, "resident_id_number", "duplicate of line 2, where it is the card_number")
+    ]
+    other_way = RESIDENT | passport, RESIDENT
+    assert faults_of(folder, *other_way) == [
+        (3, "card_number", "duplicate of line 2, where it is the resident_id_number")
+    ]
+
+
+def test_a_passport_that_stands_beside_the_identity_number_elsewhere_is_a_duplicate(
+    folder: Path,
+) -> None:
+    passport = {"document_type": "03", "document_number": FOREIGNER["document_number"]}
+    assert faults_of(folder, FOREIGNER, RESIDENT | passport) == [
+        (3, "document_number", "duplicate of line 2, where it is the card_number")
+    ]
+
+
+def test_two_numbers_of_two_other_residents_are_two_faults(folder: Path) -> None:
+    both = RESIDENT | {"document_type": "03", "document_number": FOREIGNER["document_number"]}
+    assert [line[:2] for line in faults_of(folder, RESIDENT, FOREIGNER, both)] == [
+        (4, "card_number"),
+        (4, "document_number"),
+    ]
 
 
 def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
@@ -299,7 +341,7 @@ fitting = st.fixed_dictionaries(
     {},
     optional={
         column.name: st.text(
-            st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+            st.characters(exclude_categories=UNFIT),
             min_size=1,
             max_size=FILE_BY_PATH[column.path].fields[0].length // 4 or 1,
         )
@@ -315,7 +357,8 @@ def test_text_of_any_script_that_fits_is_read_back(tmp_path: Path, changes: dict
     path = tmp_path / "list.jsonl"
     path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
     found = prepare(path, options())
-    assert all(fault.problem[:8] in ("too long", "required") for fault in found.faults)
+    told = ("too long", "required", "look-alike character", "replacement character")
+    assert all(fault.problem.startswith(told) for fault in found.faults)
     for card in found.cards:
         given = list(_texts(GOOD | changes))
         assert sorted(given) == sorted(
