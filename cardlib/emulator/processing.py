@@ -7,8 +7,8 @@ Le lets through. Whoever calls `process` commits what the command changed, or un
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ..status import OK, StatusWord
 from .chip.refusal import MemoryFailure, Refusal
-from .profile.state import LIFE_CYCLE_ADDRESS, LifeCycle
-from .sessions.context import Card, Command
+from .profile.card_state import LIFE_CYCLE_ADDRESS, LifeCycle
+from .sessions.context import Card, CommandHandler
 from .sessions.logical_channel import LogicalChannel
 from .sessions.v2 import SPEC_2_0
 from .sessions.v2 import Session as SessionV2
@@ -187,7 +187,7 @@ def _unknown(card: Card, ins: int) -> Refusal:
 
 
 def _begin_secure_messaging(
-    card: Card, channel: LogicalChannel, command: CommandAPDU, entry: Command
+    card: Card, channel: LogicalChannel, command: CommandAPDU, entry: CommandHandler
 ) -> None:
     """Outside a session: version 1 uses up the challenge; GlobalPlatform's own opens one."""
     messaging = command.cla & _SM_BITS

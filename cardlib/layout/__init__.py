@@ -2,6 +2,7 @@
 
 from .codecs import decode, encode
 from .codes import CodeTable, code_table
+from .field_value import NO_ENTRIES, FieldValue, State
 from .model import (
     COLUMNS,
     FILE_BY_PATH,
@@ -26,7 +27,6 @@ from .records import (
     without_access,
     without_entries,
 )
-from .state import NO_ENTRIES, FieldValue, State
 from .words import state_in_words, value_in_words
 
 __all__ = [

@@ -7,8 +7,8 @@ from ..errors import FormatError
 from . import gb18030
 from .characters import first_unfit
 from .codes import code_table
+from .field_value import State
 from .model import FieldSpec, Kind
-from .state import State
 
 Decoded = tuple[State, str | bytes | None, str]
 """State, value, and why, for `corrupt`."""

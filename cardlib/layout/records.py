@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import FormatError
 from .codecs import decode, encode
+from .field_value import NO_ENTRIES, FieldValue, State
 from .model import FILE_BY_PATH, FILES, KEYS, FieldSpec, FileSpec, KeySpec, Structure
-from .state import NO_ENTRIES, FieldValue, State
 
 DGI_KEYS = 0x8100
 DGI_PIN = 0x8010

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from .codes import code_table
+from .field_value import NO_ENTRIES, FieldValue, State
 from .model import FieldSpec, FileSpec, Kind
-from .state import NO_ENTRIES, FieldValue, State
 from .tables import read_table
 
 LANGUAGES = ("en", "zh")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from cardlib.layout import gb18030
 
-from .faults import Fault
+from .list_faults import ListFault
 
 Encoding = Literal["utf-8", "gb18030"]
 
@@ -29,7 +29,7 @@ class Source:
     sha256: str
     text: str
     is_json: bool
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ListFault, ...] = ()
 
 
 def read_source(path: Path, encoding: Encoding) -> Source:
@@ -42,7 +42,9 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     decode = gb18030.decode if encoding == "gb18030" else bytes.decode
     text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
-        empty = Fault(1, "", "", "empty file", "give a header line and a line for each resident")
+        empty = ListFault(
+            1, "", "", "empty file", "give a header line and a line for each resident"
+        )
         return Source(digest, "", False, (empty,))
     return Source(digest, text, _is_json(path, text))
 
@@ -52,14 +54,14 @@ def _is_json(path: Path, text: str) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "[")
 
 
-def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
+def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
     """A file that is of another encoding as a whole; single bad bytes are their field's fault."""
     if raw.startswith(_UTF16_MARKS):
-        return Fault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
+        return ListFault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
     if encoding == "gb18030":
         if _is_plainly_utf8(raw):
             remedy = "leave out --encoding gb18030"
-            return Fault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
+            return ListFault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
         return None
     try:
         raw.decode("utf-8")
@@ -80,14 +82,14 @@ def _is_plainly_utf8(raw: bytes) -> bool:
     return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
 
 
-def _another_encoding(raw: bytes, start: int) -> Fault | None:
+def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     """Whether more of the text beyond ASCII fails as UTF-8 than is UTF-8."""
     beyond = [c for c in raw.decode("utf-8", "surrogateescape") if not c.isascii()]
     if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
     remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
-    return Fault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
+    return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
 
 
 def undecoded_byte(text: str) -> str | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, check_row, compact
-from ..listing.faults import Fault
 from ..listing.holders import numbers_of
+from ..listing.list_faults import ListFault
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rows import read_rows
 from ..listing.source import Encoding, read_source
@@ -45,7 +45,7 @@ class Preparation:
     `residents` counts the rows that could be read, `source_sha256` is hex.
     """
 
-    faults: list[Fault]
+    faults: list[ListFault]
     cards: list[PreparedCard]
     residents: int
     source_sha256: str

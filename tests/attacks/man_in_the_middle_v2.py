@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
-from cardlib.emulator.profile.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.emulator.sessions.v2 import Session
 from cardlib.errors import CardError, ChannelError
 from cardlib.keys import CardKeys

@@ -7,7 +7,7 @@ from cardlib.crypto import BlockCipher, Cipher, diversify
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, PIN, personalized_card
 from cardlib.emulator.chip.memory import Memory
-from cardlib.emulator.profile.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.keys.roots import Roots, public_test_roots
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.layout import KEY_BY_NAME, KEYS

@@ -30,7 +30,7 @@ from cardlib.emulator.bench.faulty_card import (
 )
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE
-from cardlib.emulator.profile.state import FILE_ADDRESS
+from cardlib.emulator.profile.card_state import FILE_ADDRESS
 from cardlib.errors import CardError, ChannelError, FormatError, StatusWordError, TransportError
 from cardlib.issuance import IssuerSession, personalize
 from cardlib.keys.roots import public_test_roots

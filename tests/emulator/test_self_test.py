@@ -11,7 +11,7 @@ from cardlib.emulator import CardImageError, CardOptions, SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.chip.memory import PAGE_SIZE, Memory
 from cardlib.emulator.filesystem.tree import PROFILE
-from cardlib.emulator.profile.state import (
+from cardlib.emulator.profile.card_state import (
     DATA_OBJECTS,
     DYNAMIC_AREA,
     FILE_ADDRESS,

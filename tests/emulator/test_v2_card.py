@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
-from cardlib.emulator.profile.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.layout import FILE_BY_PATH
 from tests.cards.v2_cards import AID, PIN, ROLES, VERSION, Terminal, card_key
 from tests.oracles import v2 as ref

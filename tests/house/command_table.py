@@ -5,7 +5,7 @@
 
 from cardlib.commands import name_of
 from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY
-from cardlib.emulator.sessions.context import Command
+from cardlib.emulator.sessions.context import CommandHandler
 from tests import ROOT
 
 DOCUMENT = ROOT / "docs" / "emulator.md"
@@ -35,7 +35,7 @@ def command_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(cla: int, ins: int, entry: Command) -> str:
+def _row(cla: int, ins: int, entry: CommandHandler) -> str:
     supported = "yes, also with a MAC" if entry.protected else "yes"
     says = (entry.handler.__doc__ or "").split("\n\n")[0]
     text = " ".join(says.split()).replace("|", "\\|")

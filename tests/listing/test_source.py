@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from personalize.listing.faults import Fault
+from personalize.listing.list_faults import ListFault
 from personalize.listing.source import Encoding, Source, read_source, undecoded_byte
 from tests import DATA
 
@@ -17,7 +17,7 @@ def source(tmp_path: Path, raw: bytes, encoding: Encoding = "utf-8", name: str =
     return read_source(tmp_path / name, encoding)
 
 
-def the_fault(found: Source) -> Fault:
+def the_fault(found: Source) -> ListFault:
     (fault,) = found.faults
     assert fault.remedy
     return fault

@@ -21,7 +21,7 @@ from cardlib.card.visits import VISITS
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.ready_made import ISSUER
-from cardlib.emulator.profile.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.errors import (
     CardError,
     CardKeyError,

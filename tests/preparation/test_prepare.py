@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
-from personalize.listing.faults import Fault
+from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import fit
 from personalize.preparation.batch import Batch, BatchHeader, write_batch
 from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
@@ -311,7 +311,7 @@ texts = st.text(st.characters(codec=None), max_size=12) | st.text("0123456789*",
 anything = st.dictionaries(st.sampled_from(sorted(PLACES)), texts, max_size=8)
 
 
-def told(fault: Fault) -> str:
+def told(fault: ListFault) -> str:
     return f"{fault.line} {fault.field} {fault.value} {fault.problem} {fault.remedy}"
 
 

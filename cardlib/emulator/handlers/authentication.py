@@ -8,7 +8,7 @@ from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import DDF1, KEY_BIT
-from ..profile.state import KEY_TRIES
+from ..profile.card_state import KEY_TRIES
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import authentication_cryptogram, process_key, usable_key

@@ -13,7 +13,7 @@ from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import KEY_BIT, directory_of
-from ..profile.state import KEY_TRIES, StoredKey
+from ..profile.card_state import KEY_TRIES, StoredKey
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import usable_key

@@ -10,7 +10,7 @@ from ...tlv import read_ber
 from ..chip.refusal import Refusal
 from ..filesystem import created_files
 from ..filesystem.tree import MF, Directory, ElementaryFile
-from ..profile.state import DYNAMIC_AREA, LifeCycle
+from ..profile.card_state import DYNAMIC_AREA, LifeCycle
 from ..sessions.context import Card
 from ..sessions.issuer_session import issuer_session
 from ..sessions.logical_channel import LogicalChannel

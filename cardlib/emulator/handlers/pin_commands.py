@@ -10,7 +10,7 @@ from ...layout import KEY_BY_NAME
 from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import DDF1, KEY_BIT
-from ..profile.state import StoredPin
+from ..profile.card_state import StoredPin
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v2 import SPEC_2_0

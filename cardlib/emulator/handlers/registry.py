@@ -6,7 +6,7 @@ from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN, TRANSPORT_KEY_VERSION
 from ...status import OK, StatusWord
 from ...tlv import Tlv, ber, concatenate, iter_ber
 from ..chip.refusal import Refusal
-from ..profile.state import LifeCycle
+from ..profile.card_state import LifeCycle
 from ..sessions.context import Card
 from ..sessions.issuer_session import open_session
 from ..sessions.logical_channel import LogicalChannel

@@ -15,7 +15,7 @@ from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from ...layout import KEYS
 from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..profile.state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
+from ..profile.card_state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
 from ..sessions.context import Card
 from ..sessions.issuer_session import issuer_session, open_session
 from ..sessions.logical_channel import LogicalChannel

@@ -7,13 +7,13 @@ from typing import Protocol
 from ...apdu import CommandAPDU
 from ..chip.memory import Memory
 from ..filesystem.tree import Directory, Node
-from ..profile.options import CardOptions
-from ..profile.state import CardState
+from ..profile.card_options import CardOptions
+from ..profile.card_state import CardState
 from .logical_channel import LogicalChannel
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandHandler:
     """One command: its handler, and whether version-1 secure messaging may carry it.
 
     `data_anyway`: data is answered even without Le, as some outside hosts expect.
@@ -26,7 +26,7 @@ class Command:
     globalplatform: bool = False
 
 
-Commands = tuple[dict[int, Command], dict[int, Command]]
+Commands = tuple[dict[int, CommandHandler], dict[int, CommandHandler]]
 
 
 class Card(Protocol):

@@ -4,9 +4,11 @@ import secrets
 from collections.abc import Mapping
 from hmac import compare_digest
 
-from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, exchange
+from .. import commands
+from ..apdu import CommandAPDU, ResponseAPDU, exchange
 from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError
 from ..exchange import Connection
+from ..facts import Pin
 from ..keys import CardKeys, KeySet
 from ..layout import (
     FILE_BY_PATH,
@@ -26,11 +28,10 @@ from ..messaging.v1 import V1Channel
 from ..messaging.v2 import V2Channel
 from ..status import StatusWord
 from ..transport import capabilities
-from . import reading, visits
+from . import file_access, visits
 from .identity import VERSION_FIELD, VERSION_FILE, CardIdentity
 
-__all__ = ["CardIdentity", "ResidentHealthCard"]
-_BY_NUMBER, _BY_TAG, _APPEND = 0x04, 0x00, 0x03
+_BY_NUMBER = 0x04
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
@@ -158,11 +159,10 @@ class ResidentHealthCard:
 
         ChannelError on a card of spec 2.0 outside a session: it does not go out in clear.
         """
-        if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
-            raise FormatError("a PIN has 6 digits")
+        command = commands.verify(Pin(pin))
         self._accepted()
         self._enter("DDF1")
-        self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
+        self._sent(command, "VERIFY")
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
@@ -203,7 +203,9 @@ class ResidentHealthCard:
         file = _file(path)
         self._select_file(file)
         end = min(offset + length, file.size)
-        return reading.read_range(self._exchange, file, offset, end, self._messaging().reply_room)
+        return file_access.read_range(
+            self._exchange, file, offset, end, self._messaging().reply_room
+        )
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
         """Write one whole record (0: a transparent file); fields not given become FF.
@@ -218,8 +220,7 @@ class ResidentHealthCard:
             raise FormatError(f"{path} has no record {record} that can be updated")
         data = encode_record(file, record, values)
         self._select_file(file)
-        command = CommandAPDU(0x00, 0xDC, record, _BY_NUMBER, data)
-        self._protected(file, command, f"UPDATE RECORD {record}")
+        self._protected(file, commands.update_record(record, data), f"UPDATE RECORD {record}")
 
     def append(self, path: str, values: Mapping[str, str | bytes]) -> None:
         """Append a record to a cyclic file; it becomes record 1."""
@@ -228,7 +229,7 @@ class ResidentHealthCard:
             raise FormatError(f"{path} is not cyclic")
         data = encode_record(file, 1, values)
         self._select_file(file)
-        self._protected(file, CommandAPDU(0x00, 0xDC, 0x00, _APPEND, data), "APPEND RECORD")
+        self._protected(file, commands.append_record(data), "APPEND RECORD")
 
     def write_binary(self, path: str, offset: int, data: bytes) -> None:
         """Replace bytes of a transparent file, as many a command as one carries."""
@@ -239,8 +240,7 @@ class ResidentHealthCard:
         room = self._messaging().command_room
         for start in range(0, len(data), room):
             part, place = data[start : start + room], offset + start
-            command = CommandAPDU(0x00, 0xD6, place >> 8, place & 0xFF, part)
-            self._protected(file, command, f"UPDATE BINARY at {place}")
+            self._protected(file, commands.update_binary(place, part), f"UPDATE BINARY at {place}")
 
     def mark(self, path: str, record: int) -> None:
         """Mark a record of an index file as valid (00)."""
@@ -316,7 +316,7 @@ class ResidentHealthCard:
         """Read tag 02 and DDF1's FCI in the session; ChannelError if they differ from before."""
         identity = self._accepted()
         self._select_file(VERSION_FILE)
-        command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
+        command = commands.read_record_by_tag(VERSION_FIELD.tag or 0)
         record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
         if not identity.is_of_version(record):
             channel.close()
@@ -339,7 +339,7 @@ class ResidentHealthCard:
 
     def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
         by_name = not (self._channel and self._channel.is_protected)
-        return reading.select_command(path, fci=fci, by_name=by_name)
+        return commands.select(path, fci=fci, by_name=by_name)
 
     def _enter(self, df_path: str) -> None:
         """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
@@ -363,17 +363,17 @@ class ResidentHealthCard:
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
-            why = reading.why_not_changed(file, response.sw, needed or file.update_key, stk)
+            why = file_access.why_not_changed(file, response.sw, needed or file.update_key, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
         self._select_file(file)
         room = self._messaging().reply_room
         if file.structure is not Structure.TRANSPARENT:
-            return reading.read_records(self._exchange, file, room)
+            return file_access.read_records(self._exchange, file, room)
         if whole:
-            return [reading.read_range(self._exchange, file, 0, file.size, room)]
-        return [reading.read_transparent(self._exchange, file, room)]
+            return [file_access.read_range(self._exchange, file, 0, file.size, room)]
+        return [file_access.read_transparent(self._exchange, file, room)]
 
 
 def _file(path: str) -> FileSpec:

@@ -15,8 +15,8 @@ from .filesystem.tree import DDF1, MF, Directory, Node
 from .handlers.access import enter, unusable_nodes
 from .processing import process
 from .profile.answer_to_reset import answer_to_reset
-from .profile.options import CardOptions
-from .profile.state import KEY_TRIES, LIFE_CYCLE_ADDRESS, CardState, LifeCycle, StoredKeySet
+from .profile.card_options import CardOptions
+from .profile.card_state import KEY_TRIES, LIFE_CYCLE_ADDRESS, CardState, LifeCycle, StoredKeySet
 from .sessions.logical_channel import LogicalChannel
 
 _DEFAULT_OPTIONS = CardOptions()

@@ -10,7 +10,7 @@ _ACCOUNT_DIGITS = re.compile(r"\d(?:[ -]?\d){12,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ListFault:
     """One fault of the input, at the field that has to be changed.
 
     `line` is the physical line where the resident's record begins (1 is the header; 0 means the
