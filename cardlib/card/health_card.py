@@ -13,6 +13,7 @@ from ..keys import CardKeys, KeySet
 from ..layout import (
     FILE_BY_PATH,
     KEY_BY_NAME,
+    KEYS,
     FieldValue,
     FileSpec,
     KeySpec,
@@ -29,12 +30,13 @@ from ..messaging.v2 import V2Channel
 from ..status import StatusWord
 from ..transport import capabilities
 from . import file_access, visits
-from .identity import VERSION_FIELD, VERSION_FILE, CardIdentity
+from .identity import CardIdentity
 
-_BY_NUMBER = 0x04
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
+_SESSION_KEYS = ("RK1_DDF1", *(key.name for key in KEYS if key.role == "RK"))
+"""Keys that open a session to read a free file in, the first that is held."""
 
 
 class ResidentHealthCard:
@@ -93,7 +95,8 @@ class ResidentHealthCard:
         """Select DDF1 and read what the card says of itself; CardError when it is no health card.
 
         StatusWordError when there is no such application. Outside a session anybody may have said
-        it: it is compared again in the first session that opens.
+        it: the first authentication confirms spec, cipher and key version, that of a level-2 key
+        also the region, which after a level-1 key alone stays anybody's word.
         """
         command = self._select_command("DDF1", fci=True)
         try:
@@ -122,12 +125,11 @@ class ResidentHealthCard:
     def authenticate(self, key_name: str) -> None:
         """EXTERNAL AUTHENTICATE with a role key in its DF, which is selected when needed.
 
-        StatusWordError when the card refuses, saying which key was tried. ChannelError when the
-        card of a new session is not the one that it said to be in clear.
+        StatusWordError when the card refuses, saying which key was tried: it also refuses if the
+        FCI was changed on the line. ChannelError when the card's answer is not the card's own.
         """
         key, keys, channel = _key(key_name), self._keys(), self._messaging()
         self._enter(key.df_path)
-        was_protected = channel.is_protected
         response = channel.authenticate(keys, key)
         if response.sw != 0x9000:
             self._rights -= {key_name}
@@ -136,11 +138,6 @@ class ResidentHealthCard:
             tried = f"tried check value {check_value}, {self._identity}"
             raise StatusWordError(target, response.sw, tried)
         self._rights |= {key_name}
-        if channel.is_protected and not was_protected:
-            self._compare_protected(channel)
-            if key_name not in self._rights:
-                # Selecting DDF1 gave up the right of a DF below it.
-                self.authenticate(key_name)
 
     def internal_authenticate(self) -> None:
         """INTERNAL AUTHENTICATE; ChannelError if the card does not hold the issuer's IRK."""
@@ -168,10 +165,11 @@ class ResidentHealthCard:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
 
         A cyclic file that nothing was appended to is one `unwritten` entry.
-        StatusWordError for any other refusal. A picture is read as far as its length says.
+        StatusWordError for any other refusal. A picture is read as far as its length says. A free
+        file of a 2.0 card is read in a session, which a read key at hand opens first (RK1_DDF1 if
+        it is held); with no read key it comes in clear, and anybody on the line may change it.
         """
-        file = _file(path)
-        self._accepted()
+        self._protect_reading(file := _file(path))
         try:
             records = self._read(file, whole=False)
         except StatusWordError as error:
@@ -189,8 +187,7 @@ class ResidentHealthCard:
 
         Of a cyclic file only what was appended. StatusWordError when the card refuses.
         """
-        file = _file(path)
-        self._accepted()
+        self._protect_reading(file := _file(path))
         try:
             return self._read(file, whole=True)
         except StatusWordError as error:
@@ -201,6 +198,7 @@ class ResidentHealthCard:
     def read_binary(self, path: str, offset: int, length: int) -> bytes:
         """A part of a transparent file; fewer bytes when the file ends before."""
         file = _file(path)
+        self._protect_reading(file)
         self._select_file(file)
         end = min(offset + length, file.size)
         return file_access.read_range(
@@ -244,16 +242,14 @@ class ResidentHealthCard:
 
     def mark(self, path: str, record: int) -> None:
         """Mark a record of an index file as valid (00)."""
-        file = _file(path)
-        self._select_file(file)
-        command = CommandAPDU(self._messaging().mark_class, 0xD2, record, _BY_NUMBER)
+        command = commands.mark_record(record, proprietary=self.protocol == 1)
+        self._select_file(file := _file(path))
         self._protected(file, command, f"WRITE RECORD {record}")
 
     def erase_mark(self, path: str, record: int) -> None:
         """Erase a record of an index file (FF)."""
-        file = _file(path)
-        self._select_file(file)
-        command = CommandAPDU(self._messaging().mark_class, 0x0C, record, _BY_NUMBER)
+        command = commands.erase_record(record, proprietary=self.protocol == 1)
+        self._select_file(file := _file(path))
         self._protected(file, command, f"ERASE RECORD {record}", file.erase_key)
 
     def write_visit(self, kind: visits.VisitKind, values: Mapping[str, str | bytes]) -> int:
@@ -284,7 +280,7 @@ class ResidentHealthCard:
         if identity.protocol == 1:
             return V1Channel(transmit, clear_updates=self._clear_updates)
         chaining, extended = capabilities(self._connection.atr)
-        return V2Channel(transmit, extended=extended, chaining=chaining)
+        return V2Channel(transmit, identity.c1, extended=extended, chaining=chaining)
 
     def _messaging(self) -> Messaging:
         self._accepted()
@@ -312,16 +308,19 @@ class ResidentHealthCard:
             )
         return identity
 
-    def _compare_protected(self, channel: Messaging) -> None:
-        """Read tag 02 and DDF1's FCI in the session; ChannelError if they differ from before."""
-        identity = self._accepted()
-        self._select_file(VERSION_FILE)
-        command = commands.read_record_by_tag(VERSION_FIELD.tag or 0)
-        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
-        if not identity.is_of_version(record):
-            channel.close()
-            raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
-        self.identify()
+    def _protect_reading(self, file: FileSpec) -> None:
+        """Open a session before a free file of a 2.0 card is read, if a read key is at hand.
+
+        What is read in clear is anybody's word. The key is RK1_DDF1, else the first read key
+        that is held; with none the file is read in clear. CardKeyError for keys of another kind.
+        """
+        channel = self._messaging()
+        if file.read_key or self._key_set is None or channel.is_protected or channel.is_over:
+            return
+        if self._keys().protocol == 2 and (held := self._key_set.names):
+            key = next((name for name in _SESSION_KEYS if name in held), None)
+            if key is not None:
+                self.authenticate(key)
 
     def _keys(self) -> CardKeys:
         if self._card_keys is None:

@@ -202,7 +202,19 @@ def _directory(card: ResidentHealthCard, df_path: str, expected: Values) -> list
                 findings.append(read)
             else:
                 findings += compare(file, read, expected.get(file.path, ()))
+                if file == ISSUER_FILE:
+                    findings += _spec_version(card.identify(), read)
     return findings
+
+
+def _spec_version(identity: CardIdentity, values: Iterable[FieldValue]) -> list[Finding]:
+    """Tag 02 of the issuer's data must name the specification that the FCI names."""
+    (value,) = (value for value in values if value.field.name == "spec_version")
+    if value.state is State.VALUE and value.text == identity.spec_text:
+        return []
+    problem = "is not the specification in the card's FCI"
+    return [Finding(ISSUER_FILE.path, value.record, "spec_version", problem, identity.spec_text,
+                    value.text, value.state)]  # fmt: skip
 
 
 def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:

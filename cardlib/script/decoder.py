@@ -33,6 +33,11 @@ class Profile(NamedTuple):
     key_version: int
     region: bytes
 
+    @property
+    def c1(self) -> bytes:
+        """The value of C1, 3 bytes."""
+        return bytes((self.spec, self.cipher, self.key_version))
+
 
 def fields_of(file: FileSpec, command: bytes, response: ResponseAPDU) -> tuple[FieldValue, ...]:
     """The fields that READ RECORD asked for, with their states; none for any other refusal."""

@@ -61,6 +61,11 @@ class Reply(NamedTuple):
     protected: bool
 
 
+def c1_of(cipher: Cipher, version: int = VERSION) -> bytes:
+    """What the FCI of a 2.0 card says: spec 20, cipher (01 SM4, 02 AES), key version."""
+    return bytes((0x20, {Cipher.SM4: 1, Cipher.AES: 2}[cipher], version))
+
+
 def file_id(df_path: str) -> bytes:
     name = df_path.rsplit("/", 1)[-1]
     return b"\x3f\x00" if name == "MF" else bytes.fromhex(name)
@@ -148,9 +153,9 @@ class Terminal:
         assert (len(data), sw) == (8, 0x9000)
         return data
 
-    def binding(self, name: str, version: int = VERSION) -> bytes:
+    def binding(self, name: str) -> bytes:
         key = KEY_BY_NAME[name]
-        return file_id(key.df_path) + bytes((key.reference, version))
+        return ref.binding(file_id(key.df_path), key.reference, c1_of(self.cipher))
 
     def random(self, size: int) -> bytes:
         self.randoms += 1

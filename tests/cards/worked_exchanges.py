@@ -194,10 +194,10 @@ def version_2() -> Sheet:
     key, host, sheet = KEY_BY_NAME["RK1_DF02"], V2Host(), Sheet()
     assert card.transmit(SELECT_DF02) == H("9000")
     _challenge(sheet, card, "RND.IC")
-    secret, b = card_key(2, key.name), v2.binding(key, 1)
+    secret, b = card_key(2, key.name), v2.binding(key, H("200101"))
     sheet.value("K_ENC", ref_v2.diversify(E, secret, b"RHC2-ENC"), '= diversify(key, "RHC2-ENC")')
     sheet.value("K_MAC", ref_v2.diversify(E, secret, b"RHC2-MAC"), '= diversify(key, "RHC2-MAC")')
-    sheet.value("B", b, "= DF02 ‖ KID 84 ‖ key version 01")
+    sheet.value("B", b, "= DF02 ‖ KID 84 ‖ C1: spec 20, cipher 01, key version 01")
     attempt = SoftwareAuthentication(Cipher.SM4, secret, RND_IC, b, fixed(RND_IFD, K_IFD))
     command = bytes(v2.external_authenticate(attempt, key))
     sheet.message("→", command, (5, "EXTERNAL AUTHENTICATE, KID 84, Lc 40"),
