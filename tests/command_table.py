@@ -1,4 +1,4 @@
-"""The table of commands in docs/emulator.md, made from the card's dispatch table.
+"""The table of commands in docs/reference/emulator-commands.md, made from the card's dispatch table.
 
 `python -m tests.command_table` writes it there anew.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from cardlib.apdu import instruction_name
 from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY, Command
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "emulator.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "reference" / "emulator-commands.md"
 BEGIN, END = "<!-- commands: made by tests/command_table.py -->\n", "<!-- end of commands -->\n"
 ABSENT = {
     0x10: "PERFORM SCQL OPERATION", 0x12: "PERFORM TRANSACTION OPERATION",

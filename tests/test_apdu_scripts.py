@@ -801,7 +801,7 @@ def test_it_runs_as_a_module_where_chinese_cannot_be_printed(folder: Path) -> No
 
 # --- the document -------------------------------------------------------------------------
 
-DOCUMENT = (FOLDER.parent / "docs" / "scripts.md").read_text("utf-8")
+DOCUMENT = (FOLDER.parent / "docs" / "reference" / "scripts.md").read_text("utf-8")
 
 
 def test_the_document_names_every_script_with_its_title() -> None:

@@ -18,7 +18,7 @@ from personalize.columns import (
 )
 from personalize.records import REQUIRED
 
-GUIDE = Path(__file__).resolve().parent.parent / "docs" / "input.md"
+GUIDE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "input.md"
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)

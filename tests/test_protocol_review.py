@@ -1,11 +1,11 @@
-"""docs/protocol-review.md names, for each attack, a test that tries it."""
+"""docs/explanation/protocol-review.md names, for each attack, a test that tries it."""
 
 import ast
 import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-REVIEW = (FOLDER.parent / "docs" / "protocol-review.md").read_text(encoding="utf-8")
+REVIEW = (FOLDER.parent / "docs" / "explanation" / "protocol-review.md").read_text(encoding="utf-8")
 
 
 def test_every_test_that_the_review_names_exists() -> None:

@@ -1,4 +1,4 @@
-"""One worked exchange of each protocol, for docs/secure-messaging.md: every byte explained.
+"""One worked exchange of each protocol, for docs/explanation/secure-messaging.md: every byte explained.
 
     python -m tests.worked_exchanges      write the exchanges into the document anew
 
@@ -24,7 +24,7 @@ from cardlib.layout import KEY_BY_NAME
 from tests import reference_scp03 as ref_scp03
 from tests import reference_v2 as ref_v2
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "secure-messaging.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "explanation" / "secure-messaging.md"
 H = bytes.fromhex
 E = "SM4"
 REGION = b"99000000"
