@@ -1,4 +1,6 @@
-"""One worked exchange of each protocol, for docs/secure-messaging.md: every byte explained.
+"""A worked exchange of each protocol, every byte explained.
+
+They stand in docs/explanation/secure-messaging.md.
 
     python -m tests.cards.worked_exchanges      write the exchanges into the document anew
 
@@ -24,7 +26,7 @@ from tests import ROOT
 from tests.oracles import scp03 as ref_scp03
 from tests.oracles import v2 as ref_v2
 
-DOCUMENT = ROOT / "docs" / "secure-messaging.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "secure-messaging.md"
 H = bytes.fromhex
 E = "SM4"
 REGION = b"99000000"

@@ -677,7 +677,7 @@ def test_spans_and_macs_print_as_options() -> None:
     assert str(WrongMac(reply=Span(3, None))) == "mac:reply=3.."
 
 
-DOCUMENT = (ROOT / "docs" / "emulator-faults.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs" / "reference" / "faults.md").read_text("utf-8")
 
 
 def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -> None:

@@ -1,4 +1,4 @@
-"""The table of commands in docs/emulator.md, made from the card's dispatch table.
+"""The table of docs/reference/emulator-commands.md, made from the card's dispatch table.
 
 `python -m tests.house.command_table` writes it there anew.
 """
@@ -8,7 +8,7 @@ from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY
 from cardlib.emulator.sessions.context import CommandHandler
 from tests import ROOT
 
-DOCUMENT = ROOT / "docs" / "emulator.md"
+DOCUMENT = ROOT / "docs" / "reference" / "emulator-commands.md"
 BEGIN, END = (
     "<!-- commands: made by a test -->\n",
     "<!-- end of commands -->\n",

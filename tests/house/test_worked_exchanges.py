@@ -1,4 +1,4 @@
-"""docs/secure-messaging.md shows what host and card really say, and the reference says the same."""
+"""docs/explanation/secure-messaging.md shows what host, card and the reference say."""
 
 import pytest
 
