@@ -142,7 +142,7 @@ def version_1_update(cipher: Cipher) -> Call:
 
 
 def emergency_read(protocol: int) -> Figures:
-    """What reading the emergency data takes, from reset to the last field."""
+    """What reading the emergency data takes, from SELECT DDF1 to the last field."""
     roots = public_test_roots(protocol)
     meter = Meter()
     with observed(personalized_card(roots), meter) as card:

@@ -8,6 +8,8 @@ from cardlib.card import ResidentHealthCard
 from cardlib.checks.verify import Finding, compare, verify_card
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
+from cardlib.emulator.filesystem import record_slots as records
+from cardlib.emulator.filesystem.tree import PROFILE, ElementaryFile
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial, Pin, Region
@@ -119,11 +121,11 @@ def test_it_changes_nothing_and_spends_no_try(card: SoftwareCard, prepared: Prep
 def test_every_field_is_compared(prepared: PreparedCard, card: SoftwareCard) -> None:
     """Whatever text is expected instead, it is that field that is found."""
     expected = expected_values(prepared.values, CHIP)
-    for path, records in expected.items():
-        for number, record in enumerate(records, 1):
+    for path, listed in expected.items():
+        for number, record in enumerate(listed, 1):
             for name in record:
                 changed: Mapping[str, str] = {**record, name: "something else"}
-                others = [*records[: number - 1], changed, *records[number:]]
+                others = [*listed[: number - 1], changed, *listed[number:]]
                 read = terminal_at(card, prepared, FILE_BY_PATH[path].read_key or "RK1_DDF1")
                 (finding,) = compare(FILE_BY_PATH[path], read.read(path), others)
                 assert (finding.path, finding.field) == (path, name)
@@ -159,6 +161,24 @@ def test_another_cards_values_are_found(card: SoftwareCard, prepared: PreparedCa
     expected = expected_values(prepared.values, CHIP)
     findings = verify_card(card, keys, expected, b"ANOTHER!", active=True)
     assert [(f.field, f.problem) for f in findings] == [("chip", "differs")]
+
+
+def test_tag_02_is_compared_with_the_specification_in_the_fci(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    """Even where the list that was prepared says the same as tag 02."""
+    file, said = PROFILE["DDF1/EF05"], f"{protocol_of(prepared)}.1"
+    assert isinstance(file, ElementaryFile)
+    records.write(card.memory, file, 2, said.encode("ascii").ljust(4, b"\0"))
+    card.memory.commit()
+    expected = dict(expected_values(prepared.values, CHIP))
+    issuer = [dict(record) for record in expected["DDF1/EF05"]]
+    issuer[1]["spec_version"] = said
+    expected["DDF1/EF05"] = tuple(issuer)
+    keys = keys_of(prepared).card_keys
+    (finding,) = verify_card(card, keys, expected, CHIP, active=True)
+    assert (finding.path, finding.record, finding.field) == ("DDF1/EF05", 2, "spec_version")
+    assert (finding.expected, finding.found) == (f"{protocol_of(prepared)}.0", said)
 
 
 def test_each_closed_file_that_is_open_is_found(card: SoftwareCard, prepared: PreparedCard) -> None:

@@ -115,6 +115,7 @@ def test_a_script_names_a_record_file_only_where_that_file_is_selected(name: str
             selected = f"{directory}/{fid}"
             if step.apdu[2] == 0x08:
                 selected = "/".join(fid[i : i + 4] for i in range(0, len(fid), 4))
+                directory = selected.rpartition("/")[0]
         if isinstance(step, Command) and step.file:
             assert step.file.path == selected, f"line {step.line}"
 

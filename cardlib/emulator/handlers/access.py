@@ -99,15 +99,20 @@ def authorised_data(card: Card, channel: LogicalChannel, command: CommandAPDU, r
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is not activated")
     permit(rule, channel)
     key = channel.file.parent.secure_messaging_key
-    if key is None or not rule.rights or (card.options.clear_updates and _is_field_code(command)):
+    if (
+        key is None
+        or not rule.rights
+        or (card.options.clear_updates and _is_field_code(channel.file, command))
+    ):
         return command.data
     return current_messaging_data(card, channel, command, key)
 
 
-def _is_field_code(command: CommandAPDU) -> bool:
+def _is_field_code(file: ElementaryFile, command: CommandAPDU) -> bool:
     """An append, a binary update or a mark in clear, as field code sends it."""
     if command.ins in _MARKS:
-        return command.cla & _PROPRIETARY_MESSAGING == _PROPRIETARY_MESSAGING and not command.data
+        bare = not command.data and file.is_index
+        return bare and command.cla & _PROPRIETARY_MESSAGING == _PROPRIETARY_MESSAGING
     if command.cla & _MESSAGING:
         return False
     is_append = command.ins == _UPDATE_RECORD and (command.p1, command.p2) == (0, _PREVIOUS)
