@@ -1,0 +1,76 @@
+"""Everything that is raised on purpose is a CardError: a test walks the tree."""
+
+import ast
+import builtins
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import cardlib
+import personalize
+from cardlib.errors import CardError
+from tests import ROOT
+from tests.house.import_graph import FunctionNode, Source, Tree
+
+TREE = Tree(ROOT, "cardlib", "personalize", "apdu_scripts")
+COMMAND_LINE = ("ClickException", "UsageError", "BadParameter", "Exit", "NoSuchOption")
+"""What click takes for an error of usage: the command line raises it, and nothing else does."""
+
+
+def modules() -> Iterator[str]:
+    for package in (cardlib, personalize):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield found.name
+
+
+def test_every_exception_class_is_a_card_error() -> None:
+    found = {
+        value
+        for name in modules()
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, type) and issubclass(value, BaseException)
+        if value.__module__.startswith(("cardlib", "personalize"))
+    }
+    assert len(found) > 15
+    assert {kind for kind in found if not issubclass(kind, CardError)} == set()
+
+
+def caught_here(function: FunctionNode | None, name: str) -> bool:
+    """Whether a function catches what it raises: a jump inside it, seen by nobody."""
+    if function is None:
+        return False
+    handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler)]
+    return any(handler.type and name in ast.unparse(handler.type) for handler in handlers)
+
+
+def raised(source: Source) -> Iterator[tuple[str, FunctionNode | None, int]]:
+    """The name of each class that a module raises, the function around it, and the line."""
+    inside: dict[ast.AST, FunctionNode] = {}
+    for function in source.functions():
+        for node in ast.walk(function):
+            inside[node] = function
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            yield ast.unparse(node.exc.func).rpartition(".")[2], inside.get(node), node.lineno
+
+
+@pytest.mark.parametrize("source", list(TREE), ids=lambda source: source.name)
+def test_no_module_raises_a_python_error_to_its_caller(source: Source) -> None:
+    for name, function, line in raised(source):
+        kind = getattr(builtins, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            continue
+        asked_of_a_module = (
+            name == "AttributeError" and getattr(function, "name", "") == "__getattr__"
+        )
+        fine = asked_of_a_module or caught_here(function, name)
+        assert fine, f"{source.path}:{line} raises {name}: raise a CardError"
+
+
+@pytest.mark.parametrize("source", list(TREE), ids=lambda source: source.name)
+def test_the_library_raises_no_error_of_the_command_line(source: Source) -> None:
+    if source.name.startswith("personalize.cli"):
+        return
+    assert [line for name, _, line in raised(source) if name in COMMAND_LINE] == []
