@@ -13,7 +13,16 @@ from cardlib.errors import StatusWordError
 from cardlib.issuance import IssuerSession
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
-from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, ran, rhcard, spawned
+from tests.programs.rhcard import (
+    IMPORT_MAIN,
+    PASSPHRASE,
+    Ran,
+    key_file,
+    prepare,
+    ran,
+    rhcard,
+    spawned,
+)
 
 COUNT = 3
 
@@ -195,13 +204,13 @@ def test_ctrl_c_says_how_far_things_are(batch: Path, tmp_path: Path) -> None:
     cards = tmp_path / "cards"
     code = (
         "import os, signal\n"
-        "from personalize.production.journal import Journal, Stage\n"
+        "from personalize.production.journal import Journal, Progress\n"
         "real = Journal.advance\n"
-        "def advance(self, number, stage):\n"
-        "    if (number, stage) == (2, Stage.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
-        "    real(self, number, stage)\n"
+        "def advance(self, number, progress):\n"
+        "    if (number, progress) == (2, Progress.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
-        "from personalize.cli import main\n"
+        f"{IMPORT_MAIN}"
         f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
     )
     done = subprocess.run(

@@ -86,7 +86,7 @@ def personalized_card(
 def _groupings(store: KeyStore, chip: bytes, records: Records, pin: str) -> bytes:
     issuer: dict[str, str | bytes] = {
         **ISSUER,
-        "spec_version": f"{store.card_keys.protocol}.0",
+        "spec_version": store.spec.text,
         "chip_serial_number": chip.hex().upper()[-10:],
     }
     for values in records.get(ISSUER_FILE, ()):
@@ -101,7 +101,7 @@ def _groupings(store: KeyStore, chip: bytes, records: Records, pin: str) -> byte
         if values or path == ISSUER_FILE
     }
     region = str(issuer["city_code"])[:2].encode("ascii") + b"000000"
-    card_keys, dek = store.card_keys.for_card(chip, region), store.issuer_keys(chip)
+    card_keys, dek = store.terminal_keys.for_card(chip, region), store.issuer_keys(chip)
     groupings |= {dgi_of_key(key): card_keys.grouping(key.name, dek) for key in KEYS}
     block = bytes.fromhex(f"26{pin}".ljust(16, "F"))
     groupings |= {DGI_PIN: dek.encrypt_dek(pad(block)), DGI_PIN_TRIES: bytes((PIN_TRIES,) * 2)}
