@@ -33,7 +33,7 @@ class SoftwareProcessKey:
         return self._block.cbc_mac(pad(message))[:4]
 
 
-class RootKeys:
+class _RootKeys:
     """Root keys as ciphers by key name, and the derivation of card keys from them."""
 
     def __init__(self, cipher: Cipher, roots: Mapping[str, BlockCipher]) -> None:
@@ -75,7 +75,7 @@ class SoftwareKeySet:
 
     def __init__(
         self,
-        roots: Mapping[str, bytes] | RootKeys,
+        roots: Mapping[str, bytes] | _RootKeys,
         protocol: int,
         cipher: Cipher,
         version: int = 1,
@@ -84,7 +84,7 @@ class SoftwareKeySet:
         if protocol not in (1, 2) or not 1 <= version <= 7:
             raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
         self.protocol, self.cipher, self.version = protocol, cipher, version
-        self._roots = roots if isinstance(roots, RootKeys) else _root_keys(cipher, roots)
+        self._roots = roots if isinstance(roots, _RootKeys) else _root_keys(cipher, roots)
 
     def __repr__(self) -> str:
         keys = " ".join(
@@ -99,7 +99,7 @@ class SoftwareKeySet:
 
     def only(self, names: Iterable[str]) -> "SoftwareKeySet":
         """A view with some of the keys, as a terminal is given; CardKeyError if one is absent."""
-        some = RootKeys(self.cipher, {name: self._roots[name] for name in names})
+        some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
@@ -109,12 +109,12 @@ class SoftwareKeySet:
         return SoftwareCardKeys(self, self._roots, chip, region)
 
 
-def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> RootKeys:
+def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
     if unknown := roots.keys() - KEY_BY_NAME.keys():
         raise CardKeyError(f"{min(unknown)} is not a key of the card")
     if any(len(root) != 16 for root in roots.values()):
         raise CardKeyError("root keys have 16 bytes")
-    return RootKeys(cipher, {name: BlockCipher(cipher, root) for name, root in roots.items()})
+    return _RootKeys(cipher, {name: BlockCipher(cipher, root) for name, root in roots.items()})
 
 
 class SoftwareCardKeys:
@@ -122,7 +122,7 @@ class SoftwareCardKeys:
 
     __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
 
-    def __init__(self, use: KeyUse, roots: RootKeys, chip: bytes, region: bytes) -> None:
+    def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
         self._roots, self._chip, self._region = roots, chip, region
         self._blocks: dict[str, BlockCipher] = {}

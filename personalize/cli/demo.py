@@ -18,7 +18,7 @@ from .output import print_json, print_line, print_table
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
-    from cardlib.keys.store import KeyStore
+    from cardlib.keys.software import SoftwareKeySet
 
     from ..preparation.batch import Batch
     from ..production.issue import CardResult
@@ -114,7 +114,8 @@ def _run(folder: Path) -> Demo:
         results = verify_all(batch, store, cards)
         keep_keys(folder, Path(name), passphrase)
     chosen = _chosen(batch, made, cards)
-    return Demo(folder, batch, made, results, chosen, _emergency(store, chosen))
+    emergency = _emergency(store.terminal_keys, chosen)
+    return Demo(folder, batch, made, results, chosen, emergency)
 
 
 def _chosen(batch: "Batch", made: "list[CardResult]", cards: Path) -> Path:
@@ -127,13 +128,13 @@ def _chosen(batch: "Batch", made: "list[CardResult]", cards: Path) -> Path:
     return card_path(cards, chips.get(number) or next(iter(chips.values())))
 
 
-def _emergency(store: "KeyStore", card: Path) -> "Reading":
+def _emergency(keys: "SoftwareKeySet", card: Path) -> "Reading":
     """Read a card with the two keys that an emergency room's terminal has, and no PIN."""
     from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
 
     with in_reader(card) as connection:
-        return read_card(connection, store.terminal_keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
+        return read_card(connection, keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
 
 
 def _print(demo: Demo) -> None:

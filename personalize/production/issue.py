@@ -217,9 +217,12 @@ def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
         job.journal.release(entry.number)
-        return None
+        entry = None
+    if entry is not None and entry.progress is not Progress.ACTIVE:
+        return entry.number
     if entry is not None:
-        return None if entry.progress is Progress.ACTIVE else entry.number
+        job.leave_alone(card, f"it is card {entry.number} of this batch, and active already")
+        return None
     if found.stage is not CardStage.TRANSPORT:
         job.leave_alone(card, f"it is {found.stage}, and not by this batch")
         return None

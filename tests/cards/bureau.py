@@ -11,7 +11,7 @@ from pathlib import Path
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.exchange import Connection
-from cardlib.keys import Issuer, KeySet
+from cardlib.keys import KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.consistency import Resident
@@ -24,7 +24,6 @@ from personalize.preparation.prepare import (
     read_list,
     validate,
 )
-from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
 from personalize.production.audit import audit
 from personalize.production.issue import CardResult, Job, issue, opened_job
@@ -61,10 +60,6 @@ def validated(source: Path) -> tuple[ResidentList, list[Resident]]:
     found = list(validate(residents, PHOTOS, ISSUE_DATE))
     assert all_faults(residents, found) == []
     return residents, found
-
-
-def prepared(source: Path, issuer: Issuer) -> list[PreparedCard]:
-    return list(make_all(validated(source)[1], PHOTOS, issuer, ISSUE_DATE))
 
 
 def new_batch(

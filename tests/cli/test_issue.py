@@ -11,6 +11,7 @@ import pytest
 
 from cardlib.errors import StatusWordError
 from cardlib.issuance import IssuerSession
+from cardlib.keys import store as store_module
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
 from tests.programs.rhcard import (
@@ -84,6 +85,15 @@ def test_another_key_store_is_a_key_problem(batch: Path, tmp_path: Path) -> None
 def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
     done = rhcard("issue", batch, "--cards", tmp_path / "cards", passphrase="wrong")
     assert (done.code, "wrong passphrase" in done.err) == (9, True)
+
+
+def test_a_key_store_that_protects_its_passphrase_too_weakly_is_a_key_problem(
+    batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store_module.SCRYPT, "n", 2**17)
+    done = issue(batch, tmp_path / "cards")
+    assert (done.code, "too weakly" in done.err, "131072" in done.err) == (9, True, True)
+    assert not (tmp_path / "cards").exists()
 
 
 def test_public_keys_need_to_be_allowed(tmp_path: Path) -> None:
