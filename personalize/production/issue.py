@@ -138,22 +138,21 @@ def issue(job: Job) -> Iterator[CardResult]:
     Each card of the batch has one result: first those that are active, last those that did not
     come.
     """
-    waiting: dict[int, Entry] = {}
+    missing: list[int] = []
     for entry in job.journal.entries():
         if entry.progress is Progress.ACTIVE:
             yield _result(job, entry.number, was_active=True)
         else:
-            waiting[entry.number] = entry
-    while waiting:
-        blank_wanted = any(job.journal.entry(n).progress is Progress.PREPARED for n in waiting)
-        card = job.feed.bring(blank_wanted=blank_wanted)
-        if card is None:
-            break
+            missing.append(entry.number)
+    while missing and (card := job.feed.bring(blank_wanted=job.journal.has_waiting())):
         result = _worked_on(job, card)
         if result is not None:
-            del waiting[result.number]
+            missing.remove(result.number)
             yield result
-    for number in waiting:
+        elif card.made_here:
+            # It made a blank that it cannot use: another would be no better.
+            break
+    for number in missing:
         yield _result(job, number, problem=_not_there(job, number))
 
 
@@ -176,7 +175,7 @@ def _result(
 def _not_there(job: Job, number: int) -> str:
     chip = job.journal.entry(number).chip
     if chip is None:
-        return f"no blank card is left in {job.feed.name} for it"
+        return "; ".join((f"no blank card is left in {job.feed.name} for it", *job.left_alone))
     return not_found(job.feed, chip, job.left_alone)
 
 

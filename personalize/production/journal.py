@@ -124,6 +124,10 @@ class Journal:
         rows = self._rows("SELECT number FROM holder WHERE hash = ?", holder)
         return int(rows[0][0]) if rows else None
 
+    def has_waiting(self) -> bool:
+        """Whether a card of the batch waits for a chip."""
+        return bool(self._rows("SELECT 1 FROM card WHERE state = ? LIMIT 1", Progress.PREPARED))
+
     @contextmanager
     def take(self, chip: bytes) -> Iterator[int | None]:
         """Bind a blank chip (8 bytes) to the next card that waits, in one transaction.
@@ -188,7 +192,7 @@ class Journal:
             found = self.entry(number).progress
             raise JournalConflict(f"{self._path}: card {number} is {found}, not {before}")
 
-    def _rows(self, query: str, *values: int | bytes) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: int | bytes | str) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:

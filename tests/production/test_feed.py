@@ -201,6 +201,14 @@ class Silent:
         raise CardError("mute")
 
 
+def test_a_reader_whose_own_blanks_cannot_be_used_is_not_asked_for_more(batch: Batch) -> None:
+    feed = Hopper([Slot(Silent(), f"made {n}", made_here=True) for n in (1, 2)])  # type: ignore[arg-type]
+    results, left_alone = run(batch, feed)
+    assert feed.brought == ["made 1"]
+    assert [r.progress for r in results] == [Progress.PREPARED] * 3
+    assert all(left_alone[0] in r.problem for r in results)
+
+
 def test_a_card_of_the_batch_that_comes_again_is_named_and_not_made_again(batch: Batch) -> None:
     first = blank(1)
     results, left_alone = run(batch, Hopper([first, first, blank(2), blank(3)]))
