@@ -2,6 +2,7 @@
 #
 #   make demo    set up .venv, then `rhcard demo`
 #   make test    set up .venv and the test programs, then style, types and tests
+#   make soak    what takes too long for every test run: attacks and fuzzing at length
 #
 # DEMO_ARGS="--out DIR" and PYTEST_ARGS="-k channel" are passed on.
 
@@ -10,7 +11,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean setup-run setup-test
+.PHONY: help demo test soak lint types format clean setup-run setup-test
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -20,6 +21,9 @@ demo: setup-run
 
 test: lint types
 	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+
+soak: setup-test
+	$(PYTHON_IN_VENV) -m benchmarks.soak
 
 lint: setup-test
 	$(PYTHON_IN_VENV) -m ruff check .

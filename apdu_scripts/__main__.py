@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cardlib.errors import CardError, CardKeyError, FormatError, TransportError
+from cardlib.layout.characters import printable
 from cardlib.script.language import Script
 from cardlib.script.runner import Outcome, Runner
-from cardlib.script.show import as_json, as_text, printable, summary
+from cardlib.script.show import as_json, as_text, summary
 
 from . import load, names
 

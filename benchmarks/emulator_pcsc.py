@@ -19,7 +19,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardOptions
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.bench.virtual_reader import VirtualReader
-from cardlib.emulator.chip.answer_to_reset import answer_to_reset
+from cardlib.emulator.profile.answer_to_reset import answer_to_reset
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH

@@ -10,7 +10,14 @@ from yubikit.core.smartcard import ScpProcessor, SmartCardConnection, SmartCardP
 from yubikit.core.smartcard.scp import Scp03KeyParams, ScpState, StaticKeys
 
 from cardlib.apdu import ResponseAPDU
-from cardlib.keys.scp03 import CARD_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, SoftwareScp03Keys, derive
+from cardlib.keys.static_keys import (
+    CARD_CRYPTOGRAM,
+    S_ENC,
+    S_MAC,
+    S_RMAC,
+    SoftwareScp03Keys,
+    derive,
+)
 from cardlib.messaging.scp03 import Scp03Host
 
 ENC, MAC, DEK = (bytes(range(start, start + 16)) for start in (0x00, 0x10, 0x20))

@@ -53,6 +53,10 @@ class StatusWord(IntEnum):
     NO_PRECISE_DIAGNOSIS = 0x6F00, "no precise diagnosis"
 
 
+OK = b"\x90\x00"
+"""9000 as the bytes that end a response."""
+
+
 def words(sw: int) -> str:
     """Say a status word, any of the 65,536, in words."""
     if sw in StatusWord._value2member_map_:

@@ -10,6 +10,7 @@ units between the directions (11.3, 11.4.3). Memory is programmed a page at a ti
 from dataclasses import dataclass
 
 from .apdu import MAX_SHORT_DATA, MAX_SHORT_LE
+from .errors import FormatError
 
 _FI = {0: 372, 1: 372, 2: 558, 3: 744, 4: 1116, 5: 1488, 6: 1860,
        9: 512, 10: 768, 11: 1024, 12: 1536, 13: 2048}  # fmt: skip
@@ -26,7 +27,7 @@ class CardTiming:
 
     `protocol` is 0 or 1, `clock_hz` the reader's clock, `ta1` the ATR's speed byte, `ifs` the
     bytes of a T=1 block, `page_write_ms` the time to program a 256-byte page, `command_ms`
-    the card's own time for any command. ValueError for a protocol or speed that is not defined.
+    the card's own time for any command. FormatError for a protocol or speed that is not defined.
     """
 
     protocol: int = 1
@@ -38,9 +39,9 @@ class CardTiming:
 
     def __post_init__(self) -> None:
         if self.protocol not in (0, 1):
-            raise ValueError(f"no protocol T={self.protocol}")
+            raise FormatError(f"no protocol T={self.protocol}")
         if self.ta1 >> 4 not in _FI or self.ta1 & 0x0F not in _DI:
-            raise ValueError(f"TA1 {self.ta1:02X} is reserved")
+            raise FormatError(f"TA1 {self.ta1:02X} is reserved")
 
     @property
     def etu_ms(self) -> float:

@@ -10,7 +10,7 @@ from ..apdu import CommandAPDU
 from ..errors import StatusWordError
 from ..facts import Pin
 from ..status import StatusWord
-from .card import ResidentHealthCard
+from .health_card import ResidentHealthCard
 
 _PUK = "PUK_DDF1"
 

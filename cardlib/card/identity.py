@@ -4,13 +4,8 @@ from dataclasses import dataclass
 
 from ..crypto import Cipher
 from ..errors import CardError
-from ..layout import FILE_BY_PATH, State, decode
 from ..tlv import find_ber
 from ..transport import chip_serial
-
-VERSION_FILE = FILE_BY_PATH["DDF1/EF05"]
-VERSION_FIELD = next(field for field in VERSION_FILE.fields if field.name == "spec_version")
-"""Tag 02 of the issuer's data: the version of the card specification, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +45,10 @@ class CardIdentity:
         """The specification's version as the card's files have it: 1.0 or 2.0."""
         return f"{self.spec >> 4}.{self.spec & 15}"
 
-    def is_of_version(self, record: bytes) -> bool:
-        """Whether the record with tag 02 of the issuer's data names the same specification."""
-        head = bytes((VERSION_FIELD.tag or 0, VERSION_FIELD.length))
-        state, value, _ = decode(VERSION_FIELD, record[2:])
-        return record[:2] == head and state is State.VALUE and value == self.spec_text
+    @property
+    def c1(self) -> bytes:
+        """The value of C1 in the FCI, 3 bytes: spec, cipher, key version."""
+        return bytes((self.spec, self.cipher, self.key_version))
 
     def __str__(self) -> str:
         return (

@@ -13,7 +13,7 @@ from ..errors import CardError, TransportError
 from ..exchange import Connection
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
-from ..layout import FILES, KEYS, FieldValue, FileSpec, State, Structure
+from ..layout import FILES, KEYS, FieldValue, FileSpec, State
 from ..layout.load import ISSUER_FILE, Records, decoded
 from ..status import words
 
@@ -204,7 +204,19 @@ def _directory(card: ResidentHealthCard, df_path: str, issued: Records) -> list[
                 findings.append(read)
             else:
                 findings += compare(file, read, issued)
+                if file == ISSUER_FILE:
+                    findings += _spec_version(card.identify(), read)
     return findings
+
+
+def _spec_version(identity: CardIdentity, values: Iterable[FieldValue]) -> list[Finding]:
+    """Tag 02 of the issuer's data must name the specification that the FCI names."""
+    (value,) = (value for value in values if value.field.name == "spec_version")
+    if value.state is State.VALUE and value.text == identity.spec_text:
+        return []
+    problem = "is not the specification in the card's FCI"
+    return [Finding(ISSUER_FILE.path, value.record, "spec_version", problem, identity.spec_text,
+                    value.text, value.state)]  # fmt: skip
 
 
 def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:
@@ -227,7 +239,7 @@ def compare(file: FileSpec, values: Iterable[FieldValue], issued: Records) -> li
     findings = []
     for value in values:
         want = wanted.pop((value.record, value.field.name), None)
-        if not _as_issued(file, value, want):
+        if not _as_issued(value, want):
             findings.append(_difference(file, value, want))
     for want in wanted.values():
         if want.state is not State.UNWRITTEN:
@@ -238,11 +250,10 @@ def compare(file: FileSpec, values: Iterable[FieldValue], issued: Records) -> li
     return findings
 
 
-def _as_issued(file: FileSpec, value: FieldValue, want: FieldValue | None) -> bool:
+def _as_issued(value: FieldValue, want: FieldValue | None) -> bool:
     if want is not None and want.state is not State.UNWRITTEN:
         return (value.state, value.value) == (want.state, want.value)
-    not_appended = file.structure is Structure.CYCLIC and value.state is State.MISSING
-    return value.state is State.UNWRITTEN or not_appended
+    return value.state is State.UNWRITTEN
 
 
 def _difference(file: FileSpec, value: FieldValue, want: FieldValue | None) -> Finding:

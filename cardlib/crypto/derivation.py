@@ -1,12 +1,13 @@
 """Keys from keys: diversification, the counter KDF, key check values, the version-1 fold."""
 
+from ..errors import FormatError
 from .block import BLOCK_SIZE, BlockCipher, Cipher
 
 
 def diversify(parent: BlockCipher, data8: bytes) -> bytes:
     """A 16-byte key from a key and 8 bytes: E_K(D ‖ not D) (PBOC 3.0 part 7's form for SM4)."""
     if len(data8) != 8:
-        raise ValueError("diversification data is 8 bytes")
+        raise FormatError("diversification data has 8 bytes")
     return parent.encrypt_ecb(data8 + bytes(octet ^ 0xFF for octet in data8))
 
 

@@ -3,11 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .card import SoftwareCard
 from .chip.image import CardImageError
-from .chip.options import CardOptions
 from .chip.refusal import MemoryFailure, PowerCut
-from .chip.state import LifeCycle
+from .profile.card_options import CardOptions
+from .profile.card_state import LifeCycle
+from .software_card import SoftwareCard
 
 if TYPE_CHECKING:
     from ..timing import CardTiming

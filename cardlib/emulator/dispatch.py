@@ -1,10 +1,8 @@
 """Which commands the card knows, and how a command reaches its handler."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..apdu import CommandAPDU
 from .handlers import (
     authentication,
     binary_commands,
@@ -19,76 +17,66 @@ from .handlers import (
 from .handlers import (
     file_commands as administration,
 )
-from .sessions.context import Card
-from .sessions.logical_channel import LogicalChannel
+from .sessions.context import CommandHandler, Commands
 
-Handler = Callable[[Card, LogicalChannel, CommandAPDU], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command: its handler, and whether version-1 secure messaging may carry it.
-
-    `data_anyway`: data is answered even without Le, as some outside hosts expect.
-    """
-
-    handler: Handler
-    protected: bool = False
-    data_anyway: bool = False
-
-
-INTERINDUSTRY: Mapping[int, Command] = MappingProxyType({
-    0x04: Command(administration.deactivate_file),
-    0x0C: Command(record_commands.erase_record),
-    0x0E: Command(binary_commands.erase_binary, protected=True),
-    0x0F: Command(binary_commands.erase_binary, protected=True),
-    0x16: Command(block_commands.block_card),
-    0x18: Command(block_commands.unblock_application),
-    0x1E: Command(block_commands.block_application),
-    0x20: Command(pin_commands.verify),
-    0x24: Command(pin_commands.change_reference_data),
-    0x2C: Command(pin_commands.reset_retry_counter),
-    0x44: Command(administration.activate_file),
-    0x70: Command(channel_commands.manage_channel),
-    0x82: Command(authentication.external_authenticate),
-    0x84: Command(authentication.get_challenge),
-    0x88: Command(authentication.internal_authenticate),
-    0xA0: Command(binary_commands.search_binary),
-    0xA1: Command(binary_commands.search_binary),
-    0xA2: Command(record_commands.search_record),
-    0xA4: Command(selection.select),
-    0xB0: Command(binary_commands.read_binary),
-    0xB1: Command(binary_commands.read_binary_odd),
-    0xB2: Command(record_commands.read_record),
-    0xB3: Command(record_commands.read_record_odd),
-    0xCA: Command(data_objects.get_data),
-    0xD0: Command(binary_commands.write_binary, protected=True),
-    0xD1: Command(binary_commands.write_binary, protected=True),
-    0xD2: Command(record_commands.write_record),
-    0xD6: Command(binary_commands.update_binary, protected=True),
-    0xD7: Command(binary_commands.update_binary, protected=True),
-    0xDA: Command(data_objects.put_data),
-    0xDC: Command(record_commands.update_record, protected=True),
-    0xDD: Command(record_commands.update_record_odd, protected=True),
-    0xE0: Command(administration.create_file),
-    0xE2: Command(record_commands.append_record, protected=True),
-    0xE4: Command(administration.delete_file),
-    0xE6: Command(administration.terminate_df),
-    0xE8: Command(administration.terminate_ef),
-    0xFE: Command(administration.terminate_card_usage),
+INTERINDUSTRY: Mapping[int, CommandHandler] = MappingProxyType({
+    0x04: CommandHandler(administration.deactivate_file),
+    0x0C: CommandHandler(record_commands.erase_record),
+    0x0E: CommandHandler(binary_commands.erase_binary, protected=True),
+    0x0F: CommandHandler(binary_commands.erase_binary, protected=True),
+    0x16: CommandHandler(block_commands.block_card),
+    0x18: CommandHandler(block_commands.unblock_application),
+    0x1E: CommandHandler(block_commands.block_application),
+    0x20: CommandHandler(pin_commands.verify),
+    0x24: CommandHandler(pin_commands.change_reference_data),
+    0x2C: CommandHandler(pin_commands.reset_retry_counter),
+    0x44: CommandHandler(administration.activate_file),
+    0x70: CommandHandler(channel_commands.manage_channel),
+    0x82: CommandHandler(authentication.external_authenticate),
+    0x84: CommandHandler(authentication.get_challenge),
+    0x88: CommandHandler(authentication.internal_authenticate),
+    0xA0: CommandHandler(binary_commands.search_binary),
+    0xA1: CommandHandler(binary_commands.search_binary),
+    0xA2: CommandHandler(record_commands.search_record),
+    0xA4: CommandHandler(selection.select),
+    0xB0: CommandHandler(binary_commands.read_binary),
+    0xB1: CommandHandler(binary_commands.read_binary_odd),
+    0xB2: CommandHandler(record_commands.read_record),
+    0xB3: CommandHandler(record_commands.read_record_odd),
+    0xCA: CommandHandler(data_objects.get_data),
+    0xD0: CommandHandler(binary_commands.write_binary, protected=True),
+    0xD1: CommandHandler(binary_commands.write_binary, protected=True),
+    0xD2: CommandHandler(record_commands.write_record),
+    0xD6: CommandHandler(binary_commands.update_binary, protected=True),
+    0xD7: CommandHandler(binary_commands.update_binary, protected=True),
+    0xDA: CommandHandler(data_objects.put_data),
+    0xDC: CommandHandler(record_commands.update_record, protected=True),
+    0xDD: CommandHandler(record_commands.update_record_odd, protected=True),
+    0xE0: CommandHandler(administration.create_file),
+    0xE2: CommandHandler(record_commands.append_record, protected=True),
+    0xE4: CommandHandler(administration.delete_file),
+    0xE6: CommandHandler(administration.terminate_df),
+    0xE8: CommandHandler(administration.terminate_ef),
+    0xFE: CommandHandler(administration.terminate_card_usage),
 })  # fmt: skip
 """Commands of CLA 0x, by INS."""
 
-PROPRIETARY: Mapping[int, Command] = MappingProxyType(
-    {ins: Command(handler) for ins, handler in security_domain.COMMANDS.items()}
+PROPRIETARY: Mapping[int, CommandHandler] = MappingProxyType(
+    {
+        ins: CommandHandler(handler, globalplatform=True)
+        for ins, handler in security_domain.COMMANDS.items()
+    }
     | {
-        0x0C: Command(record_commands.erase_record, protected=True),
-        0x16: Command(block_commands.block_card, protected=True),
-        0x18: Command(block_commands.unblock_application, protected=True),
-        0x1E: Command(block_commands.block_application, protected=True),
-        0x24: Command(pin_commands.unblock_pin, protected=True),
-        0x50: Command(security_domain.COMMANDS[0x50], data_anyway=True),
-        0xD2: Command(record_commands.write_record, protected=True),
+        0x0C: CommandHandler(record_commands.erase_record, protected=True),
+        0x16: CommandHandler(block_commands.block_card, protected=True),
+        0x18: CommandHandler(block_commands.unblock_application, protected=True),
+        0x1E: CommandHandler(block_commands.block_application, protected=True),
+        0x24: CommandHandler(pin_commands.unblock_pin, protected=True),
+        0x50: CommandHandler(security_domain.COMMANDS[0x50], data_anyway=True, globalplatform=True),
+        0xD2: CommandHandler(record_commands.write_record, protected=True),
     }
 )
 """Commands of CLA 8x, by INS."""
+
+COMMANDS: Commands = (dict(INTERINDUSTRY), dict(PROPRIETARY))
+"""Both tables, by the first bit of the class byte."""

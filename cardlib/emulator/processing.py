@@ -5,23 +5,19 @@ Le lets through. Whoever calls `process` commits what the command changed, or un
 """
 
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
-from ..status import StatusWord
+from ..status import OK, StatusWord
 from .chip.refusal import MemoryFailure, Refusal
-from .chip.state import LIFE_CYCLE_ADDRESS, LifeCycle
-from .dispatch import INTERINDUSTRY, PROPRIETARY, Command
-from .handlers.security_domain import COMMANDS as GLOBALPLATFORM
-from .sessions.context import Card
+from .profile.card_state import LIFE_CYCLE_ADDRESS, LifeCycle
+from .sessions.context import Card, CommandHandler
 from .sessions.logical_channel import LogicalChannel
 from .sessions.v2 import SPEC_2_0
 from .sessions.v2 import Session as SessionV2
 
-OK = b"\x90\x00"
 _GET_RESPONSE, _GET_DATA = 0xC0, 0xCA
 _PROPRIETARY, _CHAINING, _SM_BITS = 0x80, 0x10, 0x0C
 _SM_PROPRIETARY, _SM_ISO = 0x04, 0x0C
 _NO_CHANNEL = -1
 _BLOCKED = int(LifeCycle.BLOCKED)
-_TABLES = (dict(INTERINDUSTRY), dict(PROPRIETARY))
 
 
 def _channel_number(cla: int) -> int:
@@ -173,9 +169,9 @@ def _execute(
     card: Card, channel: LogicalChannel, command: CommandAPDU, in_session: bool = False
 ) -> bytes:
     ins = command.ins
-    entry = _TABLES[command.cla >> 7].get(ins)
+    entry = card.commands[command.cla >> 7].get(ins)
     if entry is None:
-        raise _unknown(ins)
+        raise _unknown(card, ins)
     if command.cla & _SM_BITS:
         _begin_secure_messaging(card, channel, command, entry)
     response = entry.handler(card, channel, command)
@@ -184,14 +180,14 @@ def _execute(
     return _fit(channel, command.le, response)
 
 
-def _unknown(ins: int) -> Refusal:
-    if any(ins in table for table in _TABLES):
+def _unknown(card: Card, ins: int) -> Refusal:
+    if any(ins in table for table in card.commands):
         return Refusal(StatusWord.CLASS_NOT_SUPPORTED, "known in the other class only")
     return Refusal(StatusWord.INSTRUCTION_NOT_SUPPORTED)
 
 
 def _begin_secure_messaging(
-    card: Card, channel: LogicalChannel, command: CommandAPDU, entry: Command
+    card: Card, channel: LogicalChannel, command: CommandAPDU, entry: CommandHandler
 ) -> None:
     """Outside a session: version 1 uses up the challenge; GlobalPlatform's own opens one."""
     messaging = command.cla & _SM_BITS
@@ -199,7 +195,7 @@ def _begin_secure_messaging(
         channel.used_challenge, channel.challenge = channel.challenge, None
     elif messaging == _SM_ISO and card.spec == SPEC_2_0:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "authenticate first")
-    elif not command.cla & _PROPRIETARY or command.ins not in GLOBALPLATFORM:
+    elif not entry.globalplatform:
         raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED)
 
 

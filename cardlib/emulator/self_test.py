@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from ..errors import FormatError
 from ..layout import Structure
 from .chip.memory import Memory
-from .chip.options import CardOptions
-from .chip.state import CardState, LifeCycle
-from .filesystem import created_files, records
+from .filesystem import created_files, record_slots
 from .filesystem.tree import PROFILE, Directory, ElementaryFile
 from .handlers import data_objects
 from .handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
+from .profile.card_options import CardOptions
+from .profile.card_state import CardState, LifeCycle
 
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 
@@ -64,12 +64,12 @@ def _data_objects_are_whole(memory: Memory) -> bool:
 
 
 def _records_are_whole(memory: Memory, file: ElementaryFile) -> bool:
-    present = records.count(memory, file)
+    present = record_slots.count(memory, file)
     if not present or present > file.slots:
         return present == 0
     if file.growing and file.structure is Structure.CYCLIC:
         return memory.byte(file.address + 1) < file.slots
     if file.variable:
-        longest = max(len(records.read(memory, file, n)) for n in range(1, present + 1))
+        longest = max(len(record_slots.read(memory, file, n)) for n in range(1, present + 1))
         return longest <= file.lengths[0]
     return True

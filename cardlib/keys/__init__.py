@@ -105,6 +105,11 @@ class KeyUse(Protocol):
 class KeySet(KeyUse, Protocol):
     """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys it holds."""
+        ...
+
     def for_card(self, chip: bytes, region: bytes) -> "CardKeys":
         """The keys of the card with this chip serial and region factor, 8 bytes each."""
         ...
@@ -203,7 +208,7 @@ class CardKeys(KeyUse, Protocol):
         ...
 
     def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> MutualAuthentication:
-        """Begin a version-2 authentication: the card's 8-byte challenge, and B (4 bytes).
+        """Begin a version-2 authentication: the card's 8-byte challenge, and B (6 bytes).
 
         CardKeyError under protocol 1.
         """

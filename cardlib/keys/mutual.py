@@ -31,9 +31,9 @@ class SoftwareAuthentication:
         binding: bytes,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Take the card's 8-byte challenge and B, 4 bytes; CardKeyError for other lengths."""
-        if len(rnd_ic) != 8 or len(binding) != 4:
-            raise CardKeyError("an authentication takes a challenge of 8 and a binding of 4 bytes")
+        """Take the card's 8-byte challenge and B, 6 bytes; CardKeyError for other lengths."""
+        if len(rnd_ic) != 8 or len(binding) != 6:
+            raise CardKeyError("an authentication takes a challenge of 8 and a binding of 6 bytes")
         parent = BlockCipher(cipher, card_key)
         self._enc = BlockCipher(cipher, diversify(parent, b"RHC2-ENC"))
         self._mac = BlockCipher(cipher, diversify(parent, b"RHC2-MAC"))

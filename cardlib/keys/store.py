@@ -22,8 +22,8 @@ from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from . import Purpose
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
-from .scp03 import SoftwareScp03Keys
 from .software import SoftwareKeySet
+from .static_keys import SoftwareScp03Keys
 
 FORMAT = "rhcard key store 1"
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}

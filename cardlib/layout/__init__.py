@@ -2,6 +2,7 @@
 
 from .codecs import decode, encode
 from .codes import CodeTable, code_table
+from .field_value import NO_ENTRIES, FieldValue, State
 from .model import (
     COLUMNS,
     FILE_BY_PATH,
@@ -24,8 +25,9 @@ from .records import (
     key_of_dgi,
     record_of_dgi,
     without_access,
+    without_entries,
 )
-from .state import FieldValue, State
+from .words import state_in_words, value_in_words
 
 __all__ = [
     "COLUMNS",
@@ -33,6 +35,7 @@ __all__ = [
     "FILE_BY_PATH",
     "KEYS",
     "KEY_BY_NAME",
+    "NO_ENTRIES",
     "CodeTable",
     "Column",
     "FieldSpec",
@@ -52,5 +55,8 @@ __all__ = [
     "encode_record",
     "key_of_dgi",
     "record_of_dgi",
+    "state_in_words",
+    "value_in_words",
     "without_access",
+    "without_entries",
 ]

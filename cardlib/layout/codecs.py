@@ -1,12 +1,14 @@
 """One field to bytes and back: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
 
 import re
-import unicodedata
 from datetime import datetime
 
 from ..errors import FormatError
+from . import gb18030
+from .characters import first_unfit
+from .codes import code_table
+from .field_value import State
 from .model import FieldSpec, Kind
-from .state import State
 
 Decoded = tuple[State, str | bytes | None, str]
 """State, value, and why, for `corrupt`."""
@@ -28,8 +30,15 @@ def encode(field: FieldSpec, value: str | bytes) -> bytes:
     """The full-length bytes of a value; FormatError says why a value cannot be stored.
 
     Text fields take text; cn digits; one-digit b fields the digit; other b fields bytes or hex.
-    A value that does not fit is an error, never cut.
+    A value that does not fit is an error, never cut. A closed code table's codes are all there are.
     """
+    raw = _encode_coding(field, value)
+    if field.kind is Kind.CODE and (problem := _code_problem(field, value)):
+        raise FormatError(problem)
+    return raw
+
+
+def _encode_coding(field: FieldSpec, value: str | bytes) -> bytes:
     if field.coding == "ans":
         return _encode_ans(field, value)
     if field.coding == "cn":
@@ -43,11 +52,27 @@ def decode(field: FieldSpec, raw: bytes) -> Decoded:
         return _corrupt(f"{len(raw)} bytes, the field has {field.length}")
     if raw.count(0xFF) == len(raw):
         return State.UNWRITTEN, None, ""
+    decoded = _decode_coding(field, raw)
+    if field.kind is Kind.CODE and decoded[0] is State.VALUE:
+        problem = _code_problem(field, decoded[1])
+        return _corrupt(problem) if problem else decoded
+    return decoded
+
+
+def _decode_coding(field: FieldSpec, raw: bytes) -> Decoded:
     if field.coding == "ans":
-        return _decode_ans(raw)
+        return _decode_ans(field, raw)
     if field.coding == "cn":
         return _decode_cn(field, raw)
     return _decode_b(field, raw)
+
+
+def _code_problem(field: FieldSpec, code: str | bytes | None) -> str | None:
+    """Why the code can be none: the field's table is closed and lacks it."""
+    table = code_table(field.table)
+    if isinstance(code, str) and table.lacks(code):
+        return f"{table.title_en} has no code {code}"
+    return None
 
 
 def _corrupt(why: str) -> Decoded:
@@ -60,19 +85,13 @@ def _text(value: str | bytes) -> str:
     return value
 
 
-def control_character(text: str) -> str | None:
-    """The first control, surrogate or unassigned line-breaking character, as U+XXXX."""
-    for char in text:
-        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
-            return f"U+{ord(char):04X}"
-    return None
-
-
 def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     text = _text(value)
-    if char := control_character(text):
-        raise FormatError(f"control character {char}")
-    raw = text.encode("gb18030")
+    if unfit := first_unfit(text):
+        raise FormatError(f"{unfit.problem}: {unfit.remedy}")
+    if problem := _ascii_problem(field, text):
+        raise FormatError(problem)
+    raw = gb18030.encode(text)
     if len(raw) > field.length:
         raise FormatError(f"too long: {len(raw)} bytes in GB 18030, {field.length} fit")
     if not text.strip(" ") or text.endswith(" "):
@@ -80,16 +99,25 @@ def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     return raw.ljust(field.length, b"\0")
 
 
-def _decode_ans(raw: bytes) -> Decoded:
+def _ascii_problem(field: FieldSpec, text: str) -> str | None:
+    """Why the text does not go into an ASCII field, if this is one."""
+    if field.kind is not Kind.ASCII or text.isascii():
+        return None
+    return f"not ASCII: {next(char for char in text if not char.isascii())}"
+
+
+def _decode_ans(field: FieldSpec, raw: bytes) -> Decoded:
     stripped = raw.rstrip(b"\0 ")
     if not stripped:
         return State.EMPTY, None, ""
     try:
-        text = stripped.decode("gb18030")
+        text = gb18030.decode(stripped)
     except UnicodeDecodeError as error:
         return _corrupt(f"not GB 18030 at byte {error.start}")
-    if char := control_character(text):
-        return _corrupt(f"control character {char}")
+    if unfit := first_unfit(text):
+        return _corrupt(unfit.problem)
+    if problem := _ascii_problem(field, text):
+        return _corrupt(problem)
     return State.VALUE, text, ""
 
 

@@ -1,20 +1,25 @@
 """Code tables: the coded fields' values with their labels and the standard they come from."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .tables import read_table
+
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """One table: `codes` maps a code as the card spells it to its English and Chinese label."""
+    """One table: `codes` maps a code as the card spells it to its English and Chinese label.
+
+    `closed` tables are complete: another code is an error. Open ones may have more codes in use.
+    """
 
     name: str
     standard: str
     title_en: str
     title_zh: str
+    closed: bool
     codes: Mapping[str, tuple[str, str]]
 
     def label(self, code: str, language: str = "en") -> str | None:
@@ -22,10 +27,13 @@ class CodeTable:
         labels = self.codes.get(code)
         return labels and labels[1 if language == "zh" else 0]
 
+    def lacks(self, code: str) -> bool:
+        """Whether there is no such code and can be none: the table is closed without it."""
+        return self.closed and code not in self.codes
+
 
 def _rows(name: str) -> list[dict[str, str]]:
-    text = (Path(__file__).parent / "codes" / f"{name}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return read_table(Path(__file__).parent / "codes" / f"{name}.csv")
 
 
 @cache
@@ -34,4 +42,5 @@ def code_table(name: str) -> CodeTable:
     index = {row["table"]: row for row in _rows("index")}
     row = index[name]
     codes = {line["code"]: (line["label_en"], line["label_zh"]) for line in _rows(name)}
-    return CodeTable(name, row["standard"], row["title_en"], row["title_zh"], codes)
+    closed = row["closed"] == "yes"
+    return CodeTable(name, row["standard"], row["title_en"], row["title_zh"], closed, codes)

@@ -1,11 +1,12 @@
 """FileSpec, FieldSpec, KeySpec: the four tables of the card specification, as frozen values."""
 
-import csv
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+
+from .tables import read_table
 
 NEVER = "NEVER"
 """In a key column: no key opens this; the command is refused with 6985."""
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     """What a field's coded value means: it decides what is checked, and what text it reads as."""
 
     TEXT = "text"
+    ASCII = "ascii"
     DATE = "date"
     DATETIME = "datetime"
     CODE = "code"
@@ -155,8 +157,7 @@ _SLOTS = {"EE0n": range(1, 4), "ED0n": range(1, 6)}
 
 
 def _table(name: str) -> list[dict[str, str]]:
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return read_table(Path(__file__).with_name(name))
 
 
 def _load_keys() -> tuple[KeySpec, ...]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import FormatError
 from .codecs import decode, encode
+from .field_value import NO_ENTRIES, FieldValue, State
 from .model import FILE_BY_PATH, FILES, KEYS, FieldSpec, FileSpec, KeySpec, Structure
-from .state import FieldValue, State
 
 DGI_KEYS = 0x8100
 DGI_PIN = 0x8010
@@ -64,8 +64,11 @@ def decode_record(file: FileSpec, record: int, raw: bytes) -> tuple[FieldValue, 
 def decode_file(file: FileSpec, records: Sequence[bytes | None]) -> tuple[FieldValue, ...]:
     """All fields of a file from its records in order (one, if transparent).
 
-    None stands for a record that the card does not have: its fields are `missing`.
+    None stands for a record that the card does not have: its fields are `missing`. A cyclic file
+    without records is one entry that is `unwritten`.
     """
+    if file.structure is Structure.CYCLIC and not records:
+        return without_entries(file)
     found: list[FieldValue] = []
     for number, raw in enumerate(records, 1):
         if raw is None:
@@ -81,6 +84,11 @@ def without_value(
     """One record's fields that could not be read, each with the same state and reason."""
     number = 0 if file.structure is Structure.TRANSPARENT else record
     return tuple(FieldValue(f, number, state, None, detail) for f in file.fields_of(record))
+
+
+def without_entries(file: FileSpec) -> tuple[FieldValue, ...]:
+    """The one entry, `unwritten`, that a cyclic file without records reads as."""
+    return without_value(file, 1, State.UNWRITTEN, NO_ENTRIES)
 
 
 def without_access(file: FileSpec, state: State, detail: str = "") -> tuple[FieldValue, ...]:

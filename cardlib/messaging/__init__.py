@@ -11,13 +11,8 @@ class Messaging(Protocol):
     """How a terminal speaks to a card in one version of secure messaging.
 
     `reply_room` and `command_room` are the most plain bytes that a reply and a command without Le
-    carry, `mark_class` the class of WRITE and ERASE RECORD before protection.
+    carry.
     """
-
-    @property
-    def mark_class(self) -> int:
-        """80 in version 1, where marks are of the proprietary class, 00 in version 2."""
-        ...
 
     @property
     def reply_room(self) -> int:

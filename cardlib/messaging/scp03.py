@@ -13,7 +13,7 @@ from ..apdu import CommandAPDU, ResponseAPDU, Transmit, exchange
 from ..crypto import BLOCK_SIZE, BlockCipher
 from ..errors import CardError, ChannelError, FormatError
 from ..keys import Scp03Keys
-from ..keys.scp03 import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
+from ..keys.static_keys import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
 from ..status import StatusWord, words
 from .scp03_failure import Cause, Scp03Failure, diagnosed
 

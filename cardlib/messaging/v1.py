@@ -78,7 +78,6 @@ class V1Channel:
     only cards of that profile take: the right alone protects the file then.
     """
 
-    mark_class = 0x80
     reply_room = MAX_SHORT_LE
     command_room = MAX_DATA
     is_protected = is_over = False

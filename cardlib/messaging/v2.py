@@ -18,6 +18,7 @@ from .iso import SecureMessaging, cmac_suite, protected_length
 
 GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
 CRYPTOGRAM_SIZE = 40
+C1_SIZE = 3
 SHORT_REPLY_ROOM = 223
 """Data in a short protected reply: 87 81 E1 01 ‖ 224 ‖ DO99 ‖ DO8E is 242 of 256 bytes."""
 SHORT_COMMAND_ROOM = 239
@@ -31,11 +32,16 @@ _WITH_PIN = (0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D)
 """VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (ISO/IEC 7816-4 11.6.6 to 11.6.10)."""
 
 
-def binding(key: KeySpec, version: int) -> bytes:
-    """B: file id of the DF that holds the key (2) ‖ KID ‖ key version, 4 bytes."""
+def binding(key: KeySpec, c1: bytes) -> bytes:
+    """B: file id of the DF that holds the key (2) ‖ KID (1) ‖ the value of C1 (3), 6 bytes.
+
+    C1 is what the card's FCI said: spec, cipher, key version. FormatError for another length.
+    """
+    if len(c1) != C1_SIZE:
+        raise FormatError(f"C1 has {C1_SIZE} bytes")
     name = key.df_path.rsplit("/", 1)[-1]
     directory = _MF_ID if name == "MF" else bytes.fromhex(name)
-    return directory + bytes((key.reference, version))
+    return directory + bytes((key.reference,)) + c1
 
 
 def external_authenticate(attempt: MutualAuthentication, key: KeySpec) -> CommandAPDU:
@@ -81,13 +87,15 @@ class V2Channel:
     it for good: ChannelError to everything, until the card is reset and another channel is made.
     """
 
-    mark_class = 0x00
-
     def __init__(
-        self, transmit: Transmit, *, extended: bool = False, chaining: bool = False
+        self, transmit: Transmit, c1: bytes, *, extended: bool = False, chaining: bool = False
     ) -> None:
-        """`extended` and `chaining` say what the card's ATR announces."""
-        self._transmit, self._extended, self._chaining = transmit, extended, chaining
+        """`c1` is C1 as the FCI gave it: an authentication fails if the card's own is another.
+
+        `extended` and `chaining` say what the card's ATR announces.
+        """
+        self._transmit, self._c1 = transmit, c1
+        self._extended, self._chaining = extended, chaining
         self._host = V2Host()
         self._is_over = False
 
@@ -133,7 +141,7 @@ class V2Channel:
         if len(challenge.data) != 8:
             self.close()
             raise ChannelError(f"the card gave a challenge of {len(challenge.data)} bytes")
-        attempt = keys.authentication(key.name, challenge.data, binding(key, keys.version))
+        attempt = keys.authentication(key.name, challenge.data, binding(key, self._c1))
         response = self._once(external_authenticate(attempt, key))
         if response.sw != 0x9000:
             self.close()

@@ -6,7 +6,7 @@ from ..apdu import ResponseAPDU
 from ..crypto import Cipher
 from ..errors import FormatError
 from ..layout import FieldValue, FileSpec, State, Structure, decode_record
-from ..layout.records import without_value
+from ..layout.records import without_entries, without_value
 from ..status import StatusWord, words
 from ..tlv import find_ber, iter_ber
 from ..transport import chip_serial
@@ -33,6 +33,11 @@ class Profile(NamedTuple):
     key_version: int
     region: bytes
 
+    @property
+    def c1(self) -> bytes:
+        """The value of C1, 3 bytes."""
+        return bytes((self.spec, self.cipher, self.key_version))
+
 
 def fields_of(file: FileSpec, command: bytes, response: ResponseAPDU) -> tuple[FieldValue, ...]:
     """The fields that READ RECORD asked for, with their states; none for any other refusal."""
@@ -41,6 +46,8 @@ def fields_of(file: FileSpec, command: bytes, response: ResponseAPDU) -> tuple[F
         return _decoded(file, numbers, response.data, several=command[3] == _FROM_NUMBER)
     if response.sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED:
         return _all(file, numbers, State.DENIED, file.read_key)
+    if response.sw == StatusWord.RECORD_NOT_FOUND and file.structure is Structure.CYCLIC:
+        return _not_appended(file, numbers)
     if response.sw in (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND):
         return _all(file, numbers, State.MISSING, words(response.sw))
     return ()
@@ -65,6 +72,13 @@ def _decoded(
         found += decode_record(file, number, data[:length])
         data = data[length:]
     return tuple(found)
+
+
+def _not_appended(file: FileSpec, numbers: list[int]) -> tuple[FieldValue, ...]:
+    """The one entry that nobody appended: of an empty file, or behind its last one."""
+    if numbers[:1] == [1]:
+        return without_entries(file)
+    return _all(file, numbers, State.UNWRITTEN, "")
 
 
 def _all(file: FileSpec, numbers: list[int], state: State, detail: str) -> tuple[FieldValue, ...]:

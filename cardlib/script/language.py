@@ -1,6 +1,6 @@
 """APDU scripts as text: what pcsc-tools' scriptor runs, with our expectations in its comments.
 
-The language is in docs/scripts.md. Every file that parses here means the same to scriptor.
+The language is in docs/reference/scripts.md. A file that parses here means the same to scriptor.
 """
 
 import re

@@ -130,7 +130,8 @@ class Runner:
         if self._profile is None:
             hint = "no region factor seen: SELECT the application with Le comes first"
             return Outcome(step, None, difference=Difference(hint))
-        response = self._prove(step, self._card_keys(self._keys, self._profile))
+        keys = self._card_keys(self._keys, self._profile)
+        response = self._prove(step, keys, self._profile.c1)
         if response.ok:
             self._authenticated |= {name}
             return Outcome(step, response.sw)
@@ -157,10 +158,10 @@ class Runner:
             raise TransportError(str(error)) from None
         return keys.for_card(chip, profile.region)
 
-    def _prove(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
+    def _prove(self, step: Authenticate, keys: CardKeys, c1: bytes) -> ResponseAPDU:
         """GET CHALLENGE and EXTERNAL AUTHENTICATE (card specification 4 and 5)."""
         if keys.protocol == 2:
-            return self._prove_2(step, keys)
+            return self._prove_2(step, keys, c1)
         challenge = self._send(bytes(v1.GET_CHALLENGE))
         if not challenge.ok:
             return challenge
@@ -172,11 +173,11 @@ class Runner:
         )
         return self._send(bytes(command))
 
-    def _prove_2(self, step: Authenticate, keys: CardKeys) -> ResponseAPDU:
+    def _prove_2(self, step: Authenticate, keys: CardKeys, c1: bytes) -> ResponseAPDU:
         if self._session is None:
             chaining, extended = capabilities(self._connection.atr)
             transmit = self._connection.transmit
-            self._session = V2Channel(transmit, extended=extended, chaining=chaining)
+            self._session = V2Channel(transmit, c1, extended=extended, chaining=chaining)
         try:
             return self._session.authenticate(keys, step.key)
         except StatusWordError as error:

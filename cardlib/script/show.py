@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..commands import name_of
-from ..layout import FieldValue, Kind, State
+from ..layout import FieldValue, State
+from ..layout.characters import printable
+from ..layout.words import as_json as field_as_json
+from ..layout.words import field_title, state_in_words, value_in_words
 from ..status import words
 from ..transport.recorder import note
 from .language import Authenticate, Command, Reset, Script
@@ -23,7 +26,7 @@ def as_text(outcome: Outcome) -> Iterator[str]:
     if answer := _answer(outcome):
         yield f"      {answer}"
     yield from (f"        {name}: {value}" for name, value in outcome.facts)
-    yield from (f"        {_label(value)}: {in_words(value)}" for value in outcome.fields)
+    yield from (f"        {_field(value)}" for value in outcome.fields)
     if outcome.difference:
         yield f"    ! {outcome.difference.text}"
 
@@ -82,28 +85,13 @@ def _shortened(data: bytes, hidden: int) -> str:
     return " ".join(parts)
 
 
-def _label(value: FieldValue) -> str:
+def _field(value: FieldValue) -> str:
+    """A field's title and value, or after a dash the state that it has instead of one."""
     number = f" {value.record}" if value.record and value.field.tag is None else ""
-    return f"{value.field.label_en}{number}"
-
-
-def in_words(value: FieldValue) -> str:
-    """A field's value by its label, or the state that it has instead of one."""
-    if value.state is State.NEGATIVE:
-        return "no"
-    if value.state is State.VALUE:
-        if value.field.kind is Kind.FLAG:
-            return "yes"
-        if isinstance(value.value, bytes):
-            return _shortened(value.value, 0)
-        return printable(value.label())
-    detail = f"needs {value.detail}" if value.state is State.DENIED else value.detail
-    return f"<{value.state}{': ' if detail else ''}{detail}>"
-
-
-def printable(text: str) -> str:
-    """Control and bidirectional characters as escapes: a card may hold terminal commands."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    title = f"{field_title(value.field)}{number}"
+    if value.state in (State.VALUE, State.NEGATIVE):
+        return f"{title}: {printable(value_in_words(value))}"
+    return f"{title} - {printable(state_in_words(value))}"
 
 
 def summary(script: Script, outcomes: Iterable[Outcome]) -> str:
@@ -148,18 +136,6 @@ def _step_as_json(outcome: Outcome) -> dict[str, Any]:
     return shown | {
         "skipped": outcome.skipped,
         "facts": [{"name": name, "value": value} for name, value in outcome.facts],
-        "fields": [_field_as_json(value) for value in outcome.fields],
+        "fields": [field_as_json(value) for value in outcome.fields],
         "difference": difference.text if difference else "",
-    }
-
-
-def _field_as_json(value: FieldValue) -> dict[str, Any]:
-    return {
-        "file": value.field.path,
-        "record": value.record,
-        "field": value.field.name,
-        "state": value.state.value,
-        "value": None if value.value is None else value.text,
-        "label": in_words(value),
-        "detail": value.detail,
     }

@@ -192,8 +192,9 @@ def _program() -> str:
 
 
 def _document(demo: Demo) -> dict[str, Any]:
+    from cardlib.layout.words import as_json
+
     from ..production.report import result_as_dict, verified_as_dict
-    from ..terminal.show import as_json
 
     return {
         "folder": str(demo.folder),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import threading
 
     from cardlib.emulator import Fault, SoftwareCard
-    from cardlib.emulator.bench.virtual_reader import Card, VirtualReader
+    from cardlib.emulator.bench.virtual_reader import VirtualReader
+    from cardlib.exchange import Connection
 
 _CHIP_BYTES = 8
 _FIRST_PORT = 35963
@@ -211,7 +212,7 @@ def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
         card.observers = ()
 
 
-def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -> "Card":
+def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -> "Connection":
     if not script:
         return card
     from cardlib.emulator import FaultyCard

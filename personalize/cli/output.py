@@ -38,7 +38,11 @@ def say(message: str) -> None:
 
 def printable(text: str) -> str:
     """Text with control characters shown as \\xNN: input and cards may hold terminal commands."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    if text.isascii() and text.isprintable():
+        return text
+    from cardlib.layout.characters import printable as visible
+
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def print_rich(*things: "RenderableType") -> None:

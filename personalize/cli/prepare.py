@@ -14,7 +14,7 @@ from .output import print_error, print_json, print_line, print_table, progress, 
 if TYPE_CHECKING:
     from cardlib.keys import Issuer
 
-    from ..listing.faults import Fault
+    from ..listing.list_faults import ListFault
 
 
 @click.command(name="prepare")
@@ -100,7 +100,7 @@ def _open_store(
     return open_store(keys, passphrase_file), keys, out
 
 
-def _report(source: Path, faults: "Sequence[Fault]", *, as_json: bool) -> int:
+def _report(source: Path, faults: "Sequence[ListFault]", *, as_json: bool) -> int:
     count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
     message = f"{source}: {count}; nothing was written"
     if as_json:

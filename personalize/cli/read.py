@@ -83,7 +83,7 @@ def _in_words(figures: "Figures") -> str:
 
 
 def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, object]:
-    from ..terminal.show import as_json
+    from cardlib.layout.words import as_json
 
     identity = reading.identity
     return {
@@ -105,7 +105,10 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
 
     Records that were never written, at the end of a file with values, are then left out.
     """
-    from ..terminal.show import file_title, one_state, state_in_words, without_blank_end
+    from cardlib.layout import NO_ENTRIES
+    from cardlib.layout.words import file_title, state_in_words
+
+    from ..terminal.show import one_state, without_blank_end
 
     print_line(f"{reading.identity}")
     without = []
@@ -117,6 +120,8 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
         numbered = not file.is_tlv and file.records > 1
         shown = without_blank_end(values) if collapse and numbered else values
         rows = [_row(value, lang, numbered=numbered) for value in shown]
+        if values[0].detail == NO_ENTRIES:
+            rows = [("", "", "", _coloured(state_in_words(values[0], lang), values[0]))]
         print_table(file_title(file, lang), _HEADINGS[lang][not numbered :], rows)
     if without:
         title, *headings = _WITHOUT[lang]
@@ -124,7 +129,7 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
 
 
 def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | Text]":
-    from ..terminal.show import field_title, state_in_words
+    from cardlib.layout.words import field_title, state_in_words
 
     cells = (
         field_title(value.field, lang),
@@ -138,8 +143,7 @@ def _value(value: "FieldValue", lang: str) -> "Text":
     from rich.text import Text
 
     from cardlib.layout import Kind, State
-
-    from ..terminal.show import value_in_words
+    from cardlib.layout.words import value_in_words
 
     alarming = value.field.kind is Kind.FLAG and value.state is State.VALUE
     return Text(printable(value_in_words(value, lang)), "bold red" if alarming else "")

@@ -96,7 +96,7 @@ def suggestion(header: str) -> str:
     close = difflib.get_close_matches(folded, _columns(), n=1, cutoff=0.75)
     if close:
         return f"did you mean {_columns()[close[0]]}? else remove the column"
-    return "remove the column, or name it as in docs/input.md"
+    return "remove the column, or name it as in docs/reference/input.md"
 
 
 def _is_repeated(column: Column) -> bool:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from .columns import BANK_LINK, COLUMN_BY_NAME, ENTRIES, ORDER
-from .faults import Fault, mask_account, printable
+from .holders import spelling_remedy
 from .identity_number import SEXES, birth_date_in, sex_in
+from .list_faults import ListFault, mask_account, printable
 from .rows import REQUIRED, Row
 from .rules import check_value
 
@@ -34,7 +35,7 @@ class Resident:
 
     line: int
     values: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, Fault] = field(default_factory=dict)
+    problems: dict[str, ListFault] = field(default_factory=dict)
     reported: frozenset[str] = frozenset()
 
     def fault(self, column: str, problem: str, remedy: str, given: str | None = None) -> None:
@@ -44,14 +45,14 @@ class Resident:
         value = self.values.get(column, "") if given is None else given
         if COLUMN_BY_NAME[column].path == BANK_LINK:
             value = mask_account(value)
-        self.problems[column] = Fault(self.line, column, printable(value), problem, remedy)
+        self.problems[column] = ListFault(self.line, column, printable(value), problem, remedy)
 
     def sound(self, *columns: str) -> bool:
         """Whether these columns all have values without a fault."""
         return all(self.values.get(c) and c not in self.problems for c in columns)
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[ListFault]:
         """The faults in the order of the columns."""
         return [self.problems[column] for column in sorted(self.problems, key=ORDER.__getitem__)]
 
@@ -105,6 +106,19 @@ def _follow_the_identity_number(resident: Resident) -> None:
                 values[column] = text
                 if base in problems:
                     problems.pop(column, None)
+
+
+def _check_spelling(resident: Resident) -> None:
+    """A passport's number has ASCII capitals and digits only; a family book's may be any text."""
+    if not resident.sound("document_type", "document_number"):
+        return
+    values = resident.values
+    if values["document_number"] == values.get("resident_id_number"):
+        return
+    remedy = spelling_remedy(values["document_type"], values["document_number"])
+    if remedy:
+        problem = "not only capital letters and digits"
+        resident.fault("document_number", problem, remedy)
 
 
 def _check_document(resident: Resident) -> None:
@@ -182,6 +196,7 @@ def _in_order(
 _RULES: tuple[Callable[[Resident], None], ...] = (
     _follow_the_identity_number,
     _require,
+    _check_spelling,
     _check_document,
     _check_card_number,
     _check_person,

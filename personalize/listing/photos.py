@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from cardlib.errors import CardError
 from cardlib.layout import FILE_BY_PATH
 
 PHOTO_LIMIT = FILE_BY_PATH["DDF1/EF07"].fields[0].length - 2
@@ -52,7 +53,7 @@ _UNREADABLE = (
 """What decoders raise on damaged files."""
 
 
-class PhotoError(Exception):
+class PhotoError(CardError):
     """A photo that cannot be put on a card; says what is wrong and what to do."""
 
     def __init__(self, problem: str, remedy: str) -> None:

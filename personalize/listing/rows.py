@@ -19,7 +19,7 @@ from .columns import (
     nested_named,
     suggestion,
 )
-from .faults import Fault, printable
+from .list_faults import ListFault, printable
 
 REQUIRED = (
     "name",
@@ -50,11 +50,11 @@ class Listing:
     """What a file holds: its rows, the faults of its form, and the columns nobody may lack."""
 
     rows: list[Row] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ListFault] = field(default_factory=list)
 
     def fault(self, line: int, name: str, value: str, problem: str, remedy: str) -> None:
         """Add one fault of the form."""
-        self.faults.append(Fault(line, printable(name), printable(value), problem, remedy))
+        self.faults.append(ListFault(line, printable(name), printable(value), problem, remedy))
 
 
 def read_rows(text: str, *, is_json: bool) -> Listing:

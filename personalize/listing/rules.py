@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cardlib.errors import FormatError
-from cardlib.layout import CodeTable, FieldSpec, Kind, code_table, decode, encode
-from cardlib.layout.codecs import control_character
+from cardlib.layout import CodeTable, FieldSpec, Kind, code_table, decode, encode, gb18030
+from cardlib.layout.characters import unfit_in
 
 from .columns import COLUMN_BY_NAME, PHOTO_COLUMN, field_of
 from .identity_number import identity_problem
+from .lookalikes import first_look_alike
 from .source import undecoded_byte
 
 _BLANKS = " \u00a0\u3000"
@@ -22,6 +23,7 @@ _REMEDIES = {
     Kind.DIGITS: "write digits only",
     Kind.AID: "write 5 to 16 bytes in hexadecimal, such as A000000333010101",
 }
+_NO_FILE_NAME = ("control character", "half a character: lone surrogate")
 _EXACT_DIGITS = {"city_code": 6}
 
 
@@ -43,7 +45,7 @@ def check_value(column: str, given: str) -> Checked:
     text = given.strip(_BLANKS)
     if not text:
         return Checked("")
-    found = _unreadable(text)
+    found = _unreadable(column, text)
     if found or column == PHOTO_COLUMN:
         return found or Checked(text)
     field = field_of(COLUMN_BY_NAME[column])
@@ -57,18 +59,19 @@ def check_value(column: str, given: str) -> Checked:
         return Checked(text, "unmasked account number", remedy)
     if field.kind is Kind.CODE:
         return _check_code(field, text)
+    if field.coding == "ans" and (found_one := first_look_alike(column, text)):
+        return Checked(text, found_one.problem, found_one.remedy)
     return _check_length(column, field, text) or _check_coding(field, text)
 
 
-def _unreadable(text: str) -> Checked | None:
-    """What no field can hold, whatever it is."""
+def _unreadable(column: str, text: str) -> Checked | None:
+    """What no field can hold, whatever it is; a file's name only has to be one."""
     if byte := undecoded_byte(text):
         remedy = "write the value again, and save the list as UTF-8"
         return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
-    if char := control_character(text):
-        if "\ud800" <= chr(int(char[2:], 16)) <= "\udfff":
-            return Checked(text, f"half a character: lone surrogate {char}", "write it again")
-        return Checked(text, f"control character {char}", "write the value without it, on one line")
+    for unfit in unfit_in(text):
+        if column != PHOTO_COLUMN or unfit.kind in _NO_FILE_NAME:
+            return Checked(text, unfit.problem, unfit.remedy)
     if len(text) > _LONGEST:
         return Checked(text, f"too long: {len(text)} characters", "look for a lost quote or comma")
     return None
@@ -99,7 +102,7 @@ def _code_remedy(table: CodeTable, text: str) -> str:
 
 
 def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
-    if field.coding == "ans" and (size := len(text.encode("gb18030"))) > field.length:
+    if field.coding == "ans" and (size := len(gb18030.encode(text))) > field.length:
         problem = f"too long in GB 18030: {size} bytes, {field.length} fit"
         remedy = "shorten it: a letter takes 1 byte, a Chinese character 2, a rare one 4"
         return Checked(text, problem, remedy)

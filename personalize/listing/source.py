@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .faults import Fault
+from cardlib.layout import gb18030
+
+from .list_faults import ListFault
 
 Encoding = Literal["utf-8", "gb18030"]
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
-_TELLING = 16
+_BROKEN = 4
+"""So many whole characters for each bad byte: UTF-8 that was damaged, not another encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Source:
     sha256: str
     text: str
     is_json: bool
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ListFault, ...] = ()
 
 
 def read_source(path: Path, encoding: Encoding) -> Source:
@@ -36,9 +39,12 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     fault = _encoding_fault(raw, encoding)
     if fault:
         return Source(digest, "", False, (fault,))
-    text = raw.decode(encoding, "surrogateescape").removeprefix("\ufeff")
+    decode = gb18030.decode if encoding == "gb18030" else bytes.decode
+    text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
-        empty = Fault(1, "", "", "empty file", "give a header line and a line for each resident")
+        empty = ListFault(
+            1, "", "", "empty file", "give a header line and a line for each resident"
+        )
         return Source(digest, "", False, (empty,))
     return Source(digest, text, _is_json(path, text))
 
@@ -48,14 +54,14 @@ def _is_json(path: Path, text: str) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "[")
 
 
-def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
+def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
     """A file that is of another encoding as a whole; single bad bytes are their field's fault."""
     if raw.startswith(_UTF16_MARKS):
-        return Fault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
+        return ListFault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
     if encoding == "gb18030":
         if _is_plainly_utf8(raw):
             remedy = "leave out --encoding gb18030"
-            return Fault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
+            return ListFault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
         return None
     try:
         raw.decode("utf-8")
@@ -65,22 +71,25 @@ def _encoding_fault(raw: bytes, encoding: Encoding) -> Fault | None:
 
 
 def _is_plainly_utf8(raw: bytes) -> bool:
-    """Whether GB 18030 would turn it into other characters without a complaint."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return raw.startswith(_UTF8_MARK) or sum(not char.isascii() for char in text) >= _TELLING
+    """Whether GB 18030 would turn it into other characters without a complaint.
+
+    One character of three or more bytes tells: two bytes may be GB 18030 (C4 A3 is 模). A few
+    bytes that are no UTF-8 do not make it GB 18030.
+    """
+    text = raw.decode("utf-8", "surrogateescape")
+    bad = sum(_is_undecoded(char) for char in text)
+    long = sum(char >= "\u0800" for char in text) - bad
+    return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
 
 
-def _another_encoding(raw: bytes, start: int) -> Fault | None:
+def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     """Whether more of the text beyond ASCII fails as UTF-8 than is UTF-8."""
     beyond = [c for c in raw.decode("utf-8", "surrogateescape") if not c.isascii()]
     if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
     remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
-    return Fault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
+    return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
 
 
 def undecoded_byte(text: str) -> str | None:

@@ -26,7 +26,7 @@ from cardlib.crypto import Cipher
 from cardlib.errors import CardError, CardKeyError, FormatError
 from cardlib.keys import Issuer, Purpose
 
-from .holders import NUMBER_COLUMNS, holders
+from ..listing.holders import NUMBER_COLUMNS, holders
 from .prepared import PreparedCard
 
 HEADER_FILE = "batch.json"

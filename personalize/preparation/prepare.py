@@ -12,12 +12,12 @@ from cardlib.keys import Issuer
 
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, check_row, compact
-from ..listing.faults import Fault
+from ..listing.holders import numbers_of
+from ..listing.list_faults import ListFault
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rows import Row, read_rows
 from ..listing.source import Encoding, read_source
 from .groupings import lay_out
-from .holders import holders
 from .prepared import PreparedCard
 
 
@@ -31,7 +31,7 @@ class ResidentList:
     name: str
     sha256: str
     rows: tuple[Row, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[ListFault, ...]
 
 
 def read_list(path: Path, encoding: Encoding = "utf-8") -> ResidentList:
@@ -45,15 +45,15 @@ def read_list(path: Path, encoding: Encoding = "utf-8") -> ResidentList:
 
 def validate(residents: ResidentList, photos: PhotoShop, issue_date: date) -> Iterator[Resident]:
     """Each resident of a list in order, with every fault of its row, its photo, or a double."""
-    first_lines: dict[str, int] = {}
+    seen: dict[str, tuple[int, str]] = {}
     for row in residents.rows:
         resident = check_row(row, issue_date)
-        _check_double(resident, first_lines)
+        _check_duplicate(resident, seen)
         _check_photo(resident, photos)
         yield resident
 
 
-def all_faults(residents: ResidentList, validated: Iterable[Resident]) -> list[Fault]:
+def all_faults(residents: ResidentList, validated: Iterable[Resident]) -> list[ListFault]:
     """The faults of a list and of its residents, by line."""
     faults = [*residents.faults, *(fault for each in validated for fault in each.faults)]
     return sorted(faults, key=lambda fault: fault.line)
@@ -81,12 +81,14 @@ def make(
     return PreparedCard(number, resident.line, lay_out(resident.values, issuer_fields, jpeg))
 
 
-def _check_double(resident: Resident, first_lines: dict[str, int]) -> None:
-    for number in sorted(holders(resident.values)):
-        first = first_lines.setdefault(number, resident.line)
-        if first != resident.line:
-            remedy = "one card a resident: remove one of the two lines, or correct its number"
-            resident.fault("card_number", f"duplicate of line {first}", remedy)
+def _check_duplicate(resident: Resident, seen: dict[str, tuple[int, str]]) -> None:
+    """A number of this resident that an earlier one has, in whichever column."""
+    for number, column in numbers_of(resident.values).items():
+        line, where = seen.setdefault(number, (resident.line, column))
+        if line != resident.line:
+            as_what = "" if where == column else f", where it is the {where}"
+            remedy = f"{number} is one resident, who gets one card: remove a line, or correct it"
+            resident.fault(column, f"duplicate of line {line}{as_what}", remedy)
 
 
 def _check_photo(resident: Resident, photos: PhotoShop) -> None:

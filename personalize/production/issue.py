@@ -20,8 +20,8 @@ from cardlib.layout.load import Records, records
 from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
+from ..listing.holders import comparable
 from ..preparation.batch import Batch
-from ..preparation.holders import normalized
 from ..preparation.prepared import PreparedCard
 from .feed import BroughtCard, Feed, Identified, identify, not_found, refuse_copy
 from .journal import Entry, Journal, JournalConflict, Progress, batch_journal
@@ -61,7 +61,7 @@ class Job:
         """The number in the batch of the card whose holder a card bears, if there is one."""
         if not found.card_number:
             return None
-        return self.journal.of_holder(self.issuer.holder_hash(normalized(found.card_number)))
+        return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
 
 
 @dataclass(frozen=True, slots=True)

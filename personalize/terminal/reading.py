@@ -32,17 +32,17 @@ def read_card(
     """Read files in their order; without keys the protected ones come back as `denied`.
 
     The chip proves that it is genuine before a key of it is used: ChannelError if it does not.
+    With keys everything of a 2.0 card is read in the session, the issuer's free file too.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
     card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)
     identity = card.identify()
     if keys is not None:
         card.internal_authenticate()
-    opened, found = set[str](), dict[str, tuple[FieldValue, ...]]()
+    found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
-        if keys is not None and file.read_key and file.read_key not in opened:
+        if keys is not None and file.read_key and file.read_key not in card.rights:
             card.authenticate(file.read_key)
-            opened.add(file.read_key)
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     return Reading(identity, tuple((FILE_BY_PATH[path], found[path]) for path in found))

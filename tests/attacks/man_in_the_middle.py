@@ -204,7 +204,7 @@ def runs(run: Run, count: int, seed: int = 0) -> Counter[str]:
 
 def run_of(protocol: str) -> Run:
     """The attack on a protocol by its name."""
-    found: Run = import_module(f"tests.man_in_the_middle_{protocol}").run
+    found: Run = import_module(f"tests.attacks.man_in_the_middle_{protocol}").run
     return found
 
 

@@ -19,10 +19,10 @@ from unittest.mock import patch
 from cardlib.apdu import CommandAPDU
 from cardlib.emulator import CardOptions, SoftwareCard
 from cardlib.emulator.chip.memory import Memory as Pages
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.emulator.sessions.scp03 import Scp03Session
 from cardlib.errors import CardError, ChannelError
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import FILES
 from cardlib.messaging.scp03 import C_ENC, LEVELS, R_MAC, Scp03Channel
 from tests.attacks.man_in_the_middle import Exchanges, Line, Memory, check

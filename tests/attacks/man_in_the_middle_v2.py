@@ -14,14 +14,14 @@ from unittest.mock import patch
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.emulator.sessions.v2 import Session
 from cardlib.errors import CardError, ChannelError
 from cardlib.keys import CardKeys
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME
 from cardlib.messaging.v2 import V2Channel
 from tests.attacks.man_in_the_middle import Exchanges, Line, Memory, check
-from tests.cards.v2_cards import CHIP, REGION, card_of, key_set
+from tests.cards.v2_cards import CHIP, REGION, c1_of, card_of, key_set
 
 SLOT = bytes.fromhex("DDF1DF03ED01")
 SIZE = FILE_BY_PATH["DDF1/DF03/ED01"].size
@@ -51,8 +51,8 @@ def taken_down(done: Exchanges) -> Iterator[None]:
 class NotingChannel(V2Channel):
     """A channel that takes down each command that it protects, and each answer that it takes."""
 
-    def __init__(self, line: Line, options: CardOptions, told: Exchanges) -> None:
-        super().__init__(line.transmit, extended=options.extended_length, chaining=True)
+    def __init__(self, line: Line, c1: bytes, options: CardOptions, told: Exchanges) -> None:
+        super().__init__(line.transmit, c1, extended=options.extended_length, chaining=True)
         self.told = told
 
     def _once(self, command: CommandAPDU) -> ResponseAPDU:
@@ -119,11 +119,12 @@ def run(seed: int, memory: Memory) -> Counter[str]:
     card = card_of(cipher, options)
     line = Line(card, random, memory, INSERTED)
     keys = key_set(cipher).for_card(CHIP, REGION)
+    c1 = c1_of(cipher)
     told, done, outcome = Exchanges(), Exchanges(), Counter[str]()
-    host = Host(random, keys, NotingChannel(line, options, told))
+    host = Host(random, keys, NotingChannel(line, c1, options, told))
     with taken_down(done):
         for _ in range(random.randint(1, 3)):
-            host.channel = NotingChannel(line, options, told)
+            host.channel = NotingChannel(line, c1, options, told)
             try:
                 host.work()
             except ChannelError:

@@ -23,11 +23,11 @@ from cardlib.card import ResidentHealthCard
 from cardlib.crypto import BlockCipher, Cipher, unpad
 from cardlib.emulator import PowerCut, SoftwareCard
 from cardlib.emulator.bench.ready_made import personalized_card
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardKeyError, ChannelError, FormatError, StatusWordError
 from cardlib.issuance import IssuerSession, put_key_command
 from cardlib.keys.roots import public_test_roots
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
 from cardlib.layout.records import decode_record, encode_record

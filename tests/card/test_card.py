@@ -195,7 +195,9 @@ def test_each_state_is_told_apart(card: SoftwareCard) -> None:
     assert clinical["heart_disease"].text == "1"
     assert clinical["asthma"].state is State.NEGATIVE
     assert clinical["epilepsy"].state is State.UNWRITTEN
-    assert states(reader.read("DDF1/DF02/EF08")) == {State.MISSING}
+    assert [(v.state, v.detail) for v in reader.read("DDF1/DF02/EF08")] == [
+        (State.UNWRITTEN, "no entries recorded")
+    ] * 2
     assert texts(reader.read("DDF1/EF06"))["name"] == "王䶮𠅤㛃"
     assert states(reader.read("DDF1/DF01/EF05")) == {State.DENIED}
 
@@ -219,6 +221,17 @@ def test_a_missing_file_is_missing_and_not_unwritten(card: SoftwareCard) -> None
         card, lambda c, reply: b"\x6a\x82" if c[1] == 0xA4 and c[2] == 0x08 else reply
     )
     assert states(ResidentHealthCard(absent, min_protocol=1).read("DDF1/EF05")) == {State.MISSING}
+
+
+def test_a_cyclic_file_that_is_not_there_is_missing_and_not_empty(card: SoftwareCard) -> None:
+    def without_allergies(command: bytes, reply: bytes) -> bytes:
+        return (
+            b"\x6a\x82" if command[1] == 0xA4 and command.endswith(b"\xdf\x02\xef\x07") else reply
+        )
+
+    reader = terminal(Tampering(card, without_allergies))
+    reader.authenticate("RK1_DF02")
+    assert states(reader.read("DDF1/DF02/EF07")) == {State.MISSING}
 
 
 def test_missing_records_are_missing_and_the_others_are_not(card: SoftwareCard) -> None:

@@ -5,17 +5,21 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.exchange import Connection
-from cardlib.keys import KeySet
+from cardlib.keys import Issuer, KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.consistency import Resident
+from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop
+from personalize.listing.source import Encoding
 from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import (
     ResidentList,
@@ -24,6 +28,7 @@ from personalize.preparation.prepare import (
     read_list,
     validate,
 )
+from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
 from personalize.production.audit import audit
 from personalize.production.issue import CardResult, Job, issue, opened_job
@@ -60,6 +65,32 @@ def validated(source: Path) -> tuple[ResidentList, list[Resident]]:
     found = list(validate(residents, PHOTOS, ISSUE_DATE))
     assert all_faults(residents, found) == []
     return residents, found
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What came of a list: its cards, or its faults, never some of each."""
+
+    faults: list[ListFault]
+    cards: list[PreparedCard]
+    source_sha256: str
+
+
+def prepare_list(
+    source: Path,
+    issue_date: date,
+    issuer: Issuer,
+    *,
+    encoding: Encoding = "utf-8",
+    photo_folder: Path | None = None,
+) -> Preparation:
+    """As `rhcard prepare` does it, from a list to cards or faults."""
+    photos = PhotoShop(source.parent if photo_folder is None else photo_folder)
+    residents = read_list(source, encoding)
+    validated = list(validate(residents, photos, issue_date))
+    faults = all_faults(residents, validated)
+    cards = [] if faults else list(make_all(validated, photos, issuer, issue_date))
+    return Preparation(faults, cards, residents.sha256)
 
 
 def new_batch(

@@ -7,6 +7,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher, pad
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import TransportError
+from cardlib.exchange import Connection
 from cardlib.issuance import IssuerSession, personalize
 from cardlib.keys import KeySet
 from cardlib.keys.roots import public_test_roots
@@ -88,7 +89,7 @@ def personalized_card(
 
 
 def terminal(
-    card: SoftwareCard, *names: str, cipher: Cipher = Cipher.SM4, keys: KeySet | None = None
+    card: Connection, *names: str, cipher: Cipher = Cipher.SM4, keys: KeySet | None = None
 ) -> ResidentHealthCard:
     """A terminal that was given the named keys, all of them if none is named."""
     card.reset()

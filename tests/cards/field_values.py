@@ -1,14 +1,20 @@
 """What each kind of field can hold, as hypothesis strategies, from the specification's words."""
 
 from datetime import datetime
+from typing import Literal
 
 from hypothesis import strategies as st
 
-from cardlib.layout import FILES, FieldSpec, Kind
+from cardlib.layout import FILES, FieldSpec, Kind, code_table
+from cardlib.layout.characters import first_unfit
+from cardlib.layout.gb18030 import encode as gb18030
 
 BLANK = " "
+UNFIT: tuple[Literal["C"], Literal["Zl"], Literal["Zp"]] = ("C", "Zl", "Zp")
+"""General categories that no field holds; U+FFFD, which none holds either, is none of them."""
+
 _CHARACTERS = st.one_of(
-    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+    st.characters(exclude_categories=UNFIT),
     st.sampled_from("王䶮𠅤㛃·Жйaé0 "),
 )
 SHAPES = {
@@ -21,7 +27,7 @@ SHAPES = {
 
 def fitting(text: str, length: int) -> str:
     """The longest beginning of the text that fits `length` bytes and does not end in a blank."""
-    while len(text.encode("gb18030")) > length:
+    while len(gb18030(text)) > length:
         text = text[:-1]
     return text.rstrip(BLANK)
 
@@ -53,8 +59,14 @@ def _octets(field: FieldSpec) -> st.SearchStrategy[bytes]:
 
 def values(field: FieldSpec) -> st.SearchStrategy[str | bytes]:
     """Values that the field can store."""
+    if field.table and code_table(field.table).closed:
+        return st.sampled_from(sorted(code_table(field.table).codes))
+    if field.kind is Kind.ASCII:
+        printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+        return st.text(printable, min_size=1, max_size=field.length)
     if field.coding == "ans":
-        text = st.text(_CHARACTERS, min_size=1, max_size=field.length)
+        fit = _CHARACTERS.filter(lambda char: first_unfit(char) is None)
+        text = st.text(fit, min_size=1, max_size=field.length)
         return text.map(lambda drawn: fitting(drawn, field.length)).filter(bool)
     if field.kind in (Kind.DATE, Kind.DATETIME):
         return st.datetimes().map(lambda moment: _moment(moment, field.kind))

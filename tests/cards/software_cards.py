@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cardlib.crypto import Cipher
 from cardlib.emulator import LifeCycle, PowerCut, SoftwareCard
 from cardlib.emulator.chip.memory import Memory
-from cardlib.emulator.chip.options import CardOptions
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKey, StoredPin
 from cardlib.emulator.filesystem.tree import PROFILE
+from cardlib.emulator.profile.card_options import CardOptions
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKey, StoredPin
 from cardlib.layout import KEY_BY_NAME, KEYS, FileSpec, Structure
 
 CHIP = bytes.fromhex("8610010203040506")

@@ -7,7 +7,7 @@ from cardlib.crypto import BlockCipher, Cipher, diversify
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, PIN, personalized_card
 from cardlib.emulator.chip.memory import Memory
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.keys.roots import Roots, public_test_roots
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.layout import KEY_BY_NAME, KEYS
@@ -59,6 +59,11 @@ class Reply(NamedTuple):
     data: bytes
     sw: int
     protected: bool
+
+
+def c1_of(cipher: Cipher, version: int = VERSION) -> bytes:
+    """What the FCI of a 2.0 card says: spec 20, cipher (01 SM4, 02 AES), key version."""
+    return bytes((0x20, {Cipher.SM4: 1, Cipher.AES: 2}[cipher], version))
 
 
 def file_id(df_path: str) -> bytes:
@@ -148,9 +153,9 @@ class Terminal:
         assert (len(data), sw) == (8, 0x9000)
         return data
 
-    def binding(self, name: str, version: int = VERSION) -> bytes:
+    def binding(self, name: str) -> bytes:
         key = KEY_BY_NAME[name]
-        return file_id(key.df_path) + bytes((key.reference, version))
+        return ref.binding(file_id(key.df_path), key.reference, c1_of(self.cipher))
 
     def random(self, size: int) -> bytes:
         self.randoms += 1

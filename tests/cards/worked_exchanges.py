@@ -1,4 +1,6 @@
-"""One worked exchange of each protocol, for docs/secure-messaging.md: every byte explained.
+"""A worked exchange of each protocol, every byte explained.
+
+They stand in docs/explanation/secure-messaging.md.
 
     python -m tests.cards.worked_exchanges      write the exchanges into the document anew
 
@@ -24,7 +26,7 @@ from tests import ROOT
 from tests.oracles import scp03 as ref_scp03
 from tests.oracles import v2 as ref_v2
 
-DOCUMENT = ROOT / "docs" / "secure-messaging.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "secure-messaging.md"
 H = bytes.fromhex
 E = "SM4"
 REGION = b"99000000"
@@ -194,10 +196,10 @@ def version_2() -> Sheet:
     key, host, sheet = KEY_BY_NAME["RK1_DF02"], V2Host(), Sheet()
     assert card.transmit(SELECT_DF02) == H("9000")
     _challenge(sheet, card, "RND.IC")
-    secret, b = card_key(2, key.name), v2.binding(key, 1)
+    secret, b = card_key(2, key.name), v2.binding(key, H("200101"))
     sheet.value("K_ENC", ref_v2.diversify(E, secret, b"RHC2-ENC"), '= diversify(key, "RHC2-ENC")')
     sheet.value("K_MAC", ref_v2.diversify(E, secret, b"RHC2-MAC"), '= diversify(key, "RHC2-MAC")')
-    sheet.value("B", b, "= DF02 ‖ KID 84 ‖ key version 01")
+    sheet.value("B", b, "= DF02 ‖ KID 84 ‖ C1: spec 20, cipher 01, key version 01")
     attempt = SoftwareAuthentication(Cipher.SM4, secret, RND_IC, b, fixed(RND_IFD, K_IFD))
     command = bytes(v2.external_authenticate(attempt, key))
     sheet.message("→", command, (5, "EXTERNAL AUTHENTICATE, KID 84, Lc 40"),

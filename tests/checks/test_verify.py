@@ -20,6 +20,7 @@ from cardlib.layout import (
     FieldValue,
     FileSpec,
     State,
+    decode_file,
     dgi_of_record,
     encode_record,
 )
@@ -263,7 +264,8 @@ def test_a_field_that_should_be_unwritten_must_be_just_that(state: State) -> Non
 
 def test_a_record_that_was_not_read_at_all_is_found() -> None:
     file = FILE_BY_PATH["DDF1/DF02/EF07"]
-    assert compare(file, without_value(file, 1, State.MISSING), {}) == []
+    assert compare(file, decode_file(file, []), {}) == []
+    assert len(compare(file, without_value(file, 1, State.MISSING), {})) == 2
     values: tuple[FieldValue, ...] = ()
     (finding,) = compare(file, values, {0x0B02: encode_record(file, 2, {"allergen": "花生"})})
     assert (finding.record, finding.field, finding.state) == (2, "allergen", State.MISSING)

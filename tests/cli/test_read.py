@@ -68,6 +68,16 @@ def test_the_emergency_view_shows_states_and_no_name(card: Path, keys: Path) -> 
     }  # fmt: skip
 
 
+def test_the_emergency_view_says_in_one_line_that_nothing_was_recorded(
+    card: Path, keys: Path
+) -> None:
+    english = rhcard("read", card, "--keys", keys, "--emergency").out
+    assert english.count("no entries recorded") == 1
+    assert "missing" not in english and "Vaccine" not in english
+    chinese = rhcard("read", card, "--keys", keys, "--emergency", "--lang", "zh").out
+    assert chinese.count("无记录") == 1
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no card", b"RHCARD\0\1"])
 def test_what_is_no_card_is_4(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.card"

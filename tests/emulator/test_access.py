@@ -8,8 +8,8 @@ from itertools import product
 import pytest
 
 from cardlib.emulator import LifeCycle, SoftwareCard
-from cardlib.emulator.chip.options import CardOptions
 from cardlib.emulator.filesystem.tree import KEY_BIT, PROFILE, ElementaryFile
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, FileSpec, Structure
 from cardlib.tlv import find_ber, iter_ber
 from tests import ROOT

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import LifeCycle, MemoryFailure
-from cardlib.emulator.chip.state import KEY_TRIES
 from cardlib.emulator.filesystem.tree import KEY_BIT
+from cardlib.emulator.profile.card_state import KEY_TRIES
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME, KEYS
 from tests.cards.software_cards import (
     AUTHENTICATING,

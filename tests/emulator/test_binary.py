@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.layout import FILE_BY_PATH, FILES, FileSpec, Structure
 from tests.cards.software_cards import Terminal, terminal
 

@@ -30,7 +30,7 @@ from cardlib.emulator.bench.faulty_card import (
 )
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE
-from cardlib.emulator.chip.state import FILE_ADDRESS
+from cardlib.emulator.profile.card_state import FILE_ADDRESS
 from cardlib.errors import CardError, ChannelError, FormatError, StatusWordError, TransportError
 from cardlib.issuance import IssuerSession, personalize
 from cardlib.keys.roots import public_test_roots
@@ -677,7 +677,7 @@ def test_spans_and_macs_print_as_options() -> None:
     assert str(WrongMac(reply=Span(3, None))) == "mac:reply=3.."
 
 
-DOCUMENT = (ROOT / "docs" / "emulator-faults.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs" / "reference" / "faults.md").read_text("utf-8")
 
 
 def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -> None:

@@ -11,9 +11,9 @@ from cardlib.apdu import CommandAPDU
 from cardlib.crypto import Cipher, key_check_value
 from cardlib.emulator import LifeCycle, SoftwareCard
 from cardlib.emulator.chip.refusal import PowerCut
-from cardlib.emulator.chip.state import KEY_TRIES, NODE_STATES, StoredPin
-from cardlib.emulator.filesystem.records import count, read
+from cardlib.emulator.filesystem.record_slots import count, read
 from cardlib.emulator.filesystem.tree import PROFILE, ElementaryFile
+from cardlib.emulator.profile.card_state import KEY_TRIES, NODE_STATES, StoredPin
 from cardlib.layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_record
 from cardlib.layout.records import MANDATORY_DGIS
 from cardlib.tlv import dgi

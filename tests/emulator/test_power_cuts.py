@@ -22,10 +22,10 @@ from cardlib.emulator.bench.faults import Cut, Fault, Moment, Span, WornMemory
 from cardlib.emulator.bench.faulty_card import PowerLost
 from cardlib.emulator.bench.ready_made import CHIP, PIN
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
-from cardlib.emulator.chip.state import CardState, StoredPin
+from cardlib.emulator.profile.card_state import CardState, StoredPin
 from cardlib.errors import CardError
 from cardlib.issuance import CardStage, IssuerSession, personalize, put_key_command, stage
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, Structure, dgi_of_record
 from cardlib.messaging import v1
 from cardlib.messaging.scp03 import Scp03Channel

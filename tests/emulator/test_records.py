@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardlib.emulator.chip.state import KEY_TRIES
+from cardlib.emulator.profile.card_state import KEY_TRIES
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, FileSpec, Structure
 from tests.cards.software_cards import AUTHENTICATING, Terminal, is_index, sample, terminal
 

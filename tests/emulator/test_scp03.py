@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cardlib.apdu import CommandAPDU
 from cardlib.crypto import BlockCipher, Cipher
 from cardlib.emulator.chip.refusal import Refusal
-from cardlib.emulator.chip.state import StoredKeySet
+from cardlib.emulator.profile.card_state import StoredKeySet
 from cardlib.emulator.sessions.scp03 import LEVELS, Scp03Session, card_challenge, derive
 from tests.oracles import scp03 as reference_scp03
 from tests.oracles.scp03 import ReferenceHost, cmac, encrypt

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import CardOptions, LifeCycle, PowerCut
-from cardlib.emulator.chip.state import KEY_TRIES
+from cardlib.emulator.profile.card_state import KEY_TRIES
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME, FileSpec
 from tests.cards.software_cards import Terminal, cut_at, key_bytes, sample, terminal
 from tests.programs import openssl

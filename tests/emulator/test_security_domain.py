@@ -8,8 +8,8 @@ import pytest
 from cardlib.apdu import CommandAPDU
 from cardlib.crypto import Cipher
 from cardlib.emulator import CardOptions, LifeCycle, PowerCut, SoftwareCard
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKey
 from cardlib.emulator.handlers.security_domain import COMMANDS
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKey
 from cardlib.layout import KEY_BY_NAME
 from cardlib.tlv import find_ber, iter_ber
 from tests.oracles.scp03 import Keys, Terminal, derive, encrypt, kcv

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import LifeCycle, SoftwareCard
-from cardlib.emulator.chip.options import CardOptions
 from cardlib.emulator.filesystem.tree import PROFILE
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.layout import FILE_BY_PATH, FILES, FileSpec, Structure
 from cardlib.tlv import find_ber, iter_compact
 from tests.cards.software_cards import CHIP, Terminal, active_card, fid_path, terminal

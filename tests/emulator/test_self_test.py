@@ -10,7 +10,8 @@ from cardlib.apdu import CommandAPDU
 from cardlib.emulator import CardImageError, CardOptions, SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.chip.memory import PAGE_SIZE, Memory
-from cardlib.emulator.chip.state import (
+from cardlib.emulator.filesystem.tree import PROFILE
+from cardlib.emulator.profile.card_state import (
     DATA_OBJECTS,
     DYNAMIC_AREA,
     FILE_ADDRESS,
@@ -18,7 +19,6 @@ from cardlib.emulator.chip.state import (
     NODE_STATES,
     LifeCycle,
 )
-from cardlib.emulator.filesystem.tree import PROFILE
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILES, KEYS, State, Structure, decode_file

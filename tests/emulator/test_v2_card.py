@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.layout import FILE_BY_PATH
 from tests.cards.v2_cards import AID, PIN, ROLES, VERSION, Terminal, card_key
 from tests.oracles import v2 as ref
@@ -87,17 +87,19 @@ def of(first: bytes, b: str, order: str = "T C K", name: str = "RK1_DF02") -> Fo
 
 
 @pytest.mark.parametrize("forge", [
-    of(b"\x02", "DF028401"), of(b"\x00", "DF028401"), of(b"\x01", "DF038401"),
-    of(b"\x01", "DF028501"), of(b"\x01", "DF028402"), of(b"\x01", "DDF18401"),
-    of(b"\x01", "DF028401", "C T K"), of(b"\x01", "DF028401", "T O K"),
-    of(b"\x01", "DF028401", name="RK1_DF03"),
-], ids=["reflected", "first", "DF", "KID", "version", "DDF", "order", "random", "key"])  # fmt: skip
+    of(b"\x02", "DF0284200101"), of(b"\x00", "DF0284200101"), of(b"\x01", "DF0384200101"),
+    of(b"\x01", "DF0285200101"), of(b"\x01", "DDF184200101"), of(b"\x01", "DF028401"),
+    of(b"\x01", "DF0284100101"), of(b"\x01", "DF0284200201"), of(b"\x01", "DF0284200102"),
+    of(b"\x01", "DF0284200101", "C T K"), of(b"\x01", "DF0284200101", "T O K"),
+    of(b"\x01", "DF0284200101", name="RK1_DF03"),
+], ids=["reflected", "first", "DF", "KID", "DDF", "old B", "spec", "cipher", "version",
+        "order", "random", "key"])  # fmt: skip
 def test_a_cryptogram_for_something_else_is_refused(forge: Forge) -> None:
     terminal = Terminal()
     terminal.select("DDF1/DF02")
     data = forge(terminal, terminal.challenge())
     assert terminal.exchange_82("RK1_DF02", data).sw == 0x63CE
-    good = of(b"\x01", "DF028401")(terminal, terminal.challenge())
+    good = of(b"\x01", "DF0284200101")(terminal, terminal.challenge())
     assert terminal.exchange_82("RK1_DF02", good).sw == 0x9000
 
 
@@ -106,10 +108,10 @@ def test_a_global_key_is_bound_to_the_df_that_holds_it() -> None:
     terminal.select("DDF1/DF02")
     rnd_ic = terminal.challenge()
     key = card_key(Cipher.SM4, "UK1_DDF1")
-    data = ref.cryptogram("SM4", key, b"\1", H("DDF10501"), bytes(8) + rnd_ic + bytes(16))
+    data = ref.cryptogram("SM4", key, b"\1", H("DDF105200101"), bytes(8) + rnd_ic + bytes(16))
     reply = terminal.exchange_82("UK1_DDF1", data)
     assert reply.sw == 0x9000
-    ref.from_cryptogram("SM4", key, b"\2", H("DDF10501"), reply.data)
+    ref.from_cryptogram("SM4", key, b"\2", H("DDF105200101"), reply.data)
 
 
 def test_an_old_authentication_does_not_come_again() -> None:
@@ -131,11 +133,11 @@ def test_the_cards_randoms_are_fresh() -> None:
     challenges, answers = set(), set()
     for _ in range(8):
         rnd_ic = terminal.challenge()
-        data = of(b"\x01", "DF028401")(terminal, rnd_ic)
+        data = of(b"\x01", "DF0284200101")(terminal, rnd_ic)
         reply = terminal.exchange_82("RK1_DF02", data)
         key = card_key(Cipher.SM4, "RK1_DF02")
         challenges.add(rnd_ic)
-        answers.add(ref.from_cryptogram("SM4", key, b"\2", H("DF028401"), reply.data)[16:])
+        answers.add(ref.from_cryptogram("SM4", key, b"\2", H("DF0284200101"), reply.data)[16:])
         terminal.card.reset()
         terminal.select("DDF1/DF02")
     assert len(challenges) == len(answers) == 8

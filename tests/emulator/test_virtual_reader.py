@@ -12,6 +12,7 @@ import pytest
 from cardlib.emulator import PowerCut
 from cardlib.emulator.bench import virtual_reader
 from cardlib.emulator.bench.virtual_reader import VirtualReader
+from cardlib.exchange import Connection
 from tests.cards.cards import CHIP, blank_card
 from tests.programs.pcscd import wait_until
 
@@ -76,9 +77,7 @@ def listening(port: int = 0) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def inserted(
-    card: virtual_reader.Card, report: Callable[[str], None] = lambda _: None
-) -> Iterator[Driver]:
+def inserted(card: Connection, report: Callable[[str], None] = lambda _: None) -> Iterator[Driver]:
     with listening() as listener, VirtualReader(listener.getsockname()[1], report=report) as reader:
         reader.insert(card)
         connection, _ = listener.accept()

@@ -1,13 +1,14 @@
-"""The table of commands in docs/emulator.md, made from the card's dispatch table.
+"""The table of docs/reference/emulator-commands.md, made from the card's dispatch table.
 
 `python -m tests.house.command_table` writes it there anew.
 """
 
 from cardlib.commands import name_of
-from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY, Command
+from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY
+from cardlib.emulator.sessions.context import CommandHandler
 from tests import ROOT
 
-DOCUMENT = ROOT / "docs" / "emulator.md"
+DOCUMENT = ROOT / "docs" / "reference" / "emulator-commands.md"
 BEGIN, END = (
     "<!-- commands: made by a test -->\n",
     "<!-- end of commands -->\n",
@@ -34,7 +35,7 @@ def command_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(cla: int, ins: int, entry: Command) -> str:
+def _row(cla: int, ins: int, entry: CommandHandler) -> str:
     supported = "yes, also with a MAC" if entry.protected else "yes"
     says = (entry.handler.__doc__ or "").split("\n\n")[0]
     text = " ".join(says.split()).replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""docs/emulator.md says what is so: its table is the dispatch table, its examples run."""
+"""docs/reference/emulator-commands.md is true: the dispatch table's commands, and examples."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""docs/protocol-review.md names, for each attack, a test that tries it."""
+"""docs/explanation/protocol-review.md names, for each attack, a test that tries it."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ import re
 from tests import ROOT
 
 FOLDER = ROOT / "tests"
-REVIEW = (ROOT / "docs" / "protocol-review.md").read_text(encoding="utf-8")
+REVIEW = (ROOT / "docs" / "explanation" / "protocol-review.md").read_text(encoding="utf-8")
 
 
 def test_every_test_that_the_review_names_exists() -> None:

@@ -19,7 +19,7 @@ def test_the_library_example_reads_emergency_data_with_states() -> None:
         exec(compile(blocks[0], "README.md", "exec"), {})
     lines = printed.getvalue().splitlines()
     assert lines[0] == "ABO blood group value AB"
-    assert "Asthma negative 0" in lines
+    assert "Asthma negative no" in lines
     assert len(lines) == 15
 
 

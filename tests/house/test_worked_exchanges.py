@@ -1,4 +1,4 @@
-"""docs/secure-messaging.md shows what host and card really say, and the reference says the same."""
+"""docs/explanation/secure-messaging.md shows what host, card and the reference say."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_every_byte_shown_stands_beside_its_meaning() -> None:
 
 def test_version_2_is_what_the_reference_says() -> None:
     messages = version_2().messages
-    key, b = card_key(2, "RK1_DF02"), H("DF028401")
+    key, b = card_key(2, "RK1_DF02"), H("DF0284200101")
     cryptogram = ref.cryptogram(E, key, b"\1", b, RND_IFD + RND_IC + K_IFD)
     answer = ref.cryptogram(E, key, b"\2", b, RND_IC + RND_IFD + K_IC)
     keys = ref.session_keys(E, K_IFD, K_IC, RND_IFD, RND_IC, b, bytes(16))

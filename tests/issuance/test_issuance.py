@@ -23,7 +23,7 @@ from cardlib.issuance import (
     store_data_commands,
 )
 from cardlib.keys.roots import new_roots
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.keys.store import KeyStore
 from cardlib.tlv import dgi
 from cardlib.transport.recorder import Recorder

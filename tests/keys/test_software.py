@@ -5,8 +5,8 @@ import pytest
 from cardlib.crypto import Cipher, key_check_value
 from cardlib.errors import CardKeyError
 from cardlib.keys.roots import public_test_roots
-from cardlib.keys.scp03 import SoftwareScp03Keys
 from cardlib.keys.software import SoftwareKeySet
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import KEYS, KeySpec
 from tests.programs import openssl
 

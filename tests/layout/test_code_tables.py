@@ -180,7 +180,21 @@ def test_the_bad_sample_s_blood_group_is_in_no_table() -> None:
 
 
 def test_the_documentation_has_a_line_for_each_table() -> None:
-    page = (LAYOUT.parent.parent / "docs" / "code-tables.md").read_text(encoding="utf-8")
+    page = (LAYOUT.parent.parent / "docs" / "reference" / "code-tables.md").read_text("utf-8")
     assert [
-        row["table"] for row in INDEX if f"| `{row['table']}` | {row['standard']} |" not in page
+        row["table"]
+        for row in INDEX
+        if f"| `{row['table']}` | {row['standard']} | {row['closed']} |" not in page
     ] == []
+
+
+def test_closed_are_the_tables_whose_standards_number_every_case() -> None:
+    assert {row["closed"] for row in INDEX} == {"yes", "no"}
+    assert {row["table"] for row in INDEX if row["closed"] == "yes"} == {
+        "abo_blood_group",
+        "rh_blood_group",
+        "sex",
+        "ethnicity",
+        "marital_status",
+        "relationship",
+    }

@@ -1,11 +1,24 @@
 """Fields to bytes and back: every one of the 401, and no path from one state to another."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardlib.errors import FormatError
-from cardlib.layout import FILE_BY_PATH, FILES, FieldSpec, Kind, State, code_table, decode, encode
+from cardlib.layout import (
+    FILE_BY_PATH,
+    FILES,
+    FieldSpec,
+    FieldValue,
+    Kind,
+    State,
+    code_table,
+    decode,
+    encode,
+    value_in_words,
+)
 from tests.cards.field_values import SHAPES, values
 
 ALL_FIELDS = [field for file in FILES for field in file.fields]
@@ -21,9 +34,12 @@ def field_of(path: str, name: str) -> FieldSpec:
 
 SEX = field_of("DDF1/EF06", "sex")
 NAME = field_of("DDF1/EF06", "name")
+ID_NUMBER = field_of("DDF1/EF06", "resident_id_number")
 BIRTH_DATE = field_of("DDF1/EF06", "birth_date")
 ETHNICITY = field_of("DDF1/EF06", "ethnicity")
 PHOTO = field_of("DDF1/EF07", "photo")
+RH = field_of("DDF1/DF02/EF05", "rh_blood_group")
+OCCUPATION = field_of("DDF1/DF01/EF07", "occupation")
 BLOOD_GROUP = field_of("DDF1/DF02/EF05", "abo_blood_group")
 ASTHMA = field_of("DDF1/DF02/EF05", "asthma")
 MARK = field_of("DDF1/DF03/EF05", "inpatient_record_valid")
@@ -103,7 +119,7 @@ def test_a_value_of_another_length_is_corrupt_in_every_field() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "raw"),
     [
-        (ETHNICITY, "2", "2F"),  # the specification's own examples
+        (RH, "2", "2F"),  # the specification's own examples
         (ETHNICITY, "01", "01"),
         (BLOOD_GROUP, "4", "04"),
         (ASTHMA, "1", "01"),
@@ -149,8 +165,9 @@ REFUSED: list[tuple[FieldSpec, str | bytes, str]] = [
     (NAME, "a\0b", "control"),
     (NAME, "a\nb", "control"),
     (NAME, "a\u2028b", "control"),
-    (NAME, "\ud800", "control"),
+    (NAME, "\ud800", "surrogate"),
     (NAME, b"x", "text"),
+    (ID_NUMBER, "11010519491231002Х", "not ASCII: Х"),
     (BIRTH_DATE, "20230229", "date"),
     (BIRTH_DATE, "2023022", "8 digits"),
     (BIRTH_DATE, "2023.228", "8 digits"),
@@ -211,6 +228,7 @@ CORRUPT: list[tuple[FieldSpec, str, str]] = [
     (NAME, "41" * 29 + "CD", "GB 18030"),  # cut within a character
     (NAME, "410042" + "00" * 27, "control"),
     (NAME, "FF41" + "00" * 28, "GB 18030"),
+    (ID_NUMBER, "A3B1A3B0" + "00" * 14, "not ASCII: １"),
     (ETHNICITY, "F1", "nibble F"),
     (ETHNICITY, "B1", "nibble B"),
     (ETHNICITY, "1A", "point"),
@@ -243,9 +261,38 @@ def test_no_is_negative_for_flags_only() -> None:
     for field in ALL_FIELDS:
         if field.coding == "b" and field.length == 1:
             state = decode(field, b"\0")[0]
-            assert state is (State.NEGATIVE if field.kind is Kind.FLAG else State.VALUE)
+            assert (state is State.NEGATIVE) == (field.kind is Kind.FLAG)
 
 
-def test_a_code_outside_its_table_is_still_a_value() -> None:
-    assert "88" not in code_table(ETHNICITY.table).codes
-    assert decode(ETHNICITY, b"\x88") == (State.VALUE, "88", "")
+@pytest.mark.parametrize(
+    ("field", "raw", "why"),
+    [
+        (BLOOD_GROUP, b"\x09", "ABO blood group has no code 9"),
+        (BLOOD_GROUP, b"\x00", "ABO blood group has no code 0"),
+        (RH, b"\x4f", "Rh(D) blood group has no code 4"),
+        (SEX, b"\x03", "Sex has no code 3"),
+        (ETHNICITY, b"\x88", "Ethnicity has no code 88"),
+    ],
+)
+def test_a_code_that_a_closed_table_lacks_is_corrupt_with_the_code(
+    field: FieldSpec, raw: bytes, why: str
+) -> None:
+    assert decode(field, raw) == (State.CORRUPT, None, why)
+    with pytest.raises(FormatError, match=re.escape(why)):
+        encode(field, why.rsplit(maxsplit=1)[-1])
+
+
+def test_a_code_that_an_open_table_lacks_is_a_value_labelled_as_unknown() -> None:
+    assert decode(OCCUPATION, b"7XX") == (State.VALUE, "7XX", "")
+    found = FieldValue(OCCUPATION, 3, State.VALUE, "7XX")
+    assert value_in_words(found) == "unknown code 7XX of Occupation"
+    assert value_in_words(found, "zh") == "职业代码未知代码 7XX"
+    assert encode(OCCUPATION, "7XX") == b"7XX"
+
+
+def test_every_code_of_every_closed_table_is_a_value() -> None:
+    closed = [field for field in SHAPES.values() if field.table and code_table(field.table).closed]
+    assert len(closed) == 6
+    for field in closed:
+        for code in code_table(field.table).codes:
+            assert decode(field, encode(field, code)) == (State.VALUE, code, "")

@@ -165,7 +165,8 @@ def test_every_line_of_the_kinds_table_is_of_a_field_that_exists() -> None:
 def _kind_fits(field: FieldSpec) -> bool:
     lengths = {Kind.DATE: 4, Kind.DATETIME: 7, Kind.FLAG: 1, Kind.MARK: 1, Kind.AID: 16}
     codings = {
-        Kind.TEXT: ("ans",), Kind.CODE: ("ans", "cn", "b"), Kind.FLAG: ("b",), Kind.MARK: ("b",),
+        Kind.TEXT: ("ans",), Kind.ASCII: ("ans",),
+        Kind.CODE: ("ans", "cn", "b"), Kind.FLAG: ("b",), Kind.MARK: ("b",),
         Kind.PHOTO: ("b",), Kind.DER: ("b",), Kind.AID: ("b",), Kind.BINARY: ("b",),
         Kind.SIGNATURE: ("b",),
     }  # fmt: skip

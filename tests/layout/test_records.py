@@ -19,6 +19,7 @@ from cardlib.layout import (
     encode_record,
     key_of_dgi,
     record_of_dgi,
+    value_in_words,
     without_access,
 )
 from cardlib.layout.records import MANDATORY_DGIS, without_value
@@ -154,19 +155,26 @@ def test_a_file_that_cannot_be_read_says_so_in_every_field(file: FileSpec, state
     assert {value.field.name for value in found} == {field.name for field in file.fields}
 
 
+def test_a_cyclic_file_without_records_is_one_unwritten_entry() -> None:
+    found = decode_file(ALLERGIES, [])
+    assert [value.field for value in found] == list(ALLERGIES.fields)
+    assert {(v.record, v.state, v.value, v.detail) for v in found} == {
+        (1, State.UNWRITTEN, None, "no entries recorded")
+    }
+    assert decode_file(HOSPITALS, []) == ()
+
+
 def test_a_record_that_is_missing_has_its_own_number() -> None:
     assert {value.record for value in without_value(HOSPITALS, 7, State.MISSING)} == {7}
     assert {value.record for value in without_value(VISIT, 7, State.MISSING)} == {0}
 
 
-def test_labels_and_texts_of_field_values() -> None:
+def test_words_and_texts_of_field_values() -> None:
     (blood,) = decode_record(EMERGENCY, 1, encode_record(EMERGENCY, 1, {"abo_blood_group": "4"}))
     assert blood.text == "4"
-    assert blood.label("en") and blood.label("zh") and blood.label("en") != blood.label("zh")
-    (strange,) = decode_record(EMERGENCY, 2, bytes.fromhex("2A0188"))
-    assert strange.label() == strange.text == "88"
+    assert (value_in_words(blood), value_in_words(blood, "zh")) == ("AB", "AB型")
     (nothing,) = decode_record(EMERGENCY, 2, bytes.fromhex("2A01FF"))
-    assert nothing.label() == nothing.text == ""
+    assert value_in_words(nothing) == nothing.text == ""
     (photo,) = decode_record(FILE_BY_PATH["DDF1/EF07"], 1, b"\0\2\xab\xcd".ljust(3072, b"\xff"))
     assert photo.text == "ABCD"
 

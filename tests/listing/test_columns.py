@@ -18,7 +18,7 @@ from personalize.listing.columns import (
 from personalize.listing.rows import REQUIRED
 from tests import ROOT
 
-GUIDE = ROOT / "docs" / "input.md"
+GUIDE = ROOT / "docs" / "reference" / "input.md"
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)

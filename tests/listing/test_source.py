@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from personalize.listing.faults import Fault
+from personalize.listing.list_faults import ListFault
 from personalize.listing.source import Encoding, Source, read_source, undecoded_byte
+from tests import DATA
 
 LIST = "name,sex\n王䶮,1\n示例省卫生健康信息中心,2\n示例市第一人民医院,1\n"
 
@@ -16,7 +17,7 @@ def source(tmp_path: Path, raw: bytes, encoding: Encoding = "utf-8", name: str =
     return read_source(tmp_path / name, encoding)
 
 
-def the_fault(found: Source) -> Fault:
+def the_fault(found: Source) -> ListFault:
     (fault,) = found.faults
     assert fault.remedy
     return fault
@@ -86,3 +87,34 @@ def test_json_is_known_by_extension_or_first_character(
 def test_a_file_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_source(tmp_path / "none.csv", "utf-8")
+
+
+def test_one_character_of_three_bytes_tells_utf8(tmp_path: Path) -> None:
+    fault = the_fault(source(tmp_path, "name\n王\n".encode(), "gb18030"))
+    assert fault.problem == "the file is UTF-8, not GB 18030"
+    assert "--encoding" in fault.remedy
+
+
+def test_two_bytes_may_be_either_and_are_taken_as_the_option_says(tmp_path: Path) -> None:
+    """模 is C4 A3 in GB 18030, and the same bytes are ģ in UTF-8."""
+    raw = b"name\n\xc4\xa3\n"
+    assert source(tmp_path, raw, "gb18030").text == "name\n模\n"
+    assert source(tmp_path, raw).text == "name\nģ\n"
+
+
+def test_a_utf8_list_with_a_broken_byte_is_not_taken_for_gb18030(tmp_path: Path) -> None:
+    raw = LIST.encode().replace(b",2", b",\xb3")
+    assert the_fault(source(tmp_path, raw, "gb18030")).problem.startswith("the file is UTF-8")
+
+
+def test_every_sample_resident_in_gb18030_is_read_as_it_is(tmp_path: Path) -> None:
+    sample = DATA / "residents.csv"
+    head, *lines = sample.read_text(encoding="utf-8").splitlines()
+    for line in lines[:300]:
+        text = f"{head}\n{line}\n"
+        assert source(tmp_path, text.encode("gb18030"), "gb18030").text == text
+
+
+@pytest.mark.parametrize("raw", [b"\xfe\x59", b"\x82\x35\x90\x37"])
+def test_bytes_of_either_edition_are_the_same_character(tmp_path: Path, raw: bytes) -> None:
+    assert source(tmp_path, b"name\n" + raw, "gb18030").text == "name\n\u9fb4"

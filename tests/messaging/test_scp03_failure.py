@@ -6,10 +6,10 @@ import pytest
 
 from cardlib.crypto import BlockCipher, Cipher, static_keys
 from cardlib.emulator import CardOptions, SoftwareCard
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardError, ChannelError, TransportError
 from cardlib.keys import Scp03Keys
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging.scp03 import Scp03Channel
 from cardlib.messaging.scp03_failure import Cause, KeySetInformation, Scp03Failure, key_sets
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.errors import CardKeyError, ChannelError, FormatError, TransportError
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging import scp03
 from cardlib.messaging.scp03 import Scp03Channel, Scp03Host
 from tests.oracles.scp03 import ReferenceCard, cmac

@@ -6,10 +6,10 @@ import pytest
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.emulator import CardOptions, SoftwareCard
-from cardlib.emulator.chip.state import KEY_TRIES, StoredKeySet
+from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import ChannelError
 from cardlib.issuance import put_key_command
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging.scp03 import LEVELS, Scp03Channel
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from tests.cards.software_cards import CHIP, active_card

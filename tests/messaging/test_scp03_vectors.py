@@ -11,11 +11,11 @@ import pytest
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import BlockCipher, Cipher
-from cardlib.emulator.chip.state import StoredKeySet
+from cardlib.emulator.profile.card_state import StoredKeySet
 from cardlib.emulator.sessions import scp03 as card_side
 from cardlib.emulator.sessions.scp03 import Scp03Session, card_challenge
-from cardlib.keys import scp03 as host_side
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys import static_keys as host_side
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging.scp03 import Scp03Host
 from tests.vectors import load
 

@@ -54,8 +54,17 @@ class Randoms:
         return value
 
 
-def attempt(cipher: Cipher, b: bytes = H("DF028403")) -> SoftwareAuthentication:
-    return SoftwareAuthentication(cipher, card_key(cipher.name), RND_IC, b, Randoms())
+def c1(cipher: Cipher) -> bytes:
+    """What a 2.0 card's FCI says: spec, cipher, key version."""
+    return bytes((0x20, {Cipher.SM4: 1, Cipher.AES: 2}[cipher], VERSION))
+
+
+def b_of(cipher: Cipher) -> bytes:
+    return ref.binding(H("DF02"), KEY.reference, c1(cipher))
+
+
+def attempt(cipher: Cipher) -> SoftwareAuthentication:
+    return SoftwareAuthentication(cipher, card_key(cipher.name), RND_IC, b_of(cipher), Randoms())
 
 
 def messaging(cipher: Cipher) -> SecureMessaging:
@@ -70,7 +79,7 @@ class Peer:
         self, cipher: Cipher, answer: Callable[[bytes], tuple[bytes, int]] = lambda _: (b"", 0x9000)
     ) -> None:
         self.e, self.answer = cipher.name, answer
-        self.b = H("DF02") + bytes((KEY.reference, VERSION))
+        self.b = b_of(cipher)
         self.keys: tuple[bytes, bytes] | None = None
         self.ssc = self.made = self.refuses = 0
         self.rnd_ic = b""
@@ -146,7 +155,7 @@ class Peer:
 
 def opened(cipher: Cipher = Cipher.AES, **options: bool) -> tuple[V2Channel, Peer]:
     peer = Peer(cipher)
-    channel = V2Channel(peer.transmit, **options)
+    channel = V2Channel(peer.transmit, c1(cipher), **options)
     assert channel.authenticate(card_keys(cipher), KEY).sw == 0x9000
     peer.seen.clear()
     return channel, peer
@@ -156,16 +165,18 @@ def opened(cipher: Cipher = Cipher.AES, **options: bool) -> tuple[V2Channel, Pee
 
 
 @pytest.mark.parametrize(("name", "expected"), [
-    ("RK1_DF02", "DF028403"), ("RK1_DDF1", "DDF10403"), ("BK_MF", "3F000303"),
-    ("UK1_DF05", "DF058503"),
+    ("RK1_DF02", "DF0284200203"), ("RK1_DDF1", "DDF104200203"), ("BK_MF", "3F0003200203"),
+    ("UK1_DF05", "DF0585200203"),
 ])  # fmt: skip
-def test_b_names_the_df_that_holds_the_key(name: str, expected: str) -> None:
-    assert binding(KEY_BY_NAME[name], VERSION).hex().upper() == expected
+def test_b_names_the_df_that_holds_the_key_and_what_the_fci_said(name: str, expected: str) -> None:
+    assert binding(KEY_BY_NAME[name], c1(Cipher.AES)).hex().upper() == expected
+    with pytest.raises(FormatError):
+        binding(KEY_BY_NAME[name], H("03"))
 
 
 @pytest.mark.parametrize("cipher", Cipher)
 def test_the_cryptogram_is_as_the_specification_says(cipher: Cipher) -> None:
-    b = binding(KEY, VERSION)
+    b = b_of(cipher)
     expected = ref.cryptogram(
         cipher.name, card_key(cipher.name), b"\1", b, RND_IFD + RND_IC + K_IFD
     )
@@ -178,7 +189,7 @@ def test_the_cryptogram_is_as_the_specification_says(cipher: Cipher) -> None:
 @pytest.mark.parametrize("cipher", Cipher)
 @pytest.mark.parametrize("chaining", [bytes(16), b"\xa5" * 16])
 def test_session_keys_are_as_the_specification_says(cipher: Cipher, chaining: bytes) -> None:
-    e, b = cipher.name, binding(KEY, VERSION)
+    e, b = cipher.name, b_of(cipher)
     reply = ref.cryptogram(e, card_key(e), b"\2", b, RND_IC + RND_IFD + K_IC)
     ours = attempt(cipher).session_keys(reply, chaining)
     enc, mac = ref.session_keys(e, K_IFD, K_IC, RND_IFD, RND_IC, b, chaining)
@@ -190,7 +201,7 @@ def test_session_keys_are_as_the_specification_says(cipher: Cipher, chaining: by
 
 @pytest.mark.parametrize("cipher", Cipher)
 def test_keys_cryptograms_and_a_message_agree_with_the_openssl_command(cipher: Cipher) -> None:
-    e, b, turned = cipher.name, binding(KEY, VERSION), bytes(255 - octet for octet in b"RHC2-ENC")
+    e, b, turned = cipher.name, b_of(cipher), bytes(255 - octet for octet in b"RHC2-ENC")
     key = card_key(e)
     k_enc = openssl.ecb(e, key, b"RHC2-ENC" + turned)
     k_mac = openssl.ecb(e, key, b"RHC2-MAC" + bytes(255 - octet for octet in b"RHC2-MAC"))
@@ -216,7 +227,7 @@ def test_keys_cryptograms_and_a_message_agree_with_the_openssl_command(cipher: C
 
 @pytest.mark.parametrize("cipher", Cipher)
 def test_only_the_cards_own_answer_is_taken(cipher: Cipher) -> None:
-    e, key, b = cipher.name, card_key(cipher.name), binding(KEY, VERSION)
+    e, key, b = cipher.name, card_key(cipher.name), b_of(cipher)
     good = ref.cryptogram(e, key, b"\2", b, RND_IC + RND_IFD + K_IC)
     forged = {
         "reflected": attempt(cipher).cryptogram,
@@ -224,9 +235,16 @@ def test_only_the_cards_own_answer_is_taken(cipher: Cipher) -> None:
         "randoms not turned": ref.cryptogram(e, key, b"\2", b, RND_IFD + RND_IC + K_IC),
         "another RND.IFD": ref.cryptogram(e, key, b"\2", b, RND_IC + RND_IC + K_IC),
         "another RND.IC": ref.cryptogram(e, key, b"\2", b, RND_IFD + RND_IFD + K_IC),
-        "another DF": ref.cryptogram(e, key, b"\2", H("DF038403"), RND_IC + RND_IFD + K_IC),
-        "another KID": ref.cryptogram(e, key, b"\2", H("DF028503"), RND_IC + RND_IFD + K_IC),
-        "another version": ref.cryptogram(e, key, b"\2", H("DF028402"), RND_IC + RND_IFD + K_IC),
+        "another DF": ref.cryptogram(e, key, b"\2", H("DF03") + b[2:], RND_IC + RND_IFD + K_IC),
+        "another KID": ref.cryptogram(e, key, b"\2", H("DF0285") + b[3:], RND_IC + RND_IFD + K_IC),
+        "another spec": ref.cryptogram(
+            e, key, b"\2", b[:3] + H("21") + b[4:], RND_IC + RND_IFD + K_IC),
+        "another cipher": ref.cryptogram(
+            e, key, b"\2", b[:4] + H("03") + b[5:], RND_IC + RND_IFD + K_IC),
+        "another version": ref.cryptogram(
+            e, key, b"\2", b[:5] + H("02"), RND_IC + RND_IFD + K_IC),
+        "the B of before": ref.cryptogram(
+            e, key, b"\2", H("DF028403"), RND_IC + RND_IFD + K_IC),
         "another key": ref.cryptogram(e, bytes(16), b"\2", b, RND_IC + RND_IFD + K_IC),
         "short": good[:-1], "long": good + b"\0", "empty": b"",
     }  # fmt: skip
@@ -241,7 +259,7 @@ def test_only_the_cards_own_answer_is_taken(cipher: Cipher) -> None:
 
 
 def test_every_flipped_bit_of_the_cards_answer_is_noticed() -> None:
-    e, b = "AES", binding(KEY, VERSION)
+    e, b = "AES", b_of(Cipher.AES)
     good = ref.cryptogram(e, card_key(e), b"\2", b, RND_IC + RND_IFD + K_IC)
     for bit in range(8 * len(good)):
         flipped = bytearray(good)
@@ -251,7 +269,7 @@ def test_every_flipped_bit_of_the_cards_answer_is_noticed() -> None:
 
 
 def test_an_authentication_gives_keys_once_and_never_after_a_failure() -> None:
-    e, b = "SM4", binding(KEY, VERSION)
+    e, b = "SM4", b_of(Cipher.SM4)
     good = ref.cryptogram(e, card_key(e), b"\2", b, RND_IC + RND_IFD + K_IC)
     once = attempt(Cipher.SM4)
     once.session_keys(good, bytes(16))
@@ -265,13 +283,13 @@ def test_an_authentication_gives_keys_once_and_never_after_a_failure() -> None:
 
 def test_randoms_are_fresh_and_no_repr_shows_them() -> None:
     keys = card_keys(Cipher.SM4)
-    first, second = (keys.authentication(NAME, RND_IC, binding(KEY, VERSION)) for _ in range(2))
+    first, second = (keys.authentication(NAME, RND_IC, b_of(Cipher.SM4)) for _ in range(2))
     assert first.cryptogram != second.cryptogram
-    assert repr(first) == repr(second) == "<authentication SM4 DF028403>"
+    assert repr(first) == repr(second) == "<authentication SM4 DF0284200103>"
 
 
 def test_wrong_lengths_and_the_other_protocol_are_refused() -> None:
-    for rnd_ic, b in ((bytes(7), bytes(4)), (bytes(8), bytes(3))):
+    for rnd_ic, b in ((bytes(7), bytes(6)), (bytes(8), bytes(4)), (bytes(8), bytes(5))):
         with pytest.raises(CardKeyError):
             attempt_keys = card_keys(Cipher.SM4)
             attempt_keys.authentication(NAME, rnd_ic, b)
@@ -279,7 +297,7 @@ def test_wrong_lengths_and_the_other_protocol_are_refused() -> None:
         attempt(Cipher.SM4).session_keys(bytes(40), bytes(15))
     version1 = SoftwareKeySet({NAME: ROOT}, 1, Cipher.SM4).for_card(CHIP, REGION)
     with pytest.raises(CardKeyError, match="no version 2"):
-        version1.authentication(NAME, RND_IC, bytes(4))
+        version1.authentication(NAME, RND_IC, bytes(6))
 
 
 def test_a_protocol_2_key_set_makes_process_keys_of_the_irk_alone() -> None:
@@ -462,7 +480,7 @@ def test_the_hosts_own_command_is_no_reply() -> None:
 @pytest.mark.parametrize("cipher", Cipher)
 def test_a_session_begins_plain_and_goes_on_protected(cipher: Cipher) -> None:
     peer = Peer(cipher, lambda plain: (b"data", 0x9000))
-    channel = V2Channel(peer.transmit)
+    channel = V2Channel(peer.transmit, c1(cipher))
     assert not channel.is_protected and channel.reply_room == 256
     assert channel.send(CommandAPDU(0x00, 0xB2, 1, 4, le=256)).data == b"data"
     assert peer.seen == [H("00B2010400")]
@@ -478,7 +496,7 @@ def test_a_session_begins_plain_and_goes_on_protected(cipher: Cipher) -> None:
 @pytest.mark.parametrize("cipher", Cipher)
 def test_further_authentications_go_under_the_old_keys_and_chain_the_new(cipher: Cipher) -> None:
     peer = Peer(cipher)
-    channel = V2Channel(peer.transmit)
+    channel = V2Channel(peer.transmit, c1(cipher))
     used = []
     for _ in range(4):
         channel.authenticate(card_keys(cipher), KEY)
@@ -492,7 +510,7 @@ def test_further_authentications_go_under_the_old_keys_and_chain_the_new(cipher:
 
 def test_a_refused_first_authentication_leaves_the_card_in_clear() -> None:
     replies = iter([RND_IC + b"\x90\x00", b"\x63\xce", b"\x90\x00"])
-    channel = V2Channel(lambda _: next(replies))
+    channel = V2Channel(lambda _: next(replies), c1(Cipher.SM4))
     assert channel.authenticate(card_keys(Cipher.SM4), KEY).sw == 0x63CE
     assert not channel.is_over
     assert channel.send(CommandAPDU(0x00, 0xA4, 0, 0x0C)).sw == 0x9000
@@ -510,7 +528,7 @@ def test_a_refused_further_authentication_ends_the_session() -> None:
 @pytest.mark.parametrize("answer", ["", "00" * 40, "00" * 39])
 def test_a_forged_first_answer_ends_everything(answer: str) -> None:
     replies = iter([RND_IC + b"\x90\x00", H(answer) + b"\x90\x00"])
-    channel = V2Channel(lambda _: next(replies))
+    channel = V2Channel(lambda _: next(replies), c1(Cipher.SM4))
     with pytest.raises(ChannelError, match="cryptogram is wrong"):
         channel.authenticate(card_keys(Cipher.SM4), KEY)
     assert channel.is_over and not channel.is_protected
@@ -521,9 +539,9 @@ def test_a_forged_first_answer_ends_everything(answer: str) -> None:
 @pytest.mark.parametrize("challenge", ["9000", "00" * 7 + "9000", "00" * 9 + "9000"])
 def test_a_challenge_of_another_length_is_refused(challenge: str) -> None:
     with pytest.raises(ChannelError, match="challenge"):
-        V2Channel(lambda _: H(challenge)).authenticate(card_keys(Cipher.SM4), KEY)
+        V2Channel(lambda _: H(challenge), c1(Cipher.SM4)).authenticate(card_keys(Cipher.SM4), KEY)
     with pytest.raises(StatusWordError, match="GET CHALLENGE"):
-        V2Channel(lambda _: H("6D00")).authenticate(card_keys(Cipher.SM4), KEY)
+        V2Channel(lambda _: H("6D00"), c1(Cipher.SM4)).authenticate(card_keys(Cipher.SM4), KEY)
 
 
 def test_the_cryptogram_is_not_sent_again_for_6c() -> None:
@@ -533,7 +551,7 @@ def test_the_cryptogram_is_not_sent_again_for_6c() -> None:
         sent.append(raw)
         return RND_IC + b"\x90\x00" if raw[1] == 0x84 else b"\x6c\x28"
 
-    assert V2Channel(transmit).authenticate(card_keys(Cipher.SM4), KEY).sw == 0x6C28
+    assert V2Channel(transmit, c1(Cipher.SM4)).authenticate(card_keys(Cipher.SM4), KEY).sw == 0x6C28
     assert [raw[1] for raw in sent] == [0x84, 0x82]
 
 
@@ -576,7 +594,7 @@ def test_nothing_is_changed_outside_a_session() -> None:
         sent.append(raw)
         return b"\x90\x00"
 
-    channel = V2Channel(transmit)
+    channel = V2Channel(transmit, c1(Cipher.SM4))
     with pytest.raises(ChannelError, match="authenticate first"):
         channel.change(CommandAPDU(0x00, 0xD6, 0, 0, b"x"), card_keys(Cipher.SM4), "STK_DF02")
     assert not sent
@@ -590,7 +608,7 @@ def test_a_pin_is_not_sent_in_clear_and_asking_for_its_tries_is(ins: int) -> Non
         sent.append(raw)
         return b"\x63\xc3"
 
-    channel = V2Channel(transmit)
+    channel = V2Channel(transmit, c1(Cipher.SM4))
     with pytest.raises(ChannelError, match="not sent in clear"):
         channel.send(CommandAPDU(0x00, ins, 0, 0, b"135790"))
     assert not sent
@@ -601,7 +619,7 @@ def test_closing_ends_a_session_and_only_a_session() -> None:
     channel, _ = opened()
     channel.close()
     assert channel.is_over and repr(channel) == "<version 2 over>"
-    plain = V2Channel(lambda _: b"\x90\x00")
+    plain = V2Channel(lambda _: b"\x90\x00", c1(Cipher.SM4))
     plain.close()
     assert not plain.is_over and repr(plain) == "<version 2 plain>"
 
@@ -650,7 +668,7 @@ def test_what_the_card_cannot_take_is_not_sent(command: CommandAPDU) -> None:
 
 def test_a_host_whose_further_answer_is_wrong_is_over() -> None:
     host = V2Host()
-    e, b = "AES", binding(KEY, VERSION)
+    e, b = "AES", b_of(Cipher.AES)
     good = ref.cryptogram(e, card_key(e), b"\2", b, RND_IC + RND_IFD + K_IC)
     host.authenticated(attempt(Cipher.AES), good)
     assert host.messaging is not None and host.messaging.is_open

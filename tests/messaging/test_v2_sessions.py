@@ -21,7 +21,7 @@ from cardlib.card.visits import VISITS
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.ready_made import ISSUER
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.errors import (
     CardError,
     CardKeyError,
@@ -37,13 +37,15 @@ from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, FieldValue, S
 from cardlib.messaging.v2 import V2Channel
 from cardlib.transport import capabilities
 from cardlib.transport.recorder import Recorder
+from personalize.terminal.reading import read_card
 from tests.card.test_visits import as_values, visit
-from tests.cards.v2_cards import CHIP, PIN, REGION, ROLES, Terminal, card_of, key_set
+from tests.cards.v2_cards import CHIP, PIN, REGION, ROLES, Terminal, c1_of, card_of, key_set
 
 H = bytes.fromhex
 CLINICAL, ALLERGIES, INDEX, SLOT = (
     "DDF1/DF02/EF05", "DDF1/DF02/EF07", "DDF1/DF03/EF06", "DDF1/DF03/ED01",
 )  # fmt: skip
+ISSUER_FILE = "DDF1/EF05"
 SHORT = CardOptions()
 LONG = CardOptions(extended_length=True)
 HOSPITAL = ("RK1_DF03", "UK1_DF03")
@@ -167,24 +169,79 @@ def test_what_a_right_does_not_open_is_denied_and_changes_nothing() -> None:
 # --- how many commands, and which -----------------------------------------------------------
 
 
-def test_an_emergency_read_takes_twelve_commands() -> None:
+def test_an_emergency_read_takes_six_commands() -> None:
     recorder = Recorder(fresh(card_of()))
     reader = ResidentHealthCard(recorder, key_set(Cipher.SM4, "RK1_DF02"))
     reader.authenticate("RK1_DF02")
-    reader.read(CLINICAL)
-    names = [exchange.command[:2].hex().upper() for exchange in recorder.commands]
-    assert names == [
-        "00A4", "00A4", "0084", "0082",  # in clear: DDF1, DF02, the session
-        "0CA4", "0CB2", "0CA4",          # what was said in clear is said again
-        "0CA4", "0C84", "0C82",          # DF02's right, which selecting DDF1 gave up
-        "0CA4", "0CB2",
+    assert states(reader.read(CLINICAL)) >= {State.VALUE}
+    headers = [exchange.command[:4].hex().upper() for exchange in recorder.commands]
+    assert headers == [
+        "00A40400", "00A4080C", "00840000", "00820084", "0CA4080C", "0CB20105",
     ]  # fmt: skip
 
 
-def test_a_key_of_ddf1_is_authenticated_once() -> None:
+@pytest.mark.parametrize("name", ["RK1_DDF1", "RK1_DF02", "UK1_DDF1"])
+def test_an_authentication_is_two_commands_after_selecting(name: str) -> None:
     recorder = Recorder(fresh(card_of()))
-    ResidentHealthCard(recorder, key_set(Cipher.SM4, "RK1_DDF1")).authenticate("RK1_DDF1")
-    assert [e.command[1] for e in recorder.commands] == [0xA4, 0x84, 0x82, 0xA4, 0xB2, 0xA4]
+    ResidentHealthCard(recorder, key_set(Cipher.SM4, name)).authenticate(name)
+    selects = [0xA4, 0xA4] if "/" in KEY_BY_NAME[name].df_path else [0xA4]
+    assert [e.command[1] for e in recorder.commands] == [*selects, 0x84, 0x82]
+
+
+# --- the issuer's file, which is free -------------------------------------------------------
+
+
+def reads_in_clear(line: Line) -> int:
+    """How many READ RECORD and READ BINARY went out without protection."""
+    return sum(raw[0] & 0x0C == 0 and raw[1] in (0xB0, 0xB1, 0xB2, 0xB3) for raw in line.sent)
+
+
+@pytest.mark.parametrize(("held", "used"), [
+    (("RK1_DDF1", "RK1_DF02", "UK1_DF02"), "RK1_DDF1"),
+    (("RK1_DF02", "UK1_DF02"), "RK1_DF02"), (("RK1_DF05", "RK1_DF03"), "RK1_DF03"),
+])  # fmt: skip
+def test_with_a_read_key_at_hand_the_free_file_is_read_in_a_session(
+    held: tuple[str, ...], used: str
+) -> None:
+    readings: list[Callable[[ResidentHealthCard], object]] = [
+        lambda reader: reader.read(ISSUER_FILE), lambda reader: reader.read_raw(ISSUER_FILE),
+    ]  # fmt: skip
+    for reading in readings:
+        line = Line(fresh(card_of()))
+        reader = ResidentHealthCard(line, key_set(Cipher.SM4, *held))
+        assert reading(reader) and reads_in_clear(line) == 0
+        proved = [raw[3] for raw in line.sent if raw[1] == 0x82]
+        assert proved == [KEY_BY_NAME[used].reference]
+        reading(reader)
+        assert len([raw for raw in line.sent if raw[1] == 0x82]) == 1, "the session is used again"
+
+
+@pytest.mark.parametrize("held", [("UK1_DDF1", "IRK_DDF1"), ()])
+def test_without_a_read_key_the_free_file_is_read_in_clear(held: tuple[str, ...]) -> None:
+    line = Line(fresh(card_of()))
+    reader = ResidentHealthCard(line, key_set(Cipher.SM4, *held) if held else None)
+    assert states(reader.read(ISSUER_FILE)) >= {State.VALUE}
+    assert reads_in_clear(line) and not [raw for raw in line.sent if raw[1] == 0x82]
+
+
+def test_read_card_reads_everything_in_the_session() -> None:
+    line = Line(fresh(card_of()))
+    found = read_card(line, key_set(Cipher.SM4))
+    assert states({f.path: v for f, v in found.files}[ISSUER_FILE]) >= {State.VALUE}
+    assert reads_in_clear(line) == 0
+    assert [raw[3] for raw in line.sent if raw[1] == 0x82].count(0x04) == 1, "RK1_DDF1 once"
+
+
+def test_an_issuers_file_altered_on_the_line_is_not_shown() -> None:
+    line = Line(fresh(card_of()))
+
+    def alter(raw: bytes, reply: bytes) -> bytes:
+        spoil = raw[1] == 0xB2 and len(reply) > 20
+        return reply[:9] + bytes((reply[9] ^ 1,)) + reply[10:] if spoil else reply
+
+    line.reply = alter
+    with pytest.raises(ChannelError):
+        ResidentHealthCard(line, key_set(Cipher.SM4, "RK1_DDF1")).read(ISSUER_FILE)
 
 
 def test_everything_after_the_first_authentication_is_protected() -> None:
@@ -249,7 +306,7 @@ def test_the_atr_says_what_the_host_may_use() -> None:
 def channel_of(cipher: Cipher, options: CardOptions, *names: str) -> tuple[V2Channel, CardKeys]:
     card = card_of(cipher, options)
     chaining, extended = capabilities(card.atr)
-    channel = V2Channel(card.transmit, chaining=chaining, extended=extended)
+    channel = V2Channel(card.transmit, c1_of(cipher), chaining=chaining, extended=extended)
     keys = key_set(cipher).for_card(CHIP, REGION)
     for name in names:
         path = KEY_BY_NAME[name].df_path
@@ -441,7 +498,7 @@ def test_whoever_forgets_a_session_resets_the_card() -> None:
     with pytest.raises(ChannelError, match="reset"):
         reader.read(CLINICAL)
     reader.reset()
-    reader.read("DDF1/EF05")
+    reader.identify()
     reader.forget()
     assert reader.identify().protocol == 2
 
@@ -509,21 +566,69 @@ def test_keys_of_another_cipher_or_version_are_not_tried(old: str, new: str) -> 
         ResidentHealthCard(line, key_set(Cipher.SM4)).authenticate("RK1_DF02")
 
 
-@pytest.mark.parametrize("name", ["UK1_DDF1", "UK1_DF01", "BK_MF"])
-@pytest.mark.parametrize(("old", "new"), [
-    ("C103200101", "C103210101"), ("C208" + REGION.hex(), "C208" + b"88000000".hex()),
-])  # fmt: skip
-def test_what_the_card_said_in_clear_is_compared_in_the_session(
-    name: str, old: str, new: str
+ALTERED_C1 = [
+    (offset, value)
+    for offset, values in enumerate((
+        (0x10, 0x11, 0x1F, 0x21, 0x2F, 0x22, 0x28, 0x00, 0x30, 0xA0, 0xFF),
+        (0x01, 0x02, 0x00, 0x03, 0x81, 0xFF), (0x02, 0x03, 0x05, 0x07, 0x00, 0x81, 0xFF),
+    ))
+    for value in values
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["RK1_DF02", "RK1_DDF1", "UK1_DDF1", "BK_MF"])
+@pytest.mark.parametrize("cipher", Cipher)
+@pytest.mark.parametrize(("offset", "value"), ALTERED_C1)
+def test_no_session_opens_on_a_c1_that_was_altered_on_the_line(
+    cipher: Cipher, offset: int, value: int, name: str
 ) -> None:
-    """A key of one level does not depend on the region, so its authentication passes."""
-    line = saying(card_of(), old, new)
+    """Not even for a terminal whose roots are the card's and that holds all as C1 says."""
+    good = c1_of(cipher)
+    altered = good[:offset] + bytes((value,)) + good[offset + 1 :]
+    if altered == good:
+        return
+    roots = public_test_roots(2, cipher).card
+    said_cipher = Cipher(altered[1]) if altered[1] in (1, 2) else cipher
+    said_version = altered[2] if 1 <= altered[2] <= 7 else 1
+    for protocol in (2, 1):
+        keys = SoftwareKeySet(roots, protocol, said_cipher, said_version)
+        for reading in (False, True):
+            if reading and altered[0] >> 4 == protocol == 1:
+                continue  # version 1 reads in clear: what it cannot see is in test_v1_limits.py
+            line = saying(card_of(cipher), "C103" + good.hex(), "C103" + altered.hex())
+            reader = ResidentHealthCard(line, keys, min_protocol=1)
+            with pytest.raises(CardError):
+                reader.read(ISSUER_FILE) if reading else reader.authenticate(name)
+            assert reader.rights == frozenset() and reads_in_clear(line) == 0
+            assert not any(raw[0] & 0x0C for raw in line.sent)
+
+
+def test_an_altered_region_fails_for_a_key_of_two_levels() -> None:
+    line = saying(card_of(), "C208" + REGION.hex(), "C208" + b"88000000".hex())
+    for name in ("RK1_DDF1", "RK1_DF02"):
+        reader = ResidentHealthCard(line, key_set(Cipher.SM4))
+        with pytest.raises(StatusWordError, match="63C"):
+            reader.authenticate(name)
+        assert reader.rights == frozenset()
+
+
+@pytest.mark.parametrize("name", ["UK1_DDF1", "UK1_DF01", "BK_MF"])
+def test_after_a_key_of_one_level_alone_the_region_is_nobodys_word(name: str) -> None:
+    line = saying(card_of(), "C208" + REGION.hex(), "C208" + b"88000000".hex())
     reader = ResidentHealthCard(line, key_set(Cipher.SM4))
-    with pytest.raises(ChannelError, match=r"as it said|the card first said"):
-        reader.authenticate(name)
+    reader.authenticate(name)
+    assert reader.rights == {name}
+    with pytest.raises(StatusWordError, match="63CE"):
+        reader.authenticate("RK1_DDF1")
     assert reader.rights == frozenset()
-    with pytest.raises(ChannelError, match="reset"):
-        reader.read("DDF1/EF05")
+
+
+def test_an_fci_asked_for_again_in_the_session_must_be_the_first_one() -> None:
+    line = saying(card_of(), "C208" + REGION.hex(), "C208" + b"88000000".hex())
+    reader = ResidentHealthCard(line, key_set(Cipher.SM4))
+    reader.authenticate("UK1_DDF1")
+    with pytest.raises(ChannelError, match="the card first said"):
+        reader.identify()
 
 
 def test_an_unknown_specification_is_no_card_of_ours() -> None:
@@ -571,7 +676,7 @@ def test_an_authentication_tunnelled_into_anothers_session_serves_nobody(cipher:
         reply = he.send(command.header.hex(), command.data, command.le)
         return reply.data + reply.sw.to_bytes(2, "big")
 
-    channel = V2Channel(tunnel)
+    channel = V2Channel(tunnel, c1_of(cipher))
     keys = key_set(cipher).for_card(CHIP, REGION)
     assert channel.authenticate(keys, KEY_BY_NAME["UK1_DF02"]).ok
     with pytest.raises(ChannelError, match="6988"):
@@ -594,7 +699,7 @@ def test_a_free_file_is_read_without_keys() -> None:
 
 # --- any order of things --------------------------------------------------------------------
 
-GROUPS = tuple(str(n) for n in range(1, 7))
+GROUPS = tuple(str(n) for n in range(1, 6))
 READ_KEY = {"DDF1/DF02": "RK1_DF02", "DDF1/DF03": "RK1_DF03"}
 
 

@@ -16,7 +16,7 @@ from yubikit.securitydomain import SecurityDomainSession
 
 from cardlib.apdu import ResponseAPDU
 from cardlib.emulator import CardOptions, LifeCycle, SoftwareCard
-from cardlib.keys.scp03 import SoftwareScp03Keys
+from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging.scp03 import Scp03Host
 from tests.emulator.test_personalization import (
     CHIP,

@@ -1,7 +1,7 @@
 """A file system as ISO/IEC 7816-4 and -9 have it, in plain lists: what a card is compared with.
 
 Files are free to read and change. Every operation returns data and status word, as a card would
-answer it; what the card specification leaves open is as docs/spec-decisions.md has it.
+answer it; what the card specification leaves open is as docs/explanation/spec-decisions.md has it.
 """
 
 from dataclasses import dataclass, field

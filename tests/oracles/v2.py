@@ -65,6 +65,12 @@ def from_cryptogram(e: str, card_key: bytes, first: bytes, b: bytes, data: bytes
     return cbc_back(e, diversify(e, card_key, b"RHC2-ENC"), bytes(16), m)
 
 
+def binding(df: bytes, kid: int, c1: bytes) -> bytes:
+    """B: file id of the DF that holds the key (2) ‖ KID (1) ‖ the value of C1 (3)."""
+    assert (len(df), len(c1)) == (2, 3)
+    return df + bytes([kid]) + c1
+
+
 def session_key(e: str, z: bytes, label: bytes, ctx: bytes) -> bytes:
     """CMAC(Z, [1]32 ‖ label ‖ 00 ‖ ctx ‖ [128]32)."""
     return cmac(e, z, b"\0\0\0\1" + label + b"\0" + ctx + b"\0\0\0\x80")

@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -17,15 +16,16 @@ from cardlib.keys import Issuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
-from personalize.listing.faults import Fault
+from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop, fit
 from personalize.listing.source import Encoding
 from personalize.preparation.batch import Batch
-from personalize.preparation.holders import holders
-from personalize.preparation.prepare import all_faults, make_all, read_list, validate
+from personalize.preparation.prepare import read_list, validate
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
 from tests import DATA
+from tests.cards.bureau import Preparation, prepare_list
+from tests.cards.field_values import UNFIT
 
 ISSUED = date(2026, 11, 23)
 PLACES = {column.name: column for column in COLUMNS}
@@ -35,15 +35,6 @@ REPEATED = {"DDF1/DF02/EF07", "DDF1/DF02/EF08", "DDF1/DF05/EF05"}
 ISSUER = KeyStore(new_roots())
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What came of a list: its cards, or its faults, never some of each."""
-
-    faults: list[Fault]
-    cards: list[PreparedCard]
-    source_sha256: str
-
-
 def prepare(
     source: Path,
     *,
@@ -51,13 +42,7 @@ def prepare(
     photo_folder: Path | None = None,
     issuer: Issuer = ISSUER,
 ) -> Preparation:
-    """As `rhcard prepare` does it, from a list to cards or faults."""
-    photos = PhotoShop(source.parent if photo_folder is None else photo_folder)
-    residents = read_list(source, encoding)
-    validated = list(validate(residents, photos, ISSUED))
-    faults = all_faults(residents, validated)
-    cards = [] if faults else list(make_all(validated, photos, issuer, ISSUED))
-    return Preparation(faults, cards, residents.sha256)
+    return prepare_list(source, ISSUED, issuer, encoding=encoding, photo_folder=photo_folder)
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -231,11 +216,6 @@ def test_residents_come_one_by_one(folder: Path) -> None:
     assert (next(validated).line, next(validated).line, next(validated).line) == (2, 3, 4)
 
 
-def test_numbers_are_compared_in_one_form() -> None:
-    assert holders({"card_number": " Ｅ6538 1318 "}) == holders({"card_number": "e65381318"})
-    assert holders({"card_number": " "}) == frozenset()
-
-
 def test_a_list_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         prepare(tmp_path / "none.csv")
@@ -266,13 +246,54 @@ def test_a_duplicate_is_told_with_the_first_line(folder: Path) -> None:
     ]
 
 
+FOREIGNER = next(row for row in rows("residents.csv") if row["document_type"] == "03")
+RESIDENT = next(row for row in rows("residents.csv") if row["document_type"] == "01")
+
+
+def faults_of(folder: Path, *residents: dict[str, str]) -> list[tuple[int, str, str]]:
+    lines = [list(residents[0]), *(list(row.values()) for row in residents)]
+    found = prepare(write(folder / "list.csv", lines))
+    assert all(fault.remedy for fault in found.faults)
+    return [(fault.line, fault.field, fault.problem) for fault in found.faults]
+
+
 def test_a_duplicate_in_small_letters_is_one_too(folder: Path) -> None:
-    foreigner = next(row for row in rows("residents.csv") if row["document_type"] == "03")
-    small = foreigner["card_number"].lower()
-    other = foreigner | {"card_number": small, "document_number": small}
-    lines = [list(foreigner), list(foreigner.values()), list(other.values())]
-    (fault,) = prepare(write(folder / "list.csv", lines)).faults
-    assert (fault.line, fault.problem) == (3, "duplicate of line 2")
+    small = FOREIGNER["card_number"].lower()
+    other = FOREIGNER | {"card_number": small, "document_number": small}
+    assert faults_of(folder, FOREIGNER, other) == [
+        (3, "card_number", "duplicate of line 2"),
+        (3, "document_number", "not only capital letters and digits"),
+    ]
+
+
+def test_one_resident_with_an_identity_card_and_with_a_passport_is_a_duplicate(
+    folder: Path,
+) -> None:
+    passport = {"document_type": "03", "document_number": "E12345678", "card_number": "E12345678"}
+    assert faults_of(folder, RESIDENT, RESIDENT | passport) == [
+        (3, "resident_id_number", "duplicate of line 2, where it is the card_number")
+    ]
+    other_way = RESIDENT | passport, RESIDENT
+    assert faults_of(folder, *other_way) == [
+        (3, "card_number", "duplicate of line 2, where it is the resident_id_number")
+    ]
+
+
+def test_a_passport_that_stands_beside_the_identity_number_elsewhere_is_a_duplicate(
+    folder: Path,
+) -> None:
+    passport = {"document_type": "03", "document_number": FOREIGNER["document_number"]}
+    assert faults_of(folder, FOREIGNER, RESIDENT | passport) == [
+        (3, "document_number", "duplicate of line 2, where it is the card_number")
+    ]
+
+
+def test_two_numbers_of_two_other_residents_are_two_faults(folder: Path) -> None:
+    both = RESIDENT | {"document_type": "03", "document_number": FOREIGNER["document_number"]}
+    assert [line[:2] for line in faults_of(folder, RESIDENT, FOREIGNER, both)] == [
+        (4, "card_number"),
+        (4, "document_number"),
+    ]
 
 
 def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
@@ -290,7 +311,7 @@ texts = st.text(st.characters(codec=None), max_size=12) | st.text("0123456789*",
 anything = st.dictionaries(st.sampled_from(sorted(PLACES)), texts, max_size=8)
 
 
-def told(fault: Fault) -> str:
+def told(fault: ListFault) -> str:
     return f"{fault.line} {fault.field} {fault.value} {fault.problem} {fault.remedy}"
 
 
@@ -320,7 +341,7 @@ fitting = st.fixed_dictionaries(
     {},
     optional={
         column.name: st.text(
-            st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")),
+            st.characters(exclude_categories=UNFIT),
             min_size=1,
             max_size=FILE_BY_PATH[column.path].fields[0].length // 4 or 1,
         )
@@ -336,7 +357,8 @@ def test_text_of_any_script_that_fits_is_read_back(tmp_path: Path, changes: dict
     path = tmp_path / "list.jsonl"
     path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
     found = prepare(path)
-    assert all(fault.problem[:8] in ("too long", "required") for fault in found.faults)
+    told = ("too long", "required", "look-alike character", "replacement character")
+    assert all(fault.problem.startswith(told) for fault in found.faults)
     for card in found.cards:
         given = list(_texts(GOOD | changes))
         assert sorted(given) == sorted(

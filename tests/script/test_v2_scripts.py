@@ -4,7 +4,7 @@ import pytest
 
 from apdu_scripts import load
 from cardlib.crypto import Cipher
-from cardlib.emulator.chip.options import CardOptions
+from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.errors import CardKeyError
 from cardlib.keys import KeySet
 from cardlib.keys.roots import public_test_roots

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from ...apdu import CommandAPDU
 from ...errors import FormatError, TransportError
 from ...layout import KeySpec
-from ..card import SoftwareCard
 from ..chip.image import ImageFile
 from ..chip.memory import Memory
 from ..chip.refusal import MemoryFailure, PowerCut
-from ..chip.state import CardState, StoredKeySet, StoredPin
+from ..profile.card_state import CardState, StoredKeySet, StoredPin
 from ..sessions.scp03 import R_MAC
+from ..software_card import SoftwareCard
 from .faults import (
     KEY_SET_COUNTER,
     PIN_COUNTER,

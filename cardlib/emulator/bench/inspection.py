@@ -5,10 +5,10 @@ from typing import TypedDict
 from ...crypto import Cipher, key_check_value
 from ...layout import KEYS, Structure
 from ..chip.memory import JOURNAL_PAGE
-from ..chip.state import LifeCycle
-from ..filesystem import records
+from ..filesystem import record_slots
 from ..filesystem.tree import PROFILE, Directory, ElementaryFile
 from ..handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
+from ..profile.card_state import LifeCycle
 from ..sessions.context import Card
 
 _STATES = {ACTIVATED: "activated", DEACTIVATED: "deactivated", TERMINATED: "terminated"}
@@ -136,8 +136,8 @@ def _file(card: Card, file: ElementaryFile) -> FileState:
         content = memory.read(file.address, file.size)
         present = 0
     else:
-        present = records.count(memory, file)
-        stored = (records.read(memory, file, n) for n in range(1, present + 1))
+        present = record_slots.count(memory, file)
+        stored = (record_slots.read(memory, file, n) for n in range(1, present + 1))
         content = b"".join(r[len(file.prefixes[0]) :] for r in stored)
     return FileState(
         path=file.path,

@@ -13,12 +13,12 @@ from ...keys.roots import Roots
 from ...keys.store import KeyStore
 from ...layout import FILE_BY_PATH, dgi_of_record, encode_record
 from ...tlv import dgi
-from ..card import SoftwareCard
-from ..chip.options import CardOptions
-from ..chip.state import KEY_TRIES, LifeCycle, StoredKeySet
 from ..handlers.store_data import commit
-from ..sessions.load import Load
+from ..profile.card_options import CardOptions
+from ..profile.card_state import KEY_TRIES, LifeCycle, StoredKeySet
+from ..sessions.pending_load import Load
 from ..sessions.scp03 import Scp03Session
+from ..software_card import SoftwareCard
 
 Records = Mapping[str, Sequence[Mapping[str, str | bytes]]]
 """The records of each file from 1 on, as field names and values; {} leaves one unwritten."""

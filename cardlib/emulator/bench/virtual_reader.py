@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from ...errors import TransportError
+from ...exchange import Connection
 from ..chip.refusal import PowerCut
 
 HOST = "127.0.0.1"
@@ -31,23 +31,6 @@ _FIRST_RETRY, _LAST_RETRY = 0.1, 1.0
 _GREETING_TIME = 3.0
 _AWAY_TIME = 0.6
 """Seconds between two insertions: pcscd looks every 0.4, and a shorter absence goes unnoticed."""
-
-
-class Card(Protocol):
-    """What a virtual reader needs of a card: `SoftwareCard` is one."""
-
-    @property
-    def atr(self) -> bytes:
-        """The answer to reset."""
-        ...
-
-    def transmit(self, command: bytes, /) -> bytes:
-        """Answer one command APDU."""
-        ...
-
-    def reset(self) -> bytes:
-        """Forget what a card forgets when its power goes, and give the ATR."""
-        ...
 
 
 def _say_nothing(_: str) -> None: ...
@@ -78,7 +61,7 @@ class VirtualReader:
         self._thread: threading.Thread | None = None
         self.failure: Exception | None = None
 
-    def insert(self, card: Card) -> None:
+    def insert(self, card: Connection) -> None:
         """Put a card into the slot; the one that is in it is removed first."""
         self.remove()
         self._removed.clear()
@@ -105,13 +88,13 @@ class VirtualReader:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
-    def _run(self, card: Card) -> None:
+    def _run(self, card: Connection) -> None:
         try:
             self._stay_inserted(card)
         except Exception as error:  # noqa: BLE001  # for whoever watches the thread
             self.failure = error
 
-    def _stay_inserted(self, card: Card) -> None:
+    def _stay_inserted(self, card: Connection) -> None:
         while connection := self._wait_for_reader():
             self._talk(connection, card)
             self._empty_since = time.monotonic()
@@ -128,7 +111,7 @@ class VirtualReader:
             pause = min(max(2 * pause, _FIRST_RETRY), _LAST_RETRY)
         return None
 
-    def _wait_for_card(self, card: Card) -> None:
+    def _wait_for_card(self, card: Connection) -> None:
         """Take the card's power away; a fault may keep the card from starting again at once."""
         while True:
             try:
@@ -149,7 +132,7 @@ class VirtualReader:
             self._socket = connection
             return True
 
-    def _talk(self, connection: socket.socket, card: Card) -> None:
+    def _talk(self, connection: socket.socket, card: Connection) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._wait_for_greeting(connection)
@@ -199,7 +182,7 @@ def connect(address: tuple[str, int]) -> socket.socket | None:
     return connection
 
 
-def serve(connection: socket.socket, card: Card) -> None:
+def serve(connection: socket.socket, card: Connection) -> None:
     """Answer the reader until it hangs up; ConnectionError when it does not do so in order.
 
     What the card raises instead of an answer goes through; TransportError for an empty answer,
@@ -223,7 +206,7 @@ def serve(connection: socket.socket, card: Card) -> None:
             raise TransportError(NO_REPLY)
 
 
-def _obey(card: Card, order: int) -> bytes:
+def _obey(card: Connection, order: int) -> bytes:
     if order == _GET_ATR:
         return card.atr
     if order in (_POWER_ON, _RESET):

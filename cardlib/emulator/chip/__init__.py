@@ -1,1 +1,1 @@
-"""The chip: memory in pages, its image file, what it keeps, its switches and ATR."""
+"""The chip: memory in pages, its image file, and a card that answers from them."""

@@ -1,20 +1,22 @@
 """How a command of the software card ends early."""
 
+from ...errors import CardError, TransportError
 
-class Refusal(Exception):
+
+class Refusal(CardError):
     """The card answers this status word; everything the command changed is undone.
 
     `reason` says which rule refused and what would satisfy it; it is for traces, never sent.
     """
 
     def __init__(self, sw: int, reason: str = "") -> None:
-        super().__init__(sw, reason)
+        super().__init__(f"{sw:04X} {reason}")
         self.sw, self.reason = sw, reason
 
 
-class PowerCut(Exception):
+class PowerCut(TransportError):
     """The supply failed: nothing after this memory write happened, and no answer is sent."""
 
 
-class MemoryFailure(Exception):
+class MemoryFailure(CardError):
     """A page of the non-volatile memory could not be programmed (status word 6581)."""

@@ -13,7 +13,7 @@ from ...errors import FormatError
 from ...layout import Structure
 from ...tlv import iter_ber
 from ..chip.memory import PAGE_SIZE, Memory
-from ..chip.state import CHECKSUM_SIZE, DYNAMIC_AREA, NODE_STATES, with_checksum
+from ..profile.card_state import CHECKSUM_SIZE, DYNAMIC_AREA, NODE_STATES, with_checksum
 from .security_attributes import rules
 from .tree import PROFILE, PROPRIETARY_WRITE, Directory, ElementaryFile, Node
 

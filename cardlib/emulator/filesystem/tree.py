@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ...facts import HEALTH_APPLICATION, MF_ID
 from ...layout import FILES, KEY_BY_NAME, KEYS, FileSpec, KeySpec, Kind, Structure
 from ...layout.model import NEVER
-from ..chip.state import FILE_ADDRESS, NODE_STATES
+from ..profile.card_state import FILE_ADDRESS, NODE_STATES
 
 _LOCAL = 0x80
 _GLOBAL = ("DDF1", "MF")

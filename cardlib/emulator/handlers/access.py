@@ -6,8 +6,8 @@ from ...apdu import CommandAPDU
 from ...layout import KeySpec, Structure
 from ...status import StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import LifeCycle
 from ..filesystem.tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Node, Rule
+from ..profile.card_state import LifeCycle
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import unprotect

@@ -4,11 +4,11 @@ from hmac import compare_digest
 
 from ...apdu import CommandAPDU
 from ...layout import KeySpec
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import DDF1, KEY_BIT
+from ..profile.card_state import KEY_TRIES
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import authentication_cryptogram, process_key, usable_key
@@ -16,7 +16,6 @@ from ..sessions.v2 import SPEC_2_0
 from . import authentication_v2
 from .authentication_v2 import AUTHENTICATION_LENGTH
 
-OK = b"\x90\x00"
 CHALLENGE_LENGTH = 8
 _V1_LENGTH = 17
 

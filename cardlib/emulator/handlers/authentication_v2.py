@@ -9,17 +9,16 @@ from hmac import compare_digest
 from ...apdu import CommandAPDU
 from ...crypto import BLOCK_SIZE, BlockCipher, Cipher, counter_kdf, diversify
 from ...layout import KeySpec
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES, StoredKey
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import KEY_BIT, directory_of
+from ..profile.card_state import KEY_TRIES, StoredKey
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import usable_key
 from ..sessions.v2 import Session
 
-OK = b"\x90\x00"
 AUTHENTICATION_LENGTH = 40
 ROLES = (*AUTHENTICATING_ROLES, "PUK")
 """Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""
@@ -44,7 +43,7 @@ def external_authenticate(
     if challenge is None:
         raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
     key = usable_key(card, spec)
-    binding = key_binding(spec, key)
+    binding = key_binding(card, spec)
     k_enc, k_mac = _static_keys(key)
     message, tag = command.data[:-_TAG], command.data[-_TAG:]
     plain = k_enc.decrypt_cbc(message)
@@ -67,10 +66,10 @@ def external_authenticate(
     return reply + k_mac.cmac(_REPLY + binding + reply)[:_TAG] + OK
 
 
-def key_binding(spec: KeySpec, key: StoredKey) -> bytes:
-    """B: file id of the key's DF (2) ‖ KID ‖ key version."""
+def key_binding(card: Card, spec: KeySpec) -> bytes:
+    """B: file id of the key's DF (2) ‖ KID (1) ‖ the value of C1 in the FCI (3)."""
     fid = directory_of(spec.df_path).fid
-    return fid.to_bytes(2, "big") + bytes((spec.reference, key.version))
+    return fid.to_bytes(2, "big") + bytes((spec.reference, *card.state.profile[:3]))
 
 
 def _static_keys(key: StoredKey) -> tuple[BlockCipher, BlockCipher]:

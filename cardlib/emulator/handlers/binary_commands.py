@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ...apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
 from ...errors import FormatError
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import ber, iter_ber
 from ..chip.refusal import Refusal
 from ..filesystem.tree import ElementaryFile
@@ -12,7 +12,6 @@ from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import authorised_data, binary_file, permit
 
-OK = b"\x90\x00"
 _END_REACHED = b"\x62\x82"
 _OFFSET, _DATA, _DISCRETIONARY = 0x54, 0x53, 0x73
 _NO_LIMIT = (MAX_SHORT_LE, MAX_EXTENDED_LE)

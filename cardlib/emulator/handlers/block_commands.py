@@ -2,15 +2,13 @@
 
 from ...apdu import CommandAPDU
 from ...layout import KeySpec
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import LifeCycle
 from ..filesystem.tree import KEY_BIT, MF
+from ..profile.card_state import LifeCycle
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import current_messaging_data
-
-OK = b"\x90\x00"
 
 
 def _demand(card: Card, channel: LogicalChannel, command: CommandAPDU, role: str) -> None:

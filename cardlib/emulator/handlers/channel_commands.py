@@ -1,13 +1,12 @@
 """MANAGE CHANNEL (ISO/IEC 7816-4:2020 11.2.3): the card assigns the number, or takes one asked."""
 
 from ...apdu import CommandAPDU
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import MF
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 
-OK = b"\x90\x00"
 _OPEN, _CLOSE = 0x00, 0x80
 
 

@@ -1,17 +1,16 @@
 """PUT DATA and what GET DATA finds of it: BER-TLV objects kept beside the files (7816-4 11.5)."""
 
 from ...apdu import CommandAPDU
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import ber, iter_ber
 from ..chip.memory import Memory
 from ..chip.refusal import Refusal
-from ..chip.state import DATA_OBJECTS, DATA_OBJECTS_SIZE
+from ..profile.card_state import DATA_OBJECTS, DATA_OBJECTS_SIZE
 from ..sessions.context import Card
 from ..sessions.issuer_session import issuer_session
 from ..sessions.logical_channel import LogicalChannel
 from . import registry
 
-OK = b"\x90\x00"
 _LENGTH = 2
 _MAX_VALUE = 255
 

@@ -5,18 +5,17 @@ All of them need the issuer's SCP03 session with C-ENC (card specification, sect
 
 from ...apdu import CommandAPDU
 from ...errors import FormatError
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import read_ber
 from ..chip.refusal import Refusal
-from ..chip.state import DYNAMIC_AREA, LifeCycle
 from ..filesystem import created_files
 from ..filesystem.tree import MF, Directory, ElementaryFile
+from ..profile.card_state import DYNAMIC_AREA, LifeCycle
 from ..sessions.context import Card
 from ..sessions.issuer_session import issuer_session
 from ..sessions.logical_channel import LogicalChannel
 from .access import ACTIVATED, DEACTIVATED, TERMINATED, enter
 
-OK = b"\x90\x00"
 _FCP = 0x62
 
 

@@ -7,16 +7,15 @@ from hmac import compare_digest
 
 from ...apdu import CommandAPDU
 from ...layout import KEY_BY_NAME
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import StoredPin
 from ..filesystem.tree import DDF1, KEY_BIT
+from ..profile.card_state import StoredPin
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v2 import SPEC_2_0
 from .access import current_messaging_data
 
-OK = b"\x90\x00"
 PIN_LENGTH = 6
 _NEW_PIN, _SAME_PIN = 0x02, 0x03
 _PUK = KEY_BY_NAME["PUK_DDF1"]

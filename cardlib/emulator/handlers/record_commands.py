@@ -2,17 +2,16 @@
 
 from ...apdu import CommandAPDU
 from ...layout import Structure
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import ber
 from ..chip.refusal import Refusal
-from ..filesystem import records
+from ..filesystem import record_slots
 from ..filesystem.tree import ElementaryFile
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import authorised_data, permit, record_file
 from .binary_commands import offset_objects, written
 
-OK = b"\x90\x00"
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
 _SHORT_IDENTIFIER = 0xF8
 _VALID_MARK = b"\0"
@@ -24,11 +23,11 @@ def read_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
     file = _record_file(card, channel, command)
     permit(file.read, channel)
     if command.p2 == _BY_NUMBER:
-        return records.read(card.memory, file, _existing(card, file, command.p1)) + OK
+        return record_slots.read(card.memory, file, _existing(card, file, command.p1)) + OK
     if command.p2 == _FROM_NUMBER:
         return _read_from(card, file, command.p1, channel.room(command)) + OK
     if command.p2 == _BY_TAG and file.prefixes[0]:
-        return records.read(card.memory, file, _by_tag(file, command.p1)) + OK
+        return record_slots.read(card.memory, file, _by_tag(file, command.p1)) + OK
     raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
 
 
@@ -39,7 +38,7 @@ def _record_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> E
 
 
 def _existing(card: Card, file: ElementaryFile, number: int) -> int:
-    present = records.count(card.memory, file)
+    present = record_slots.count(card.memory, file)
     if not 1 <= number <= present:
         raise Refusal(StatusWord.RECORD_NOT_FOUND, f"{file.path} has {present} records")
     return number
@@ -54,9 +53,9 @@ def _by_tag(file: ElementaryFile, tag: int) -> int:
 
 def _read_from(card: Card, file: ElementaryFile, first: int, room: int) -> bytes:
     number = _existing(card, file, first)
-    found = records.read(card.memory, file, number)
-    for following in range(number + 1, records.count(card.memory, file) + 1):
-        record = records.read(card.memory, file, following)
+    found = record_slots.read(card.memory, file, number)
+    for following in range(number + 1, record_slots.count(card.memory, file) + 1):
+        record = record_slots.read(card.memory, file, following)
         if len(found) + len(record) > room:
             break
         found += record
@@ -65,7 +64,7 @@ def _read_from(card: Card, file: ElementaryFile, first: int, room: int) -> bytes
 
 def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
     """A record as it is stored; 6A80 if it is no record of this file."""
-    stored = records.stored_form(file, slot, record)
+    stored = record_slots.stored_form(file, slot, record)
     if stored is None:
         prefix = file.prefixes[slot]
         why = f"a record here has {len(prefix) + file.lengths[slot]} bytes"
@@ -87,7 +86,7 @@ def update_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
     if file.is_index:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
     number = _existing(card, file, command.p1)
-    records.write(card.memory, file, number, _stored_form(file, number - 1, data))
+    record_slots.write(card.memory, file, number, _stored_form(file, number - 1, data))
     return OK
 
 
@@ -111,7 +110,7 @@ def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU)
     if not new or len(changed) != len(record):
         raise Refusal(StatusWord.INCORRECT_DATA, f"a record here has {len(record)} bytes")
     stored = _stored_form(file, command.p1 - 1, changed)
-    records.write(card.memory, file, command.p1, stored)
+    record_slots.write(card.memory, file, command.p1, stored)
     return OK
 
 
@@ -121,7 +120,7 @@ def _part(
     """The record an odd INS names, the offset in it, and the bytes that came with the command."""
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
-    record = records.read(card.memory, file, _existing(card, file, command.p1))
+    record = record_slots.read(card.memory, file, _existing(card, file, command.p1))
     found = offset_objects(data)
     offset = int.from_bytes(found[0x54], "big")
     if offset >= len(record):
@@ -137,10 +136,10 @@ def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
     data = authorised_data(card, channel, command, file.update)
     if not file.growing:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
-    full = records.count(card.memory, file) == file.slots
+    full = record_slots.count(card.memory, file) == file.slots
     if full and file.structure is not Structure.CYCLIC:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} is full")
-    records.append(card.memory, file, _stored_form(file, 0, data))
+    record_slots.append(card.memory, file, _stored_form(file, 0, data))
     return OK
 
 
@@ -159,9 +158,9 @@ def write_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> b
         stored = _VALID_MARK
     else:
         new = _stored_form(file, number - 1, data)
-        old = records.read(card.memory, file, number)[len(file.prefixes[number - 1]) :]
+        old = record_slots.read(card.memory, file, number)[len(file.prefixes[number - 1]) :]
         stored = written(file, old, new)
-    records.write(card.memory, file, number, stored)
+    record_slots.write(card.memory, file, number, stored)
     return OK
 
 
@@ -176,7 +175,7 @@ def erase_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> b
     if data:
         raise Refusal(StatusWord.INCORRECT_DATA, "erasing carries no data")
     number = _existing(card, file, command.p1)
-    records.write(card.memory, file, number, b"\xff" * file.lengths[number - 1])
+    record_slots.write(card.memory, file, number, b"\xff" * file.lengths[number - 1])
     return OK
 
 
@@ -188,11 +187,11 @@ def search_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (forward) or 05 (backward)")
     if not command.data:
         raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
-    present = records.count(card.memory, file)
+    present = record_slots.count(card.memory, file)
     start = _existing(card, file, command.p1 or 1)
     forward = command.p2 == _BY_NUMBER
     numbers = range(start, present + 1) if forward else range(start, 0, -1)
-    found = bytes(n for n in numbers if command.data in records.read(card.memory, file, n))
+    found = bytes(n for n in numbers if command.data in record_slots.read(card.memory, file, n))
     if not found:
         raise Refusal(StatusWord.END_REACHED, "no match")
     return found + OK

@@ -3,15 +3,14 @@
 from ...apdu import CommandAPDU
 from ...errors import FormatError
 from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN, TRANSPORT_KEY_VERSION
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import Tlv, ber, concatenate, iter_ber
 from ..chip.refusal import Refusal
-from ..chip.state import LifeCycle
+from ..profile.card_state import LifeCycle
 from ..sessions.context import Card
 from ..sessions.issuer_session import open_session
 from ..sessions.logical_channel import LogicalChannel
 
-OK = b"\x90\x00"
 _GLOBALPLATFORM = bytes.fromhex("2A864886FC6B")
 """The object identifier 1.2.840.114283, without its tag."""
 _AES_KEY = 0x88

@@ -13,9 +13,9 @@ from ...apdu import CommandAPDU
 from ...crypto import BLOCK_SIZE, Cipher, key_check_value
 from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from ...layout import KEYS
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
+from ..profile.card_state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
 from ..sessions.context import Card
 from ..sessions.issuer_session import issuer_session, open_session
 from ..sessions.logical_channel import LogicalChannel
@@ -23,7 +23,6 @@ from ..sessions.scp03 import LEVELS, Scp03Session, card_challenge
 from .registry import get_data, get_status
 from .store_data import store_data
 
-OK = b"\x90\x00"
 _SM_BITS, _SECURE_MESSAGING = 0x0C, 0x04
 _MAX_SEQUENCE_COUNTER = 0xFFFFFF
 _NEW_KEY_SET, _THREE_KEYS = 0x00, 0x81

@@ -2,7 +2,7 @@
 
 from ...apdu import CommandAPDU
 from ...facts import HEALTH_APPLICATION, MF_ID, SECURITY_DOMAIN
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ...tlv import ber
 from ..chip.refusal import Refusal
 from ..filesystem.tree import MF, Directory, ElementaryFile, Node
@@ -11,7 +11,6 @@ from ..sessions.logical_channel import LogicalChannel
 from .access import TERMINATED, enter
 from .file_control import FCI, FCP, FMD, template
 
-OK = b"\x90\x00"
 _DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
 _BY_NAME = 0x04
 _TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}

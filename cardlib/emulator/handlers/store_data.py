@@ -9,18 +9,17 @@ from ...crypto import Cipher
 from ...facts import TRANSPORT_KEY_VERSION
 from ...layout import FILE_BY_PATH, KEYS, Structure, dgi_of_key, dgi_of_record, record_of_dgi
 from ...layout.records import DGI_PIN, DGI_PIN_TRIES
-from ...status import StatusWord
+from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
-from ..filesystem import records
+from ..filesystem import record_slots
 from ..filesystem.tree import PROFILE, ElementaryFile
+from ..profile.card_state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
 from ..sessions.context import Card
 from ..sessions.issuer_session import open_session
-from ..sessions.load import Load
 from ..sessions.logical_channel import LogicalChannel
+from ..sessions.pending_load import Load
 from ..sessions.scp03 import C_ENC, Scp03Session
 
-OK = b"\x90\x00"
 _MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _ACTIVATED = b"\x05"
 _ISSUER_FILE = "DDF1/EF05"
@@ -76,7 +75,7 @@ def commit(card: Card, groupings: dict[int, bytes]) -> None:
             elif file.structure is Structure.CYCLIC:
                 cyclic.setdefault(file.path, {})[found[1]] = stored
             else:
-                records.write(memory, file, found[1], stored)
+                record_slots.write(memory, file, found[1], stored)
     _append_all(card, cyclic)
     state.profile = (_spec_version(groupings), cipher, version, _region(groupings))
     memory.write(NODE_STATES, _ACTIVATED * len(PROFILE))
@@ -101,7 +100,7 @@ def _append_all(card: Card, cyclic: dict[str, dict[int, bytes]]) -> None:
         if sorted(by_number) != list(range(1, len(by_number) + 1)):
             raise Refusal(StatusWord.INCORRECT_DATA, f"{path}: records from 1 without a gap")
         for number in sorted(by_number, reverse=True):
-            records.append(card.memory, file, by_number[number])
+            record_slots.append(card.memory, file, by_number[number])
 
 
 def _issuer_field(groupings: dict[int, bytes], name: str) -> bytes:

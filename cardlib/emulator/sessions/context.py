@@ -1,22 +1,43 @@
 """What a command's handler may use of the card that runs it; `SoftwareCard` is one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from ...apdu import CommandAPDU
 from ..chip.memory import Memory
-from ..chip.options import CardOptions
-from ..chip.state import CardState
 from ..filesystem.tree import Directory, Node
+from ..profile.card_options import CardOptions
+from ..profile.card_state import CardState
 from .logical_channel import LogicalChannel
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHandler:
+    """One command: its handler, and whether version-1 secure messaging may carry it.
+
+    `data_anyway`: data is answered even without Le, as some outside hosts expect.
+    `globalplatform`: it may come with the class of an SCP03 session when none is open.
+    """
+
+    handler: "Callable[[Card, LogicalChannel, CommandAPDU], bytes]"
+    protected: bool = False
+    data_anyway: bool = False
+    globalplatform: bool = False
+
+
+Commands = tuple[dict[int, CommandHandler], dict[int, CommandHandler]]
 
 
 class Card(Protocol):
     """A card while it runs a command.
 
     `created` are the files made by CREATE FILE, `unusable` the nodes that are blocked, not
-    activated or terminated; `random` gives that many random bytes.
+    activated or terminated; `random` gives that many random bytes. `commands` has the commands of
+    classes 0x and 8x by INS.
     """
+
+    commands: Commands
 
     memory: Memory
     state: CardState

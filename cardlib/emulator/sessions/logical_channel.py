@@ -2,7 +2,7 @@
 
 from ...apdu import MAX_SHORT_LE, CommandAPDU
 from ..filesystem.tree import Directory, ElementaryFile
-from .load import Load
+from .pending_load import Load
 from .scp03 import Scp03Session
 from .v2 import Session as SessionV2
 

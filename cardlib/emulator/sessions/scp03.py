@@ -17,7 +17,7 @@ from ...errors import FormatError
 from ...facts import TRANSPORT_KEY_VERSION
 from ...status import StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import StoredKeySet
+from ..profile.card_state import StoredKeySet
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = frozenset({0x01, 0x03, 0x11, 0x13, 0x33})

@@ -8,7 +8,7 @@ from ...errors import FormatError
 from ...layout import KeySpec
 from ...status import StatusWord
 from ..chip.refusal import Refusal
-from ..chip.state import KEY_TRIES, StoredKey
+from ..profile.card_state import KEY_TRIES, StoredKey
 from .context import Card
 from .logical_channel import LogicalChannel
 

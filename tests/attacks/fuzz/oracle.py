@@ -10,8 +10,8 @@ from time import perf_counter
 from cardlib.emulator import LifeCycle, SoftwareCard
 from cardlib.emulator.bench.inspection import inspect
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
-from cardlib.emulator.chip.state import DYNAMIC_AREA, FILE_ADDRESS, FILE_AREA, FILE_AREA_END
 from cardlib.emulator.filesystem.tree import KEY_BIT, PROFILE, ElementaryFile
+from cardlib.emulator.profile.card_state import DYNAMIC_AREA, FILE_ADDRESS, FILE_AREA, FILE_AREA_END
 from cardlib.layout import KEY_BY_NAME
 from tests.attacks.fuzz.cards import GRAM, KINDS, make, markers, secrets
 

@@ -176,7 +176,8 @@ class Terminal:
 
     def _authenticate_2(self, number: int, key: KeySpec, challenge: bytes, genuine: bool) -> None:
         known = challenge if genuine else bytes(8)
-        attempt = self.keys.authentication(key.name, known, binding(key, self.keys.version))
+        c1 = bytes((0x20, self.keys.cipher, self.keys.version))
+        attempt = self.keys.authentication(key.name, known, binding(key, c1))
         if genuine:
             self.watched.proved(number, key.name)
         reply = self.command(number, external_authenticate(attempt, key))

@@ -1,35 +1,18 @@
-"""Selecting and reading in as few commands as it takes, and why the card refuses.
+"""Reading in as few commands as it takes, and why the card refuses.
 
 Card specification, sections 1, 2 and 4.
 """
 
 from collections.abc import Callable
 
+from .. import commands
 from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU
 from ..errors import FormatError, StatusWordError
-from ..facts import HEALTH_APPLICATION
 from ..layout import FileSpec, Kind, Structure
 from ..layout.model import NEVER
 from ..status import StatusWord
 
 Send = Callable[[CommandAPDU], ResponseAPDU]
-_FROM_NUMBER = 0x05
-
-
-def select_command(path: str, *, fci: bool, by_name: bool) -> CommandAPDU:
-    """SELECT "MF", "DDF1" (by its name, or by path as all below it) or a path, asking for the FCI.
-
-    FormatError for what is no path.
-    """
-    p2, le = (0x00, MAX_SHORT_LE) if fci else (0x0C, None)
-    if path == "DDF1" and by_name:
-        return CommandAPDU(0x00, 0xA4, 0x04, p2, HEALTH_APPLICATION, le)
-    if path == "MF":
-        return CommandAPDU(0x00, 0xA4, 0x00, p2, b"\x3f\x00", le)
-    try:
-        return CommandAPDU(0x00, 0xA4, 0x08, p2, bytes.fromhex(path.replace("/", "")), le)
-    except ValueError:
-        raise FormatError(f"{path} is not a path on the card") from None
 
 
 def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:
@@ -42,7 +25,7 @@ def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[b
     while len(found) < file.records:
         number = len(found) + 1
         name = f"READ RECORD {number} in {file.path}"
-        response = send(CommandAPDU(0x00, 0xB2, number, _FROM_NUMBER, le=max(room, MAX_SHORT_LE)))
+        response = send(commands.read_records_from(number, max(room, MAX_SHORT_LE)))
         if found and response.sw == StatusWord.RECORD_NOT_FOUND:
             cyclic = file.structure is Structure.CYCLIC
             return found if cyclic else found + [None] * (file.records - len(found))
@@ -61,7 +44,7 @@ def read_range(
     data = b""
     while (place := offset + len(data)) < end:
         le = min(room, end - place)
-        response = send(CommandAPDU(0x00, 0xB0, place >> 8, place & 0xFF, le=le))
+        response = send(commands.read_binary(place, le))
         if data and response.sw == StatusWord.WRONG_P1_P2:
             break
         if response.sw != StatusWord.END_REACHED:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .codes import code_table
-from .model import FieldSpec, Kind
+from .model import FieldSpec
+
+NO_ENTRIES = "no entries recorded"
+"""Nobody wrote an entry: that is not the same as that there is none to write."""
 
 
 class State(StrEnum):
@@ -25,7 +27,9 @@ class FieldValue:
 
     `value` is text (digits for cn, the code for one-digit b) or bytes (photo, signature,
     certificate); None unless the state is `value` or `negative`. `detail` names the key for
-    `denied` and says why for `corrupt`. `record` is the record it came from, 0 if transparent.
+    `denied`, says why for `corrupt`, and is NO_ENTRIES for a cyclic file that nothing was ever
+    appended to (one `unwritten` entry, record 1). `record` is the record it came from, 0 if
+    transparent.
     """
 
     field: FieldSpec
@@ -38,9 +42,3 @@ class FieldValue:
     def text(self) -> str:
         """The value as input files spell it: text as it is, bytes in hex, "" without a value."""
         return self.value.hex().upper() if isinstance(self.value, bytes) else self.value or ""
-
-    def label(self, language: str = "en") -> str:
-        """The value for a person: a code by its label ("en" or "zh"), else the text."""
-        if self.field.kind is Kind.CODE and isinstance(self.value, str):
-            return code_table(self.field.table).label(self.value, language) or self.text
-        return self.text

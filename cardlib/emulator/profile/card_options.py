@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ...errors import FormatError
+
 _FLAGS = (
     "extended_length",
     "command_chaining",
@@ -31,7 +33,7 @@ class CardOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.logical_channels <= 4:
-            raise ValueError("a card has 1 to 4 logical channels")
+            raise FormatError("a card has 1 to 4 logical channels")
 
     @property
     def scp03_i(self) -> int:

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from ...crypto import BlockCipher, Cipher
 from ...layout import FILES, KEYS, KeySpec, Structure
-from .memory import PAGE_SIZE, Memory
+from ..chip.memory import PAGE_SIZE, Memory
 
 
 class LifeCycle(IntEnum):

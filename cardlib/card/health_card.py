@@ -4,13 +4,16 @@ import secrets
 from collections.abc import Mapping
 from hmac import compare_digest
 
-from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, exchange
+from .. import commands
+from ..apdu import CommandAPDU, ResponseAPDU, exchange
 from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError
 from ..exchange import Connection
+from ..facts import Pin
 from ..keys import CardKeys, KeySet
 from ..layout import (
     FILE_BY_PATH,
     KEY_BY_NAME,
+    KEYS,
     FieldValue,
     FileSpec,
     KeySpec,
@@ -19,20 +22,21 @@ from ..layout import (
     decode_file,
     encode_record,
     without_access,
+    without_entries,
 )
 from ..messaging import Messaging, v1
 from ..messaging.v1 import V1Channel
 from ..messaging.v2 import V2Channel
 from ..status import StatusWord
 from ..transport import capabilities
-from . import reading, visits
-from .identity import VERSION_FIELD, VERSION_FILE, CardIdentity
+from . import file_access, visits
+from .identity import CardIdentity
 
-__all__ = ["CardIdentity", "ResidentHealthCard"]
-_BY_NUMBER, _BY_TAG, _APPEND = 0x04, 0x00, 0x03
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
+_SESSION_KEYS = ("RK1_DDF1", *(key.name for key in KEYS if key.role == "RK"))
+"""Keys that open a session to read a free file in, the first that is held."""
 
 
 class ResidentHealthCard:
@@ -91,7 +95,8 @@ class ResidentHealthCard:
         """Select DDF1 and read what the card says of itself; CardError when it is no health card.
 
         StatusWordError when there is no such application. Outside a session anybody may have said
-        it: it is compared again in the first session that opens.
+        it: the first authentication confirms spec, cipher and key version, that of a level-2 key
+        also the region, which after a level-1 key alone stays anybody's word.
         """
         command = self._select_command("DDF1", fci=True)
         try:
@@ -120,12 +125,11 @@ class ResidentHealthCard:
     def authenticate(self, key_name: str) -> None:
         """EXTERNAL AUTHENTICATE with a role key in its DF, which is selected when needed.
 
-        StatusWordError when the card refuses, saying which key was tried. ChannelError when the
-        card of a new session is not the one that it said to be in clear.
+        StatusWordError when the card refuses, saying which key was tried: it also refuses if the
+        FCI was changed on the line. ChannelError when the card's answer is not the card's own.
         """
         key, keys, channel = _key(key_name), self._keys(), self._messaging()
         self._enter(key.df_path)
-        was_protected = channel.is_protected
         response = channel.authenticate(keys, key)
         if response.sw != 0x9000:
             self._rights -= {key_name}
@@ -134,11 +138,6 @@ class ResidentHealthCard:
             tried = f"tried check value {check_value}, {self._identity}"
             raise StatusWordError(target, response.sw, tried)
         self._rights |= {key_name}
-        if channel.is_protected and not was_protected:
-            self._compare_protected(channel)
-            if key_name not in self._rights:
-                # Selecting DDF1 gave up the right of a DF below it.
-                self.authenticate(key_name)
 
     def internal_authenticate(self) -> None:
         """INTERNAL AUTHENTICATE; ChannelError if the card does not hold the issuer's IRK."""
@@ -157,24 +156,27 @@ class ResidentHealthCard:
 
         ChannelError on a card of spec 2.0 outside a session: it does not go out in clear.
         """
-        if not (len(pin) == 6 and pin.isascii() and pin.isdigit()):
-            raise FormatError("a PIN has 6 digits")
+        command = commands.verify(Pin(pin))
         self._accepted()
         self._enter("DDF1")
-        self._sent(CommandAPDU(0x00, 0x20, 0x00, 0x00, pin.encode("ascii")), "VERIFY")
+        self._sent(command, "VERIFY")
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
         """Every field of a file with its state: `denied` names the key, `missing` has no record.
 
-        StatusWordError for any other refusal. A picture is read as far as its length says.
+        A cyclic file that nothing was appended to is one `unwritten` entry.
+        StatusWordError for any other refusal. A picture is read as far as its length says. A free
+        file of a 2.0 card is read in a session, which a read key at hand opens first (RK1_DDF1 if
+        it is held); with no read key it comes in clear, and anybody on the line may change it.
         """
-        file = _file(path)
-        self._accepted()
+        self._protect_reading(file := _file(path))
         try:
             records = self._read(file, whole=False)
         except StatusWordError as error:
             if error.sw == _DENIED:
                 return without_access(file, State.DENIED, file.read_key)
+            if _is_without_records(file, error):
+                return without_entries(file)
             if error.sw in _ABSENT:
                 return without_access(file, State.MISSING, "no such file or record")
             raise
@@ -185,21 +187,23 @@ class ResidentHealthCard:
 
         Of a cyclic file only what was appended. StatusWordError when the card refuses.
         """
-        file = _file(path)
-        self._accepted()
+        self._protect_reading(file := _file(path))
         try:
             return self._read(file, whole=True)
         except StatusWordError as error:
-            if file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND:
+            if _is_without_records(file, error):
                 return []
             raise
 
     def read_binary(self, path: str, offset: int, length: int) -> bytes:
         """A part of a transparent file; fewer bytes when the file ends before."""
         file = _file(path)
+        self._protect_reading(file)
         self._select_file(file)
         end = min(offset + length, file.size)
-        return reading.read_range(self._exchange, file, offset, end, self._messaging().reply_room)
+        return file_access.read_range(
+            self._exchange, file, offset, end, self._messaging().reply_room
+        )
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
         """Write one whole record (0: a transparent file); fields not given become FF.
@@ -214,8 +218,7 @@ class ResidentHealthCard:
             raise FormatError(f"{path} has no record {record} that can be updated")
         data = encode_record(file, record, values)
         self._select_file(file)
-        command = CommandAPDU(0x00, 0xDC, record, _BY_NUMBER, data)
-        self._protected(file, command, f"UPDATE RECORD {record}")
+        self._protected(file, commands.update_record(record, data), f"UPDATE RECORD {record}")
 
     def append(self, path: str, values: Mapping[str, str | bytes]) -> None:
         """Append a record to a cyclic file; it becomes record 1."""
@@ -224,7 +227,7 @@ class ResidentHealthCard:
             raise FormatError(f"{path} is not cyclic")
         data = encode_record(file, 1, values)
         self._select_file(file)
-        self._protected(file, CommandAPDU(0x00, 0xDC, 0x00, _APPEND, data), "APPEND RECORD")
+        self._protected(file, commands.append_record(data), "APPEND RECORD")
 
     def write_binary(self, path: str, offset: int, data: bytes) -> None:
         """Replace bytes of a transparent file, as many a command as one carries."""
@@ -235,21 +238,18 @@ class ResidentHealthCard:
         room = self._messaging().command_room
         for start in range(0, len(data), room):
             part, place = data[start : start + room], offset + start
-            command = CommandAPDU(0x00, 0xD6, place >> 8, place & 0xFF, part)
-            self._protected(file, command, f"UPDATE BINARY at {place}")
+            self._protected(file, commands.update_binary(place, part), f"UPDATE BINARY at {place}")
 
     def mark(self, path: str, record: int) -> None:
         """Mark a record of an index file as valid (00)."""
-        file = _file(path)
-        self._select_file(file)
-        command = CommandAPDU(self._messaging().mark_class, 0xD2, record, _BY_NUMBER)
+        command = commands.mark_record(record, proprietary=self.protocol == 1)
+        self._select_file(file := _file(path))
         self._protected(file, command, f"WRITE RECORD {record}")
 
     def erase_mark(self, path: str, record: int) -> None:
         """Erase a record of an index file (FF)."""
-        file = _file(path)
-        self._select_file(file)
-        command = CommandAPDU(self._messaging().mark_class, 0x0C, record, _BY_NUMBER)
+        command = commands.erase_record(record, proprietary=self.protocol == 1)
+        self._select_file(file := _file(path))
         self._protected(file, command, f"ERASE RECORD {record}", file.erase_key)
 
     def write_visit(self, kind: visits.VisitKind, values: Mapping[str, str | bytes]) -> int:
@@ -280,7 +280,7 @@ class ResidentHealthCard:
         if identity.protocol == 1:
             return V1Channel(transmit, clear_updates=self._clear_updates)
         chaining, extended = capabilities(self._connection.atr)
-        return V2Channel(transmit, extended=extended, chaining=chaining)
+        return V2Channel(transmit, identity.c1, extended=extended, chaining=chaining)
 
     def _messaging(self) -> Messaging:
         self._accepted()
@@ -308,16 +308,19 @@ class ResidentHealthCard:
             )
         return identity
 
-    def _compare_protected(self, channel: Messaging) -> None:
-        """Read tag 02 and DDF1's FCI in the session; ChannelError if they differ from before."""
-        identity = self._accepted()
-        self._select_file(VERSION_FILE)
-        command = CommandAPDU(0x00, 0xB2, VERSION_FIELD.tag or 0, _BY_TAG, le=MAX_SHORT_LE)
-        record = self._sent(command, f"READ RECORD tag 02 in {VERSION_FILE.path}").data
-        if not identity.is_of_version(record):
-            channel.close()
-            raise ChannelError(f"the card's files are not of spec {identity.spec_text} as it said")
-        self.identify()
+    def _protect_reading(self, file: FileSpec) -> None:
+        """Open a session before a free file of a 2.0 card is read, if a read key is at hand.
+
+        What is read in clear is anybody's word. The key is RK1_DDF1, else the first read key
+        that is held; with none the file is read in clear. CardKeyError for keys of another kind.
+        """
+        channel = self._messaging()
+        if file.read_key or self._key_set is None or channel.is_protected or channel.is_over:
+            return
+        if self._keys().protocol == 2 and (held := self._key_set.names):
+            key = next((name for name in _SESSION_KEYS if name in held), None)
+            if key is not None:
+                self.authenticate(key)
 
     def _keys(self) -> CardKeys:
         if self._card_keys is None:
@@ -335,7 +338,7 @@ class ResidentHealthCard:
 
     def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
         by_name = not (self._channel and self._channel.is_protected)
-        return reading.select_command(path, fci=fci, by_name=by_name)
+        return commands.select(path, fci=fci, by_name=by_name)
 
     def _enter(self, df_path: str) -> None:
         """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
@@ -359,17 +362,17 @@ class ResidentHealthCard:
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
-            why = reading.why_not_changed(file, response.sw, needed or file.update_key, stk)
+            why = file_access.why_not_changed(file, response.sw, needed or file.update_key, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
         self._select_file(file)
         room = self._messaging().reply_room
         if file.structure is not Structure.TRANSPARENT:
-            return reading.read_records(self._exchange, file, room)
+            return file_access.read_records(self._exchange, file, room)
         if whole:
-            return [reading.read_range(self._exchange, file, 0, file.size, room)]
-        return [reading.read_transparent(self._exchange, file, room)]
+            return [file_access.read_range(self._exchange, file, 0, file.size, room)]
+        return [file_access.read_transparent(self._exchange, file, room)]
 
 
 def _file(path: str) -> FileSpec:
@@ -384,6 +387,11 @@ def _key(name: str) -> KeySpec:
         return KEY_BY_NAME[name]
     except KeyError:
         raise CardKeyError(f"{name} is not a key of the card") from None
+
+
+def _is_without_records(file: FileSpec, error: StatusWordError) -> bool:
+    """Whether a cyclic file was refused because nothing was ever appended to it."""
+    return file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND
 
 
 def _contains(directory: str, path: str) -> bool:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize.listing.faults import Fault, mask_account, printable
+from personalize.listing.list_faults import ListFault, mask_account, printable
 
 
 def test_a_fault_is_a_json_object() -> None:
-    fault = Fault(3, "name", "", "required", "give a value")
+    fault = ListFault(3, "name", "", "required", "give a value")
     assert json.loads(json.dumps(fault.as_dict())) == {
         "line": 3,
         "field": "name",

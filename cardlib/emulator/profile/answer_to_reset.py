@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import xor
 
-from .options import CardOptions
+from .card_options import CardOptions
 
 _INTERFACE_BYTES = bytes.fromhex("9E968001")
 """T0 with 14 historical bytes, TA1 96 (Fi 512, Di 32), TD1 T=0, TD2 T=1."""

@@ -4,7 +4,7 @@ import pytest
 
 from cardlib.crypto import BlockCipher, Cipher
 from cardlib.errors import CardKeyError
-from cardlib.keys.scp03 import S_ENC, S_MAC, S_RMAC, SoftwareScp03Keys, derive
+from cardlib.keys.static_keys import S_ENC, S_MAC, S_RMAC, SoftwareScp03Keys, derive
 from tests.oracles import scp03 as reference_scp03
 from tests.programs import openssl
 

@@ -1,16 +1,16 @@
 """Faults of input data: what is wrong where, and what to do about it."""
 
 import re
-import unicodedata
 from dataclasses import asdict, dataclass
+
+from cardlib.layout.characters import printable as visible
 
 _SHOWN = 120
 _ACCOUNT_DIGITS = re.compile(r"\d(?:[ -]?\d){12,}")
-_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ListFault:
     """One fault of the input, at the field that has to be changed.
 
     `line` is the physical line where the resident's record begins (1 is the header; 0 means the
@@ -31,14 +31,7 @@ class Fault:
 
 def printable(text: str) -> str:
     """The text for a terminal: invisible characters as escapes, at most 120 characters."""
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return shown if shown.isprintable() else "".join(_visible(char) for char in shown)
-
-
-def _visible(char: str) -> str:
-    if char.isprintable() or unicodedata.category(char) not in _INVISIBLE:
-        return char
-    return char.encode("unicode_escape").decode("ascii")
+    return visible(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
 def mask_account(text: str) -> str:
