@@ -73,6 +73,7 @@ PROPRIETARY: Mapping[int, CommandHandler] = MappingProxyType(
         0x1E: CommandHandler(block_commands.block_application, protected=True),
         0x24: CommandHandler(pin_commands.unblock_pin, protected=True),
         0x50: CommandHandler(security_domain.COMMANDS[0x50], data_anyway=True, globalplatform=True),
+        0xCA: CommandHandler(data_objects.get_data, globalplatform=True),
         0xD2: CommandHandler(record_commands.write_record, protected=True),
     }
 )

@@ -5,6 +5,7 @@ Le lets through. Whoever calls `process` commits what the command changed, or un
 """
 
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
+from ..commands import spec_of
 from ..status import OK, StatusWord
 from .chip.refusal import MemoryFailure, Refusal
 from .profile.card_state import LIFE_CYCLE_ADDRESS, LifeCycle
@@ -116,9 +117,11 @@ def _in_secure_channel(card: Card, channel: LogicalChannel, command: CommandAPDU
     if plain is command:
         return _execute(card, channel, command)
     card.plain_command = plain
-    response = _in_session(card, channel, plain)
+    response = session.wrap(_in_session(card, channel, plain))
+    if channel.session_ends:
+        channel.scp03, channel.load, channel.session_ends = None, None, False
     # What is protected leaves whole: Le is of the plain data, and some hosts send none.
-    return _fit(channel, _longest(command), session.wrap(response))
+    return _fit(channel, _longest(command), response)
 
 
 def _in_version_2(
@@ -171,7 +174,7 @@ def _execute(
     ins = command.ins
     entry = card.commands[command.cla >> 7].get(ins)
     if entry is None:
-        raise _unknown(card, ins)
+        raise _unknown(card, command)
     if command.cla & _SM_BITS:
         _begin_secure_messaging(card, channel, command, entry)
     response = entry.handler(card, channel, command)
@@ -180,8 +183,11 @@ def _execute(
     return _fit(channel, command.le, response)
 
 
-def _unknown(card: Card, ins: int) -> Refusal:
-    if any(ins in table for table in card.commands):
+def _unknown(card: Card, command: CommandAPDU) -> Refusal:
+    """6D00 for a command that nobody has, and for one of GlobalPlatform's that this card lacks."""
+    elsewhere = any(command.ins in table for table in card.commands)
+    of_globalplatform = command.cla & _PROPRIETARY and spec_of(command.cla, command.ins)
+    if elsewhere and not of_globalplatform:
         return Refusal(StatusWord.CLASS_NOT_SUPPORTED, "known in the other class only")
     return Refusal(StatusWord.INSTRUCTION_NOT_SUPPORTED)
 

@@ -63,9 +63,9 @@ def protect(process_key: ProcessKey, command: CommandAPDU) -> CommandAPDU:
 def in_clear(command: CommandAPDU) -> CommandAPDU | None:
     """An append, a binary update or a mark as field code sends it, without a MAC; None for others.
 
-    A mark keeps its class 84, with Lc 00, as does nothing else.
+    A mark, set or erased, keeps its class 84, with Lc 00, as does nothing else.
     """
-    if command.ins == 0xD2:
+    if command.ins in (0xD2, 0x0C):
         return None if command.data else command._replace(cla=command.cla | 0x04, le=MAX_SHORT_LE)
     append = command.ins == 0xDC and (command.p1, command.p2) == (0x00, 0x03)
     return command if append or command.ins == 0xD6 else None

@@ -6,7 +6,7 @@ import pytest
 
 from cardlib.apdu import CommandAPDU
 from cardlib.emulator import CardOptions, SoftwareCard
-from cardlib.emulator.bench.ready_made import CHIP, personalized_card
+from cardlib.emulator.bench.ready_made import CHIP, PIN, personalized_card
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, KEY_BY_NAME
@@ -168,6 +168,22 @@ def test_reset_closes_all_channels_but_the_basic_one(talk: Talk) -> None:
     talk.card.reset()
     assert talk(FREE, 1) == "6881"
     assert talk("0070000001") == "019000"
+
+
+def test_a_pin_that_gets_blocked_is_unverified_on_every_channel(talk: Talk) -> None:
+    verify = "0020000006" + PIN.encode("ascii").hex()
+    wrong = "0020000006" + b"000001".hex()
+    for channel in (0, 1):
+        if channel:
+            assert talk("0070000001") == "019000"
+        assert talk("00A4040C05F052484301", channel) == "9000"
+        assert talk(verify, channel) == "9000"
+    assert talk("0070000001") == "029000"
+    assert talk("00A4040C05F052484301", 2) == "9000"
+    assert [talk(wrong, 2), talk(wrong, 2)] == ["63C2", "63C1"]
+    assert [talk("00200000", channel) for channel in (0, 1)] == ["9000", "9000"]
+    assert talk(wrong, 2) == "63C0"
+    assert [talk("00200000", channel) for channel in (0, 1)] == ["63C0", "63C0"]
 
 
 # Command chaining.

@@ -244,8 +244,9 @@ def test_key_information_names_each_key_of_each_set(issuers: SoftwareCard) -> No
 
 
 def test_long_protected_replies_are_fetched_by_get_response(card: SoftwareCard) -> None:
-    terminal = Terminal.open(card.transmit, TRANSPORT)
-    for version in (2, 3, 4):
+    assert put_key(Terminal.open(card.transmit, TRANSPORT), ISSUER, 2, 0).endswith("9000")
+    terminal = Terminal.open(card.transmit, ISSUER, version=2)
+    for version in (3, 4):
         assert put_key(terminal, ISSUER, version, 0).endswith("9000")
     assert len(terminal.send("80CA00E000")) == 2 * (2 + 12 * 6 + 2)
 
@@ -291,8 +292,9 @@ def test_put_key_takes_16_byte_keys_without_a_key_length(card: SoftwareCard) -> 
 
 
 def test_four_key_sets_fit(card: SoftwareCard) -> None:
-    terminal = Terminal.open(card.transmit, TRANSPORT)
-    for version in (1, 2, 3):
+    assert put_key(Terminal.open(card.transmit, TRANSPORT), ISSUER, 1, 0).endswith("9000")
+    terminal = Terminal.open(card.transmit, ISSUER, version=1)
+    for version in (2, 3):
         assert put_key(terminal, ISSUER, version, 0).endswith("9000")
     assert put_key(terminal, ISSUER, 4, 0) == "6a84"
     assert put_key(terminal, ISSUER, 3, 0) == "6a80"
@@ -382,7 +384,7 @@ def test_card_data_names_globalplatform_and_scp03(card: SoftwareCard) -> None:
     data = find_ber(H(send(card, "80CA006600"))[:-2], 0x66, 0x73)
     assert data is not None
     objects = list(iter_ber(data))
-    assert [item.tag for item in objects] == [0x06, 0x60, 0x63, 0x64]
+    assert [item.tag for item in objects] == [0x06, 0x60, 0x64]
     assert find_ber(data, 0x64, 0x06) == H("2A864886FC6B040370")
 
 
@@ -390,7 +392,119 @@ def test_get_data_of_other_things(card: SoftwareCard) -> None:
     assert send(card, "80CA004500") == "4508" + CHIP.hex() + "9000"
     assert send(card, "80CA004200") == "6a88"
     assert send(card, "80CA00E0015C00") == "6700"
-    assert send(card, "00CA00C100") == send(card, "80CA00C100")
+    assert send(card, "80CB00C100") == send(card, "00CB00C100") == "6d00"
+
+
+def test_get_data_in_class_00_answers_the_value_alone(card: SoftwareCard) -> None:
+    assert send(card, "80CA00C100") == "c103" + send(card, "00CA00C100")
+    assert send(card, "00CA004500") == CHIP.hex() + "9000"
+    whole = find_ber(H(send(card, "80CA00E000"))[:-2], 0xE0)
+    assert whole is not None and send(card, "00CA00E000") == whole.hex() + "9000"
+    assert H(send(card, "00CA006600"))[:1] == b"\x73"  # the object inside 66
+
+
+def test_in_a_session_the_class_decides_too(issuers: SoftwareCard) -> None:
+    terminal = Terminal.open(issuers.transmit, ISSUER)
+    assert terminal.send("00CA004500") == CHIP.hex() + "9000"
+    assert terminal.send("80CA004500") == "4508" + CHIP.hex() + "9000"
+    assert terminal.send("00DA5F500148") == "9000"
+    assert terminal.send("00CA5F5000") == "489000"
+    assert terminal.send("80CA5F5000") == "5f5001489000"
+
+
+# DELETE [key]
+
+
+@pytest.fixture
+def two_sets(issuers: SoftwareCard) -> SoftwareCard:
+    """A blank with the issuer's keys as version 1, and others as version 2."""
+    other: Keys = (b"x" * 16, b"y" * 16, b"z" * 16)
+    assert put_key(Terminal.open(issuers.transmit, ISSUER), other, 2, 0).endswith("9000")
+    return issuers
+
+
+@pytest.mark.parametrize("p2", ["00", "01"])
+def test_delete_removes_one_key_set(two_sets: SoftwareCard, p2: str) -> None:
+    terminal = Terminal.open(two_sets.transmit, ISSUER, version=1)
+    assert terminal.send(f"80E400{p2}03D20102") == "9000"
+    assert versions(two_sets) == [1]
+    assert terminal.send("80CA004500").endswith("9000"), "the session goes on"
+    assert terminal.send(f"80E400{p2}03D20101") == "6985", "the last set stays"
+    assert versions(two_sets) == [1]
+
+
+def test_without_its_own_set_the_session_ends_after_the_reply(two_sets: SoftwareCard) -> None:
+    terminal = Terminal.open(two_sets.transmit, ISSUER, version=1)
+    assert terminal.send("80E4000003D20101") == "9000", "this reply is protected still"
+    assert (versions(two_sets), two_sets.channels[0].scp03) == ([2], None)
+    assert send(two_sets, "8050010008" + "00" * 8) == "6a88"
+
+
+@pytest.mark.parametrize(("data", "answer"), [
+    ("D20103", "6a88"), ("D00101D20102", "6a80"), ("D20102D00101", "6a80"), ("D00101", "6a80"),
+    ("", "6a80"), ("D2020102", "6a80"), ("D200", "6a80"), ("4F0102", "6a80"), ("D201", "6a80"),
+])  # fmt: skip
+def test_delete_names_one_set_by_its_version(
+    two_sets: SoftwareCard, data: str, answer: str
+) -> None:
+    terminal = Terminal.open(two_sets.transmit, ISSUER, version=1)
+    command = f"80E40000{len(data) // 2:02X}{data}" if data else "80E40000"
+    assert terminal.send(command) == answer
+    assert versions(two_sets) == [1, 2]
+
+
+@pytest.mark.parametrize("header", ["80E40100", "80E40002", "80E40080"])
+def test_delete_takes_no_other_parameters(two_sets: SoftwareCard, header: str) -> None:
+    terminal = Terminal.open(two_sets.transmit, ISSUER, version=1)
+    assert terminal.send(f"{header}03D20102") == "6a86"
+
+
+def test_delete_needs_the_issuers_session_with_encryption(two_sets: SoftwareCard) -> None:
+    assert send(two_sets, "80E4000003D20102") == "6982"
+    weak = Terminal.open(two_sets.transmit, ISSUER, 0x11, 1)
+    assert weak.send("80E4000003D20102") == "6982"
+    assert versions(two_sets) == [1, 2]
+
+
+@pytest.mark.parametrize("command", ["80E4000003D20101", "80E2080003010100", "80D80081"])
+def test_transport_keys_serve_no_more_once_there_is_another_set(
+    card: SoftwareCard, command: str
+) -> None:
+    terminal = Terminal.open(card.transmit, TRANSPORT)
+    assert put_key(terminal, ISSUER, 1, 0).endswith("9000")
+    if command.startswith("80D8"):
+        assert put_key(terminal, ISSUER, 2, 0) == "6985"
+    else:
+        assert terminal.send(command) == "6985"
+    assert versions(card) == [0xFF, 1]
+
+
+@pytest.mark.parametrize("ins", ["E6", "E8"])
+@pytest.mark.parametrize("cla", ["80", "84"])
+def test_a_globalplatform_command_that_the_card_lacks_is_6d00(
+    card: SoftwareCard, cla: str, ins: str
+) -> None:
+    """INSTALL and LOAD share their INS with TERMINATE DF and TERMINATE EF of class 00."""
+    assert send(card, f"{cla}{ins}0C0000") == "6d00"
+    assert send(card, f"00{ins}0000") == "6982"
+
+
+def test_select_of_the_domain_knows_one_occurrence(card: SoftwareCard) -> None:
+    assert send(card, "00A4040408A00000015100000000")[:2] == "62"
+    assert send(card, "00A4040208A00000015100000000") == "6a82"
+    assert send(card, "00A4000202EF0500") == "6a86"
+
+
+@pytest.mark.parametrize("fcp", [
+    "82013883 02DDF1", "820138 8302A001 8405F052484301",
+])  # fmt: skip
+def test_a_blank_keeps_the_profiles_identifiers_and_names_free(
+    issuers: SoftwareCard, fcp: str
+) -> None:
+    terminal = Terminal.open(issuers.transmit, ISSUER)
+    raw = H(fcp.replace(" ", ""))
+    template = (b"\x62" + bytes((len(raw),)) + raw).hex()
+    assert terminal.send(f"00E00000{len(raw) + 2:02X}{template}") == "6a89"
 
 
 def test_get_status_needs_a_session(card: SoftwareCard) -> None:
@@ -508,4 +622,4 @@ def test_reset_of_a_card_keys_tries(issuers: SoftwareCard) -> None:
 
 
 def test_every_command_has_a_handler() -> None:
-    assert set(COMMANDS) == {0x2C, 0x44, 0x50, 0x82, 0xCA, 0xD8, 0xE2, 0xF0, 0xF2}
+    assert set(COMMANDS) == {0x2C, 0x44, 0x50, 0x82, 0xD8, 0xE2, 0xE4, 0xF0, 0xF2}

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cardlib.apdu import CommandAPDU
 from cardlib.crypto import Cipher
+from cardlib.emulator.bench.ready_made import CHIP
 from cardlib.emulator.profile.card_options import CardOptions
+from cardlib.keys.roots import public_test_roots
+from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
+from cardlib.messaging.scp03 import Scp03Channel
 from tests.cards.v2_cards import AID, PIN, ROLES, VERSION, Terminal, card_key
 from tests.oracles import v2 as ref
 
@@ -649,3 +654,32 @@ def test_the_rights_of_a_df_go_with_its_selection() -> None:
     terminal.select("DDF1/DF03")
     terminal.select(CLINICAL)
     assert terminal.send("00B20104", le=256).sw == 0x6982
+
+
+# --- another application --------------------------------------------------------------------
+
+
+def with_a_created_application() -> Terminal:
+    """A 2.0 card that the issuer gave a DF of its own name, D0 01 02 03 04."""
+    terminal = Terminal(Cipher.SM4)
+    issuer = KeyStore(public_test_roots(2, Cipher.SM4)).issuer_keys(CHIP)
+    channel = Scp03Channel.open(terminal.card.transmit, issuer, 0x33)
+    template = bytes.fromhex("620E 820138 8302A001 8405D001020304".replace(" ", ""))
+    assert channel.send(CommandAPDU(0x00, 0xE0, 0, 0, template)).sw == 0x9000
+    terminal.card.reset()
+    return terminal
+
+
+@pytest.mark.parametrize("aid", ["A000000151000000", "D001020304", ""])
+def test_selecting_another_application_by_name_ends_the_session(aid: str) -> None:
+    terminal = with_a_created_application().authenticate("RK1_DF02")
+    assert terminal.send("00A4040C", bytes.fromhex(aid)).sw == 0x9000, "under the session still"
+    assert terminal.sw("00A4080C06DDF1DF02EF05") == 0x9000, "the session has ended"
+    assert terminal.sw("00B2010400") == 0x6982, "and its rights with it"
+
+
+def test_selecting_the_health_application_again_keeps_the_session() -> None:
+    terminal = with_a_created_application().authenticate("RK1_DDF1")
+    assert terminal.send("00A4040C", bytes.fromhex("F052484301")).sw == 0x9000
+    assert terminal.select("DDF1/EF06") == 0x9000
+    assert terminal.send("00B20104", le=256).sw == 0x9000

@@ -165,15 +165,14 @@ def test_too_much_data_and_wrong_classes_are_refused() -> None:
     ("00DC0003020102", "00DC0003020102"),
     ("00D60102020102", "00D60102020102"),
     ("80D20204", "84D2020400"),
+    ("800C0204", "840C020400"),
 ])  # fmt: skip
 def test_field_codes_commands_go_out_in_clear(command: str, sent: str) -> None:
     clear = v1.in_clear(CommandAPDU.parse(bytes.fromhex(command)))
     assert clear is not None and bytes(clear).hex().upper() == sent
 
 
-@pytest.mark.parametrize(
-    "command", ["00DC0104020102", "800C0204", "801E0000", "80240000", "80160000"]
-)
+@pytest.mark.parametrize("command", ["00DC0104020102", "801E0000", "80240000", "80160000"])
 def test_what_field_code_protects_goes_out_protected(command: str) -> None:
     assert v1.in_clear(CommandAPDU.parse(bytes.fromhex(command))) is None
 

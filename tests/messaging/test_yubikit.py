@@ -93,7 +93,7 @@ def test_it_opens_a_channel_with_the_applet_selected_too(card: SoftwareCard) -> 
     protocol, _ = connect(card)
     protocol.select(H("F052484301"))
     protocol.init_scp(parameters(TRANSPORT_KEYS))
-    assert protocol.send_apdu(0x00, 0xCA, 0x00, 0x45)[2:] == CHIP
+    assert protocol.send_apdu(0x00, 0xCA, 0x00, 0x45) == CHIP
 
 
 def test_it_takes_the_card_for_another_with_wrong_keys(card: SoftwareCard) -> None:
@@ -112,6 +112,30 @@ def test_it_replaces_the_transport_keys(card: SoftwareCard) -> None:
     with pytest.raises(ValueError, match="Incorrect SCP parameters"):
         session.authenticate(parameters(TRANSPORT_KEYS, 0xFF))
     session.authenticate(parameters(KEYS_OF_ISSUER, 1))
+
+
+def test_it_reads_what_the_card_says_of_keys_and_of_itself(card: SoftwareCard) -> None:
+    session = SecurityDomainSession(CardConnection(card))
+    information = session.get_key_information()
+    assert {key.kvn for key in information} == {0xFF}
+    assert [key.kid for key in information] == [1, 2, 3]
+    assert session.get_card_recognition_data()[:2] == H("0607")  # OID globalPlatform 1, in 66 73
+
+
+def test_it_adds_and_deletes_key_sets(card: SoftwareCard) -> None:
+    session = SecurityDomainSession(CardConnection(card))
+    session.authenticate(parameters(TRANSPORT_KEYS))
+    session.put_key(KeyRef(ScpKid.SCP03, 1), StaticKeys(*KEYS_OF_ISSUER), replace_kvn=0xFF)
+    session = SecurityDomainSession(CardConnection(card))
+    session.authenticate(parameters(KEYS_OF_ISSUER, 1))
+    session.put_key(KeyRef(ScpKid.SCP03, 2), StaticKeys(*KEYS_OF_ISSUER))
+    assert list(card.state.key_sets) == [1, 2]
+    session.delete_key(kvn=2)
+    assert list(card.state.key_sets) == [1]
+    assert {key.kvn for key in session.get_key_information()} == {1}
+    with pytest.raises(ApduError) as caught:
+        session.delete_key(kvn=1, delete_last=True)
+    assert caught.value.sw == 0x6985
 
 
 def test_it_personalizes_and_activates_a_card(card: SoftwareCard) -> None:

@@ -20,3 +20,9 @@ class PowerCut(TransportError):
 
 class MemoryFailure(CardError):
     """A page of the non-volatile memory could not be programmed (status word 6581)."""
+
+
+def demand_room(le: int | None, available: int) -> None:
+    """Refuse with 6Cxx a short reply that Le has no room for, before anything is done for it."""
+    if le is not None and le < available < 256:
+        raise Refusal(0x6C00 | available, f"{available} bytes are available")

@@ -16,7 +16,8 @@ ACTIVATED = 0x05
 DEACTIVATED = 0x04
 TERMINATED = 0x0C
 """Life cycle status bytes of files (ISO/IEC 7816-4:2020 table 14)."""
-_UPDATE_RECORD, _UPDATE_BINARY, _WRITE_RECORD, _PREVIOUS = 0xDC, 0xD6, 0xD2, 0x03
+_UPDATE_RECORD, _UPDATE_BINARY, _PREVIOUS = 0xDC, 0xD6, 0x03
+_MARKS = (0xD2, 0x0C)
 _MESSAGING, _PROPRIETARY_MESSAGING = 0x0C, 0x84
 
 # A member of an enumeration takes longer to look up than a record to be read.
@@ -104,8 +105,8 @@ def authorised_data(card: Card, channel: LogicalChannel, command: CommandAPDU, r
 
 
 def _is_field_code(command: CommandAPDU) -> bool:
-    """An append, a binary update or a mark in clear, as field code sends it (section 4)."""
-    if command.ins == _WRITE_RECORD:
+    """An append, a binary update or a mark in clear, as field code sends it."""
+    if command.ins in _MARKS:
         return command.cla & _PROPRIETARY_MESSAGING == _PROPRIETARY_MESSAGING and not command.data
     if command.cla & _MESSAGING:
         return False

@@ -5,7 +5,7 @@ from hmac import compare_digest
 from ...apdu import CommandAPDU
 from ...layout import KeySpec
 from ...status import OK, StatusWord
-from ..chip.refusal import Refusal
+from ..chip.refusal import Refusal, demand_room
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import DDF1, KEY_BIT
 from ..profile.card_state import KEY_TRIES
@@ -23,6 +23,7 @@ _V1_LENGTH = 17
 def get_challenge(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """8 random bytes, which the next authentication or protected command uses up."""
     _no_parameters(command)
+    demand_room(command.le, CHALLENGE_LENGTH)
     channel.challenge = card.random(CHALLENGE_LENGTH)
     return channel.challenge + OK
 
@@ -51,18 +52,29 @@ def _find(keys: tuple[KeySpec, ...], role: str) -> KeySpec | None:
 
 
 def external_authenticate(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Give the right of a key to a terminal that proves it: cryptogram8 ‖ random8 ‖ version."""
+    """Give the right of a key to a terminal that proves it, in the version that the card speaks.
+
+    Version 1: cryptogram8 ‖ random8 ‖ version. Version 2: 40 bytes each way.
+    """
+    mutual = card.spec == SPEC_2_0 and len(command.data) == AUTHENTICATION_LENGTH
+    if mutual:
+        demand_room(command.le, AUTHENTICATION_LENGTH)
     challenge, channel.challenge = channel.challenge, None
     if command.p1:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00")
-    if card.spec == SPEC_2_0:
-        if len(command.data) == AUTHENTICATION_LENGTH:
-            return authentication_v2.external_authenticate(card, channel, command, challenge)
-        if len(command.data) == _V1_LENGTH:
-            why = "a 2.0 card takes no version-1 authentication"
-            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    if mutual:
+        return authentication_v2.external_authenticate(card, channel, command, challenge)
     if len(command.data) != _V1_LENGTH:
         raise Refusal(StatusWord.WRONG_LENGTH, f"{_V1_LENGTH} bytes are needed")
+    if card.spec == SPEC_2_0:
+        why = "a 2.0 card takes no version-1 authentication"
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+    return _in_version_1(card, channel, command, challenge)
+
+
+def _in_version_1(
+    card: Card, channel: LogicalChannel, command: CommandAPDU, challenge: bytes | None
+) -> bytes:
     spec = channel.directory.key(command.p2, AUTHENTICATING_ROLES)
     if spec is None:
         why = f"no key {command.p2:02X} authenticates here"

@@ -43,10 +43,14 @@ def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
 
 
 def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """The value PUT DATA stored under tag P1 P2; else what the security domain says of the card."""
-    value = objects(card.memory).get(command.p1 << 8 | command.p2)
+    """What PUT DATA stored under tag P1 P2; else what the security domain says of the card.
+
+    Class 00 answers the value alone, class 80 the whole object with tag and length.
+    """
+    tag = command.p1 << 8 | command.p2
+    value = objects(card.memory).get(tag)
     if value is not None and not channel.security_domain_selected:
-        return value + OK
+        return registry.answered(command, tag, value) + OK
     return registry.get_data(card, channel, command)
 
 

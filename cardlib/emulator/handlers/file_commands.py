@@ -5,6 +5,7 @@ All of them need the issuer's SCP03 session with C-ENC (card specification, sect
 
 from ...apdu import CommandAPDU
 from ...errors import FormatError
+from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from ...status import OK, StatusWord
 from ...tlv import read_ber
 from ..chip.refusal import Refusal
@@ -31,9 +32,13 @@ def create_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
         created_files.build(parameters, parent, 0, 0)
     except FormatError as error:
         raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
+    blank = card.state.life_cycle == LifeCycle.BLANK
+    if parameters.fid in parent.children or (blank and parameters.name == HEALTH_APPLICATION):
+        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, "the profile's own files come with its load")
     if card.child(parent, parameters.fid) or parameters.fid == parent.fid:
         raise Refusal(StatusWord.FILE_ALREADY_EXISTS, f"{parameters.fid:04X} is there already")
-    if parameters.name and card.application(parameters.name):
+    name = parameters.name
+    if name and (name == SECURITY_DOMAIN or card.application(name)):
         raise Refusal(StatusWord.DF_NAME_ALREADY_EXISTS)
     entry = created_files.store(card.memory, parent, fcp, ACTIVATED)
     if entry is None:

@@ -101,5 +101,8 @@ def _compare(card: Card, channel: LogicalChannel, pin: StoredPin, digits: bytes)
     card.state.pin = StoredPin(pin.block, pin.limit, pin.remaining - 1)
     card.memory.commit()
     if not compare_digest(presented, pin.block):
+        if pin.remaining == 1:
+            for each in card.channels.values():
+                each.pin_verified = False
         raise Refusal(0x63C0 | (pin.remaining - 1), "wrong PIN")
     card.state.pin = StoredPin(pin.block, pin.limit, pin.limit)

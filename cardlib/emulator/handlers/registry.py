@@ -1,6 +1,7 @@
 """What the security domain says about card, keys and applications (GPCS 2.3.1 11.3, 11.4, H)."""
 
 from ...apdu import CommandAPDU
+from ...commands import PROPRIETARY
 from ...errors import FormatError
 from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN, TRANSPORT_KEY_VERSION
 from ...status import OK, StatusWord
@@ -39,7 +40,9 @@ _APPLET_STATES = {
 
 
 def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """A data object by its tag in P1 P2, with tag and length; 6A88 if the card has none such.
+    """A data object by its tag in P1 P2; 6A88 if the card has none such.
+
+    Class 00 answers the value alone, class 80 the whole object with tag and length.
 
     0045 card image number, 0066 card data, 00C1 sequence counter, 00E0 key information
     template, 9F7F CPLC (GPCS 11.3.3.1, H.2).
@@ -52,13 +55,18 @@ def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
     reader = DATA_OBJECTS.get(tag)
     if reader is None:
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no data object {tag:04X}")
-    return ber(tag, reader(card)) + OK
+    return answered(command, tag, reader(card)) + OK
+
+
+def answered(command: CommandAPDU, tag: int, value: bytes) -> bytes:
+    """A data object as the class of the command asks for it."""
+    return ber(tag, value) if command.cla & PROPRIETARY else value
 
 
 def _card_data(card: Card) -> bytes:
     """Card recognition data: what the card follows, by object identifiers (GPCS H.2, H.3)."""
-    oids = ((0x60, b"\x02\x02\x03\x01"), (0x63, b"\x03"),
-            (0x64, bytes((4, 3, card.options.scp03_i))))  # fmt: skip
+    # No tag 63: it would say that issuer and card are named by 42 and 45, and there is no 42.
+    oids = ((0x60, b"\x02\x02\x03\x01"), (0x64, bytes((4, 3, card.options.scp03_i))))
     parts = [(0x06, _GLOBALPLATFORM + b"\x01")]
     parts += [(tag, ber(0x06, _GLOBALPLATFORM + tail)) for tag, tail in oids]
     return ber(0x73, concatenate(parts))

@@ -11,22 +11,29 @@ from types import MappingProxyType
 
 from ...apdu import CommandAPDU
 from ...crypto import BLOCK_SIZE, Cipher, key_check_value
+from ...errors import FormatError
 from ...facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from ...layout import KEYS
 from ...status import OK, StatusWord
+from ...tlv import iter_ber
 from ..chip.refusal import Refusal
 from ..profile.card_state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
 from ..sessions.context import Card
-from ..sessions.issuer_session import issuer_session, open_session
+from ..sessions.issuer_session import (
+    issuer_session,
+    open_session,
+    refuse_replaced_transport_keys,
+)
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.scp03 import LEVELS, Scp03Session, card_challenge
-from .registry import get_data, get_status
+from .registry import get_status
 from .store_data import store_data
 
 _SM_BITS, _SECURE_MESSAGING = 0x0C, 0x04
 _MAX_SEQUENCE_COUNTER = 0xFFFFFF
 _NEW_KEY_SET, _THREE_KEYS = 0x00, 0x81
 _AES_KEY, _KCV_LENGTH = 0x88, 3
+_KEY_VERSION_TAG = 0xD2
 _ISSUER_SECURITY_DOMAIN = 0x80
 _CARD_LOCKED, _TERMINATED = 0x7F, 0xFF
 
@@ -115,6 +122,7 @@ def put_key(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     KCV3 (Amendment D 7.2; the key length may be left out for 16 bytes, as older hosts do).
     """
     session = open_session(channel)
+    refuse_replaced_transport_keys(card, session)
     if command.p2 != _THREE_KEYS:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 81: three keys from identifier 1")
     sets = card.state.key_sets
@@ -130,6 +138,37 @@ def put_key(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{KEY_SET_SLOTS} key sets fit")
     card.state.key_sets = {keys.version: keys for keys in kept}
     return bytes((new.version,)) + check_values + OK
+
+
+def delete_key(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
+    """Remove a key set, D2 01 version, in the issuer's session; the last one stays (6985).
+
+    Without the set that opened it, the session ends after the reply (GPC 2.3.1 11.2).
+    """
+    session = open_session(channel)
+    refuse_replaced_transport_keys(card, session)
+    issuer_session(channel)
+    if command.p1 or command.p2 not in (0x00, 0x01):
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 00, P2 is 00 or 01")
+    version, sets = _version_to_delete(command.data), card.state.key_sets
+    if version not in sets:
+        raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no key set {version:02X}")
+    if len(sets) == 1:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the last key set stays")
+    card.state.key_sets = {v: keys for v, keys in sets.items() if v != version}
+    card.memory.commit()
+    channel.session_ends = version == session.key_version
+    return OK
+
+
+def _version_to_delete(data: bytes) -> int:
+    try:
+        objects = [(tlv.tag, tlv.value) for tlv in iter_ber(data)]
+    except FormatError as error:
+        raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
+    if len(objects) != 1 or objects[0][0] != _KEY_VERSION_TAG or len(objects[0][1]) != 1:
+        raise Refusal(StatusWord.INCORRECT_DATA, "a key set is named by D2 01 version alone")
+    return objects[0][1][0]
 
 
 def _parse_key_set(session: Scp03Session, data: bytes) -> tuple[StoredKeySet, bytes]:
@@ -213,9 +252,9 @@ COMMANDS: MappingProxyType[
     0x44: activate,
     0x50: initialize_update,
     0x82: external_authenticate,
-    0xCA: get_data,
     0xD8: put_key,
     0xE2: store_data,
+    0xE4: delete_key,
     0xF0: set_status,
     0xF2: get_status,
 })  # fmt: skip

@@ -4,8 +4,8 @@ from ...apdu import CommandAPDU
 from ...facts import HEALTH_APPLICATION, MF_ID, SECURITY_DOMAIN
 from ...status import OK, StatusWord
 from ...tlv import ber
-from ..chip.refusal import Refusal
-from ..filesystem.tree import MF, Directory, ElementaryFile, Node
+from ..chip.refusal import Refusal, demand_room
+from ..filesystem.tree import DDF1, MF, Directory, ElementaryFile, Node
 from ..sessions.context import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import TERMINATED, enter
@@ -15,22 +15,28 @@ _DEACTIVATED_FILE, _TERMINATED_FILE = b"\x62\x83", b"\x62\x85"
 _BY_NAME = 0x04
 _TEMPLATE = {0x00: FCI, 0x04: FCP, 0x08: FMD}
 _NOTHING = 0x0C
+_NEXT_OCCURRENCE = 0x02
 
 
 def select(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Select; what P2 asks for comes back only if there is an Le."""
-    if command.p2 not in _TEMPLATE and command.p2 != _NOTHING:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
     if command.p1 == _BY_NAME:
         return _select_application(card, channel, command)
+    tag = _template_tag(command)
     find = _METHODS.get(command.p1)
     if find is None:
         raise Refusal(StatusWord.INCORRECT_P1_P2, f"no selection method {command.p1:02X}")
     node = find(card, channel.directory, command.data)
-    answer = _make_current(card, channel, node)
-    if command.p2 == _NOTHING or command.le is None:
-        return answer
-    return template(card, node, _TEMPLATE[command.p2]) + answer
+    answer = template(card, node, tag) if tag else b""
+    demand_room(command.le if tag else None, len(answer))
+    return answer + _make_current(card, channel, node)
+
+
+def _template_tag(command: CommandAPDU) -> int:
+    """The tag of the template that is asked for; 0 for none."""
+    if command.p2 not in _TEMPLATE and command.p2 != _NOTHING:
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
+    return 0 if command.p2 == _NOTHING or command.le is None else _TEMPLATE[command.p2]
 
 
 def _by_identifier(card: Card, current: Directory, data: bytes) -> Node:
@@ -124,24 +130,40 @@ def _make_current(card: Card, channel: LogicalChannel, node: Node) -> bytes:
 
 
 def _select_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    wanted = command.p2 != _NOTHING and command.le is not None
-    channel.scp03 = None
-    channel.load = None
-    if command.data in (b"", SECURITY_DOMAIN):
+    if command.p2 == _NEXT_OCCURRENCE:
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "there is no next application of that AID")
+    tag = _template_tag(command)
+    is_domain = command.data in (b"", SECURITY_DOMAIN)
+    node = MF if is_domain else card.application(command.data)
+    if node is None:
+        channel.scp03 = channel.load = None
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "no application of that AID")
+    answer = _application_template(card, node, tag, is_domain) if tag else b""
+    demand_room(command.le if tag else None, len(answer))
+    channel.scp03 = channel.load = None
+    if is_domain:
         enter(channel, MF)
         channel.rights = 0
         channel.session_ends = channel.v2 is not None
         channel.security_domain_selected = True
-        return (security_domain_template(_TEMPLATE[command.p2]) if wanted else b"") + OK
-    node = card.application(command.data)
-    if node is None:
-        raise Refusal(StatusWord.FILE_NOT_FOUND, "no application of that AID")
-    answer = _make_current(card, channel, node)
-    if not wanted:
-        return answer
-    if node is MF:
-        return ber(_TEMPLATE[command.p2], ber(0x84, HEALTH_APPLICATION)) + answer
-    return template(card, node, _TEMPLATE[command.p2]) + answer
+        return answer + OK
+    if _application_of(node) is not _application_of(channel.directory):
+        channel.session_ends = channel.v2 is not None
+    return answer + _make_current(card, channel, node)
+
+
+def _application_of(directory: Directory) -> Directory:
+    """The application that a directory is in: a created one, else the health application."""
+    created = (node for node in directory.ancestors() if node.aid and node is not DDF1)
+    return next(created, DDF1)
+
+
+def _application_template(card: Card, node: Directory, tag: int, is_domain: bool) -> bytes:
+    if is_domain:
+        return security_domain_template(tag)
+    if node is MF:  # the applet of a blank card
+        return ber(tag, ber(0x84, HEALTH_APPLICATION))
+    return template(card, node, tag)
 
 
 def security_domain_template(tag: int) -> bytes:

@@ -15,7 +15,7 @@ from ..filesystem import record_slots
 from ..filesystem.tree import PROFILE, ElementaryFile
 from ..profile.card_state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
 from ..sessions.context import Card
-from ..sessions.issuer_session import open_session
+from ..sessions.issuer_session import open_session, refuse_replaced_transport_keys
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.pending_load import Load
 from ..sessions.scp03 import C_ENC, Scp03Session
@@ -33,6 +33,7 @@ def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> byt
     """
     load, channel.load = channel.load or Load(), None
     session = open_session(channel, C_ENC)
+    refuse_replaced_transport_keys(card, session)
     if card.state.life_cycle != LifeCycle.BLANK:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is personalized already")
     if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):

@@ -1,7 +1,9 @@
 """Which commands an SCP03 session allows (card specification, sections 6 and 7)."""
 
+from ...facts import TRANSPORT_KEY_VERSION
 from ...status import StatusWord
 from ..chip.refusal import Refusal
+from .context import Card
 from .logical_channel import LogicalChannel
 from .scp03 import Scp03Session
 
@@ -23,3 +25,10 @@ def issuer_session(channel: LogicalChannel) -> Scp03Session:
         why = "needs the issuer's session, with C-ENC"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
     return session
+
+
+def refuse_replaced_transport_keys(card: Card, session: Scp03Session) -> None:
+    """6985 in a session of transport keys once there is another key set: they serve no more."""
+    is_transport = session.key_version == TRANSPORT_KEY_VERSION
+    if is_transport and card.state.key_sets.keys() - {TRANSPORT_KEY_VERSION}:
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "open a session with the issuer's keys")
