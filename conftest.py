@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Generator
+from unittest import mock
 
 import pytest
+
+from tests import QUICK_SCRYPT_N
 
 pytest_plugins = ["tests.programs.pcscd"]
 
@@ -15,6 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "pcscd" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("pcscd"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_scrypt() -> Generator[None]:
+    """Test stores are not worth a second of scrypt for every command."""
+    from cardlib.keys import store
+
+    with mock.patch.dict(store.SCRYPT, n=QUICK_SCRYPT_N):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -186,7 +186,7 @@ def _say(error: CardError | OSError) -> str:
 def _key_set(store: Path, passphrase_file: Path | None) -> "KeySet":
     from cardlib.keys.store import KeyStore
 
-    return KeyStore.open(store, _passphrase(passphrase_file)).card_keys
+    return KeyStore.open(store, _passphrase(passphrase_file)).terminal_keys
 
 
 def _passphrase(file: Path | None) -> str:

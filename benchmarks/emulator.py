@@ -67,7 +67,7 @@ def at_file(path: str, cipher: Cipher = Cipher.SM4, *more_keys: str) -> Software
     """A personalized card with a file selected and its read key, and more, authenticated."""
     roots = public_test_roots(1, cipher)
     card = personalized_card(roots)
-    terminal = ResidentHealthCard(card, KeyStore(roots).card_keys, min_protocol=1)
+    terminal = ResidentHealthCard(card, KeyStore(roots).terminal_keys, min_protocol=1)
     for key in (FILE_BY_PATH[path].read_key, *more_keys):
         terminal.authenticate(key)
     terminal.select(path)
@@ -111,7 +111,7 @@ def protected_update(cipher: Cipher) -> Callable[[], object]:
     """
     card = at_file("DDF1/DF02/EF05", cipher, "UK1_DF02")
     card.random = bytes
-    keys = KeyStore(public_test_roots(1, cipher)).card_keys
+    keys = KeyStore(public_test_roots(1, cipher)).terminal_keys
     key = keys.for_card(CHIP, REGION).process_key("STK_DF02", bytes(8))
     record = card.transmit(bytes.fromhex("00B2050400"))[:-2]
     get_challenge = bytes(v1.GET_CHALLENGE)

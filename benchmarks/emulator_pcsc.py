@@ -106,7 +106,7 @@ def compare(name: str) -> tuple[dict[str, float], Bar]:
         for slot in SLOTS:
             wait_for_card(slot, INSERTION_TIME)
         with open_reader(SLOTS[0]) as floor, open_reader(SLOTS[1]) as card:
-            keys = KeyStore(public_test_roots(1)).card_keys
+            keys = KeyStore(public_test_roots(1)).terminal_keys
             terminal = ResidentHealthCard(card, keys, min_protocol=1)
             terminal.authenticate(FILE_BY_PATH[FILE].read_key)
             terminal.select(FILE)

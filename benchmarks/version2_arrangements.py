@@ -127,7 +127,7 @@ def version_1_update(cipher: Cipher) -> Call:
     _done(played, "00A4040005F052484301")
     _done(played, "00A4000002EF08")
     played.channels[0].rights = KEY_BIT["UK1_DDF1"]
-    keys = KeyStore(public_test_roots(1, cipher)).card_keys.for_card(played.chip, _REGION)
+    keys = KeyStore(public_test_roots(1, cipher)).terminal_keys.for_card(played.chip, _REGION)
     record = b"\x10\x14" + b"19900001537".ljust(20, b"\0")
     plain = CommandAPDU(0x00, 0xDC, 0x02, 0x04, record)
 
@@ -146,7 +146,7 @@ def emergency_read(protocol: int) -> Figures:
     roots = public_test_roots(protocol)
     meter = Meter()
     with observed(personalized_card(roots), meter) as card:
-        terminal = ResidentHealthCard(card, KeyStore(roots).card_keys, min_protocol=protocol)
+        terminal = ResidentHealthCard(card, KeyStore(roots).terminal_keys, min_protocol=protocol)
         terminal.authenticate("RK1_DF02")
         values = terminal.read("DDF1/DF02/EF05")
     if len(values) != 15 or values[0].state is not State.VALUE:

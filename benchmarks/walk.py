@@ -117,7 +117,7 @@ def command() -> Walk:
     from cardlib.emulator import personalized_card
 
     roots = public_test_roots(2)
-    card = ResidentHealthCard(personalized_card(roots), KeyStore(roots).card_keys)
+    card = ResidentHealthCard(personalized_card(roots), KeyStore(roots).terminal_keys)
     card.authenticate("RK1_DF02")
     card.read("DDF1/DF02/EF05")
     with walked() as walk:

@@ -32,5 +32,9 @@ class ChannelError(CardError):
     """A secure channel could not be opened, or a message of it is not what the peer sent."""
 
 
+class StorageError(CardError, OSError):
+    """A file of ours could not be written whole: the disk is full, or gone."""
+
+
 class CardKeyError(CardError):
     """A key is missing, is of the wrong kind, or its container cannot be opened."""

@@ -117,14 +117,17 @@ def personalize(
     transport_keys: Scp03Keys,
     issuer_keys: Scp03Keys,
     groupings: Iterable[Grouping],
+    found: CardStage | None = None,
 ) -> None:
     """Change a blank's transport keys, if it still has them, and load all groupings.
+
+    `found` is how far the card has come, if `stage` has told just now; else it is asked here.
 
     The 81kk and 8010 among the groupings are encrypted under the issuer's Key-DEK. The card
     commits everything at the last block: after any error it is a blank that can be done again.
     CardError when the card is personalized already.
     """
-    found = stage(connection, transport_keys, issuer_keys)
+    found = found or stage(connection, transport_keys, issuer_keys)
     if found is CardStage.PERSONALIZED:
         raise CardError("the card is personalized already")
     if found is CardStage.TRANSPORT:

@@ -4,16 +4,17 @@ Nothing here presents a wrong cryptogram or a wrong PIN, and no refused command 
 card if it were accepted: it writes what is there already.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from ..apdu import CommandAPDU, ResponseAPDU, exchange
 from ..card import CardIdentity, ResidentHealthCard
 from ..errors import CardError, TransportError
 from ..exchange import Connection
+from ..facts import ChipSerial, Pin
 from ..keys import KeySet
-from ..layout import FILES, KEYS, FieldValue, FileSpec, State, Structure
-from ..layout.load import ISSUER_FILE, Values
+from ..layout import FILES, KEYS, FieldValue, FileSpec, State
+from ..layout.load import ISSUER_FILE, Records, decoded
 from ..status import words
 
 _AUTHENTICATING = {1: ("RK", "UK", "LK", "BK"), 2: ("RK", "UK", "LK", "BK", "PUK")}
@@ -48,14 +49,15 @@ class Finding:
 def verify_card(
     connection: Connection,
     keys: KeySet,
-    expected: Values,
-    chip: bytes,
+    issued: Records,
+    chip: ChipSerial,
     *,
     active: bool,
-    pin: str | None = None,
+    pin: Pin | None = None,
 ) -> tuple[Finding, ...]:
     """Everything that is wrong with a personalized card; empty when it is good.
 
+    `issued` are the records that the card was loaded with, the chip's included.
     `pin` is presented only to a card whose holder cannot have changed it. TransportError when the
     card does not answer any more.
     """
@@ -72,7 +74,7 @@ def verify_card(
         # Its other keys would be wrong too, and each wrong one spends a try of the card.
         return (*findings, *not_genuine)
     for df_path in dict.fromkeys(file.df_path for file in FILES):
-        findings += _directory(card, df_path, expected)
+        findings += _directory(card, df_path, issued)
     findings += _role_keys(card, "MF")
     findings += _checked("RK1_DF02", lambda: card.authenticate("RK1_DF02"))
     refusal = (_REFUSED if active else _NOT_ACTIVE,)
@@ -100,9 +102,9 @@ def _checked(name: str, act: Callable[[], object]) -> list[Finding]:
     return []
 
 
-def _identity(found: CardIdentity, keys: KeySet, chip: bytes) -> list[Finding]:
+def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Finding]:
     pairs = {
-        "chip": (chip.hex().upper(), found.chip.hex().upper()),
+        "chip": (str(chip), found.chip.hex().upper()),
         "cipher": (keys.cipher.name, found.cipher.name),
         "key version": (str(keys.version), str(found.key_version)),
         "protocol": (str(keys.protocol), str(found.protocol)),
@@ -192,7 +194,7 @@ def _refused(response: ResponseAPDU, allowed: Sequence[int], name: str, path: st
     return [Finding(path, 0, "", f"{name} is not refused as it should be", want, found)]
 
 
-def _directory(card: ResidentHealthCard, df_path: str, expected: Values) -> list[Finding]:
+def _directory(card: ResidentHealthCard, df_path: str, issued: Records) -> list[Finding]:
     """One DF: its keys one after the other, its files under the read key."""
     findings = _role_keys(card, df_path)
     for file in FILES:
@@ -201,7 +203,7 @@ def _directory(card: ResidentHealthCard, df_path: str, expected: Values) -> list
             if isinstance(read, Finding):
                 findings.append(read)
             else:
-                findings += compare(file, read, expected.get(file.path, ()))
+                findings += compare(file, read, issued)
                 if file == ISSUER_FILE:
                     findings += _spec_version(card.identify(), read)
     return findings
@@ -231,37 +233,34 @@ def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:
     return findings
 
 
-def compare(
-    file: FileSpec, values: Iterable[FieldValue], records: Sequence[Mapping[str, str]]
-) -> list[Finding]:
-    """Fields as read against fields as prepared; `records` as in `PreparedCard.values`."""
-    wanted = {
-        (number, name): text
-        for number, record in enumerate(records, 1)
-        for name, text in record.items()
-    }
+def compare(file: FileSpec, values: Iterable[FieldValue], issued: Records) -> list[Finding]:
+    """Fields as read against the records that were issued; both are decoded."""
+    wanted = {(each.record, each.field.name): each for each in decoded(file, issued)}
     findings = []
     for value in values:
-        number = value.record or 1
-        want = wanted.pop((number, value.field.name), None)
-        if not _as_expected(value, want):
+        want = wanted.pop((value.record, value.field.name), None)
+        if not _as_issued(value, want):
             findings.append(_difference(file, value, want))
-    for (number, name), want in wanted.items():
-        place = number if file.structure is not Structure.TRANSPARENT else 0
-        findings.append(Finding(file.path, place, name, "not on the card", want, "", State.MISSING))
+    for want in wanted.values():
+        if want.state is not State.UNWRITTEN:
+            problem, name = "not on the card", want.field.name
+            findings.append(
+                Finding(file.path, want.record, name, problem, want.text, "", State.MISSING)
+            )
     return findings
 
 
-def _as_expected(value: FieldValue, want: str | None) -> bool:
-    if want is not None:
-        return value.state in (State.VALUE, State.NEGATIVE) and value.text == want
+def _as_issued(value: FieldValue, want: FieldValue | None) -> bool:
+    if want is not None and want.state is not State.UNWRITTEN:
+        return (value.state, value.value) == (want.state, want.value)
     return value.state is State.UNWRITTEN
 
 
-def _difference(file: FileSpec, value: FieldValue, want: str | None) -> Finding:
-    problem = "differs" if want is not None else "should not be written"
+def _difference(file: FileSpec, value: FieldValue, want: FieldValue | None) -> Finding:
+    expected = want.text if want is not None else ""
+    problem = "differs" if expected else "should not be written"
     if value.detail:
         problem += f" ({value.detail})"
     return Finding(
-        file.path, value.record, value.field.name, problem, want or "", value.text, value.state
+        file.path, value.record, value.field.name, problem, expected, value.text, value.state
     )

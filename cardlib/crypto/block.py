@@ -43,6 +43,15 @@ class BlockCipher:
     def __repr__(self) -> str:
         return f"<{self.cipher.name} key>"
 
+    @property
+    def check_value(self) -> bytes:
+        """First 3 bytes of E_K(00*16) for SM4, of E_K(01*16) for AES.
+
+        GlobalPlatform Card Amendment D 4.1.6 for AES; card specification 3 for SM4.
+        """
+        filler = b"\x00" if self.cipher is Cipher.SM4 else b"\x01"
+        return self.encrypt_ecb(filler * BLOCK_SIZE)[:3]
+
     def encrypt_ecb(self, blocks: bytes) -> bytes:
         """Encrypt whole blocks, each by itself (SP 800-38A 6.1)."""
         _whole_blocks(blocks)

@@ -1,8 +1,118 @@
 """Where keys live: interfaces that use keys and never show their bytes."""
 
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from ..crypto import BlockCipher, Cipher
+from ..facts import ChipSerial, Pin, Region, SpecVersion
+from ..layout.load import Grouping
+
+
+class Purpose(StrEnum):
+    """What is sealed: each purpose has a sealing key of its own."""
+
+    BATCH = "batch"
+    PIN = "pin"
+
+
+class Issuer(Protocol):
+    """The issuer's keys, for whoever makes or checks cards. No key shows its bytes."""
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits that name the roots of one version; a new version has another identity."""
+        ...
+
+    @property
+    def key_version(self) -> int:
+        """The version of the card keys, 1..7."""
+        ...
+
+    @property
+    def spec(self) -> SpecVersion:
+        """The version of the card specification that cards with these keys are of."""
+        ...
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher of the card keys."""
+        ...
+
+    @property
+    def is_test(self) -> bool:
+        """Whether any of the keys is a public test key."""
+        ...
+
+    @property
+    def terminal_keys(self) -> "KeySet":
+        """The card keys, as a terminal that was given all of them has them."""
+        ...
+
+    def transport_keys(self, chip: ChipSerial) -> "Scp03Keys":
+        """A chip's transport keys, version FF (card specification 6)."""
+        ...
+
+    def issuer_keys(self, chip: ChipSerial) -> "Scp03Keys":
+        """A chip's issuer keys, version 01 (card specification 6)."""
+        ...
+
+    def groupings(self, chip: ChipSerial, region: Region, pin: Pin) -> tuple[Grouping, ...]:
+        """The groupings 81kk, 8010 and 9010 of a card, encrypted under the issuer's Key-DEK."""
+        ...
+
+    def security_code(self, card_number: str, issue_date: str) -> str:
+        """Three digits over card number and issue date, YYYYMMDD (card specification 2).
+
+        FormatError when one of them cannot be stored on a card.
+        """
+        ...
+
+    def holder_hash(self, number: str) -> bytes:
+        """32 bytes that tell equal holders without naming them: HMAC-SHA-256 of a number."""
+        ...
+
+    def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
+        """Encrypt and authenticate data, bound to what it belongs to, which is not in the result.
+
+        AES-256-GCM (SP 800-38D): nonce (12) ‖ ciphertext ‖ tag (16).
+        """
+        ...
+
+    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+        """The data back; CardKeyError when it is damaged, of other keys, or bound otherwise."""
+        ...
+
+
+class KeyUse(Protocol):
+    """What keys are for; a set of them is for one protocol, cipher and version."""
+
+    @property
+    def protocol(self) -> int:
+        """Version of secure messaging the keys are for: 1 or 2."""
+        ...
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher the keys are for."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The key version, 1..7."""
+        ...
+
+
+class KeySet(KeyUse, Protocol):
+    """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys it holds."""
+        ...
+
+    def for_card(self, chip: bytes, region: bytes) -> "CardKeys":
+        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        ...
 
 
 class WrappedKey(NamedTuple):
@@ -87,25 +197,6 @@ class Scp03Keys(Protocol):
         ...
 
 
-class KeyUse(Protocol):
-    """What keys are for; a set of them is for one protocol, cipher and version."""
-
-    @property
-    def protocol(self) -> int:
-        """Version of secure messaging the keys are for: 1 or 2."""
-        ...
-
-    @property
-    def cipher(self) -> Cipher:
-        """The block cipher the keys are for."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """The key version, 1..7."""
-        ...
-
-
 class CardKeys(KeyUse, Protocol):
     """The 30 keys of one card, chip and region fixed. CardKeyError for a key it does not hold."""
 
@@ -129,17 +220,4 @@ class CardKeys(KeyUse, Protocol):
 
     def grouping(self, name: str, dek: Scp03Keys) -> bytes:
         """Value of a key's DGI 81kk: version ‖ cipher ‖ AES-CBC(Key-DEK, key16) ‖ KCV3."""
-        ...
-
-
-class KeySet(KeyUse, Protocol):
-    """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the keys it holds."""
-        ...
-
-    def for_card(self, chip: bytes, region: bytes) -> CardKeys:
-        """The keys of the card with this chip serial and region factor, 8 bytes each."""
         ...

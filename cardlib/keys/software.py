@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
-from . import Scp03Keys
+from . import KeyUse, Scp03Keys
 from .mutual import SoftwareAuthentication
 
 _MOST_REGIONAL = 4096
@@ -33,56 +33,31 @@ class SoftwareProcessKey:
         return self._block.cbc_mac(pad(message))[:4]
 
 
-class SoftwareKeySet:
-    """Root keys in memory by key name, all 30 or those that a terminal was given."""
+class _RootKeys:
+    """Root keys as ciphers by key name, and the derivation of card keys from them."""
 
-    def __init__(
-        self, roots: Mapping[str, bytes], protocol: int, cipher: Cipher, version: int = 1
-    ) -> None:
-        """Take 16-byte roots; CardKeyError for an unknown name, protocol, version or length."""
-        if unknown := roots.keys() - KEY_BY_NAME.keys():
-            raise CardKeyError(f"{min(unknown)} is not a key of the card")
-        if protocol not in (1, 2) or not 1 <= version <= 7:
-            raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
-        if any(len(root) != 16 for root in roots.values()):
-            raise CardKeyError("root keys have 16 bytes")
-        self.protocol, self.cipher, self.version = protocol, cipher, version
-        self._roots = {name: BlockCipher(cipher, root) for name, root in roots.items()}
-        self._check_values = {n: key_check_value(cipher, root) for n, root in roots.items()}
+    def __init__(self, cipher: Cipher, roots: Mapping[str, BlockCipher]) -> None:
+        self.cipher = cipher
+        self._roots = dict(roots)
         self._regional: dict[tuple[str, bytes], BlockCipher] = {}
 
     def __repr__(self) -> str:
-        keys = " ".join(f"{n}={kcv.hex().upper()}" for n, kcv in self._check_values.items())
-        return f"<key set {self.cipher.name} protocol {self.protocol} v{self.version} {keys}>"
+        return f"<root keys {' '.join(self.names)}>"
 
     @property
     def names(self) -> frozenset[str]:
         """The names of the keys it holds."""
         return frozenset(self._roots)
 
-    def only(self, names: Iterable[str]) -> "SoftwareKeySet":
-        """A view with some of the keys, as a terminal is given; CardKeyError if one is absent."""
-        view = SoftwareKeySet({}, self.protocol, self.cipher, self.version)
-        for name in names:
-            view._roots[name] = self._root(name)
-            view._check_values[name] = self._check_values[name]
-        return view
-
-    def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
-        """The keys of the card with this chip serial and region factor, 8 bytes each."""
-        if len(chip) != 8 or len(region) != 8:
-            raise CardKeyError("chip serial and region factor have 8 bytes")
-        return SoftwareCardKeys(self, chip, region)
-
-    def _root(self, name: str) -> BlockCipher:
+    def __getitem__(self, name: str) -> BlockCipher:
         try:
             return self._roots[name]
         except KeyError:
             raise CardKeyError(f"this key set does not hold {name}") from None
 
-    def _card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
-        """The bytes of one card key, for SoftwareCardKeys alone."""
-        parent = self._root(name)
+    def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
+        """The bytes of one card key, 16, for `SoftwareCardKeys` alone (card specification 3)."""
+        parent = self[name]
         if KEY_BY_NAME[name].levels == 2:
             place = (name, region)
             regional = self._regional.get(place)
@@ -95,34 +70,67 @@ class SoftwareKeySet:
         return diversify(parent, chip)
 
 
+class SoftwareKeySet:
+    """Root keys in memory by key name, all 30 or those that a terminal was given."""
+
+    def __init__(
+        self,
+        roots: Mapping[str, bytes] | _RootKeys,
+        protocol: int,
+        cipher: Cipher,
+        version: int = 1,
+    ) -> None:
+        """Take 16-byte roots; CardKeyError for an unknown name, protocol, version or length."""
+        if protocol not in (1, 2) or not 1 <= version <= 7:
+            raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
+        self.protocol, self.cipher, self.version = protocol, cipher, version
+        self._roots = roots if isinstance(roots, _RootKeys) else _root_keys(cipher, roots)
+
+    def __repr__(self) -> str:
+        keys = " ".join(
+            f"{name}={self._roots[name].check_value.hex().upper()}" for name in sorted(self.names)
+        )
+        return f"<key set {self.cipher.name} protocol {self.protocol} v{self.version} {keys}>"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys it holds."""
+        return self._roots.names
+
+    def only(self, names: Iterable[str]) -> "SoftwareKeySet":
+        """A view with some of the keys, as a terminal is given; CardKeyError if one is absent."""
+        some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
+        return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
+
+    def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
+        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        if len(chip) != 8 or len(region) != 8:
+            raise CardKeyError("chip serial and region factor have 8 bytes")
+        return SoftwareCardKeys(self, self._roots, chip, region)
+
+
+def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
+    if unknown := roots.keys() - KEY_BY_NAME.keys():
+        raise CardKeyError(f"{min(unknown)} is not a key of the card")
+    if any(len(root) != 16 for root in roots.values()):
+        raise CardKeyError("root keys have 16 bytes")
+    return _RootKeys(cipher, {name: BlockCipher(cipher, root) for name, root in roots.items()})
+
+
 class SoftwareCardKeys:
     """The keys of one card, derived in memory when they are used."""
 
-    __slots__ = ("_blocks", "_chip", "_region", "_set")
+    __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
 
-    def __init__(self, key_set: SoftwareKeySet, chip: bytes, region: bytes) -> None:
-        self._set, self._chip, self._region = key_set, chip, region
+    def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
+        self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
+        self._roots, self._chip, self._region = roots, chip, region
         self._blocks: dict[str, BlockCipher] = {}
 
     def __repr__(self) -> str:
-        names = sorted(self._set.names)
+        names = sorted(self._roots.names)
         keys = " ".join(f"{n}={self.key_check_value(n).hex().upper()}" for n in names)
         return f"<card keys {self.cipher.name} v{self.version} chip {self._chip.hex()} {keys}>"
-
-    @property
-    def protocol(self) -> int:
-        """Version of secure messaging the keys are for: 1 or 2."""
-        return self._set.protocol
-
-    @property
-    def cipher(self) -> Cipher:
-        """The block cipher the keys are for."""
-        return self._set.cipher
-
-    @property
-    def version(self) -> int:
-        """The key version, 1..7."""
-        return self._set.version
 
     def process_key(self, name: str, challenge: bytes) -> SoftwareProcessKey:
         """The process key of a card key for an 8-byte challenge (card specification 3)."""
@@ -151,4 +159,4 @@ class SoftwareCardKeys:
         return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value
 
     def _key(self, name: str) -> bytes:
-        return self._set._card_key(name, self._chip, self._region)
+        return self._roots.card_key(name, self._chip, self._region)

@@ -1,6 +1,7 @@
 """The key store: roots in a file under a passphrase (scrypt, RFC 7914; AES-GCM, SP 800-38D)."""
 
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -8,33 +9,48 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from ..crypto import BlockCipher, Cipher, pad, static_keys
 from ..errors import CardKeyError
-from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region
-from ..layout import KEYS, dgi_of_key
-from ..layout.load import Grouping
+from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
+from ..layout import KEYS, dgi_of_key, encode
+from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
+from . import Purpose
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
 from .static_keys import SoftwareScp03Keys
 
 FORMAT = "rhcard key store 1"
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}
+"""What a passphrase is protected with, and the least that is opened; tests use less."""
 _MOST_SCRYPT_MEMORY = 2**29
 _MOST_BYTES = 2**16
-_PURPOSES = ("batch", "pin")
+_NONCE = 12
+_CARD_NUMBER, _ISSUE_DATE = (
+    next(field for field in ISSUER_FILE.fields if field.name == name)
+    for name in ("card_number", "issue_date")
+)
 
 
 class KeyStore:
-    """Roots of card, transport and issuer keys, the CVK and sealing keys; shows none of them."""
+    """An `Issuer` over roots in memory, from a file; it shows none of them."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        self.card_keys = SoftwareKeySet(roots.card, roots.protocol, roots.cipher, roots.version)
+        self.spec, self.cipher = SpecVersion.of_protocol(roots.protocol), roots.cipher
+        self.key_version, self.is_test = roots.version, roots.is_test
+        self.terminal_keys = SoftwareKeySet(roots.card, roots.protocol, roots.cipher, roots.version)
         self._transport = BlockCipher(Cipher.AES, roots.transport)
         self._issuer = BlockCipher(Cipher.AES, roots.issuer)
         self._cvk = BlockCipher(roots.cipher, roots.cvk)
-        self.is_test = roots.is_test
+        self._sealing = {p: AESGCM(self._derived(b"sealing " + p.encode())) for p in Purpose}
+        self._holders = self._derived(b"holders")
+        self.identity = self._identity()
 
     def __repr__(self) -> str:
         return f"<key store {self.identity}{' with public test keys' if self.is_test else ''}>"
@@ -53,28 +69,21 @@ class KeyStore:
         CardKeyError when the passphrase is empty or the file exists.
         """
         roots = (public_test_roots if test else new_roots)(protocol, cipher)
-        _write_new(path, _seal(to_json(roots), passphrase))
+        _write_new(path, _sealed_file(to_json(roots), passphrase, path))
         return cls(roots)
 
     @classmethod
     def open(cls, path: Path, passphrase: str) -> "KeyStore":
-        """Open a store's file; CardKeyError for a wrong passphrase, a damaged or another file."""
+        """Open a store's file; CardKeyError for a wrong passphrase, a damaged or another file.
+
+        CardKeyError too for a file whose passphrase is protected by less than `SCRYPT`.
+        """
         try:
             with path.open("rb") as file:
                 raw = file.read(_MOST_BYTES + 1)
         except OSError as error:
             raise CardKeyError(f"key store {path}: {error.strerror}") from None
-        return cls(from_json(_unseal(raw, passphrase, path)))
-
-    @property
-    def identity(self) -> str:
-        """32 hex digits that name the store's content and give nothing away."""
-        return self._derived(b"identity" + hashlib.sha256(to_json(self._roots)).digest()).hex()[:32]
-
-    @property
-    def spec_version(self) -> str:
-        """The version of the card specification that cards with these keys are of: 1.0 or 2.0."""
-        return f"{self.card_keys.protocol}.0"
+        return cls(from_json(_opened_file(raw, passphrase, path)))
 
     def transport_keys(self, chip: bytes) -> SoftwareScp03Keys:
         """A chip's transport keys, version FF (card specification 6)."""
@@ -84,9 +93,9 @@ class KeyStore:
         """A chip's issuer keys, version 01 (card specification 6)."""
         return SoftwareScp03Keys.from_root(ISSUER_KEY_VERSION, self._issuer, chip)
 
-    def groupings(self, chip: ChipSerial, region: Region, pin: Pin) -> tuple[Grouping, ...]:
+    def groupings(self, chip: bytes, region: Region, pin: Pin) -> tuple[Grouping, ...]:
         """The groupings 81kk, 8010 and 9010 of a card, encrypted under the issuer's Key-DEK."""
-        dek, keys = self.issuer_keys(chip), self.card_keys.for_card(chip, region)
+        dek, keys = self.issuer_keys(chip), self.terminal_keys.for_card(chip, region)
         return (
             *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),
             (DGI_PIN, dek.encrypt_dek(pad(pin.block))),
@@ -94,46 +103,63 @@ class KeyStore:
         )
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
-        """A chip's transport ENC, MAC, DEK in clear: for whoever makes blank software cards."""
+        """A chip's transport ENC, MAC, DEK in clear: for whoever makes blank software cards.
+
+        This is not part of `Issuer`: nobody else sees the bytes of a key.
+        """
         return static_keys(self._transport, chip)
 
-    def security_code(self, card_number18: bytes, issue_date4: bytes) -> str:
+    def security_code(self, card_number: str, issue_date: str) -> str:
         """Three digits from the CVK over both fields as stored (card specification 2)."""
-        if len(card_number18) != 18 or len(issue_date4) != 4:
-            raise CardKeyError("a security code is over 18 and 4 bytes as stored on the card")
-        digest = hashlib.sha256(card_number18 + issue_date4).digest()[:16]
+        stored = encode(_CARD_NUMBER, card_number) + encode(_ISSUE_DATE, issue_date)
+        digest = hashlib.sha256(stored).digest()[:16]
         return f"{int.from_bytes(self._cvk.encrypt_ecb(digest), 'big') % 1000:03}"
 
-    def sealing_key(self, purpose: str) -> bytes:
-        """A 32-byte key for sealed files: purpose "batch" or "pin" (HKDF, RFC 5869)."""
-        if purpose not in _PURPOSES:
-            raise CardKeyError(f"no sealing key for {purpose}")
-        return self._derived(b"sealing " + purpose.encode("ascii"))
+    def holder_hash(self, number: str) -> bytes:
+        """HMAC-SHA-256 of a number, 32 bytes."""
+        return hmac.digest(self._holders, number.encode(), "sha256")
+
+    def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
+        """Nonce (12) ‖ ciphertext ‖ tag (16) under the key of a purpose (HKDF, RFC 5869)."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._sealing[purpose].encrypt(nonce, data, bound)
+
+    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+        """The data back; CardKeyError when it is damaged, of other keys, or bound otherwise."""
+        try:
+            return self._sealing[purpose].decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
+        except (InvalidTag, ValueError):
+            raise CardKeyError(f"not sealed for this {purpose} with these keys") from None
+
+    def _identity(self) -> str:
+        content = hashlib.sha256(to_json(self._roots)).digest()
+        return self._derived(b"identity" + content).hex()[:32]
 
     def _derived(self, info: bytes) -> bytes:
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
         return HKDF(SHA256(), 32, b"rhcard key store", info).derive(self._roots.secret)
 
 
-def _passphrase_key(passphrase: str, kdf: dict[str, Any]) -> bytes:
+def _passphrase_key(passphrase: str, kdf: dict[str, Any], path: Path) -> bytes:
     if not passphrase:
         raise CardKeyError("the passphrase is empty")
     n, r, p = (int(kdf[name]) for name in ("n", "r", "p"))
-    if not (n.bit_count() == 1 and n >= 2**10 and r >= 1 and 1 <= p <= 16):
+    if n.bit_count() != 1 or n < 2 or r < 1 or not 1 <= p <= 16:
         raise ValueError
     if 128 * n * r > _MOST_SCRYPT_MEMORY:
         raise ValueError
-    salt = bytes.fromhex(kdf["salt"])
-    memory = 128 * n * r + 128 * r * (p + 2) + 2**20
+    if n < SCRYPT["n"] or r < SCRYPT["r"]:
+        raise CardKeyError(
+            f"key store {path} protects its passphrase too weakly: scrypt with n = {n} and"
+            f" r = {r}. At least n = {SCRYPT['n']} and r = {SCRYPT['r']} are needed. It is not"
+            " opened; use a key store that was made with `rhcard keys new`"
+        )
     return hashlib.scrypt(
         passphrase.encode("utf-8", "surrogateescape"),
-        salt=salt,
+        salt=bytes.fromhex(kdf["salt"]),
         n=n,
         r=r,
         p=p,
-        maxmem=memory,
+        maxmem=128 * n * r + 128 * r * (p + 2) + 2**20,
         dklen=32,
     )
 
@@ -142,27 +168,22 @@ def _associated_data(header: dict[str, Any]) -> bytes:
     return json.dumps(header, sort_keys=True, separators=(",", ":")).encode("utf-8")
 
 
-def _seal(plain: bytes, passphrase: str) -> bytes:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce = secrets.token_bytes(12)
+def _sealed_file(plain: bytes, passphrase: str, path: Path) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
     kdf = {"name": "scrypt", **SCRYPT, "salt": secrets.token_hex(16)}
     header = {"format": FORMAT, "kdf": kdf, "cipher": "AES-256-GCM", "nonce": nonce.hex()}
-    key = _passphrase_key(passphrase, kdf)
+    key = _passphrase_key(passphrase, kdf, path)
     sealed = AESGCM(key).encrypt(nonce, plain, _associated_data(header))
     return json.dumps({**header, "sealed": sealed.hex()}, indent=1).encode("ascii") + b"\n"
 
 
-def _unseal(raw: bytes, passphrase: str, path: Path) -> bytes:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+def _opened_file(raw: bytes, passphrase: str, path: Path) -> bytes:
     try:
         header = json.loads(raw[:_MOST_BYTES])
         sealed, nonce = bytes.fromhex(header.pop("sealed")), bytes.fromhex(header["nonce"])
-        if header["format"] != FORMAT or len(nonce) != 12 or len(raw) > _MOST_BYTES:
+        if header["format"] != FORMAT or len(nonce) != _NONCE or len(raw) > _MOST_BYTES:
             raise ValueError
-        key = _passphrase_key(passphrase, header["kdf"])
+        key = _passphrase_key(passphrase, header["kdf"], path)
         return AESGCM(key).decrypt(nonce, sealed, _associated_data(header))
     except InvalidTag:
         raise CardKeyError(f"key store {path}: wrong passphrase, or a damaged file") from None

@@ -1,12 +1,13 @@
-"""What a card is loaded with at personalization, and what must read back afterwards.
+"""What a card is loaded with at personalization, as data groupings, and what they say.
 
 The groupings of keys and PIN come in as bytes: whoever holds the keys has encrypted them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from ..facts import ChipSerial
-from . import FILE_BY_PATH, dgi_of_record, encode_record
+from . import FILE_BY_PATH, FieldValue, FileSpec, Structure, decode_record, dgi_of_record
+from .records import encode_record
 
 ISSUER_FILE = FILE_BY_PATH["DDF1/EF05"]
 SERIAL_RECORD = next(f.record for f in ISSUER_FILE.fields if f.name == "chip_serial_number")
@@ -14,18 +15,14 @@ SERIAL_RECORD = next(f.record for f in ISSUER_FILE.fields if f.name == "chip_ser
 Grouping = tuple[int, bytes]
 """One data grouping: its DGI and its value (card specification 6)."""
 
-Values = Mapping[str, Sequence[Mapping[str, str]]]
-"""File path → records in order, the first being record 1 (or the transparent file) → field → text.
-
-A field that is not there was left blank and reads `unwritten`; records after the last one too.
-"""
+Records = Mapping[int, bytes]
+"""The records of a card by DGI. A record that is not there stays unwritten; FF may lack at the end
+of a transparent file."""
 
 
-def loaded(
-    prepared: Iterable[Grouping], chip: ChipSerial, of_keys: Iterable[Grouping]
-) -> list[Grouping]:
-    """All groupings of one card: those prepared, its chip serial number, its keys and PIN."""
-    return [*prepared, chip_grouping(chip), *of_keys]
+def records(prepared: Iterable[Grouping], chip: ChipSerial) -> Records:
+    """The records of one card, to load and to check: those prepared, and its chip serial number."""
+    return dict([*prepared, chip_grouping(chip)])
 
 
 def chip_grouping(chip: ChipSerial) -> Grouping:
@@ -34,9 +31,25 @@ def chip_grouping(chip: ChipSerial) -> Grouping:
     return dgi_of_record(ISSUER_FILE, SERIAL_RECORD), record
 
 
-def expected_values(values: Values, chip: ChipSerial) -> Values:
-    """What must be read back: the prepared values and the chip's serial."""
-    issuer = [dict(record) for record in values.get(ISSUER_FILE.path, ())]
-    issuer += [{} for _ in range(SERIAL_RECORD - len(issuer))]
-    issuer[SERIAL_RECORD - 1]["chip_serial_number"] = chip.as_field
-    return {**values, ISSUER_FILE.path: issuer}
+def decoded(file: FileSpec, loaded: Records) -> tuple[FieldValue, ...]:
+    """The fields of those records of a file that are loaded, each with its state."""
+    found: list[FieldValue] = []
+    for number in range(1, file.records + 1):
+        raw = loaded.get(dgi_of_record(file, number))
+        if raw is not None:
+            found += decode_record(file, number, _whole(file, raw))
+    return tuple(found)
+
+
+def text_of(loaded: Records, path: str, record: int, name: str) -> str:
+    """The text of one field of a record (1 in a transparent file); "" when it is not written."""
+    file = FILE_BY_PATH[path]
+    raw = loaded.get(dgi_of_record(file, record))
+    if raw is None:
+        return ""
+    values = decode_record(file, record, _whole(file, raw))
+    return next(value.text for value in values if value.field.name == name)
+
+
+def _whole(file: FileSpec, raw: bytes) -> bytes:
+    return raw.ljust(file.size, b"\xff") if file.structure is Structure.TRANSPARENT else raw

@@ -14,15 +14,14 @@ from .exits import Exit
 from .failures import Stopped
 from .issue import run as issue_all
 from .options import json_option
-from .output import print_json, print_line, print_table, progress
+from .output import print_json, print_line, print_table
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
-    from cardlib.facts import ChipSerial
-    from cardlib.keys.store import KeyStore
+    from cardlib.keys.software import SoftwareKeySet
 
     from ..preparation.batch import Batch
-    from ..production.issue import Outcome
+    from ..production.issue import CardResult
     from ..production.report import Throughput, Verified
     from ..terminal.reading import Reading
 
@@ -36,7 +35,7 @@ class Demo:
 
     folder: Path
     batch: "Batch"
-    outcomes: "list[Outcome]"
+    made: "list[CardResult]"
     results: "list[Verified]"
     chosen: Path
     emergency: "Reading"
@@ -56,12 +55,12 @@ class Demo:
         """How fast the cards were made, and what went to and from them."""
         from ..production.report import throughput
 
-        return throughput(self.outcomes)
+        return throughput(self.made)
 
     @property
     def exit(self) -> Exit:
         """Whether everything went as it should."""
-        if any(outcome.problem for outcome in self.outcomes):
+        if any(each.problem for each in self.made):
             return Exit.FINISHED_WITH_FAILURES
         return Exit.GOOD if self.good == len(self.results) else Exit.VERIFICATION_FAILED
 
@@ -104,37 +103,38 @@ def _folder(out: Path | None) -> Path:
 
 def _run(folder: Path) -> Demo:
     from ..production.issue import opened_job
+    from ..production.station import FolderFeed
     from ..sample.demo import CARDS, keep_keys, new_passphrase, prepare_sample
 
     passphrase, cards = new_passphrase(), folder / CARDS
     with TemporaryDirectory(prefix="rhcard-demo-") as name:
-        with progress("Preparing") as advance:
-            batch, store = prepare_sample(folder, Path(name), passphrase, advance)
-        with opened_job(batch, store, cards, test_keys=False) as job:
-            outcomes = issue_all(job)
-            files = {card.chip: card.path for card in job.folder.cards.values()}
+        batch, store = prepare_sample(folder, Path(name), passphrase)
+        with opened_job(batch, store, FolderFeed(cards, store), test_keys=False) as job:
+            made = issue_all(job)
         results = verify_all(batch, store, cards)
         keep_keys(folder, Path(name), passphrase)
-    chosen = _chosen(batch, outcomes, files)
-    return Demo(folder, batch, outcomes, results, chosen, _emergency(store, chosen))
+    chosen = _chosen(batch, made, cards)
+    emergency = _emergency(store.terminal_keys, chosen)
+    return Demo(folder, batch, made, results, chosen, emergency)
 
 
-def _chosen(batch: "Batch", outcomes: "list[Outcome]", files: "dict[ChipSerial, Path]") -> Path:
+def _chosen(batch: "Batch", made: "list[CardResult]", cards: Path) -> Path:
     """The file of the card that shows most of what an emergency room wants to know."""
+    from ..production.station import card_path
     from ..sample.demo import most_telling
 
     number = most_telling(batch.cards())
-    chip = next(each.chip for each in outcomes if each.number == number)
-    return files[chip] if chip else next(iter(files.values()))
+    chips = {each.number: each.chip for each in made if each.chip}
+    return card_path(cards, chips.get(number) or next(iter(chips.values())))
 
 
-def _emergency(store: "KeyStore", card: Path) -> "Reading":
+def _emergency(keys: "SoftwareKeySet", card: Path) -> "Reading":
     """Read a card with the two keys that an emergency room's terminal has, and no PIN."""
     from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
 
     with in_reader(card) as connection:
-        return read_card(connection, store.card_keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
+        return read_card(connection, keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
 
 
 def _print(demo: Demo) -> None:
@@ -164,7 +164,7 @@ def _rows(demo: Demo) -> list[tuple[str, ...]]:
             str(each.figures.sent + each.figures.received),
             f"{1000 * each.seconds:.0f}",
         )
-        for each in demo.outcomes
+        for each in demo.made
     ]
 
 
@@ -194,11 +194,11 @@ def _program() -> str:
 def _document(demo: Demo) -> dict[str, Any]:
     from cardlib.layout.words import as_json
 
-    from ..production.report import outcome_as_dict, verified_as_dict
+    from ..production.report import result_as_dict, verified_as_dict
 
     return {
         "folder": str(demo.folder),
-        "cards": [outcome_as_dict(outcome) for outcome in demo.outcomes],
+        "cards": [result_as_dict(each) for each in demo.made],
         "verification": [verified_as_dict(result) for result in demo.results],
         "emergency": {
             "card": str(demo.chosen),

@@ -20,9 +20,9 @@ from .options import (
 from .output import print_json, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
-    from ..production.issue import Job, Outcome
+    from cardlib.facts import ChipSerial
 
-_CHIP_BYTES = 8
+    from ..production.issue import CardResult, Job
 
 
 @click.command(name="issue")
@@ -55,73 +55,72 @@ def command(
     """
     from ..production.issue import opened_job
     from ..production.report import throughput
+    from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]
     batch, store = open_batch(folder, keys, passphrase_file)
-    with opened_job(batch, store, cards, test_keys=test_keys) as job:
+    with opened_job(batch, store, FolderFeed(cards, store), test_keys=test_keys) as job:
         for chip in chips:
             job.journal.give_up(chip)
-        outcomes = run(job)
-        problems = job.folder.problems
-    failed = [outcome for outcome in outcomes if outcome.problem]
+        results = run(job)
+        problems = job.left_alone
+    failed = [each for each in results if each.problem]
     code = Exit.FINISHED_WITH_FAILURES if failed else Exit.GOOD
-    figures = throughput(outcomes)
+    figures = throughput(results)
     if as_json:
-        print_json(_document(folder, cards, outcomes, problems, code))
+        print_json(_document(folder, cards, results, problems, code))
         return code
     for problem in problems:
         say(problem)
     if failed:
         _print_failures(failed)
         say("Run the same command again to go on; --spoiled CHIP gives up a broken card.")
-    new = f", {figures.cards} of them now" if figures.cards != len(outcomes) else ""
-    print_line(f"{len(outcomes) - len(failed)} of {len(outcomes)} cards active{new}")
+    new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
+    print_line(f"{len(results) - len(failed)} of {len(results)} cards active{new}")
     if figures.cards:
         say(figures.in_words())
     say(f"Next: rhcard verify {folder} --cards {cards}")
     return code
 
 
-def run(job: "Job") -> "list[Outcome]":
+def run(job: "Job") -> "list[CardResult]":
     """Issue with a progress bar; Ctrl-C says how far things are."""
     from ..production.issue import issue
-    from ..production.journal import Stage
+    from ..production.journal import Progress
 
-    outcomes: list[Outcome] = []
+    results: list[CardResult] = []
     total = job.batch.header.count
     try:
         with progress("Issuing") as advance:
-            for outcome in issue(job):
-                outcomes.append(outcome)
-                advance(len(outcomes), total)
+            for result in issue(job):
+                results.append(result)
+                advance(len(results), total)
     except KeyboardInterrupt:
-        stages = [entry.stage for entry in job.journal.entries()]
-        active = stages.count(Stage.ACTIVE)
-        begun = len(stages) - active - stages.count(Stage.PREPARED)
+        steps = [entry.progress for entry in job.journal.entries()]
+        active = steps.count(Progress.ACTIVE)
+        begun = len(steps) - active - steps.count(Progress.PREPARED)
         raise Stopped(
             f"stopped: {active} of {total} cards are active, {begun} begun, none is lost; run the"
             " same command again to go on"
         ) from None
-    return outcomes
+    return sorted(results, key=lambda result: result.number)
 
 
-def _chip(text: str) -> bytes:
+def _chip(text: str) -> "ChipSerial":
+    from cardlib.errors import FormatError
+    from cardlib.facts import ChipSerial
+
     try:
-        chip = bytes.fromhex(text)
-    except ValueError:
-        chip = b""
-    if len(chip) != _CHIP_BYTES:
-        raise click.BadParameter(
-            f"{text!r} is no chip serial: 16 hex digits", param_hint="--spoiled"
-        )
-    return chip
+        return ChipSerial.parse(text)
+    except FormatError as error:
+        raise click.BadParameter(str(error), param_hint="--spoiled") from None
 
 
-def _print_failures(failed: "Sequence[Outcome]") -> None:
+def _print_failures(failed: "Sequence[CardResult]") -> None:
     from ..production.report import chip_name
 
     rows = [
-        (str(each.number), str(each.line), chip_name(each.chip), each.stage.value, each.problem)
+        (str(each.number), str(each.line), chip_name(each.chip), each.progress.value, each.problem)
         for each in failed
     ]
     print_table("Cards that failed", ("card", "line", "chip", "state", "problem"), rows)
@@ -130,20 +129,20 @@ def _print_failures(failed: "Sequence[Outcome]") -> None:
 def _document(
     folder: Path,
     cards: Path,
-    outcomes: "Sequence[Outcome]",
+    results: "Sequence[CardResult]",
     problems: Iterable[str],
     code: Exit,
 ) -> dict[str, object]:
-    from ..production.report import outcome_as_dict, throughput
+    from ..production.report import result_as_dict, throughput
 
-    failed = sum(1 for outcome in outcomes if outcome.problem)
+    failed = sum(1 for each in results if each.problem)
     return {
         "batch": str(folder),
         "folder": str(cards),
-        "cards": [outcome_as_dict(outcome) for outcome in outcomes],
-        "active": len(outcomes) - failed,
+        "cards": [result_as_dict(each) for each in results],
+        "active": len(results) - failed,
         "failed": failed,
         "left_alone": list(problems),
-        "figures": throughput(outcomes).as_dict(),
+        "figures": throughput(results).as_dict(),
         "exit_code": int(code),
     }

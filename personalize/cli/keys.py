@@ -65,7 +65,7 @@ def new(
                 "keys": str(out),
                 "identity": store.identity,
                 "cipher": cipher,
-                "protocol": store.card_keys.protocol,
+                "protocol": store.spec.protocol,
                 "test_keys": store.is_test,
                 "exit_code": 0,
             }

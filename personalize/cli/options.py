@@ -94,4 +94,4 @@ def open_batch(
             f"{path} is not the key store of this batch: it is {store.identity}, the batch was"
             f" prepared with {header.key_store_identity}; give --keys FILE"
         )
-    return Batch.open(folder, store.sealing_key("batch")), store
+    return Batch.open(folder, store), store

@@ -12,7 +12,7 @@ from .options import json_option, keys_option, open_store, passphrase_option
 from .output import print_error, print_json, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
-    from cardlib.keys.store import KeyStore
+    from cardlib.keys import Issuer
 
     from ..listing.list_faults import ListFault
 
@@ -61,31 +61,23 @@ def command(
 
     Every fault is reported, before a passphrase is asked for and before anything is written.
     """
-    from ..preparation.prepare import PrepareOptions, prepare
+    from ..listing.photos import PhotoShop
+    from ..preparation.prepare import all_faults, make_all, read_list, validate
     from ..preparation.seal import described, seal
 
     on_cards = (issue_date or datetime.now()).date()
-    stores: list[KeyStore] = []
-
-    def store() -> "KeyStore":
-        """Called once the input has no fault: only now is the key store needed."""
-        if not stores:
-            stores.append(_open_store(source, keys, out, passphrase_file))
-        return stores[0]
-
+    residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8")
+    shop = PhotoShop(source.parent if photos is None else photos)
+    validated = []
     with progress("Checking") as advance:
-        options = PrepareOptions(
-            security_code=lambda number, date: store().security_code(number, date),
-            spec_version=lambda: store().spec_version,
-            encoding="gb18030" if encoding == "gb18030" else "utf-8",
-            photo_folder=photos,
-            issue_date=on_cards,
-            progress=advance,
-        )
-        done = prepare(source, options)
-    if done.faults or keys is None or out is None:
-        return _report(source, done.faults, as_json=as_json)
-    header = seal(done, source, stores[0], keys, out, on_cards)
+        for resident in validate(residents, shop, on_cards):
+            validated.append(resident)
+            advance(len(validated), len(residents.rows))
+    if faults := all_faults(residents, validated):
+        return _report(source, faults, as_json=as_json)
+    store, keys, out = _open_store(source, keys, out, passphrase_file)
+    cards = make_all(validated, shop, store, on_cards)
+    header = seal(out, residents, cards, store, keys=keys, issue_date=on_cards)
     if as_json:
         print_json({"batch": str(out), **described(header), "faults": [], "exit_code": 0})
     else:
@@ -96,7 +88,8 @@ def command(
 
 def _open_store(
     source: Path, keys: Path | None, out: Path | None, passphrase_file: Path | None
-) -> "KeyStore":
+) -> "tuple[Issuer, Path, Path]":
+    """The issuer's keys, once the list has no fault: only now are they needed."""
     missing = [name for name, value in (("--keys", keys), ("--out", out)) if value is None]
     if keys is None or out is None:
         raise click.UsageError(
@@ -104,7 +97,7 @@ def _open_store(
         )
     if out.exists():
         raise click.UsageError(f"{out} exists already: name another --out BATCH")
-    return open_store(keys, passphrase_file)
+    return open_store(keys, passphrase_file), keys, out
 
 
 def _report(source: Path, faults: "Sequence[ListFault]", *, as_json: bool) -> int:

@@ -62,7 +62,7 @@ def command(
     from ..terminal.reading import EMERGENCY_FILES, read_card
 
     with in_reader(card) as connection:
-        key_set = open_store(keys, passphrase_file).card_keys if keys else None
+        key_set = open_store(keys, passphrase_file).terminal_keys if keys else None
         meter, files = Meter(), EMERGENCY_FILES if emergency else FILES
         with observed(connection, meter) as card_in_reader:
             reading = read_card(card_in_reader, key_set, files)

@@ -21,7 +21,7 @@ from .options import (
 from .output import print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from cardlib.keys.store import KeyStore
+    from cardlib.keys import Issuer
 
     from ..preparation.batch import Batch
     from ..production.report import Verified
@@ -66,21 +66,22 @@ def command(
     return code
 
 
-def run(batch: "Batch", store: "KeyStore", cards: Path) -> "list[Verified]":
+def run(batch: "Batch", issuer: "Issuer", cards: Path) -> "list[Verified]":
     """Verify with a progress bar; nothing is changed, so Ctrl-C leaves nothing behind."""
     from ..production.audit import audit
+    from ..production.station import FolderFeed
 
     results: list[Verified] = []
     try:
         with progress("Verifying") as advance:
-            for result in audit(batch, store, cards):
+            for result in audit(batch, issuer, FolderFeed(cards)):
                 results.append(result)
                 advance(len(results), batch.header.count)
     except KeyboardInterrupt:
         raise Stopped(
             f"stopped after {len(results)} of {batch.header.count} cards; nothing was changed"
         ) from None
-    return results
+    return sorted(results, key=lambda result: result.number)
 
 
 def _print_findings(results: "Sequence[Verified]") -> None:

@@ -1,11 +1,13 @@
 """Batches: prepared cards sealed in a folder, one record a card, for the stations to issue.
 
 `batch.json` is the header, readable without keys; `records.bin` holds length (4) ‖ AES-256-GCM
-ciphertext ‖ tag (16) for each card, under a random batch key that is wrapped (RFC 3394) under the
-key store's sealing key. The nonce is the record's number; batch id, number and count are its
-associated data, so a record that is changed, moved, dropped or borrowed is noticed.
+ciphertext ‖ tag (16) for each card, under a random batch key that the issuer sealed. The nonce is
+the record's number; batch id, number and count are its associated data, so a record that is
+changed, moved, dropped or borrowed is noticed. `holders.bin` holds card number in the batch (4) ‖
+holder hash (32) for each number of each holder; the header names its SHA-256.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,16 +21,20 @@ from typing import IO, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from cardlib.crypto import Cipher
-from cardlib.errors import CardError, FormatError
+from cardlib.errors import CardError, CardKeyError, FormatError
+from cardlib.keys import Issuer, Purpose
 
+from ..listing.holders import NUMBER_COLUMNS, holders
 from .prepared import PreparedCard
 
 HEADER_FILE = "batch.json"
 RECORDS_FILE = "records.bin"
-_FORMAT = "rhcard batch 1"
+HOLDERS_FILE = "holders.bin"
+_FORMAT = "rhcard batch 2"
+_OLDER_FORMATS = ("rhcard batch 1",)
+_HASH_LENGTH = 32
 _TAG_LENGTH = 16
 _LARGEST_HEADER = 64 * 1024
 _LARGEST_RECORD = 1024 * 1024
@@ -42,8 +48,9 @@ class BatchError(CardError):
 class BatchHeader:
     """What a batch says about itself in clear; no personal data, no keys. New unless told.
 
-    `issue_date` is YYYYMMDD; `source_sha256`, `key_store_identity` are hex; `key_store_hint` is
-    the path the key store had, a help to find it. `batch_id` is a UUID, `created` ISO 8601 in UTC.
+    `issue_date` is YYYYMMDD; `source_sha256`, `key_store_identity` are hex; `key_version` is that
+    of the card keys; `key_store_hint` is the path the key store had, a help to find it. `batch_id`
+    is a UUID, `created` ISO 8601 in UTC.
     """
 
     source_name: str
@@ -51,18 +58,18 @@ class BatchHeader:
     count: int
     issue_date: str
     spec_version: str
-    protocol: int
     cipher: Cipher
     key_store_identity: str
+    key_version: int
     key_store_hint: str
     batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 _TYPES: Mapping[str, type] = {
-    name: int if name in ("count", "protocol", "cipher") else str
+    name: int if name in ("count", "key_version", "cipher") else str
     for name in BatchHeader.__dataclass_fields__
-} | {"format": str, "wrapped_key": str, "seal": str}
+} | {"format": str, "holders_sha256": str, "sealed_key": str, "seal": str}
 
 
 def read_header(folder: Path) -> BatchHeader:
@@ -74,12 +81,13 @@ def read_header(folder: Path) -> BatchHeader:
 
 
 def write_batch(
-    folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], sealing_key: bytes
+    folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issuer: Issuer
 ) -> None:
     """Seal the cards, numbered 1 to `header.count`, into a new folder (mode 0700).
 
     The folder appears whole or not at all: BatchError when it exists already, when the cards are
-    not those counted, or when it cannot be written; nothing is left behind then.
+    not those counted, when two are for one holder, or when it cannot be written; nothing is left
+    behind then.
     """
     if os.path.lexists(folder):
         raise BatchError(f"{folder} exists already: name another folder")
@@ -88,7 +96,7 @@ def write_batch(
     except OSError as error:
         raise BatchError(f"cannot write {folder}: {error.strerror}") from None
     try:
-        _fill(temporary, header, cards, sealing_key)
+        _fill(temporary, header, cards, issuer)
         _move(temporary, folder)
     except OSError as error:
         raise BatchError(f"cannot write {folder}: {error.strerror}") from None
@@ -97,33 +105,46 @@ def write_batch(
 
 
 class Batch:
-    """An opened batch; decrypts one record at a time and keeps none."""
+    """An opened batch; decrypts one record at a time and keeps none.
 
-    def __init__(self, folder: Path, header: BatchHeader, key: AESGCM, ends: list[int]) -> None:
+    `holders` says for each holder hash which card of the batch is for this holder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: BatchHeader,
+        holders: Mapping[bytes, int],
+        key: AESGCM,
+        ends: list[int],
+    ) -> None:
         """Internal: use `Batch.open`."""
-        self.folder = folder
-        self.header = header
-        self._key = key
-        self._ends = ends
+        self.folder, self.header, self.holders = folder, header, holders
+        self._key, self._ends = key, ends
 
     def __repr__(self) -> str:
         return f"Batch({str(self.folder)!r}, {self.header.count} cards)"
 
     @classmethod
-    def open(cls, folder: Path, sealing_key: bytes) -> "Batch":
-        """Open and authenticate; BatchError for damage, another key store, or missing records."""
+    def open(cls, folder: Path, issuer: Issuer) -> "Batch":
+        """Open and authenticate, without decrypting a record.
+
+        BatchError for damage, another issuer's keys, or missing records.
+        """
         fields = _read_json(folder)
         header = _header(folder, fields)
-        seal = bytes.fromhex(fields.pop("seal"))
+        seal, sealed_key = (bytes.fromhex(fields[name]) for name in ("seal", "sealed_key"))
         try:
-            key = AESGCM(aes_key_unwrap(sealing_key, bytes.fromhex(fields["wrapped_key"])))
-            key.decrypt(_nonce(0), seal, _canonical(fields))
-        except (InvalidUnwrap, InvalidTag, ValueError):
+            batch_key = issuer.unseal(Purpose.BATCH, sealed_key, _bound(header, 0))
+            key = AESGCM(batch_key)
+            key.decrypt(_nonce(0), seal, _sealed_part(fields))
+        except (CardKeyError, InvalidTag, ValueError):
             raise BatchError(
                 f"{folder / HEADER_FILE}: damaged, or prepared with another key store "
                 f"(it names {header.key_store_identity})"
             ) from None
-        return cls(folder, header, key, _record_ends(folder, header.count))
+        found = _read_holders(folder, fields["holders_sha256"])
+        return cls(folder, header, found, key, _record_ends(folder, header.count))
 
     def cards(self) -> Iterator[PreparedCard]:
         """Every card in order, decrypted when it is asked for."""
@@ -154,25 +175,27 @@ def _nonce(number: int) -> bytes:
 
 
 def _bound(header: BatchHeader, number: int) -> bytes:
-    """The associated data of a record: batch id (16) ‖ number (4) ‖ count (4)."""
+    """The associated data of a record: batch id (16) ‖ number (4) ‖ count (4); 0 is the key."""
     place = number.to_bytes(4, "big") + header.count.to_bytes(4, "big")
     return uuid.UUID(header.batch_id).bytes + place
 
 
-def _canonical(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+def _sealed_part(fields: Mapping[str, Any]) -> bytes:
+    """The header's members that its seal is over: all others, in a canonical form."""
+    sealed = {name: value for name, value in fields.items() if name != "seal"}
+    return json.dumps(sealed, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _fill(
-    folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], sealing_key: bytes
-) -> None:
+def _fill(folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issuer: Issuer) -> None:
     batch_key = AESGCM.generate_key(256)
     key = AESGCM(batch_key)
+    found: dict[bytes, int] = {}
     number = 0
     with (folder / RECORDS_FILE).open("xb") as file:
         for number, card in enumerate(cards, 1):
             if card.number != number:
                 raise BatchError(f"card {card.number} where card {number} is due")
+            _note_holder(found, card, issuer)
             sealed = key.encrypt(_nonce(number), card.to_bytes(), _bound(header, number))
             file.write(len(sealed).to_bytes(4, "big") + sealed)
         _sync(file)
@@ -181,13 +204,43 @@ def _fill(
     fields = asdict(header) | {
         "format": _FORMAT,
         "cipher": int(header.cipher),
-        "wrapped_key": aes_key_wrap(sealing_key, batch_key).hex(),
+        "holders_sha256": _write_holders(folder, found),
+        "sealed_key": issuer.seal(Purpose.BATCH, batch_key, _bound(header, 0)).hex(),
     }
-    fields["seal"] = key.encrypt(_nonce(0), b"", _canonical(fields)).hex()
+    fields["seal"] = key.encrypt(_nonce(0), b"", _sealed_part(fields)).hex()
     with (folder / HEADER_FILE).open("x", encoding="utf-8") as text:
         json.dump(fields, text, ensure_ascii=False, indent=2)
         text.write("\n")
         _sync(text)
+
+
+def _note_holder(found: dict[bytes, int], card: PreparedCard, issuer: Issuer) -> None:
+    for holder in holders({name: card.value(name) for name in NUMBER_COLUMNS}):
+        first = found.setdefault(issuer.holder_hash(holder), card.number)
+        if first != card.number:
+            raise BatchError(f"cards {first} and {card.number} are for one holder")
+
+
+def _write_holders(folder: Path, found: Mapping[bytes, int]) -> str:
+    raw = b"".join(number.to_bytes(4, "big") + holder for holder, number in found.items())
+    with (folder / HOLDERS_FILE).open("xb") as file:
+        file.write(raw)
+        _sync(file)
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _read_holders(folder: Path, sha256: str) -> dict[bytes, int]:
+    """The card of each holder hash; BatchError unless the file is the one that the header names."""
+    path = folder / HOLDERS_FILE
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BatchError(f"{path}: {error.strerror}") from None
+    if hashlib.sha256(raw).hexdigest() != sha256:
+        raise BatchError(f"{path}: damaged, or of another batch")
+    size = 4 + _HASH_LENGTH
+    entries = (raw[at : at + size] for at in range(0, len(raw), size))
+    return {entry[4:]: int.from_bytes(entry[:4], "big") for entry in entries}
 
 
 def _sync(file: IO[Any]) -> None:
@@ -233,6 +286,11 @@ def _read_json(folder: Path) -> dict[str, Any]:
         fields = json.loads(raw)
     except (ValueError, RecursionError):
         fields = None
+    if isinstance(fields, dict) and fields.get("format") in _OLDER_FORMATS:
+        raise BatchError(
+            f"{path} was written by an older version of this program ({fields['format']});"
+            " prepare the list again with `rhcard prepare`"
+        )
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
         raise BatchError(f"{path}: damaged, or not a batch of this version ({_FORMAT})")
     if {name: type(value) for name, value in fields.items()} != _TYPES:
@@ -244,7 +302,8 @@ def _header(folder: Path, fields: dict[str, Any]) -> BatchHeader:
     named = {name: fields[name] for name in BatchHeader.__dataclass_fields__}
     try:
         header = BatchHeader(**(named | {"cipher": Cipher(named["cipher"])}))
-        bytes.fromhex(fields["seal"]), uuid.UUID(header.batch_id)
+        bytes.fromhex(fields["seal"]), bytes.fromhex(fields["sealed_key"])
+        uuid.UUID(header.batch_id)
     except ValueError as error:
         raise BatchError(f"{folder / HEADER_FILE}: damaged: {error}") from None
     if not 0 <= header.count < 1 << 32:

@@ -1,79 +1,84 @@
-"""A list of residents to prepared cards, or to every fault it has."""
+"""From a list to prepared cards: read it, validate each row, make a card of each resident.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+Reading and validating need no keys and write nothing. Only when no row has a fault are cards made.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+from cardlib.keys import Issuer
 
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, check_row, compact
 from ..listing.holders import numbers_of
 from ..listing.list_faults import ListFault
 from ..listing.photos import PhotoError, PhotoShop
-from ..listing.rows import read_rows
+from ..listing.rows import Row, read_rows
 from ..listing.source import Encoding, read_source
-from .groupings import lay_out, security_input
+from .groupings import lay_out
 from .prepared import PreparedCard
-
-SecurityCode = Callable[[bytes, bytes], str]
-"""(card number as stored, 18 bytes; issue date as stored, 4 bytes) → three digits."""
-
-Progress = Callable[[int, int], None]
-"""(residents done, residents in all)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrepareOptions:
-    """What the batch is prepared with.
-
-    `photo_folder` is the input's own folder unless given; `progress` is called for each resident.
-    `security_code` and `spec_version` are the key store's, asked for once there is no fault.
-    """
-
-    security_code: SecurityCode
-    encoding: Encoding = "utf-8"
-    photo_folder: Path | None = None
-    issue_date: date = field(default_factory=date.today)
-    spec_version: Callable[[], str] = lambda: "2.0"
-    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
-    """What came of an input: its cards, or its faults, never some of each.
+class ResidentList:
+    """A list of residents as read: its rows, and the faults of its form.
 
-    `residents` counts the rows that could be read, `source_sha256` is hex.
+    `name` is the file's name, `sha256` (hex) names its bytes.
     """
 
-    faults: list[ListFault]
-    cards: list[PreparedCard]
-    residents: int
-    source_sha256: str
+    name: str
+    sha256: str
+    rows: tuple[Row, ...]
+    faults: tuple[ListFault, ...]
 
 
-def prepare(input: Path, options: PrepareOptions) -> Preparation:
-    """Read, check and prepare a list of residents, CSV or JSON Lines.
-
-    Faults of the input come back, sorted by line; OSError when the file cannot be read.
-    """
-    source = read_source(input, options.encoding)
+def read_list(path: Path, encoding: Encoding = "utf-8") -> ResidentList:
+    """Read a list of residents, CSV or JSON Lines; OSError when the file cannot be read."""
+    source = read_source(path, encoding)
     if source.faults:
-        return Preparation(list(source.faults), [], 0, source.sha256)
+        return ResidentList(path.name, source.sha256, (), source.faults)
     listing = read_rows(source.text, is_json=source.is_json)
-    shop = PhotoShop(input.parent if options.photo_folder is None else options.photo_folder)
-    residents: list[Resident] = []
+    return ResidentList(path.name, source.sha256, tuple(listing.rows), tuple(listing.faults))
+
+
+def validate(residents: ResidentList, photos: PhotoShop, issue_date: date) -> Iterator[Resident]:
+    """Each resident of a list in order, with every fault of its row, its photo, or a double."""
     seen: dict[str, tuple[int, str]] = {}
-    for done, row in enumerate(listing.rows, 1):
-        resident = check_row(row, options.issue_date)
+    for row in residents.rows:
+        resident = check_row(row, issue_date)
         _check_duplicate(resident, seen)
-        _check_photo(resident, shop)
-        residents.append(resident)
-        if options.progress:
-            options.progress(done, len(listing.rows))
-    faults = [*listing.faults, *(f for resident in residents for f in resident.faults)]
-    faults.sort(key=lambda fault: fault.line)
-    cards = [] if faults else _cards(residents, shop, options)
-    return Preparation(faults, cards, len(residents), source.sha256)
+        _check_photo(resident, photos)
+        yield resident
+
+
+def all_faults(residents: ResidentList, validated: Iterable[Resident]) -> list[ListFault]:
+    """The faults of a list and of its residents, by line."""
+    faults = [*residents.faults, *(fault for each in validated for fault in each.faults)]
+    return sorted(faults, key=lambda fault: fault.line)
+
+
+def make_all(
+    validated: Sequence[Resident], photos: PhotoShop, issuer: Issuer, issue_date: date
+) -> Iterator[PreparedCard]:
+    """The cards of residents without faults, in order, each made when it is asked for."""
+    for number, resident in enumerate(validated, 1):
+        photo = resident.values.get(PHOTO_COLUMN)
+        yield make(number, resident, issuer, issue_date, photos.jpeg(photo) if photo else None)
+
+
+def make(
+    number: int, resident: Resident, issuer: Issuer, issue_date: date, jpeg: bytes | None = None
+) -> PreparedCard:
+    """The card of one resident without faults, as number `number` of its batch."""
+    issued = compact(issue_date)
+    issuer_fields = {
+        "spec_version": issuer.spec.text,
+        "issue_date": issued,
+        "security_code": issuer.security_code(resident.values["card_number"], issued),
+    }
+    return PreparedCard(number, resident.line, lay_out(resident.values, issuer_fields, jpeg))
 
 
 def _check_duplicate(resident: Resident, seen: dict[str, tuple[int, str]]) -> None:
@@ -86,38 +91,9 @@ def _check_duplicate(resident: Resident, seen: dict[str, tuple[int, str]]) -> No
             resident.fault(column, f"duplicate of line {line}{as_what}", remedy)
 
 
-def _check_photo(resident: Resident, shop: PhotoShop) -> None:
+def _check_photo(resident: Resident, photos: PhotoShop) -> None:
     if resident.sound(PHOTO_COLUMN):
         try:
-            shop.jpeg(resident.values[PHOTO_COLUMN])
+            photos.jpeg(resident.values[PHOTO_COLUMN])
         except PhotoError as error:
             resident.fault(PHOTO_COLUMN, error.problem, error.remedy)
-
-
-def _cards(
-    residents: list[Resident], shop: PhotoShop, options: PrepareOptions
-) -> list[PreparedCard]:
-    return [_card(number, resident, shop, options) for number, resident in enumerate(residents, 1)]
-
-
-def _card(
-    number: int, resident: Resident, shop: PhotoShop, options: PrepareOptions
-) -> PreparedCard:
-    values = resident.values
-    issue_date = compact(options.issue_date)
-    photo = values.get(PHOTO_COLUMN)
-    issuer_fields = {
-        "spec_version": options.spec_version(),
-        "issue_date": issue_date,
-        "security_code": options.security_code(*security_input(values["card_number"], issue_date)),
-    }
-    laid = lay_out(values, issuer_fields, shop.jpeg(photo) if photo else None)
-    return PreparedCard(
-        number=number,
-        line=resident.line,
-        card_number=values["card_number"],
-        name=values["name"],
-        city_code=values["city_code"],
-        values=laid.values,
-        groupings=laid.groupings,
-    )

@@ -1,36 +1,45 @@
-"""From a preparation to a batch on disk, bound to the key store that it was prepared with."""
+"""From prepared cards to a batch on disk, bound to the issuer's keys."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cardlib.keys.store import KeyStore
+from cardlib.keys import Issuer
 
+from ..listing.consistency import compact
 from .batch import BatchHeader, write_batch
-from .prepare import Preparation
+from .prepare import ResidentList
+from .prepared import PreparedCard
 
 
 def seal(
-    done: Preparation, source: Path, store: KeyStore, keys: Path, out: Path, issue_date: date
+    out: Path,
+    residents: ResidentList,
+    cards: Iterable[PreparedCard],
+    issuer: Issuer,
+    *,
+    keys: Path,
+    issue_date: date,
 ) -> BatchHeader:
-    """Write the cards of a preparation without faults as a new batch; returns its header.
+    """Write the cards of all residents of a list as a new batch; returns its header.
 
-    `keys` is where the store is now: a later `issue` looks for it there. BatchError as
-    `write_batch`.
+    `keys` is where the issuer's key store is now: a later `issue` looks for it there. BatchError
+    as `write_batch`.
     """
     header = BatchHeader(
-        source_name=source.name,
-        source_sha256=done.source_sha256,
-        count=len(done.cards),
-        issue_date=f"{issue_date:%Y%m%d}",
-        spec_version=store.spec_version,
-        protocol=store.card_keys.protocol,
-        cipher=store.card_keys.cipher,
-        key_store_identity=store.identity,
+        source_name=residents.name,
+        source_sha256=residents.sha256,
+        count=len(residents.rows),
+        issue_date=compact(issue_date),
+        spec_version=issuer.spec.text,
+        cipher=issuer.cipher,
+        key_store_identity=issuer.identity,
+        key_version=issuer.key_version,
         key_store_hint=str(keys.absolute()),
     )
-    write_batch(out, header, done.cards, store.sealing_key("batch"))
+    write_batch(out, header, cards, issuer)
     return header
 
 

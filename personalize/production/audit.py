@@ -1,49 +1,67 @@
 """Verify a whole batch after it was issued: each active card against what was prepared for it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from cardlib.checks.verify import Finding, verify_card
 from cardlib.errors import CardError
-from cardlib.exchange import observed
-from cardlib.keys.store import KeyStore
-from cardlib.layout.load import expected_values
+from cardlib.exchange import Connection, observed
+from cardlib.facts import ChipSerial
+from cardlib.keys import Issuer
+from cardlib.layout.load import records
 from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch
-from .issue import existing_journal
-from .journal import Entry, Stage
+from ..preparation.prepared import PreparedCard
+from .feed import Feed, chip_of, not_found, refuse_copy
+from .journal import JournalConflict, Progress, existing_journal
 from .report import Verified
-from .station import CardFolder, alone_with
+from .station import alone_with
 
 
-def audit(batch: Batch, store: KeyStore, cards: Path) -> Iterator[Verified]:
-    """Verify each card of a batch, one after the other; a card that is not there is a finding.
+def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
+    """Verify each card of a batch as the cards come; last come those that are not there.
 
-    JournalConflict when nothing was issued yet, or another run is at work on batch or cards.
+    JournalConflict when nothing was issued yet, another run is at work on batch or cards, or two
+    cards have one chip serial.
     """
-    with alone_with(batch.folder), alone_with(cards), existing_journal(batch, store) as journal:
-        folder = CardFolder(cards, store)
-        for entry in journal.entries():
-            yield _audit_one(batch, store, folder, entry)
+    with alone_with(batch.folder), feed.alone(), existing_journal(batch) as journal:
+        missing = {entry.number: entry for entry in journal.entries()}
+        seen: dict[ChipSerial, str] = {}
+        left_alone: list[str] = []
+        for card in feed.lying():
+            try:
+                with card.powered() as connection:
+                    chip = chip_of(connection)
+                    refuse_copy(seen, chip, card, feed)
+                    entry = journal.of_chip(chip)
+                    if entry is None or entry.progress is not Progress.ACTIVE:
+                        continue
+                    verified = _verified(batch.card(entry.number), issuer, chip, connection)
+            except JournalConflict:
+                raise
+            except CardError as error:
+                left_alone.append(f"{card.where} left alone: {error}")
+                continue
+            del missing[entry.number]
+            yield verified
+        for entry in missing.values():
+            problem = f"not issued: it is {entry.progress}"
+            if entry.progress is Progress.ACTIVE and entry.chip is not None:
+                problem = not_found(feed, entry.chip, left_alone)
+            line = batch.card(entry.number).line
+            yield Verified(entry.number, line, entry.chip, (_finding(problem),), Figures())
 
 
-def _audit_one(batch: Batch, store: KeyStore, folder: CardFolder, entry: Entry) -> Verified:
-    card = batch.card(entry.number)
-    if entry.stage is not Stage.ACTIVE or entry.chip is None:
-        problem = f"not issued: it is {entry.stage}"
-        return Verified(card.number, card.line, entry.chip, (_finding(problem),), Figures())
-    figures = Figures()
+def _verified(
+    card: PreparedCard, issuer: Issuer, chip: ChipSerial, connection: Connection
+) -> Verified:
+    meter, loaded = Meter(), records(card.groupings, chip)
     try:
-        with folder.insert(entry.chip) as reader:
-            meter = Meter()
-            expected = expected_values(card.values, entry.chip)
-            with observed(reader, meter) as watched:
-                findings = verify_card(watched, store.card_keys, expected, entry.chip, active=True)
-            figures = meter.figures
+        with observed(connection, meter) as watched:
+            findings = verify_card(watched, issuer.terminal_keys, loaded, chip, active=True)
     except CardError as error:
         findings = (_finding(str(error)),)
-    return Verified(card.number, card.line, entry.chip, findings, figures)
+    return Verified(card.number, card.line, chip, findings, meter.figures)
 
 
 def _finding(problem: str) -> Finding:

@@ -1,14 +1,14 @@
 """The journal of a batch: which chip got which card, and how far each one is, on disk first.
 
 One row a card, in SQLite with synchronous=FULL: what a function here returned from is on the disk.
-A row holds the card's number within the batch and a keyed hash of its card number, and nothing else
-about the resident; UNIQUE on both the hash and the chip is what makes "once" a fact.
+A row holds the card's number within the batch; beside it stand the keyed hashes of its holder's
+numbers, and nothing else about the resident. UNIQUE on both the hash and the chip is what makes
+"once" a fact.
 """
 
-import hmac
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,14 +19,20 @@ from typing import Any
 from cardlib.errors import CardError
 from cardlib.facts import ChipSerial
 
+from ..preparation.batch import Batch, BatchHeader
+
 NAME = "journal.sqlite"
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
-CREATE TABLE batch (identity TEXT NOT NULL);
+CREATE TABLE batch (
+    batch_id           TEXT NOT NULL,
+    key_store_identity TEXT NOT NULL,
+    key_version        INTEGER NOT NULL
+);
+CREATE TABLE holder (hash BLOB NOT NULL UNIQUE, number INTEGER NOT NULL);
 CREATE TABLE card (
     number  INTEGER PRIMARY KEY,
-    holder  BLOB NOT NULL UNIQUE,
     chip    BLOB UNIQUE CHECK (length(chip) = 8),
     state   TEXT NOT NULL,
     problem TEXT NOT NULL DEFAULT '',
@@ -42,8 +48,8 @@ class JournalConflict(CardError):
     """The journal, the batch and the cards do not agree, or somebody else is at work on them."""
 
 
-class Stage(StrEnum):
-    """How far a card is; each stage is written down before the next one begins."""
+class Progress(StrEnum):
+    """How far a card of the batch is; each step is written down before the next one begins."""
 
     PREPARED = "prepared"
     STARTED = "started"
@@ -52,28 +58,23 @@ class Stage(StrEnum):
     ACTIVE = "active"
 
 
-_ORDER = list(Stage)
+_ORDER = list(Progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One card's row: its number in the batch, chip serial (8 bytes, None before), and stage."""
+    """One card's row: its number in the batch, its chip (None before it has one), its progress."""
 
     number: int
     chip: ChipSerial | None
-    stage: Stage
+    progress: Progress
     problem: str
     changed: str
 
 
 def _entry(row: tuple[int, bytes | None, str, str, str]) -> Entry:
     chip = None if row[1] is None else ChipSerial(row[1])
-    return Entry(row[0], chip, Stage(row[2]), row[3], row[4])
-
-
-def holder_hash(key: bytes, card_number: str) -> bytes:
-    """HMAC-SHA-256 of a card number: tells equal holders without naming them."""
-    return hmac.digest(key, card_number.encode(), "sha256")
+    return Entry(row[0], chip, Progress(row[2]), row[3], row[4])
 
 
 class Journal:
@@ -113,20 +114,44 @@ class Journal:
         """The chips that were given up: never to be used for this batch again."""
         return frozenset(ChipSerial(chip) for (chip,) in self._rows("SELECT chip FROM spoiled"))
 
-    def start(self, number: int, chip: bytes) -> None:
-        """Bind a blank chip (8 bytes) to a card, before the chip is touched."""
+    def of_chip(self, chip: bytes) -> Entry | None:
+        """The row of the card that a chip was bound to."""
+        rows = self._rows(f"{_SELECT} WHERE chip = ?", chip)
+        return _entry(rows[0]) if rows else None
+
+    def of_holder(self, holder: bytes) -> int | None:
+        """The number of the card for a holder, by one of the holder's hashes."""
+        rows = self._rows("SELECT number FROM holder WHERE hash = ?", holder)
+        return int(rows[0][0]) if rows else None
+
+    def has_waiting(self) -> bool:
+        """Whether a card of the batch waits for a chip."""
+        return bool(self._rows("SELECT 1 FROM card WHERE state = ? LIMIT 1", Progress.PREPARED))
+
+    @contextmanager
+    def take(self, chip: bytes) -> Iterator[int | None]:
+        """Bind a blank chip (8 bytes) to the next card that waits, in one transaction.
+
+        Gives the card's number, None when no card waits. The chip is bound when this ends: what
+        was done meanwhile, such as writing the PIN down, was on the disk before.
+        """
         if chip in self.spoiled():
             raise JournalConflict(f"chip {chip.hex().upper()} was given up")
-        self._change(number, Stage.PREPARED, Stage.STARTED, chip)
+        with self._committed():
+            waiting = "SELECT min(number) FROM card WHERE state = ?"
+            ((number,),) = self._database.execute(waiting, (Progress.PREPARED,)).fetchall()
+            yield number
+            if number is not None:
+                self._update(number, Progress.PREPARED, Progress.STARTED, chip)
 
     def release(self, number: int) -> None:
         """Unbind a chip that was found to be still as it was."""
-        self._change(number, Stage.STARTED, Stage.PREPARED, None)
+        self._change(number, Progress.STARTED, Progress.PREPARED, None)
 
-    def advance(self, number: int, stage: Stage) -> None:
-        """Write down that a card reached the stage after its present one."""
-        before = _ORDER[_ORDER.index(stage) - 1]
-        self._change(number, before, stage, self.entry(number).chip)
+    def advance(self, number: int, progress: Progress) -> None:
+        """Write down that a card made the step after its last one."""
+        before = _ORDER[_ORDER.index(progress) - 1]
+        self._change(number, before, progress, self.entry(number).chip)
 
     def note(self, number: int, problem: str) -> None:
         """Keep what went wrong with a card; the text names no resident."""
@@ -142,32 +167,32 @@ class Journal:
         JournalConflict when the chip is not in this journal, or its card is active already.
         """
         name = chip.hex().upper()
-        entry = next((each for each in self.entries() if each.chip == chip), None)
+        entry = self.of_chip(chip)
         if entry is None:
             raise JournalConflict(f"{self._path}: no card was started on chip {name}")
-        if entry.stage is Stage.ACTIVE:
+        if entry.progress is Progress.ACTIVE:
             raise JournalConflict(f"chip {name}: its card is active; block it and issue anew")
         with self._committed():
             row = (chip, entry.number, _now())
             self._database.execute("INSERT INTO spoiled VALUES (?, ?, ?)", row)
-            self._update(entry.number, entry.stage, Stage.PREPARED, None)
+            self._update(entry.number, entry.progress, Progress.PREPARED, None)
         return entry.number
 
-    def _change(self, number: int, before: Stage, after: Stage, chip: bytes | None) -> None:
+    def _change(self, number: int, before: Progress, after: Progress, chip: bytes | None) -> None:
         with self._committed():
             self._update(number, before, after, chip)
 
-    def _update(self, number: int, before: Stage, after: Stage, chip: bytes | None) -> None:
+    def _update(self, number: int, before: Progress, after: Progress, chip: bytes | None) -> None:
         done = self._database.execute(
             "UPDATE card SET state = ?, chip = ?, problem = '', changed = ?"
             " WHERE number = ? AND state = ?",
             (after, chip, _now(), number, before),
         )
         if done.rowcount != 1:
-            found = self.entry(number).stage
+            found = self.entry(number).progress
             raise JournalConflict(f"{self._path}: card {number} is {found}, not {before}")
 
-    def _rows(self, query: str, *values: int) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: int | bytes | str) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
@@ -177,33 +202,79 @@ class Journal:
     def _committed(self) -> Iterator[None]:
         """One transaction: on the disk when this ends, or not done at all."""
         try:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
                 yield
-        except sqlite3.IntegrityError:
-            raise JournalConflict(f"{self._path}: this chip already has another card") from None
+            except BaseException:
+                self._database.rollback()
+                raise
+            self._commit()
+        except sqlite3.IntegrityError as error:
+            raise JournalConflict(f"{self._path}: {_doubled(error)}") from None
         except sqlite3.Error as error:
             raise JournalConflict(f"{self._path}: {error}") from None
 
+    def _commit(self) -> None:
+        self._database.commit()
 
-def open_journal(folder: Path, identity: str, holders: Iterable[bytes]) -> Journal:
-    """Open a batch's journal, or begin one with a row `prepared` for each holder hash.
+    def begin_or_check(self, header: BatchHeader, holders: Mapping[bytes, int]) -> None:
+        """Write a new journal's first rows, or see that an old one is of this batch.
 
-    `identity` names the batch. JournalConflict when the file is another batch's, is damaged, or
-    names other holders.
+        JournalConflict as `open_journal`, which is to be used.
+        """
+        named = (header.batch_id, header.key_store_identity, header.key_version)
+        with self._committed():
+            ((version,),) = self._database.execute("PRAGMA user_version").fetchall()
+            if version == 0:
+                self._begin(named, header.count, holders)
+            elif version != _VERSION:
+                raise JournalConflict(_of_version(self._path, version))
+            found = self._database.execute("SELECT * FROM batch").fetchone()
+            rows = dict(self._database.execute("SELECT hash, number FROM holder"))
+        if found != named or rows != holders:
+            raise JournalConflict(f"{self._path}: the journal of another batch or of other keys")
+
+    def _begin(self, named: tuple[str, str, int], count: int, holders: Mapping[bytes, int]) -> None:
+        for statement in _SCHEMA.split(";\n"):
+            self._database.execute(statement)
+        self._database.execute("INSERT INTO batch VALUES (?, ?, ?)", named)
+        self._database.executemany("INSERT INTO holder VALUES (?, ?)", holders.items())
+        self._database.executemany(
+            "INSERT INTO card (number, state, changed) VALUES (?, ?, ?)",
+            [(number, Progress.PREPARED, _now()) for number in range(1, count + 1)],
+        )
+        self._database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def open_journal(folder: Path, header: BatchHeader, holders: Mapping[bytes, int]) -> Journal:
+    """Open a batch's journal, or begin one with a row `prepared` for each of its cards.
+
+    `holders` are the batch's. JournalConflict when the file is another batch's, is damaged, was
+    written by another version, or names other holders.
     """
     path = folder / NAME
-    expected = list(holders)
     try:
         journal = Journal(_connect(path), path)
     except sqlite3.Error as error:
         raise JournalConflict(f"{path}: {error}") from None
     try:
-        _begin_or_check(journal, identity, expected)
+        journal.begin_or_check(header, holders)
     except BaseException:
         journal.close()
         raise
     return journal
+
+
+def batch_journal(batch: Batch) -> Journal:
+    """The journal of a batch, begun if there is none; no record of the batch is decrypted."""
+    return open_journal(batch.folder, batch.header, batch.holders)
+
+
+def existing_journal(batch: Batch) -> Journal:
+    """The journal of a batch of which something was issued; JournalConflict otherwise."""
+    if not (batch.folder / NAME).exists():
+        raise JournalConflict(f"{batch.folder}: nothing was issued yet; rhcard issue comes first")
+    return batch_journal(batch)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -218,29 +289,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _begin_or_check(journal: Journal, identity: str, holders: list[bytes]) -> None:
-    database, path = journal._database, journal._path
-    with journal._committed(), closing(database.cursor()) as cursor:
-        (version,) = cursor.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            _begin(cursor, identity, holders)
-        elif version != _VERSION:
-            raise JournalConflict(f"{path}: journal of version {version}, this is {_VERSION}")
-        (found,) = cursor.execute("SELECT identity FROM batch").fetchone()
-        rows = [holder for (holder,) in cursor.execute("SELECT holder FROM card ORDER BY number")]
-    if found != identity or rows != holders:
-        raise JournalConflict(f"{path}: the journal of another batch or of other keys")
+def _doubled(error: sqlite3.IntegrityError) -> str:
+    """What must be unique and is not, in words."""
+    if "holder" in str(error):
+        return "two cards are for one holder"
+    return "this chip already has another card"
 
 
-def _begin(cursor: sqlite3.Cursor, identity: str, holders: list[bytes]) -> None:
-    for statement in _SCHEMA.split(";\n"):
-        cursor.execute(statement)
-    cursor.execute("INSERT INTO batch VALUES (?)", (identity,))
-    cursor.executemany(
-        "INSERT INTO card (number, holder, state, changed) VALUES (?, ?, ?, ?)",
-        [(n, holder, Stage.PREPARED, _now()) for n, holder in enumerate(holders, 1)],
-    )
-    cursor.execute(f"PRAGMA user_version = {_VERSION}")
+def _of_version(path: Path, version: int) -> str:
+    if version < _VERSION:
+        return (
+            f"{path} was written by an older version of this program (journal {version}, this is"
+            f" {_VERSION}); prepare the list again with `rhcard prepare`"
+        )
+    return f"{path}: journal of version {version}, this program knows {_VERSION}"
 
 
 def _now() -> str:

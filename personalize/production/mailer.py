@@ -3,11 +3,10 @@
 from dataclasses import asdict, dataclass, field
 
 from cardlib.errors import FormatError
-from cardlib.keys.store import KeyStore
+from cardlib.keys import Issuer
 
 from ..preparation.batch import Batch
-from .issue import existing_journal
-from .journal import Stage
+from .journal import Progress, existing_journal
 from .pins import open_pins
 from .station import alone_with
 
@@ -32,21 +31,21 @@ class Letter:
         return tuple(str(value) for value in asdict(self).values())
 
 
-def letters(batch: Batch, store: KeyStore) -> tuple[list[Letter], int]:
+def letters(batch: Batch, issuer: Issuer) -> tuple[list[Letter], int]:
     """The letters of a batch's active cards, and how many cards are not active yet.
 
     JournalConflict when nothing was issued; FormatError when an active card has no PIN.
     """
     found: list[Letter] = []
-    with alone_with(batch.folder), existing_journal(batch, store) as journal:
-        pins = open_pins(batch.folder, batch.header.batch_id, store.sealing_key("pin"))
+    with alone_with(batch.folder), existing_journal(batch) as journal:
+        pins = open_pins(batch.folder, batch.header.batch_id, issuer)
         entries = journal.entries()
         for entry in entries:
-            if entry.stage is not Stage.ACTIVE or entry.chip is None:
+            if entry.progress is not Progress.ACTIVE or entry.chip is None:
                 continue
             card, pin = batch.card(entry.number), pins.get(entry.number)
             if pin is None:
                 raise FormatError(f"{batch.folder}: the PIN of card {entry.number} is missing")
-            chip = entry.chip.hex().upper()
+            chip = str(entry.chip)
             found.append(Letter(card.number, card.line, chip, card.card_number, card.name, pin))
     return found, len(entries) - len(found)

@@ -1,7 +1,7 @@
 """The sealed PIN file: one random PIN a card, on disk before the card has it, read by the mailer.
 
-A line of JSON a card, appended and synced. Each is AES-256-GCM (SP 800-38D) under the key store's
-PIN key, bound to the batch and to the card's number in it: lines cannot be swapped or carried over.
+A line of JSON a card, appended and synced. The issuer seals each, bound to the batch and to the
+card's number in it: lines cannot be swapped or carried over.
 """
 
 import errno
@@ -11,24 +11,21 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from cardlib.errors import CardKeyError, FormatError
+from cardlib.errors import CardKeyError, FormatError, StorageError
+from cardlib.facts import Pin
+from cardlib.keys import Issuer, Purpose
 
 from ..preparation.batch import sync_folder
 
 NAME = "pins.sealed"
-DIGITS = 6
 _FORMAT = "rhcard pins 1"
-_NONCE = 12
 _ASCENDING, _DESCENDING = "01234567890", "09876543210"
 
 
-def random_pin() -> str:
+def random_pin() -> Pin:
     """Six random digits that nobody would try first."""
     while True:
-        pin = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
+        pin = Pin(f"{secrets.randbelow(10**Pin.LENGTH):0{Pin.LENGTH}d}")
         if not is_trivial(pin):
             return pin
 
@@ -36,15 +33,15 @@ def random_pin() -> str:
 def is_trivial(pin: str) -> bool:
     """Whether a PIN is a run, or one, two or three digits over and over."""
     runs = pin in _ASCENDING or pin in _DESCENDING
-    return runs or any(pin == pin[:size] * (DIGITS // size) for size in (1, 2, 3))
+    return runs or any(pin == pin[:size] * (Pin.LENGTH // size) for size in (1, 2, 3))
 
 
 class PinFile:
     """The PINs of one batch by card number in the batch; its repr shows none of them."""
 
-    def __init__(self, path: Path, batch: str, key: bytes, pins: Mapping[int, str]) -> None:
+    def __init__(self, path: Path, batch: str, issuer: Issuer, pins: Mapping[int, Pin]) -> None:
         """Use `open_pins`."""
-        self._path, self._batch, self._key = path, batch, AESGCM(key)
+        self._path, self._batch, self._issuer = path, batch, issuer
         self._pins = dict(pins)
 
     def __repr__(self) -> str:
@@ -53,16 +50,16 @@ class PinFile:
     def __len__(self) -> int:
         return len(self._pins)
 
-    def get(self, number: int) -> str | None:
+    def get(self, number: int) -> Pin | None:
         """The PIN of a card, six digits; None if it has none yet."""
         return self._pins.get(number)
 
-    def assign(self, number: int) -> str:
+    def assign(self, number: int) -> Pin:
         """The PIN of a card: its old one, else a new one, which is on the disk on return."""
         pin = self._pins.get(number)
         if pin is None:
             pin = random_pin()
-            self._append(_seal(self._key, self._batch, number, pin))
+            self._append(_line(self._issuer, self._batch, number, pin))
             self._pins[number] = pin
         return pin
 
@@ -73,7 +70,7 @@ class PinFile:
             size = os.fstat(handle).st_size
             if os.write(handle, line) != len(line):
                 os.ftruncate(handle, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+                raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -81,8 +78,8 @@ class PinFile:
             sync_folder(self._path.parent)
 
 
-def open_pins(folder: Path, batch: str, key: bytes) -> PinFile:
-    """Open a batch's PIN file, or begin one; `key` has 32 bytes.
+def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
+    """Open the PIN file of a batch (its id), or begin one.
 
     A last line that a cut left unfinished is dropped: its card never had that PIN. FormatError for
     any other damage, CardKeyError when the PINs were sealed under other keys or for another batch.
@@ -92,31 +89,29 @@ def open_pins(folder: Path, batch: str, key: bytes) -> PinFile:
     whole = raw[: raw.rfind(b"\n") + 1]
     if len(whole) < len(raw):
         os.truncate(path, len(whole))
-    cipher = AESGCM(key)
-    pins: dict[int, str] = {}
+    pins: dict[int, Pin] = {}
     for line, text in enumerate(whole.splitlines(), 1):
-        number, pin = _open(cipher, batch, text, f"{path} line {line}")
+        number, pin = _read(issuer, batch, text, f"{path} line {line}")
         if number in pins:
             raise FormatError(f"{path} line {line}: card {number} has a PIN already")
         pins[number] = pin
-    return PinFile(path, batch, key, pins)
+    return PinFile(path, batch, issuer, pins)
 
 
-def _seal(cipher: AESGCM, batch: str, number: int, pin: str) -> bytes:
-    nonce = secrets.token_bytes(_NONCE)
-    sealed = nonce + cipher.encrypt(nonce, pin.encode(), _bound_to(batch, number))
+def _line(issuer: Issuer, batch: str, number: int, pin: Pin) -> bytes:
+    sealed = issuer.seal(Purpose.PIN, pin.digits, _bound_to(batch, number))
     return json.dumps({"card": number, "sealed": sealed.hex()}).encode() + b"\n"
 
 
-def _open(cipher: AESGCM, batch: str, text: bytes, where: str) -> tuple[int, str]:
+def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin]:
     try:
         entry = json.loads(text)
         number, sealed = int(entry["card"]), bytes.fromhex(entry["sealed"])
-        pin = cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound_to(batch, number))
-        return number, pin.decode("ascii")
-    except InvalidTag:
+        pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number))
+        return number, Pin(pin.decode("ascii"))
+    except CardKeyError:
         raise CardKeyError(f"{where}: not sealed for this batch under these keys") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, FormatError):
         raise FormatError(f"{where}: not a line of a PIN file") from None
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cardlib.checks.verify import Finding
+from cardlib.facts import ChipSerial
 from cardlib.transport.meter import Figures
 
-from .issue import Outcome
-from .journal import Stage
+from .issue import CardResult
+from .journal import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Verified:
 
     number: int
     line: int
-    chip: bytes | None
+    chip: ChipSerial | None
     findings: tuple[Finding, ...]
     figures: Figures
 
@@ -69,9 +70,9 @@ class Throughput:
         )
 
 
-def throughput(outcomes: Sequence[Outcome]) -> Throughput:
+def throughput(results: Sequence[CardResult]) -> Throughput:
     """The figures of the cards that this run brought to their end."""
-    made = [each for each in outcomes if not each.was_active and each.stage is Stage.ACTIVE]
+    made = [each for each in results if not each.was_active and each.progress is Progress.ACTIVE]
     return Throughput(
         len(made),
         sum(each.seconds for each in made),
@@ -79,24 +80,24 @@ def throughput(outcomes: Sequence[Outcome]) -> Throughput:
     )
 
 
-def chip_name(chip: bytes | None) -> str:
+def chip_name(chip: ChipSerial | None) -> str:
     """A chip serial as people write it; empty for none."""
-    return chip.hex().upper() if chip else ""
+    return str(chip) if chip else ""
 
 
-def outcome_as_dict(outcome: Outcome) -> dict[str, Any]:
+def result_as_dict(result: CardResult) -> dict[str, Any]:
     """What became of one card, as a JSON object."""
     return {
-        "number": outcome.number,
-        "line": outcome.line,
-        "chip": chip_name(outcome.chip) or None,
-        "state": outcome.stage.value,
-        "problem": outcome.problem,
-        "commands": outcome.figures.commands,
-        "sent": outcome.figures.sent,
-        "received": outcome.figures.received,
-        "seconds": round(outcome.seconds, 4),
-        "real_card_seconds": round(outcome.figures.card_ms / 1000, 3),
+        "number": result.number,
+        "line": result.line,
+        "chip": chip_name(result.chip) or None,
+        "state": result.progress.value,
+        "problem": result.problem,
+        "commands": result.figures.commands,
+        "sent": result.figures.sent,
+        "received": result.figures.received,
+        "seconds": round(result.seconds, 4),
+        "real_card_seconds": round(result.figures.card_ms / 1000, 3),
     }
 
 

@@ -1,108 +1,98 @@
-"""A station for software cards: a folder of card images, one card in the reader at a time."""
+"""A feed of software cards: a folder of card images, one card in the reader at a time."""
 
 import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardImageError, SoftwareCard
-from cardlib.errors import CardError, TransportError
-from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial
-from cardlib.issuance import CardStage, stage
-from cardlib.keys.store import KeyStore
-from cardlib.layout import State
-from cardlib.layout.load import ISSUER_FILE
 
+from .feed import BroughtCard
 from .journal import JournalConflict
 
 SUFFIX = ".card"
 
 
+class BlankMaker(Protocol):
+    """Who knows the keys of blank software cards in clear: a key store."""
+
+    def blank_keys(self, chip: bytes, /) -> tuple[bytes, bytes, bytes]:
+        """A chip's transport ENC, MAC, DEK, 16 bytes each."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """One card of the folder: its chip serial (8 bytes), how far it is, whose number it bears."""
+    """A software card in its file."""
 
     path: Path
-    chip: ChipSerial
-    stage: CardStage
-    card_number: str = ""
+    made_here: bool = False
+
+    @property
+    def where(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def powered(self) -> AbstractContextManager[SoftwareCard]:
+        """The card while it has power; CardImageError when the file holds none."""
+        return in_reader(self.path)
 
 
-class CardFolder:
-    """The software cards of a folder, known by their chips.
+class FolderFeed:
+    """Brings the software cards of a folder, then blanks that it makes itself when asked to."""
 
-    `problems` has a line for each file that cannot be used; such a file is left alone. `made` are
-    the chips of the blanks that were made because none was left.
-    """
+    def __init__(self, folder: Path, maker: BlankMaker | None = None) -> None:
+        """Bring the cards of a folder; without a `maker` of blanks only those that lie there."""
+        self.folder, self._maker = folder, maker
+        self._aside = set[str]()
+        self._cards: Iterator[CardFile] | None = None
 
-    def __init__(self, folder: Path, store: KeyStore) -> None:
-        """Look at every card of the folder; JournalConflict when two have one chip serial."""
-        self.folder, self._store = folder, store
-        self.cards: dict[ChipSerial, CardFile] = {}
-        self.problems: list[str] = []
-        self.made: set[ChipSerial] = set()
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            self._look_at(path)
-        self._blanks = [c.chip for c in self.cards.values() if c.stage is CardStage.TRANSPORT]
-        self._blanks.reverse()
-
-    def _look_at(self, path: Path) -> None:
-        try:
-            with in_reader(path) as connection:
-                found = _identified(path, connection, self._store)
-        except CardError as error:
-            self.problems.append(f"{path.name} left alone: {error}")
-            return
-        if other := self.cards.get(found.chip):
-            chip = found.chip.hex().upper()
-            raise JournalConflict(
-                f"{path} and {other.path.name} have one chip serial, {chip}: one of them is a copy;"
-                " take it out of the folder"
-            )
-        self.cards[found.chip] = found
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.folder)
 
     @contextmanager
-    def insert(self, chip: ChipSerial) -> Iterator[SoftwareCard]:
-        """The card with that chip in the reader; its file is on the disk when this ends."""
-        known = self.cards.get(chip)
-        if known is None:
-            name = chip.hex().upper()
-            others = "".join(f"; {problem}" for problem in self.problems)
-            raise TransportError(
-                f"the card with chip {name} is not in {self.folder}: put it back, or if it is lost"
-                f" issue with --spoiled {name}{others}"
-            )
-        with in_reader(known.path) as card:
-            if card.chip != chip:
-                raise TransportError(f"{known.path}: another card than a moment ago")
-            yield card
+    def alone(self) -> Iterator[None]:
+        """Make the folder if need be, and lock it; JournalConflict if another rhcard has it."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with alone_with(self.folder):
+            yield
 
-    def reserve(self, chips: frozenset[ChipSerial]) -> None:
-        """Give these chips out as blanks no more."""
-        self._blanks = [chip for chip in self._blanks if chip not in chips]
+    def lying(self) -> Iterator[CardFile]:
+        """The card files of the folder, by name."""
+        return (CardFile(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
 
-    def blank(self) -> ChipSerial:
-        """The chip of a blank with transport keys, each once; a new card if none is left."""
-        return self._blanks.pop() if self._blanks else self._make_blank()
+    def bring(self, *, blank_wanted: bool) -> CardFile | None:
+        """The next card that lies there, by name, else a new blank if one is wanted."""
+        if self._cards is None:
+            self._cards = iter([card for card in self.lying() if card.where not in self._aside])
+        card = next(self._cards, None)
+        if card is None and blank_wanted and self._maker is not None:
+            return self._new_blank(self._maker)
+        return card
 
-    def leave_alone(self, chip: ChipSerial, why: str) -> None:
-        """Say that a card is none of ours."""
-        self.problems.append(f"{self.cards[chip].path.name} left alone: {why}")
+    def put_aside(self, card: BroughtCard) -> None:
+        """Do not bring a card of the folder."""
+        self._aside.add(card.where)
 
-    def _make_blank(self) -> ChipSerial:
+    def _new_blank(self, maker: BlankMaker) -> CardFile:
         chip = ChipSerial(secrets.token_bytes(8))
-        path = self.folder / f"{chip.hex().upper()}{SUFFIX}"
-        card = SoftwareCard.blank(chip, self._store.blank_keys(chip))
+        path = card_path(self.folder, chip)
+        card = SoftwareCard.blank(chip, maker.blank_keys(chip))
         card.save(path)
         card.close()
-        self.cards[chip] = CardFile(path, chip, CardStage.TRANSPORT)
-        self.made.add(chip)
-        return chip
+        return CardFile(path, made_here=True)
+
+
+def card_path(folder: Path, chip: ChipSerial) -> Path:
+    """The file of a card that was made here; a blank from elsewhere may have any name."""
+    return folder / f"{chip}{SUFFIX}"
 
 
 @contextmanager
@@ -115,23 +105,6 @@ def in_reader(path: Path) -> Iterator[SoftwareCard]:
         yield card
     finally:
         card.close()
-
-
-def _identified(path: Path, card: SoftwareCard, store: KeyStore) -> CardFile:
-    chip = ChipSerial(card.chip)
-    found = stage(card, store.transport_keys(chip), store.issuer_keys(chip))
-    number = card_number(card) if found is CardStage.PERSONALIZED else ""
-    return CardFile(path, chip, found, number)
-
-
-def card_number(connection: Connection) -> str:
-    """The card number that a personalized card bears; it is free to read."""
-    connection.reset()
-    reader = ResidentHealthCard(connection, min_protocol=1)
-    for value in reader.read(ISSUER_FILE.path):
-        if value.field.name == "card_number" and value.state is State.VALUE:
-            return value.text
-    return ""
 
 
 @contextmanager

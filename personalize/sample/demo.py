@@ -8,9 +8,12 @@ from pathlib import Path
 
 from cardlib.errors import FormatError
 from cardlib.keys.store import KeyStore
+from cardlib.layout import FILE_BY_PATH
+from cardlib.layout.load import decoded
 
+from ..listing.photos import PhotoShop
 from ..preparation.batch import Batch
-from ..preparation.prepare import PrepareOptions, Progress, prepare
+from ..preparation.prepare import all_faults, make_all, read_list, validate
 from ..preparation.prepared import PreparedCard
 from ..preparation.seal import seal
 
@@ -34,26 +37,19 @@ def fresh_folder(wanted: Path) -> Path:
             folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
-def prepare_sample(
-    folder: Path, temporary: Path, passphrase: str, progress: Progress
-) -> tuple[Batch, KeyStore]:
+def prepare_sample(folder: Path, temporary: Path, passphrase: str) -> tuple[Batch, KeyStore]:
     """Make a key store in a temporary folder, and with it a batch of the sample in `folder`.
 
     The batch expects the store at `folder`/keys.json, where `keep_keys` puts it.
     """
-    store = KeyStore.create(temporary / KEYS, passphrase)
-    options = PrepareOptions(
-        security_code=store.security_code,
-        spec_version=lambda: store.spec_version,
-        issue_date=ISSUE_DATE,
-        progress=progress,
-    )
-    done = prepare(SAMPLE, options)
-    if done.faults:
-        fault = done.faults[0]
+    sample, photos = read_list(SAMPLE), PhotoShop(SAMPLE.parent)
+    residents = list(validate(sample, photos, ISSUE_DATE))
+    for fault in all_faults(sample, residents):
         raise FormatError(f"{SAMPLE} line {fault.line}, {fault.field}: {fault.problem}")
-    seal(done, SAMPLE, store, folder / KEYS, folder / BATCH, ISSUE_DATE)
-    return Batch.open(folder / BATCH, store.sealing_key("batch")), store
+    store = KeyStore.create(temporary / KEYS, passphrase)
+    cards = make_all(residents, photos, store, ISSUE_DATE)
+    seal(folder / BATCH, sample, cards, store, keys=folder / KEYS, issue_date=ISSUE_DATE)
+    return Batch.open(folder / BATCH, store), store
 
 
 def new_passphrase() -> str:
@@ -79,13 +75,15 @@ def most_telling(cards: Iterable[PreparedCard]) -> int:
 
 
 def _told(card: PreparedCard) -> tuple[int, int, int, int]:
+    records = dict(card.groupings)
     fields = {
-        name: text for record in card.values.get(_CLINICAL, ()) for name, text in record.items()
+        value.field.name: value.text
+        for value in decoded(FILE_BY_PATH[_CLINICAL], records)
+        if value.text
     }
     flags = list(fields.values())
-    has_allergy = bool(card.values.get(_ALLERGIES))
     return (
-        int(has_allergy),
+        int(bool(decoded(FILE_BY_PATH[_ALLERGIES], records))),
         int("other_medical_alert" in fields),
         flags.count("1"),
         -len(fields),

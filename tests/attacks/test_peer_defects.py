@@ -34,8 +34,7 @@ from cardlib.layout.records import decode_record, encode_record
 from cardlib.messaging.scp03 import LEVELS, R_MAC, Scp03Channel, Scp03Host
 from cardlib.messaging.scp03_failure import Scp03Failure
 from cardlib.transport.recorder import Recorder
-from personalize.production.issue import batch_journal
-from personalize.production.journal import Stage
+from personalize.production.journal import Progress, batch_journal
 from personalize.production.station import SUFFIX, in_reader
 from personalize.sample.demo import SAMPLE
 from tests.cards.bureau import die, in_child, issue_all, new_batch, sample_names, sample_rows, store
@@ -217,11 +216,11 @@ def test_10_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with patch.object(IssuerSession, "activate", dying_at_the_second):
         assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
-    with batch_journal(batch, store()) as journal:
+    with batch_journal(batch) as journal:
         before = journal.entries()
-    assert (before[0].stage, before[2].stage) == (Stage.ACTIVE, Stage.PREPARED)
+    assert (before[0].progress, before[2].progress) == (Progress.ACTIVE, Progress.PREPARED)
     outcomes = issue_all(batch, cards)
-    assert [outcome.stage for outcome in outcomes] == [Stage.ACTIVE] * 3
+    assert [outcome.progress for outcome in outcomes] == [Progress.ACTIVE] * 3
     assert [outcome.chip for outcome in outcomes[:2]] == [entry.chip for entry in before[:2]]
     assert len({outcome.chip for outcome in outcomes}) == len(list(cards.glob(f"*{SUFFIX}"))) == 3
 
@@ -232,7 +231,7 @@ def test_10_the_first_row_of_the_list_gets_its_card(tmp_path: Path) -> None:
     (outcome,) = issue_all(batch, cards)
     assert outcome.chip is not None
     with in_reader(cards / f"{outcome.chip.hex().upper()}{SUFFIX}") as reader:
-        card = ResidentHealthCard(reader, store().card_keys)
+        card = ResidentHealthCard(reader, store().terminal_keys)
         card.authenticate("RK1_DDF1")
         assert card.read("DDF1/EF06")[0].value == sample_names()[0]
 
@@ -264,8 +263,8 @@ def test_11_success_is_what_the_card_answered_whatever_is_said(
     with patch.object(IssuerSession, "activate", talking):
         first, second = issue_all(batch, cards)
     assert words in capfd.readouterr().err
-    assert (first.stage, bool(first.problem)) == (Stage.VERIFIED, True)
-    assert (second.stage, second.problem) == (Stage.ACTIVE, "")
+    assert (first.progress, bool(first.problem)) == (Progress.VERIFIED, True)
+    assert (second.progress, second.problem) == (Progress.ACTIVE, "")
 
 
 # --- 12: emulators ------------------------------------------------------------------------
@@ -365,7 +364,7 @@ def reader(replies: dict[int, bytes]) -> tuple[ResidentHealthCard, Recorder]:
             return replies.get(command[1], own)
 
     recorder = Answering(card)
-    return ResidentHealthCard(recorder, KeyStore(roots).card_keys, min_protocol=1), recorder
+    return ResidentHealthCard(recorder, KeyStore(roots).terminal_keys, min_protocol=1), recorder
 
 
 @pytest.mark.parametrize("status", ["6281", "6581", "6700", "6981", "6A80", "6D00", "6F00"])

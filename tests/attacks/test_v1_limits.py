@@ -45,7 +45,7 @@ def terminal(protocol: int, *keys: str, clear: bool = False) -> tuple[ResidentHe
     """A terminal with rights, at a line on which nothing is forged yet."""
     roots = public_test_roots(protocol)
     line = Line(personalized_card(roots, options=CardOptions(clear_updates=clear)))
-    card_keys = KeyStore(roots).card_keys
+    card_keys = KeyStore(roots).terminal_keys
     card = ResidentHealthCard(line, card_keys, min_protocol=1, clear_updates=clear)
     for key in keys:
         card.authenticate(key)

@@ -99,9 +99,9 @@ def test_without_keys_only_what_is_free_is_read(card: SoftwareCard) -> None:
 
 
 def test_keys_of_another_cipher_version_or_protocol_are_not_tried(card: SoftwareCard) -> None:
-    roots = key_store().card_keys
+    roots = key_store().terminal_keys
     others = [
-        key_store(Cipher.AES).card_keys,
+        key_store(Cipher.AES).terminal_keys,
         SoftwareKeySet({}, 2, Cipher.SM4),
         SoftwareKeySet({}, 1, Cipher.SM4, version=2),
     ]
@@ -147,12 +147,14 @@ def test_a_genuine_card_proves_itself_and_a_forged_answer_does_not(card: Softwar
     forged = Tampering(card, lambda c, reply: bytes(8) + b"\x90\x00" if c[1] == 0x88 else reply)
     card.reset()
     with pytest.raises(ChannelError, match="not genuine"):
-        ResidentHealthCard(forged, key_store().card_keys, min_protocol=1).internal_authenticate()
+        ResidentHealthCard(
+            forged, key_store().terminal_keys, min_protocol=1
+        ).internal_authenticate()
 
 
 def test_terminal_randoms_and_authentications_never_repeat(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    reader = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     for _ in range(3):
         reader.authenticate("RK1_DDF1")
         reader.internal_authenticate()
@@ -276,7 +278,7 @@ def test_a_short_transparent_file_is_corrupt(card: SoftwareCard) -> None:
     def short(command: bytes, reply: bytes) -> bytes:
         return reply[:100] + b"\x62\x82" if command[1] == 0xB0 else reply
 
-    reader = ResidentHealthCard(Tampering(card, short), key_store().card_keys, min_protocol=1)
+    reader = ResidentHealthCard(Tampering(card, short), key_store().terminal_keys, min_protocol=1)
     reader.authenticate("RK1_DF03")
     assert states(reader.read("DDF1/DF03/EE01")) == {State.CORRUPT}
 
@@ -293,7 +295,7 @@ def test_unknown_paths_are_refused_before_anything_is_sent(card: SoftwareCard) -
 
 def test_an_emergency_read_takes_six_commands(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    reader = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     reader.authenticate("RK1_DF02")
     reader.read("DDF1/DF02/EF05")
     names = [exchange.command[1] for exchange in recorder.commands]
@@ -302,7 +304,7 @@ def test_an_emergency_read_takes_six_commands(card: SoftwareCard) -> None:
 
 def test_a_photo_is_read_as_far_as_it_goes_and_raw_wholly(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    reader = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    reader = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     reader.authenticate("RK1_DDF1")
     (photo,) = reader.read("DDF1/EF07")
     assert isinstance(photo.value, bytes) and len(photo.value) == 772
@@ -396,7 +398,7 @@ def test_appending_makes_record_one_and_drops_the_oldest(card: SoftwareCard) -> 
 
 def test_every_change_uses_a_fresh_challenge_once(card: SoftwareCard) -> None:
     recorder = Recorder(card)
-    writer = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    writer = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     for name in ("RK1_DF03", "UK1_DF03"):
         writer.authenticate(name)
     writer.write_binary("DDF1/DF03/EE01", 0, bytes(1000))
@@ -464,7 +466,7 @@ def test_what_cannot_be_stored_is_refused_before_the_card_is_asked(
     card: SoftwareCard, path: str, record: int, values: dict[str, str]
 ) -> None:
     recorder = Recorder(card)
-    writer = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    writer = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     with pytest.raises(FormatError):
         writer.update(path, record, values)
     with pytest.raises(FormatError):

@@ -23,7 +23,7 @@ BLOCKABLE = [f"DDF1/DF0{n}" for n in range(1, 6)]
 def with_terminal(protocol: int, cipher: Cipher) -> tuple[SoftwareCard, ResidentHealthCard]:
     roots = public_test_roots(protocol, cipher)
     card = personalized_card(roots)
-    return card, ResidentHealthCard(card, KeyStore(roots).card_keys, min_protocol=protocol)
+    return card, ResidentHealthCard(card, KeyStore(roots).terminal_keys, min_protocol=protocol)
 
 
 @pytest.fixture(params=[(1, Cipher.SM4), (1, Cipher.AES), (2, Cipher.SM4), (2, Cipher.AES)],
@@ -113,7 +113,7 @@ def test_a_pin_has_six_digits(digits: str) -> None:
 def test_version_1_sends_what_the_specification_names() -> None:
     roots = public_test_roots(1)
     recorder = Recorder(personalized_card(roots))
-    terminal = ResidentHealthCard(recorder, KeyStore(roots).card_keys, min_protocol=1)
+    terminal = ResidentHealthCard(recorder, KeyStore(roots).terminal_keys, min_protocol=1)
     administration.block_application(terminal, "DDF1/DF03")
     administration.unblock_application(terminal, "DDF1/DF03")
     administration.unblock_pin(terminal)
@@ -130,7 +130,7 @@ def test_a_key_whose_tries_are_used_up_is_given_them_back_by_the_issuer(protocol
     spec, store = KEY_BY_NAME["UK1_DF03"], KeyStore(roots)
     card.state.set_key_tries(spec, 0)
     card.memory.commit()
-    terminal = ResidentHealthCard(card, store.card_keys, min_protocol=protocol)
+    terminal = ResidentHealthCard(card, store.terminal_keys, min_protocol=protocol)
     with pytest.raises(StatusWordError, match="6983"):
         terminal.authenticate("UK1_DF03")
     terminal.reset()
@@ -150,6 +150,6 @@ def test_a_wrong_messaging_key_is_named() -> None:
     roots, other = public_test_roots(1), new_roots(1)
     keys = MappingProxyType({**roots.card, "STK_DF03": other.card["STK_DF03"]})
     mixed = KeyStore(replace(roots, card=keys))
-    terminal = ResidentHealthCard(personalized_card(roots), mixed.card_keys, min_protocol=1)
+    terminal = ResidentHealthCard(personalized_card(roots), mixed.terminal_keys, min_protocol=1)
     with pytest.raises(StatusWordError, match=r"6988.*STK_DF03 as tried is not the card's"):
         administration.block_application(terminal, "DDF1/DF03")

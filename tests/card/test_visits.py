@@ -94,7 +94,7 @@ def test_a_hospital_without_the_read_key_sees_nothing(card: SoftwareCard) -> Non
 @pytest.mark.parametrize("kind", SIZES)
 def test_the_whole_record_goes_first_and_the_mark_last(card: SoftwareCard, kind: VisitKind) -> None:
     recorder = Recorder(card)
-    writer = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    writer = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     for name in HOSPITAL_A[:2]:
         writer.authenticate(name)
     writer.write_visit(kind, visit(kind))
@@ -122,7 +122,7 @@ def test_without_a_free_slot_the_oldest_makes_room(card: SoftwareCard, kind: Vis
     for month in months:
         writer.write_visit(kind, visit(kind, month))
     recorder = Recorder(card)
-    again = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    again = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     for name in ("RK1_DF03", "UK1_DF03", "UK2_DF03"):
         again.authenticate(name)
     assert again.write_visit(kind, visit(kind, 10)) == 2
@@ -137,7 +137,7 @@ def test_without_a_free_slot_and_the_erase_right_nothing_is_written(card: Softwa
     for seed in (1, 2, 3):
         writer.write_visit("inpatient", visit("inpatient", seed))
     recorder = Recorder(card)
-    full = ResidentHealthCard(recorder, key_store().card_keys, min_protocol=1)
+    full = ResidentHealthCard(recorder, key_store().terminal_keys, min_protocol=1)
     for name in HOSPITAL_A[:2]:
         full.authenticate(name)
     with pytest.raises(CardError, match=r"no free slot for an inpatient record: .* UK2_DF03"):
@@ -165,7 +165,7 @@ def test_pulled_out_at_any_command_a_record_is_absent_or_whole() -> None:
         for values in before:
             writer.write_visit("inpatient", values)
         card.reset()
-        cut = ResidentHealthCard(Cut(card, commands), key_store().card_keys, min_protocol=1)
+        cut = ResidentHealthCard(Cut(card, commands), key_store().terminal_keys, min_protocol=1)
         try:
             for name in ("RK1_DF03", "UK1_DF03", "UK2_DF03"):
                 cut.authenticate(name)

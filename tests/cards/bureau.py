@@ -3,20 +3,37 @@
 import csv
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.exchange import Connection
-from cardlib.keys import KeySet
+from cardlib.keys import Issuer, KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
+from personalize.listing.consistency import Resident
+from personalize.listing.list_faults import ListFault
+from personalize.listing.photos import PhotoShop
+from personalize.listing.source import Encoding
 from personalize.preparation.batch import Batch
-from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
+from personalize.preparation.prepare import (
+    ResidentList,
+    all_faults,
+    make_all,
+    read_list,
+    validate,
+)
+from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
-from personalize.production.issue import Outcome, issue, opened_job
+from personalize.production.audit import audit
+from personalize.production.issue import CardResult, Job, issue, opened_job
+from personalize.production.report import Verified
+from personalize.production.station import FolderFeed
 from personalize.sample.demo import ISSUE_DATE, SAMPLE
 
 
@@ -39,24 +56,52 @@ def sample_names() -> list[str]:
         return [row["name"] for row in csv.DictReader(file)]
 
 
-def prepared(source: Path, keys: KeyStore) -> Preparation:
-    options = PrepareOptions(
-        security_code=keys.security_code,
-        spec_version=lambda: keys.spec_version,
-        issue_date=ISSUE_DATE,
-        photo_folder=SAMPLE.parent,
-    )
-    return prepare(source, options)
+PHOTOS = PhotoShop(SAMPLE.parent)
+
+
+def validated(source: Path) -> tuple[ResidentList, list[Resident]]:
+    """A list whose photos are the sample's, and its residents; no fault is in it."""
+    residents = read_list(source)
+    found = list(validate(residents, PHOTOS, ISSUE_DATE))
+    assert all_faults(residents, found) == []
+    return residents, found
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What came of a list: its cards, or its faults, never some of each."""
+
+    faults: list[ListFault]
+    cards: list[PreparedCard]
+    source_sha256: str
+
+
+def prepare_list(
+    source: Path,
+    issue_date: date,
+    issuer: Issuer,
+    *,
+    encoding: Encoding = "utf-8",
+    photo_folder: Path | None = None,
+) -> Preparation:
+    """As `rhcard prepare` does it, from a list to cards or faults."""
+    photos = PhotoShop(source.parent if photo_folder is None else photo_folder)
+    residents = read_list(source, encoding)
+    validated = list(validate(residents, photos, issue_date))
+    faults = all_faults(residents, validated)
+    cards = [] if faults else list(make_all(validated, photos, issuer, issue_date))
+    return Preparation(faults, cards, residents.sha256)
 
 
 def new_batch(
     folder: Path, count: int, *, skip: int = 0, name: str = "batch", keys: KeyStore | None = None
 ) -> Batch:
     source, keys = sample_rows(folder, count, skip), keys or store()
-    done = prepared(source, keys)
-    assert not done.faults
-    seal(done, source, keys, folder / "keys.json", folder / name, ISSUE_DATE)
-    return Batch.open(folder / name, keys.sealing_key("batch"))
+    residents, found = validated(source)
+    cards = make_all(found, PHOTOS, keys, ISSUE_DATE)
+    path = folder / "keys.json"
+    seal(folder / name, residents, cards, keys, keys=path, issue_date=ISSUE_DATE)
+    return Batch.open(folder / name, keys)
 
 
 def pin_is_right(reader: Connection, keys: KeySet, pin: str) -> None:
@@ -66,9 +111,28 @@ def pin_is_right(reader: Connection, keys: KeySet, pin: str) -> None:
     terminal.verify_pin(pin)
 
 
-def issue_all(batch: Batch, cards: Path) -> list[Outcome]:
-    with opened_job(batch, store(), cards, test_keys=False) as job:
-        return list(issue(job))
+@contextmanager
+def job_of(batch: Batch, cards: Path, keys: KeyStore | None = None) -> Iterator[Job]:
+    """A run on a folder of software cards, opened."""
+    keys = keys or store()
+    with opened_job(batch, keys, FolderFeed(cards, keys), test_keys=False) as job:
+        yield job
+
+
+def results_of(job: Job) -> list[CardResult]:
+    """Issue, and give the results in the order of the batch."""
+    return sorted(issue(job), key=lambda result: result.number)
+
+
+def issue_all(batch: Batch, cards: Path, keys: KeyStore | None = None) -> list[CardResult]:
+    with job_of(batch, cards, keys) as job:
+        return results_of(job)
+
+
+def audit_all(batch: Batch, cards: Path, keys: KeyStore | None = None) -> list[Verified]:
+    """Verify, and give the results in the order of the batch."""
+    found = audit(batch, keys or store(), FolderFeed(cards))
+    return sorted(found, key=lambda result: result.number)
 
 
 def in_child(work: Callable[[], object]) -> int:

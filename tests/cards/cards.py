@@ -57,7 +57,7 @@ def issuer_records(protocol: int = 1) -> tuple[Mapping[str, str | bytes], ...]:
 def groupings(cipher: Cipher = Cipher.SM4, protocol: int = 1) -> list[tuple[int, bytes]]:
     """Every mandatory grouping and the records above, for the card CHIP."""
     store = key_store(cipher, protocol)
-    issuer_keys, keys = store.issuer_keys(CHIP), store.card_keys.for_card(CHIP, REGION)
+    issuer_keys, keys = store.issuer_keys(CHIP), store.terminal_keys.for_card(CHIP, REGION)
     found = [
         (dgi_of_record(FILE_BY_PATH[path], number), encode_record(FILE_BY_PATH[path], number, v))
         for path, records in {"DDF1/EF05": issuer_records(protocol), **RECORDS}.items()
@@ -93,7 +93,7 @@ def terminal(
 ) -> ResidentHealthCard:
     """A terminal that was given the named keys, all of them if none is named."""
     card.reset()
-    everything = key_store(cipher).card_keys
+    everything = key_store(cipher).terminal_keys
     return ResidentHealthCard(
         card, keys or (everything.only(names) if names else everything), min_protocol=1
     )

@@ -153,7 +153,7 @@ def static_key(root: bytes, label: bytes) -> bytes:
 def version_1() -> Sheet:
     """Authenticate UK1_DF02, then update the blood group under STK_DF02."""
     card, store = card_of(1, RND_IC, SECOND_CHALLENGE)
-    keys = store.card_keys.for_card(CHIP, REGION)
+    keys = store.terminal_keys.for_card(CHIP, REGION)
     sheet = Sheet()
     sheet.message("→", SELECT_CLINICAL, (5, "SELECT by path from the MF"), (6, "DDF1/DF02/EF05"))
     sheet.message("←", card.transmit(SELECT_CLINICAL), (2, "done"))

@@ -1,6 +1,6 @@
 """Verification: it finds what differs, what is open, what is accepted, and harms no card."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 
@@ -8,16 +8,25 @@ from cardlib.card import ResidentHealthCard
 from cardlib.checks.verify import Finding, compare, verify_card
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
-from cardlib.emulator.filesystem import record_slots as records
+from cardlib.emulator.filesystem import record_slots
 from cardlib.emulator.filesystem.tree import PROFILE, ElementaryFile
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection
-from cardlib.facts import ChipSerial, Pin, Region
+from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import IssuerSession, personalize
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, State, decode_file
-from cardlib.layout.load import expected_values, loaded
+from cardlib.layout import (
+    FILE_BY_PATH,
+    FILES,
+    FieldValue,
+    FileSpec,
+    State,
+    decode_file,
+    dgi_of_record,
+    encode_record,
+)
+from cardlib.layout.load import Records, decoded, records
 from cardlib.layout.records import without_value
 from personalize.preparation.prepared import PreparedCard
 from tests.cards.bureau import new_batch, store
@@ -36,7 +45,7 @@ def prepared(
 
 
 def protocol_of(card: PreparedCard) -> int:
-    return int(card.values["DDF1/EF05"][1]["spec_version"][0])
+    return int(dict(card.groupings)[0x0102][2:3])
 
 
 def keys_of(card: PreparedCard) -> KeyStore:
@@ -45,7 +54,7 @@ def keys_of(card: PreparedCard) -> KeyStore:
 
 def terminal_at(made: SoftwareCard, card: PreparedCard, key: str) -> ResidentHealthCard:
     made.reset()
-    terminal = ResidentHealthCard(made, keys_of(card).card_keys, protocol_of(card))
+    terminal = ResidentHealthCard(made, keys_of(card).terminal_keys, protocol_of(card))
     terminal.authenticate(key)
     return terminal
 
@@ -53,9 +62,9 @@ def terminal_at(made: SoftwareCard, card: PreparedCard, key: str) -> ResidentHea
 def personalized(card: PreparedCard) -> SoftwareCard:
     keys = keys_of(card)
     issuer = keys.issuer_keys(CHIP)
-    of_keys = keys.groupings(CHIP, Region.of_city(card.city_code), PIN)
+    of_keys = keys.groupings(CHIP, card.region, PIN)
     made = SoftwareCard.blank(CHIP, keys.blank_keys(CHIP))
-    load = loaded(card.groupings, CHIP, of_keys)
+    load = [*records(card.groupings, CHIP).items(), *of_keys]
     personalize(made, keys.transport_keys(CHIP), issuer, load)
     return made
 
@@ -68,9 +77,8 @@ def card(prepared: PreparedCard) -> SoftwareCard:
 
 
 def verified(connection: Connection, card: PreparedCard, **options: bool) -> tuple[Finding, ...]:
-    expected = expected_values(card.values, CHIP)
-    active = options.get("active", True)
-    return verify_card(connection, keys_of(card).card_keys, expected, CHIP, active=active)
+    issued, keys = records(card.groupings, CHIP), keys_of(card).terminal_keys
+    return verify_card(connection, keys, issued, CHIP, active=options.get("active", True))
 
 
 class Between:
@@ -97,10 +105,10 @@ def test_a_good_card_has_no_finding(card: SoftwareCard, prepared: PreparedCard) 
 
 
 def test_a_card_before_activation_is_verified_with_its_pin(prepared: PreparedCard) -> None:
-    made, expected = personalized(prepared), expected_values(prepared.values, CHIP)
-    keys = keys_of(prepared).card_keys
+    made, expected = personalized(prepared), records(prepared.groupings, CHIP)
+    keys = keys_of(prepared).terminal_keys
     assert verify_card(made, keys, expected, CHIP, active=False, pin=PIN) == ()
-    (finding,) = verify_card(made, keys, expected, CHIP, active=False, pin="000001")
+    (finding,) = verify_card(made, keys, expected, CHIP, active=False, pin=Pin("000001"))
     assert "63C2" in finding.problem
     assert "000001" not in str(finding)
 
@@ -119,17 +127,27 @@ def test_it_changes_nothing_and_spends_no_try(card: SoftwareCard, prepared: Prep
 
 
 def test_every_field_is_compared(prepared: PreparedCard, card: SoftwareCard) -> None:
-    """Whatever text is expected instead, it is that field that is found."""
-    expected = expected_values(prepared.values, CHIP)
-    for path, listed in expected.items():
-        for number, record in enumerate(listed, 1):
-            for name in record:
-                changed: Mapping[str, str] = {**record, name: "something else"}
-                others = [*listed[: number - 1], changed, *listed[number:]]
-                read = terminal_at(card, prepared, FILE_BY_PATH[path].read_key or "RK1_DDF1")
-                (finding,) = compare(FILE_BY_PATH[path], read.read(path), others)
-                assert (finding.path, finding.field) == (path, name)
-                assert finding.found == record[name]
+    """Whatever value was issued instead, it is that field that is found."""
+    issued, tried = records(prepared.groupings, CHIP), 0
+    for file in FILES:
+        read = terminal_at(card, prepared, file.read_key or "RK1_DDF1").read(file.path)
+        for value in decoded(file, issued):
+            if value.state in (State.VALUE, State.NEGATIVE):
+                (finding,) = compare(file, read, other_value(file, value, issued))
+                assert (finding.path, finding.record) == (file.path, value.record)
+                assert (finding.field, finding.found) == (value.field.name, value.text)
+                assert finding.expected != value.text
+                tried += 1
+    assert tried > 50
+
+
+def other_value(file: FileSpec, value: FieldValue, issued: Records) -> Records:
+    """The records with one field otherwise: FF, as if it had been left blank."""
+    dgi = dgi_of_record(file, value.record or 1)
+    start = value.field.offset + (2 if file.is_tlv else 0)
+    raw = bytearray(issued[dgi])
+    raw[start : start + value.field.length] = b"\xff" * len(raw[start : start + value.field.length])
+    return {**issued, dgi: bytes(raw)}
 
 
 def test_a_changed_field_is_named_with_what_was_expected_and_found(
@@ -140,7 +158,7 @@ def test_a_changed_field_is_named_with_what_was_expected_and_found(
     (finding,) = verified(card, prepared)
     assert (finding.path, finding.record, finding.field) == ("DDF1/EF08", 2, "phone_1")
     assert finding.found == "13800138000"
-    assert finding.expected == prepared.values["DDF1/EF08"][1]["phone_1"]
+    assert finding.expected == prepared.value("phone_1")
     assert "13800138000" not in finding.place
 
 
@@ -154,12 +172,12 @@ def test_what_was_not_prepared_and_is_written_is_found(
 
 
 def test_another_cards_values_are_found(card: SoftwareCard, prepared: PreparedCard) -> None:
-    keys = keys_of(prepared).card_keys
-    another = expected_values(prepared.values, ChipSerial(b"ANOTHER!"))
+    keys = keys_of(prepared).terminal_keys
+    another = records(prepared.groupings, ChipSerial(b"ANOTHER!"))
     (finding,) = verify_card(card, keys, another, CHIP, active=True)
     assert finding.field == "chip_serial_number"
-    expected = expected_values(prepared.values, CHIP)
-    findings = verify_card(card, keys, expected, b"ANOTHER!", active=True)
+    expected = records(prepared.groupings, CHIP)
+    findings = verify_card(card, keys, expected, ChipSerial(b"ANOTHER!"), active=True)
     assert [(f.field, f.problem) for f in findings] == [("chip", "differs")]
 
 
@@ -169,13 +187,11 @@ def test_tag_02_is_compared_with_the_specification_in_the_fci(
     """Even where the list that was prepared says the same as tag 02."""
     file, said = PROFILE["DDF1/EF05"], f"{protocol_of(prepared)}.1"
     assert isinstance(file, ElementaryFile)
-    records.write(card.memory, file, 2, said.encode("ascii").ljust(4, b"\0"))
+    stored = said.encode("ascii").ljust(4, b"\0")
+    record_slots.write(card.memory, file, 2, stored)
     card.memory.commit()
-    expected = dict(expected_values(prepared.values, CHIP))
-    issuer = [dict(record) for record in expected["DDF1/EF05"]]
-    issuer[1]["spec_version"] = said
-    expected["DDF1/EF05"] = tuple(issuer)
-    keys = keys_of(prepared).card_keys
+    expected = {**records(prepared.groupings, CHIP), 0x0102: bytes((2, 4)) + stored}
+    keys = keys_of(prepared).terminal_keys
     (finding,) = verify_card(card, keys, expected, CHIP, active=True)
     assert (finding.path, finding.record, finding.field) == ("DDF1/EF05", 2, "spec_version")
     assert (finding.expected, finding.found) == (f"{protocol_of(prepared)}.0", said)
@@ -226,8 +242,8 @@ def test_a_copy_without_the_key_is_found_and_no_other_key_is_tried_on_it(
 ) -> None:
     other = KeyStore(new_roots(protocol_of(prepared), Cipher.SM4))
     before = dict(card.memory.pages)
-    expected = expected_values(prepared.values, CHIP)
-    (finding,) = verify_card(card, other.card_keys, expected, CHIP, active=True)
+    expected = records(prepared.groupings, CHIP)
+    (finding,) = verify_card(card, other.terminal_keys, expected, CHIP, active=True)
     assert "not genuine" in finding.problem
     assert card.memory.pages == before
 
@@ -252,22 +268,22 @@ def test_a_card_that_goes_away_is_no_finding(card: SoftwareCard, prepared: Prepa
 def test_a_field_that_should_be_there_and_is_not_is_found_in_every_state(state: State) -> None:
     file = FILE_BY_PATH["DDF1/EF06"]
     values = without_value(file, 1, state, "why")
-    (finding,) = compare(file, values, [{"name": "王䶮"}])
+    (finding,) = compare(file, values, {0x0201: encode_record(file, 1, {"name": "王䶮"})})
     assert (finding.state, finding.expected, finding.found) == (state, "王䶮", "")
 
 
 @pytest.mark.parametrize("state", [State.EMPTY, State.DENIED, State.CORRUPT, State.MISSING])
 def test_a_field_that_should_be_unwritten_must_be_just_that(state: State) -> None:
     file = FILE_BY_PATH["DDF1/EF06"]
-    (finding,) = compare(file, without_value(file, 1, state), [])
+    (finding,) = compare(file, without_value(file, 1, state), {})
     assert finding.problem == "should not be written"
-    assert compare(file, without_value(file, 1, State.UNWRITTEN), []) == []
+    assert compare(file, without_value(file, 1, State.UNWRITTEN), {}) == []
 
 
 def test_a_record_that_was_not_read_at_all_is_found() -> None:
     file = FILE_BY_PATH["DDF1/DF02/EF07"]
-    assert compare(file, decode_file(file, []), []) == []
-    assert len(compare(file, without_value(file, 1, State.MISSING), [])) == 2
+    assert compare(file, decode_file(file, []), {}) == []
+    assert len(compare(file, without_value(file, 1, State.MISSING), {})) == 2
     values: tuple[FieldValue, ...] = ()
-    (finding,) = compare(file, values, [{}, {"allergen": "花生"}])
+    (finding,) = compare(file, values, {0x0B02: encode_record(file, 2, {"allergen": "花生"})})
     assert (finding.record, finding.field, finding.state) == (2, "allergen", State.MISSING)

@@ -38,7 +38,7 @@ def test_json_tells_life_cycle_keys_counters_and_files(image: Path) -> None:
 
 def test_check_values_are_those_of_the_issuer_s_keys(image: Path) -> None:
     shown = rhcard("emulator", "show", image, "--json").json
-    keys = KeyStore(ROOTS).card_keys.for_card(CHIP, b"99000000")
+    keys = KeyStore(ROOTS).terminal_keys.for_card(CHIP, b"99000000")
     for key in shown["card_keys"]:
         assert key["key_check_value"] == keys.key_check_value(key["name"]).hex().upper()
 

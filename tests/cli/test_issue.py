@@ -11,9 +11,19 @@ import pytest
 
 from cardlib.errors import StatusWordError
 from cardlib.issuance import IssuerSession
+from cardlib.keys import store as store_module
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
-from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, ran, rhcard, spawned
+from tests.programs.rhcard import (
+    IMPORT_MAIN,
+    PASSPHRASE,
+    Ran,
+    key_file,
+    prepare,
+    ran,
+    rhcard,
+    spawned,
+)
 
 COUNT = 3
 
@@ -75,6 +85,15 @@ def test_another_key_store_is_a_key_problem(batch: Path, tmp_path: Path) -> None
 def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
     done = rhcard("issue", batch, "--cards", tmp_path / "cards", passphrase="wrong")
     assert (done.code, "wrong passphrase" in done.err) == (9, True)
+
+
+def test_a_key_store_that_protects_its_passphrase_too_weakly_is_a_key_problem(
+    batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store_module.SCRYPT, "n", 2**17)
+    done = issue(batch, tmp_path / "cards")
+    assert (done.code, "too weakly" in done.err, "131072" in done.err) == (9, True, True)
+    assert not (tmp_path / "cards").exists()
 
 
 def test_public_keys_need_to_be_allowed(tmp_path: Path) -> None:
@@ -195,13 +214,13 @@ def test_ctrl_c_says_how_far_things_are(batch: Path, tmp_path: Path) -> None:
     cards = tmp_path / "cards"
     code = (
         "import os, signal\n"
-        "from personalize.production.journal import Journal, Stage\n"
+        "from personalize.production.journal import Journal, Progress\n"
         "real = Journal.advance\n"
-        "def advance(self, number, stage):\n"
-        "    if (number, stage) == (2, Stage.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
-        "    real(self, number, stage)\n"
+        "def advance(self, number, progress):\n"
+        "    if (number, progress) == (2, Progress.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
-        "from personalize.cli import main\n"
+        f"{IMPORT_MAIN}"
         f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
     )
     done = subprocess.run(

@@ -6,23 +6,15 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
-from cardlib.keys import store as store_module
 from cardlib.keys.store import KeyStore
 from tests import ROOT
 from tests.cards.cards import blank_card
-from tests.programs.rhcard import PASSPHRASE, QUICK, key_file, rhcard, saved
-
-
-@pytest.fixture(autouse=True)
-def quick() -> object:
-    with mock.patch.object(store_module, "SCRYPT", QUICK) as patched:
-        yield patched
+from tests.programs.rhcard import PASSPHRASE, key_file, rhcard, saved
 
 
 def test_a_new_store_opens_with_its_passphrase_alone(tmp_path: Path) -> None:
@@ -31,7 +23,7 @@ def test_a_new_store_opens_with_its_passphrase_alone(tmp_path: Path) -> None:
     assert done.code == 0
     store = KeyStore.open(path, PASSPHRASE)
     assert store.identity in done.out
-    assert (store.card_keys.cipher, store.card_keys.protocol) == (Cipher.AES, 2)
+    assert (store.terminal_keys.cipher, store.terminal_keys.protocol) == (Cipher.AES, 2)
     assert not store.is_test
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(CardKeyError):
@@ -141,4 +133,4 @@ def test_the_protocol_may_be_chosen(tmp_path: Path, protocol: int) -> None:
     made = rhcard("keys", "new", "--out", tmp_path / "k", "--protocol", protocol, "--json").json
     assert made["protocol"] == protocol
     opened = KeyStore.open(tmp_path / "k", PASSPHRASE)
-    assert (opened.card_keys.protocol, opened.spec_version) == (protocol, f"{protocol}.0")
+    assert (opened.terminal_keys.protocol, opened.spec.text) == (protocol, f"{protocol}.0")

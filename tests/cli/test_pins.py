@@ -21,7 +21,7 @@ def batch(tmp_path: Path) -> Path:
 def test_each_pin_opens_its_own_card(batch: Path, tmp_path: Path) -> None:
     assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 0
     report = rhcard("pins", batch, "--json").json
-    keys = KeyStore.open(tmp_path / "keys.json", PASSPHRASE).card_keys
+    keys = KeyStore.open(tmp_path / "keys.json", PASSPHRASE).terminal_keys
     assert (len(report["pins"]), report["not_active"]) == (2, 0)
     for row in report["pins"]:
         with in_reader(tmp_path / "cards" / f"{row['chip']}{SUFFIX}") as reader:

@@ -66,10 +66,9 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     store, header = KeyStore.open(keys, PASSPHRASE), read_header(out)
     assert (header.key_store_identity, header.key_store_hint) == (store.identity, str(keys))
     assert (header.issue_date, header.spec_version) == ("20261122", "2.0")
-    batch = Batch.open(out, store.sealing_key("batch"))
+    batch = Batch.open(out, store)
     assert [card.line for card in batch.cards()] == [2, 3]
-    issuer = batch.card(1).values["DDF1/EF05"]
-    assert issuer[5] == {"issue_date": "20261122"}
+    assert dict(batch.card(1).groupings)[0x0106] == bytes.fromhex("06 04 20261122")
 
 
 def test_an_existing_folder_is_not_written_into(tmp_path: Path, keys: Path) -> None:
@@ -94,7 +93,7 @@ def test_gb18030_is_read_when_asked_for(tmp_path: Path, keys: Path) -> None:
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--keys", keys, "--out",
                   tmp_path / "batch", "--encoding", "gb18030", *ON)  # fmt: skip
     assert done.code == 0
-    batch = Batch.open(tmp_path / "batch", KeyStore.open(keys, PASSPHRASE).sealing_key("batch"))
+    batch = Batch.open(tmp_path / "batch", KeyStore.open(keys, PASSPHRASE))
     assert [card.name for card in batch.cards()] == ["郑𬀩", "王䶮"]
 
 

@@ -39,7 +39,7 @@ def test_good_cards_are_verified(batch: Path) -> None:
 def test_a_changed_field_is_6_and_listed(batch: Path, keys: Path) -> None:
     card = sorted((batch.parent / "cards").iterdir())[0]
     with in_reader(card) as reader:
-        terminal = ResidentHealthCard(reader, KeyStore.open(keys, PASSPHRASE).card_keys)
+        terminal = ResidentHealthCard(reader, KeyStore.open(keys, PASSPHRASE).terminal_keys)
         terminal.authenticate("UK1_DF01")
         terminal.update("DDF1/DF01/EF05", 2, {"address_1": "another street"})
     done = verify(batch)
@@ -63,7 +63,7 @@ def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
     report = verify(batch, "--json").json
     problems = [row["findings"][0]["problem"] for row in report["cards"]]
     assert report["exit_code"] == 6
-    assert all("is not in" in problem for problem in problems)
+    assert all("not found in" in problem for problem in problems)
     assert all(f"{second.name} left alone" in problem for problem in problems)
 
 

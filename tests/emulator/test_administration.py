@@ -38,7 +38,7 @@ def rights(card: SoftwareCard, name: str) -> None:
     """Authenticate a key of DDF1, in clear."""
     assert card.transmit(H("00A4080C02DDF1")) == H("9000")
     challenge = card.transmit(H("0084000008"))[:-2]
-    keys = STORE.card_keys.for_card(CHIP, b"99000000")
+    keys = STORE.terminal_keys.for_card(CHIP, b"99000000")
     kid = KEY_BY_NAME[name].reference
     command = v1.external_authenticate(keys.process_key(name, challenge), bytes(8), kid, 1)
     assert card.transmit(bytes(command)) == H("9000")

@@ -16,7 +16,7 @@ from tests.cards.issuer_sessions import Issuer, fcp
 H = bytes.fromhex
 ROOTS = public_test_roots(1)
 STORE = KeyStore(ROOTS)
-KEYS = STORE.card_keys.for_card(CHIP, b"99000000")
+KEYS = STORE.terminal_keys.for_card(CHIP, b"99000000")
 FREE, HIDDEN = "00A4080C04DDF1EF05", "00A4080C04DDF1EF06"
 PHOTO, VISIT = "00A4080C04DDF1EF07", "00A4080C06DDF1DF03EE01"
 FIRST_RECORD = "00B2010400"

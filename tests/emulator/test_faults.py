@@ -56,7 +56,7 @@ def _personalized_pages() -> dict[int, bytes]:
 
 
 def terminal(card: FaultyCard | SoftwareCard) -> ResidentHealthCard:
-    return ResidentHealthCard(card, STORE.card_keys, min_protocol=1)
+    return ResidentHealthCard(card, STORE.terminal_keys, min_protocol=1)
 
 
 def send(card: FaultyCard, command: bytes = CHALLENGE, times: int = 1) -> bytes:
@@ -372,7 +372,7 @@ def test_replies_without_a_mac_are_not_counted(card_faults: CardFaults) -> None:
 def test_a_wrong_mac_of_version_2_is_noticed_on_both_sides(side: str) -> None:
     roots = public_test_roots(2)
     card = FaultyCard(personalized_card(roots), parse_faults([f"mac:{side}=4"]))
-    host = ResidentHealthCard(card, KeyStore(roots).card_keys)
+    host = ResidentHealthCard(card, KeyStore(roots).terminal_keys)
     with pytest.raises(CardError):
         host.authenticate("RK1_DF02")
         for _ in range(4):

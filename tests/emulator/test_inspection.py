@@ -38,7 +38,7 @@ def test_a_blank_card_has_its_chip_and_transport_keys() -> None:
 ])  # fmt: skip
 def test_a_personalized_card_has_keys_by_check_value(protocol: int, cipher: Cipher) -> None:
     roots = public_test_roots(protocol, cipher)
-    card, keys = personalized_card(roots), KeyStore(roots).card_keys.for_card(CHIP, b"99000000")
+    card, keys = personalized_card(roots), KeyStore(roots).terminal_keys.for_card(CHIP, b"99000000")
     found = inspect(card)
     assert (found["spec"], found["cipher"]) == (f"{protocol}.0", cipher.name)
     assert (found["life_cycle"], found["region"]) == ("ACTIVE", "99000000")

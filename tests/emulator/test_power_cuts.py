@@ -35,7 +35,7 @@ H = bytes.fromhex
 STORE = cards.key_store()
 TRANSPORT, ISSUER = STORE.transport_keys(CHIP), STORE.issuer_keys(CHIP)
 OTHER_ISSUER = SoftwareScp03Keys(2, b"E" * 16, b"M" * 16, b"D" * 16)
-CARD_KEYS = STORE.card_keys.for_card(CHIP, cards.REGION)
+CARD_KEYS = STORE.terminal_keys.for_card(CHIP, cards.REGION)
 BLANK_PAGE = b"\xff" * PAGE_SIZE
 Pages = Mapping[int, bytes]
 
@@ -79,7 +79,7 @@ class Terminal(ResidentHealthCard):
     """A terminal that can also send what the card object does not."""
 
     def __init__(self, card: FaultyCard, *keys: str) -> None:
-        super().__init__(card, STORE.card_keys, min_protocol=1)
+        super().__init__(card, STORE.terminal_keys, min_protocol=1)
         self.card = card
         for key in keys:
             self.authenticate(key)

@@ -47,8 +47,8 @@ class Traced:
         return self.lines[-1]
 
     def terminal(self, *keys: str) -> ResidentHealthCard:
-        protocol = self.store.card_keys.protocol
-        terminal = ResidentHealthCard(self.card, self.store.card_keys, min_protocol=protocol)
+        protocol = self.store.terminal_keys.protocol
+        terminal = ResidentHealthCard(self.card, self.store.terminal_keys, min_protocol=protocol)
         for key in keys:
             terminal.authenticate(key)
         return terminal
@@ -261,7 +261,7 @@ def test_no_key_of_the_card_is_ever_in_a_trace() -> None:
     card = card_made_by_the_issuer()
     card.observers = (Trace(card, out, personal=True),)
     store = key_store()
-    terminal = ResidentHealthCard(card, store.card_keys, min_protocol=1)
+    terminal = ResidentHealthCard(card, store.terminal_keys, min_protocol=1)
     for name in ("RK1_DDF1", "UK1_DF02"):
         terminal.authenticate(name)
     terminal.update("DDF1/DF02/EF05", 3, {"asthma": "1"})

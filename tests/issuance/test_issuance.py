@@ -147,7 +147,7 @@ def test_a_blank_with_unknown_key_versions_is_told() -> None:
 def test_activation_makes_a_card_that_can_be_updated() -> None:
     card = personalized_card(active=False)
     IssuerSession.open(card, ISSUER_KEYS).activate()
-    writer = ResidentHealthCard(card, key_store().card_keys, min_protocol=1)
+    writer = ResidentHealthCard(card, key_store().terminal_keys, min_protocol=1)
     writer.authenticate("UK1_DF02")
     writer.update("DDF1/DF02/EF05", 1, {"abo_blood_group": "1"})
 

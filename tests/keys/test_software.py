@@ -120,5 +120,5 @@ def test_regions_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -
     before = keys.for_card(CHIP, REGION).key_check_value("RK1_DF01")
     for region in range(10):
         keys.for_card(CHIP, f"{region:02}000000".encode()).key_check_value("RK1_DF01")
-    assert len(keys._regional) <= 4
+    assert len(keys._roots._regional) <= 4
     assert keys.for_card(CHIP, REGION).key_check_value("RK1_DF01") == before

@@ -1,28 +1,31 @@
 """The key store's file: what opens it, what does not, and what it never does."""
 
 import hashlib
+import hmac
 import json
 import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher, key_check_value
-from cardlib.errors import CardKeyError
-from cardlib.keys import store
+from cardlib.errors import CardKeyError, FormatError
+from cardlib.keys import Issuer, Purpose, store
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
+from tests import ROOT
 from tests.programs import openssl
 
 CHIP, REGION = bytes.fromhex("5248430000000001"), b"41000000"
 PASSPHRASE = "correct horse 电池"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest scrypt that a store may have: what is tested is not how slow it is."""
-    monkeypatch.setitem(store.SCRYPT, "n", 2**10)
+SEALERS = KeyStore(new_roots()), KeyStore(new_roots())
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_what_was_created_opens_again(path: Path) -> None:
     created = KeyStore.create(path, PASSPHRASE)
     opened = KeyStore.open(path, PASSPHRASE)
     assert opened.identity == created.identity
-    one, two = (s.card_keys.for_card(CHIP, REGION) for s in (created, opened))
+    one, two = (s.terminal_keys.for_card(CHIP, REGION) for s in (created, opened))
     assert one.key_check_value("RK1_DF01") == two.key_check_value("RK1_DF01")
     assert opened.transport_keys(CHIP).key_check_values == (
         created.transport_keys(CHIP).key_check_values
@@ -54,13 +57,30 @@ def test_what_was_created_opens_again(path: Path) -> None:
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_protocol_and_cipher_are_kept(path: Path, protocol: int, cipher: Cipher) -> None:
     KeyStore.create(path, PASSPHRASE, protocol=protocol, cipher=cipher)
-    keys = KeyStore.open(path, PASSPHRASE).card_keys
+    keys = KeyStore.open(path, PASSPHRASE).terminal_keys
     assert (keys.protocol, keys.cipher, keys.version) == (protocol, cipher, 1)
 
 
-def test_the_defaults_of_scrypt_are_the_ones_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert store.SCRYPT == {"n": 2**17, "r": 8, "p": 1}
+def test_the_defaults_of_scrypt_are_the_ones_decided() -> None:
+    """In a process of its own: this one has the scrypt of tests."""
+    code = "from cardlib.keys import store; print(store.SCRYPT)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{'n': 131072, 'r': 8, 'p': 1}\n"
+
+
+@pytest.mark.parametrize("weaker", [{"n": 2**10}, {"n": 2**16}, {"r": 4}])
+def test_a_store_whose_passphrase_is_easier_to_guess_is_not_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch, weaker: dict[str, int]
+) -> None:
+    with monkeypatch.context() as patch:
+        for name, value in weaker.items():
+            patch.setitem(store.SCRYPT, name, value)
+        KeyStore.create(path, PASSPHRASE)
+    monkeypatch.setitem(store.SCRYPT, "n", 2**17)
+    with pytest.raises(CardKeyError, match=r"too weakly.*n = 131072"):
+        KeyStore.open(path, PASSPHRASE)
 
 
 def test_the_file_is_for_its_owner_and_holds_no_key_in_clear(path: Path) -> None:
@@ -184,20 +204,59 @@ def test_the_security_code_is_as_the_specification_says(cipher: Cipher) -> None:
     number, date = b"110101199001011237", bytes.fromhex("20250102")
     digest = hashlib.sha256(number + date).digest()[:16]
     sealed = openssl.ecb(cipher.name, roots.cvk, digest)
-    code = KeyStore(roots).security_code(number, date)
+    code = KeyStore(roots).security_code("110101199001011237", "20250102")
     assert code == f"{int.from_bytes(sealed, 'big') % 1000:03}" and len(code) == 3
-    for lengths in ((17, 4), (18, 5)):
-        with pytest.raises(CardKeyError):
-            KeyStore(roots).security_code(*(bytes(length) for length in lengths))
+    for number_text, date_text in (("1" * 19, "20250102"), ("1", "2025010")):
+        with pytest.raises(FormatError):
+            KeyStore(roots).security_code(number_text, date_text)
+    short = hashlib.sha256(b"E65381318" + bytes(9) + date).digest()[:16]
+    expected = int.from_bytes(openssl.ecb(cipher.name, roots.cvk, short), "big") % 1000
+    assert KeyStore(roots).security_code("E65381318", "20250102") == f"{expected:03}"
 
 
-def test_sealing_keys_differ_by_purpose_and_store() -> None:
-    one, two = KeyStore(new_roots()), KeyStore(new_roots())
-    keys = {s.sealing_key(p) for s in (one, two) for p in ("batch", "pin")}
-    assert len(keys) == 4 and {len(key) for key in keys} == {32}
-    assert one.sealing_key("pin") == one.sealing_key("pin")
-    with pytest.raises(CardKeyError):
-        one.sealing_key("journal")
+@given(st.sampled_from(Purpose), st.binary(max_size=100), st.binary(max_size=100))
+def test_what_is_sealed_comes_back_for_its_purpose_alone(
+    purpose: Purpose, data: bytes, bound: bytes
+) -> None:
+    one, two = SEALERS
+    sealed = one.seal(purpose, data, bound)
+    assert len(sealed) == 12 + len(data) + 16
+    assert one.unseal(purpose, sealed, bound) == data
+    other = next(each for each in Purpose if each is not purpose)
+    for keys, use, raw, place in (
+        (two, purpose, sealed, bound),
+        (one, other, sealed, bound),
+        (one, purpose, sealed, bound + b"1"),
+        (one, purpose, sealed[:-1] + bytes((sealed[-1] ^ 1,)), bound),
+        (one, purpose, bytes((sealed[0] ^ 1,)) + sealed[1:], bound),
+        (one, purpose, sealed[:-1], bound),
+        (one, purpose, sealed[:27], bound),
+        (one, purpose, b"", bound),
+    ):
+        with pytest.raises(CardKeyError, match="not sealed for this"):
+            keys.unseal(use, raw, place)
+
+
+def test_a_sealed_text_never_looks_the_same_twice() -> None:
+    assert len({SEALERS[0].seal(Purpose.PIN, b"135790", b"") for _ in range(100)}) == 100
+
+
+def test_sealing_is_aes_256_gcm_under_a_key_derived_for_the_purpose() -> None:
+    """HKDF (RFC 5869) and the mode by the words of the standards, from outside the store."""
+    roots = public_test_roots()
+    extracted = hmac.digest(b"rhcard key store", roots.secret, "sha256")
+    key = hmac.digest(extracted, b"sealing batch" + b"\x01", "sha256")
+    sealed = KeyStore(roots).seal(Purpose.BATCH, b"data", b"bound")
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], b"bound") == b"data"
+
+
+def test_a_holder_is_told_again_by_the_same_keys_alone() -> None:
+    roots = public_test_roots()
+    extracted = hmac.digest(b"rhcard key store", roots.secret, "sha256")
+    key = hmac.digest(extracted, b"holders" + b"\x01", "sha256")
+    keys = KeyStore(roots)
+    assert keys.holder_hash("E65381318") == hmac.digest(key, b"E65381318", "sha256")
+    assert keys.holder_hash("E65381318") != KeyStore(new_roots()).holder_hash("E65381318")
 
 
 def test_the_identity_names_the_content_and_gives_nothing_away() -> None:
@@ -211,9 +270,23 @@ def test_the_identity_names_the_content_and_gives_nothing_away() -> None:
     )
 
 
+def test_a_store_is_an_issuer_and_shows_it_no_key_of_blanks() -> None:
+    issuer: Issuer = KeyStore(new_roots(1))
+    assert (issuer.spec.text, issuer.key_version, issuer.cipher) == ("1.0", 1, Cipher.SM4)
+    assert issuer.terminal_keys.version == issuer.key_version
+    assert not hasattr(Issuer, "blank_keys")
+
+
+def test_a_new_version_of_the_roots_has_another_identity() -> None:
+    roots = new_roots()
+    assert KeyStore(replace(roots, version=2)).identity != KeyStore(roots).identity
+
+
 def test_a_store_shows_no_key() -> None:
     roots = new_roots()
     keys = KeyStore(roots)
-    shown = " ".join(map(repr, (keys, keys.card_keys, keys.issuer_keys(CHIP), vars(keys)))).lower()
+    shown = " ".join(
+        map(repr, (keys, keys.terminal_keys, keys.issuer_keys(CHIP), vars(keys)))
+    ).lower()
     for key in (*roots.card.values(), roots.transport, roots.issuer, roots.cvk, roots.secret):
         assert key.hex() not in shown

@@ -7,19 +7,14 @@ import pytest
 
 from cardlib.layout import gb18030
 from personalize.listing.source import Encoding
-from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
 from tests import DATA
+from tests.cards.bureau import Preparation, prepare_list, store
 
 CASES = DATA / "cases"
 
 
 def prepared(path: Path, encoding: Encoding = "utf-8") -> Preparation:
-    options = PrepareOptions(
-        security_code=lambda number, issued: "123",
-        encoding=encoding,
-        issue_date=date(2026, 11, 20),
-    )
-    return prepare(path, options)
+    return prepare_list(path, date(2026, 11, 20), store(), encoding=encoding)
 
 
 @pytest.mark.parametrize(

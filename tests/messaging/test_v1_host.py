@@ -181,7 +181,7 @@ STORE = KeyStore(public_test_roots(1))
 
 
 def writer(recorder: Recorder, *, clear: bool) -> ResidentHealthCard:
-    return ResidentHealthCard(recorder, STORE.card_keys, min_protocol=1, clear_updates=clear)
+    return ResidentHealthCard(recorder, STORE.terminal_keys, min_protocol=1, clear_updates=clear)
 
 
 @pytest.mark.parametrize("clear", [False, True], ids=["protected", "in clear"])

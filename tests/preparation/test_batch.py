@@ -3,17 +3,22 @@
 import json
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardError, FormatError
+from cardlib.keys.roots import new_roots
+from cardlib.keys.store import KeyStore
+from cardlib.layout import FILE_BY_PATH, encode_record
 from personalize.preparation.batch import Batch, BatchError, BatchHeader, read_header, write_batch
 from personalize.preparation.prepared import PreparedCard
+from personalize.production.journal import batch_journal
 
-KEY = bytes(range(32))
-OTHER_KEY = bytes(32)
+ISSUER, OTHER_ISSUER = KeyStore(new_roots()), KeyStore(new_roots())
+ISSUER_FILE, PERSON = FILE_BY_PATH["DDF1/EF05"], FILE_BY_PATH["DDF1/EF06"]
 
 
 def header(count: int) -> BatchHeader:
@@ -23,9 +28,9 @@ def header(count: int) -> BatchHeader:
         count=count,
         issue_date="20261123",
         spec_version="1.0",
-        protocol=1,
         cipher=Cipher.SM4,
         key_store_identity="ab" * 8,
+        key_version=1,
         key_store_hint="keys.json",
     )
 
@@ -34,37 +39,90 @@ def card(number: int) -> PreparedCard:
     return PreparedCard(
         number=number,
         line=number + 1,
-        card_number=f"99010119551205{number:04}",
-        name="王䶮",
-        city_code="990100",
-        values={"DDF1/EF06": [{"name": "王䶮"}, {"sex": "1"}], "DDF1/DF02/EF07": []},
-        groupings=((0x0101, b"\x01\x01\x31"), (0x0300, bytes(300))),
+        groupings=(
+            (0x0101, b"\x01\x01\x31"),
+            (0x0107, encode_record(ISSUER_FILE, 7, {"card_number": f"99010119551205{number:04}"})),
+            (0x010A, encode_record(ISSUER_FILE, 10, {"city_code": "990100"})),
+            (0x0201, encode_record(PERSON, 1, {"name": "王䶮"})),
+            (0x0300, bytes(300)),
+        ),
     )
 
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
     folder = tmp_path / "batch"
-    write_batch(folder, header(3), map(card, range(1, 4)), KEY)
+    write_batch(folder, header(3), map(card, range(1, 4)), ISSUER)
     return folder
 
 
 def test_what_goes_in_comes_out(batch: Path) -> None:
-    opened = Batch.open(batch, KEY)
+    opened = Batch.open(batch, ISSUER)
     assert list(opened.cards()) == [card(1), card(2), card(3)]
     assert opened.card(2) == card(2)
     assert opened.header.count == 3
     assert opened.header.cipher is Cipher.SM4
 
 
+def test_what_is_known_of_a_resident_is_read_from_the_groupings() -> None:
+    assert (card(7).card_number, card(7).name) == ("990101195512050007", "王䶮")
+    assert (card(7).region, card(7).value("sex")) == (b"99000000", "")
+
+
+def test_opening_decrypts_no_record_and_knows_every_holder(
+    batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decrypted: list[int] = []
+    real = PreparedCard.from_bytes
+
+    def counted(raw: bytes) -> PreparedCard:
+        decrypted.append(1)
+        return real(raw)
+
+    monkeypatch.setattr(PreparedCard, "from_bytes", counted)
+    opened = Batch.open(batch, ISSUER)
+    with batch_journal(opened) as journal:
+        assert len(journal.entries()) == 3
+    assert opened.holders == {
+        ISSUER.holder_hash(f"99010119551205{number:04}"): number for number in (1, 2, 3)
+    }
+    assert decrypted == []
+    list(opened.cards())
+    assert decrypted == [1, 1, 1]
+
+
+def test_two_cards_for_one_holder_are_refused(tmp_path: Path) -> None:
+    double = replace(card(1), number=2)
+    with pytest.raises(BatchError, match="cards 1 and 2 are for one holder"):
+        write_batch(tmp_path / "b", header(2), [card(1), double], ISSUER)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [
+    lambda raw: raw[:-1] + bytes((raw[-1] ^ 1,)), lambda raw: raw[36:72] + raw[:36] + raw[72:],
+    lambda raw: raw[:-36], lambda raw: raw + raw[-36:], lambda raw: b"",
+])  # fmt: skip
+def test_every_bit_of_the_holders_is_sealed(batch: Path, change: Callable[[bytes], bytes]) -> None:
+    path = batch / "holders.bin"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BatchError, match=r"holders\.bin: damaged"):
+        Batch.open(batch, ISSUER)
+
+
+def test_a_batch_of_an_older_version_says_what_to_do(batch: Path) -> None:
+    (batch / "batch.json").write_text('{"format": "rhcard batch 1"}', encoding="utf-8")
+    with pytest.raises(BatchError, match=r"older version.*prepare the list again"):
+        read_header(batch)
+
+
 def test_the_header_shows_without_a_key(batch: Path) -> None:
-    assert read_header(batch) == Batch.open(batch, KEY).header
+    assert read_header(batch) == Batch.open(batch, ISSUER).header
     assert read_header(batch).source_name == "居民.csv"
 
 
 def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
-    write_batch(tmp_path / "b", header(0), [], KEY)
-    assert list(Batch.open(tmp_path / "b", KEY).cards()) == []
+    write_batch(tmp_path / "b", header(0), [], ISSUER)
+    assert list(Batch.open(tmp_path / "b", ISSUER).cards()) == []
 
 
 def test_nothing_personal_is_readable(batch: Path) -> None:
@@ -75,11 +133,11 @@ def test_nothing_personal_is_readable(batch: Path) -> None:
 
 def test_only_the_owner_may_read(batch: Path) -> None:
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (batch, *batch.iterdir())]
-    assert modes == [0o700, 0o600, 0o600]
+    assert modes == [0o700, 0o600, 0o600, 0o600]
 
 
 def test_no_repr_shows_personal_data(batch: Path) -> None:
-    shown = repr(card(1)) + repr(Batch.open(batch, KEY))
+    shown = repr(card(1)) + repr(Batch.open(batch, ISSUER))
     assert "王" not in shown
     assert "99010119551205" not in shown
 
@@ -87,7 +145,7 @@ def test_no_repr_shows_personal_data(batch: Path) -> None:
 def test_an_existing_folder_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(BatchError, match="exists already"):
-        write_batch(tmp_path / "b", header(0), [], KEY)
+        write_batch(tmp_path / "b", header(0), [], ISSUER)
     assert list((tmp_path / "b").iterdir()) == []
 
 
@@ -97,13 +155,13 @@ def test_a_folder_that_appears_meanwhile_is_refused(tmp_path: Path) -> None:
         yield card(1)
 
     with pytest.raises(BatchError, match="exists already"):
-        write_batch(tmp_path / "b", header(1), cards(), KEY)
+        write_batch(tmp_path / "b", header(1), cards(), ISSUER)
     assert [path.name for path in tmp_path.rglob("*")] == ["b"]
 
 
 def test_a_missing_parent_is_told(tmp_path: Path) -> None:
     with pytest.raises(BatchError, match="No such file"):
-        write_batch(tmp_path / "none" / "b", header(0), [], KEY)
+        write_batch(tmp_path / "none" / "b", header(0), [], ISSUER)
 
 
 class _PowerCutError(Exception):
@@ -116,20 +174,20 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
         raise _PowerCutError
 
     with pytest.raises(_PowerCutError):
-        write_batch(tmp_path / "b", header(2), cards(), KEY)
+        write_batch(tmp_path / "b", header(2), cards(), ISSUER)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("numbers", [[1], [1, 2, 3], [2, 1], [1, 1]])
 def test_cards_that_are_not_those_counted_are_refused(tmp_path: Path, numbers: list[int]) -> None:
     with pytest.raises(BatchError):
-        write_batch(tmp_path / "b", header(2), map(card, numbers), KEY)
+        write_batch(tmp_path / "b", header(2), map(card, numbers), ISSUER)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_key_store_is_told_apart_by_name(batch: Path) -> None:
     with pytest.raises(BatchError, match=f"another key store.*{'ab' * 8}"):
-        Batch.open(batch, OTHER_KEY)
+        Batch.open(batch, OTHER_ISSUER)
 
 
 def records(folder: Path) -> list[bytes]:
@@ -164,16 +222,16 @@ def test_damage_to_records_is_told(
 ) -> None:
     (batch / "records.bin").write_bytes(b"".join(damage(records(batch))))
     with pytest.raises(BatchError, match=message) as caught:
-        list(Batch.open(batch, KEY).cards())
+        list(Batch.open(batch, ISSUER).cards())
     assert isinstance(caught.value, CardError)
 
 
 def test_a_record_of_another_batch_is_refused(batch: Path, tmp_path: Path) -> None:
-    write_batch(tmp_path / "other", header(3), map(card, range(1, 4)), KEY)
+    write_batch(tmp_path / "other", header(3), map(card, range(1, 4)), ISSUER)
     mixed = [*records(batch)[:2], records(tmp_path / "other")[2]]
     (batch / "records.bin").write_bytes(b"".join(mixed))
     with pytest.raises(BatchError, match="record 3 is damaged or not its own"):
-        list(Batch.open(batch, KEY).cards())
+        list(Batch.open(batch, ISSUER).cards())
 
 
 @pytest.mark.parametrize("name", sorted(BatchHeader.__dataclass_fields__))
@@ -184,12 +242,12 @@ def test_every_word_of_the_header_is_sealed(batch: Path, name: str) -> None:
     fields[name] = 3 - value if isinstance(value, int) else value[:-1] + last
     (batch / "batch.json").write_text(json.dumps(fields), encoding="utf-8")
     with pytest.raises(BatchError, match=r"batch\.json: damaged"):
-        Batch.open(batch, KEY)
+        Batch.open(batch, ISSUER)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "\xff", "[" * 60_000, '{"format": "rhcard batch 2"}', "{}", "1" * 5000],
+    ["", "{", "[]", "null", "\xff", "[" * 60_000, '{"format": "rhcard batch 3"}', "{}", "1" * 5000],
 )
 def test_a_header_that_is_none_is_told(batch: Path, text: str) -> None:
     (batch / "batch.json").write_bytes(text.encode("latin-1"))
@@ -225,11 +283,11 @@ def test_a_folder_without_a_batch_is_told(tmp_path: Path) -> None:
 def test_lost_records_are_told(batch: Path) -> None:
     (batch / "records.bin").unlink()
     with pytest.raises(BatchError, match=r"records\.bin: No such file"):
-        Batch.open(batch, KEY)
+        Batch.open(batch, ISSUER)
 
 
 def test_records_lost_after_opening_are_told(batch: Path) -> None:
-    opened = Batch.open(batch, KEY)
+    opened = Batch.open(batch, ISSUER)
     (batch / "records.bin").unlink()
     with pytest.raises(BatchError, match=r"records\.bin: No such file"):
         opened.card(1)
@@ -238,10 +296,10 @@ def test_records_lost_after_opening_are_told(batch: Path) -> None:
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_a_card_that_is_not_there_is_told(batch: Path, number: int) -> None:
     with pytest.raises(BatchError, match=f"no record {number}, there are 3"):
-        Batch.open(batch, KEY).card(number)
+        Batch.open(batch, ISSUER).card(number)
 
 
-@pytest.mark.parametrize("raw", [b"", b"\0\0\0\2[]", b"\0\0\0\1{", card(1).to_bytes()[:-1]])
+@pytest.mark.parametrize("raw", [b"", bytes(7), bytes(9), card(1).to_bytes()[:-1]])
 def test_a_flat_record_that_is_none_is_told(raw: bytes) -> None:
     with pytest.raises(FormatError):
         PreparedCard.from_bytes(raw)

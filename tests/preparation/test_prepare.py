@@ -12,14 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cardlib.crypto import Cipher
+from cardlib.keys import Issuer
+from cardlib.keys.roots import new_roots
+from cardlib.keys.store import KeyStore
 from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
 from personalize.listing.list_faults import ListFault
-from personalize.listing.photos import fit
-from personalize.preparation.batch import Batch, BatchHeader, write_batch
-from personalize.preparation.prepare import Preparation, PrepareOptions, prepare
+from personalize.listing.photos import PhotoShop, fit
+from personalize.listing.source import Encoding
+from personalize.preparation.batch import Batch
+from personalize.preparation.prepare import read_list, validate
 from personalize.preparation.prepared import PreparedCard
+from personalize.preparation.seal import seal
 from tests import DATA
+from tests.cards.bureau import Preparation, prepare_list
 from tests.cards.field_values import UNFIT
 
 ISSUED = date(2026, 11, 23)
@@ -27,14 +32,17 @@ PLACES = {column.name: column for column in COLUMNS}
 REPEATED = {"DDF1/DF02/EF07", "DDF1/DF02/EF08", "DDF1/DF05/EF05"}
 
 
-def security_code(card_number: bytes, issue_date: bytes) -> str:
-    assert (len(card_number), len(issue_date)) == (18, 4)
-    return f"{sum(card_number + issue_date) % 1000:03}"
+ISSUER = KeyStore(new_roots())
 
 
-def options(**changes: object) -> PrepareOptions:
-    given: dict[str, object] = {"security_code": security_code, "issue_date": ISSUED}
-    return PrepareOptions(**(given | changes))  # type: ignore[arg-type]
+def prepare(
+    source: Path,
+    *,
+    encoding: Encoding = "utf-8",
+    photo_folder: Path | None = None,
+    issuer: Issuer = ISSUER,
+) -> Preparation:
+    return prepare_list(source, ISSUED, issuer, encoding=encoding, photo_folder=photo_folder)
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -44,7 +52,7 @@ def rows(name: str) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def sample() -> Preparation:
-    return prepare(DATA / "residents.csv", options())
+    return prepare(DATA / "residents.csv")
 
 
 def texts_on_card(card: PreparedCard) -> dict[tuple[str, int, str], str]:
@@ -69,11 +77,9 @@ def texts_expected(row: dict[str, str]) -> dict[tuple[str, int, str], str]:
         for name, text in row.items()
         if text and name != "photo_file"
     }
-    number = row["card_number"].encode("gb18030").ljust(18, b"\0")
-    issued = bytes.fromhex("20261123")
     found["DDF1/EF05", 2, "spec_version"] = "2.0"
     found["DDF1/EF05", 6, "issue_date"] = "20261123"
-    found["DDF1/EF05", 8, "security_code"] = security_code(number, issued)
+    found["DDF1/EF05", 8, "security_code"] = ISSUER.security_code(row["card_number"], "20261123")
     if row["photo_file"]:
         jpeg = fit((DATA / row["photo_file"]).read_bytes())
         found["DDF1/EF07", 0, "photo"] = jpeg.hex().upper()
@@ -84,7 +90,7 @@ def texts_expected(row: dict[str, str]) -> dict[tuple[str, int, str], str]:
 
 
 def test_the_known_faults_are_found_and_no_others() -> None:
-    found = prepare(DATA / "residents_bad.csv", options())
+    found = prepare(DATA / "residents_bad.csv")
     expected = rows("residents_bad_expected.csv")
     assert found.cards == []
     assert [(f.line, f.field) for f in found.faults] == [
@@ -97,7 +103,7 @@ def test_the_known_faults_are_found_and_no_others() -> None:
 
 def test_every_sample_resident_becomes_a_card(sample: Preparation) -> None:
     assert sample.faults == []
-    assert sample.residents == len(sample.cards) == 1000
+    assert len(sample.cards) == 1000
     assert [card.number for card in sample.cards] == list(range(1, 1001))
     assert [card.line for card in sample.cards] == list(range(2, 1002))
 
@@ -107,15 +113,17 @@ def test_every_sample_card_reads_back_what_was_given(sample: Preparation) -> Non
         assert texts_on_card(card) == texts_expected(row)
 
 
-def test_the_values_to_verify_are_those_on_the_card(sample: Preparation) -> None:
-    for card in sample.cards:
-        flat = {
-            (path, number if FILE_BY_PATH[path].structure != "transparent" else 0, name): text
-            for path, records in card.values.items()
-            for number, record in enumerate(records, 1)
-            for name, text in record.items()
-        }
-        assert flat == texts_on_card(card)
+def test_what_a_batch_says_of_a_resident_is_on_the_card(sample: Preparation) -> None:
+    for card, row in zip(sample.cards, rows("residents.csv"), strict=True):
+        assert (card.card_number, card.name) == (row["card_number"], row["name"])
+        assert card.region == row["city_code"][:2].encode() + b"000000"
+
+
+def test_a_security_code_is_the_issuers(sample: Preparation) -> None:
+    other = prepare(DATA / "residents.csv", issuer=KeyStore(new_roots())).cards
+    codes = [[dict(c.groupings)[0x0108] for c in cards] for cards in (sample.cards, other)]
+    assert codes[0] != codes[1]
+    assert [c.groupings[:7] for c in sample.cards] == [c.groupings[:7] for c in other]
 
 
 def test_rare_names_are_in_the_sample_and_survive(sample: Preparation) -> None:
@@ -126,16 +134,14 @@ def test_rare_names_are_in_the_sample_and_survive(sample: Preparation) -> None:
 
 
 def test_csv_and_json_lines_give_the_same_cards(sample: Preparation) -> None:
-    from_json = prepare(DATA / "residents.jsonl", options())
+    from_json = prepare(DATA / "residents.jsonl")
     assert from_json.faults == []
-    assert [(c.values, c.groupings) for c in from_json.cards] == [
-        (c.values, c.groupings) for c in sample.cards[:200]
-    ]
+    assert [c.groupings for c in from_json.cards] == [c.groupings for c in sample.cards[:200]]
     assert [card.line for card in from_json.cards] == list(range(1, 201))
 
 
 def test_preparing_is_deterministic(sample: Preparation) -> None:
-    assert prepare(DATA / "residents.csv", options()) == sample
+    assert prepare(DATA / "residents.csv") == sample
 
 
 def test_the_source_is_named_by_its_digest(sample: Preparation) -> None:
@@ -144,19 +150,14 @@ def test_the_source_is_named_by_its_digest(sample: Preparation) -> None:
 
 
 def test_a_sample_batch_opens_again(sample: Preparation, tmp_path: Path) -> None:
-    header = BatchHeader(
-        source_name="residents.csv",
-        source_sha256=sample.source_sha256,
-        count=len(sample.cards),
-        issue_date="20261123",
-        spec_version="1.0",
-        protocol=1,
-        cipher=Cipher.SM4,
-        key_store_identity="00",
-        key_store_hint="",
-    )
-    write_batch(tmp_path / "batch", header, sample.cards, bytes(32))
-    assert list(Batch.open(tmp_path / "batch", bytes(32)).cards()) == sample.cards
+    residents, out = read_list(DATA / "residents.csv"), tmp_path / "batch"
+    header = seal(out, residents, sample.cards, ISSUER, keys=tmp_path / "k", issue_date=ISSUED)
+    assert (header.key_store_identity, header.key_version) == (ISSUER.identity, 1)
+    batch = Batch.open(out, ISSUER)
+    assert list(batch.cards()) == sample.cards
+    assert batch.header == header
+    for card, row in zip(sample.cards, rows("residents.csv"), strict=True):
+        assert batch.holders[ISSUER.holder_hash(row["card_number"])] == card.number
 
 
 # --- one list, said in other ways -------------------------------------------------------
@@ -182,14 +183,14 @@ def write(path: Path, lines: list[list[str]], encoding: str = "utf-8") -> Path:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 def test_encodings(folder: Path, sample: Preparation, encoding: str) -> None:
     path = write(folder / "list.csv", head(100), encoding)
-    asked = "gb18030" if encoding == "gb18030" else "utf-8"
-    found = prepare(path, options(encoding=asked))
+    asked: Encoding = "gb18030" if encoding == "gb18030" else "utf-8"
+    found = prepare(path, encoding=asked)
     assert (found.faults, found.cards) == ([], sample.cards[:100])
 
 
 def test_gb18030_unasked_is_one_fault(folder: Path) -> None:
     path = write(folder / "list.csv", head(100), "gb18030")
-    (fault,) = prepare(path, options()).faults
+    (fault,) = prepare(path).faults
     assert (fault.line, fault.problem[:9]) == (2, "not UTF-8")
 
 
@@ -198,27 +199,26 @@ def test_chinese_labels(folder: Path, sample: Preparation) -> None:
 
     lines = head(20)
     lines[0] = [label_of(COLUMN_BY_NAME[name]) for name in lines[0]]
-    found = prepare(write(folder / "列表.csv", lines), options())
+    found = prepare(write(folder / "列表.csv", lines))
     assert (found.faults, found.cards) == ([], sample.cards[:20])
 
 
 def test_photos_from_another_folder(tmp_path: Path, sample: Preparation) -> None:
     path = write(tmp_path / "list.csv", head(5))
-    assert prepare(path, options(photo_folder=DATA)).cards == sample.cards[:5]
-    missing = prepare(path, options()).faults
+    assert prepare(path, photo_folder=DATA).cards == sample.cards[:5]
+    missing = prepare(path).faults
     assert [fault.problem for fault in missing] == ["no such file"] * 4
 
 
-def test_progress_is_told_for_each_resident(folder: Path) -> None:
-    told: list[tuple[int, int]] = []
-    path = write(folder / "list.csv", head(3))
-    prepare(path, options(progress=lambda done, total: told.append((done, total))))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_residents_come_one_by_one(folder: Path) -> None:
+    residents = read_list(write(folder / "list.csv", head(3)))
+    validated = validate(residents, PhotoShop(folder), ISSUED)
+    assert (next(validated).line, next(validated).line, next(validated).line) == (2, 3, 4)
 
 
 def test_a_list_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        prepare(tmp_path / "none.csv", options())
+        prepare(tmp_path / "none.csv")
 
 
 def test_faults_come_by_line_and_lines_count_breaks_in_quotes(folder: Path) -> None:
@@ -228,7 +228,7 @@ def test_faults_come_by_line_and_lines_count_breaks_in_quotes(folder: Path) -> N
     lines[3][at("name")] = ""
     lines[3][at("sex")] = "9X"
     lines[4] = lines[4][:-1]
-    found = prepare(write(folder / "list.csv", lines), options())
+    found = prepare(write(folder / "list.csv", lines))
     assert [(f.line, f.field) for f in found.faults] == [
         (3, "address_1"),
         (5, "name"),
@@ -239,7 +239,7 @@ def test_faults_come_by_line_and_lines_count_breaks_in_quotes(folder: Path) -> N
 
 def test_a_duplicate_is_told_with_the_first_line(folder: Path) -> None:
     lines = head(3)
-    found = prepare(write(folder / "list.csv", [*lines, lines[2], lines[2]]), options())
+    found = prepare(write(folder / "list.csv", [*lines, lines[2], lines[2]]))
     assert [(f.line, f.field, f.problem) for f in found.faults] == [
         (5, "card_number", "duplicate of line 3"),
         (6, "card_number", "duplicate of line 3"),
@@ -252,7 +252,7 @@ RESIDENT = next(row for row in rows("residents.csv") if row["document_type"] == 
 
 def faults_of(folder: Path, *residents: dict[str, str]) -> list[tuple[int, str, str]]:
     lines = [list(residents[0]), *(list(row.values()) for row in residents)]
-    found = prepare(write(folder / "list.csv", lines), options())
+    found = prepare(write(folder / "list.csv", lines))
     assert all(fault.remedy for fault in found.faults)
     return [(fault.line, fault.field, fault.problem) for fault in found.faults]
 
@@ -299,7 +299,7 @@ def test_two_numbers_of_two_other_residents_are_two_faults(folder: Path) -> None
 def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
     path = write(folder / "list.csv", head(3))
     path.write_bytes(path.read_bytes().replace("孙怡若".encode(), "孙".encode()[:2]))
-    (fault,) = prepare(path, options()).faults
+    (fault,) = prepare(path).faults
     assert (fault.line, fault.field) == (3, "name")
     assert fault.problem == "not text in the list's encoding: byte E5"
 
@@ -322,7 +322,7 @@ def test_any_text_in_any_column_is_read_back_or_is_a_fault(
 ) -> None:
     path = tmp_path / "list.jsonl"
     path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
-    found = prepare(path, options())
+    found = prepare(path)
     assert bool(found.cards) != bool(found.faults)
     for fault in found.faults:
         told(fault).encode("utf-8")
@@ -356,7 +356,7 @@ fitting = st.fixed_dictionaries(
 def test_text_of_any_script_that_fits_is_read_back(tmp_path: Path, changes: dict[str, str]) -> None:
     path = tmp_path / "list.jsonl"
     path.write_text(json.dumps(GOOD | changes), encoding="utf-8")
-    found = prepare(path, options())
+    found = prepare(path)
     told = ("too long", "required", "look-alike character", "replacement character")
     assert all(fault.problem.startswith(told) for fault in found.faults)
     for card in found.cards:
@@ -379,7 +379,7 @@ def test_any_bytes_give_faults_and_no_traceback(
 ) -> None:
     path = (tmp_path / "list").with_suffix(suffix)
     path.write_bytes(raw)
-    found = prepare(path, options(encoding="gb18030" if gb18030 else "utf-8"))
+    found = prepare(path, encoding="gb18030" if gb18030 else "utf-8")
     assert found.faults and not found.cards
 
 

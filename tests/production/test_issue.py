@@ -12,21 +12,32 @@ from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.chip.image import ImageFile
 from cardlib.errors import CardKeyError, StatusWordError
-from cardlib.facts import ChipSerial
+from cardlib.exchange import Connection
 from cardlib.issuance import CardStage, IssuerSession, personalize
+from cardlib.keys import Scp03Keys
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.layout.load import Grouping, loaded
+from cardlib.layout.load import Grouping
 from personalize.preparation.batch import Batch
 from personalize.production import issue as issue_module
 from personalize.production import pins
-from personalize.production.audit import audit
-from personalize.production.issue import batch_journal, issue, opened_job
-from personalize.production.journal import Journal, JournalConflict, Stage
+from personalize.production.feed import Identified, identify
+from personalize.production.issue import opened_job
+from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.pins import PinFile
-from personalize.production.station import SUFFIX, CardFolder, alone_with, in_reader
-from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
+from personalize.production.station import SUFFIX, FolderFeed, alone_with, in_reader
+from tests.cards.bureau import (
+    audit_all,
+    die,
+    in_child,
+    issue_all,
+    job_of,
+    new_batch,
+    pin_is_right,
+    results_of,
+    store,
+)
 
 COUNT = 3
 
@@ -43,7 +54,7 @@ def batch(pristine: Path, tmp_path: Path) -> Batch:
     folder.mkdir()
     for file in pristine.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    return Batch.open(folder, store().sealing_key("batch"))
+    return Batch.open(folder, store())
 
 
 @pytest.fixture
@@ -51,24 +62,31 @@ def cards(tmp_path: Path) -> Path:
     return tmp_path / "cards"
 
 
-def stages(batch: Batch) -> list[Stage]:
-    with batch_journal(batch, store()) as journal:
-        return [entry.stage for entry in journal.entries()]
+def stages(batch: Batch) -> list[Progress]:
+    with batch_journal(batch) as journal:
+        return [entry.progress for entry in journal.entries()]
+
+
+def cards_in(folder: Path) -> list[Identified]:
+    """What each card of the folder says of itself."""
+    found = []
+    for card in FolderFeed(folder).lying():
+        with card.powered() as connection:
+            found.append(identify(card.where, connection, store()))
+    return found
 
 
 def assert_all_issued_once(batch: Batch, cards: Path) -> None:
     """Every resident's card is active, on one chip, holds what it should, and has its PIN."""
-    assert stages(batch) == [Stage.ACTIVE] * COUNT
-    folder = CardFolder(cards, store())
-    assert folder.problems == []
-    numbers = Counter(card.card_number for card in folder.cards.values() if card.card_number)
+    assert stages(batch) == [Progress.ACTIVE] * COUNT
+    numbers = Counter(card.card_number for card in cards_in(cards) if card.card_number)
     assert numbers == Counter(card.card_number for card in batch.cards())
-    assert [result.findings for result in audit(batch, store(), cards)] == [()] * COUNT
+    assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
     found, waiting = letters(batch, store())
     assert (len(found), waiting) == (COUNT, 0)
     for letter in found:
         with in_reader(cards / f"{letter.chip}{SUFFIX}") as reader:
-            pin_is_right(reader, store().card_keys, letter.pin)
+            pin_is_right(reader, store().terminal_keys, letter.pin)
 
 
 def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:
@@ -82,18 +100,18 @@ def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:
 
 def begin(batch: Batch, number: int, chip: bytes) -> None:
     """Write down what a run does before it touches a chip, and no more."""
-    key = store().sealing_key("pin")
-    pins.open_pins(batch.folder, batch.header.batch_id, key).assign(number)
-    with batch_journal(batch, store()) as journal:
-        journal.start(number, chip)
+    file = pins.open_pins(batch.folder, batch.header.batch_id, store())
+    with batch_journal(batch) as journal, journal.take(chip) as taken:
+        assert taken == number
+        file.assign(number)
 
 
 def test_a_batch_becomes_active_cards(batch: Batch, cards: Path) -> None:
     outcomes = issue_all(batch, cards)
-    assert [(o.number, o.line, o.stage, o.problem) for o in outcomes] == [
-        (1, 2, Stage.ACTIVE, ""),
-        (2, 3, Stage.ACTIVE, ""),
-        (3, 4, Stage.ACTIVE, ""),
+    assert [(o.number, o.line, o.progress, o.problem) for o in outcomes] == [
+        (1, 2, Progress.ACTIVE, ""),
+        (2, 3, Progress.ACTIVE, ""),
+        (3, 4, Progress.ACTIVE, ""),
     ]
     assert all(o.figures.commands and o.seconds > 0 and not o.was_active for o in outcomes)
     assert_all_issued_once(batch, cards)
@@ -104,8 +122,8 @@ def test_running_again_changes_nothing(batch: Batch, cards: Path) -> None:
     first = issue_all(batch, cards)
     images = {path: path.read_bytes() for path in cards.iterdir()}
     again = issue_all(batch, cards)
-    assert [(o.chip, o.stage, o.was_active) for o in again] == [
-        (o.chip, Stage.ACTIVE, True) for o in first
+    assert [(o.chip, o.progress, o.was_active) for o in again] == [
+        (o.chip, Progress.ACTIVE, True) for o in first
     ]
     assert {path: path.read_bytes() for path in cards.iterdir()} == images
 
@@ -121,15 +139,16 @@ def test_blanks_of_the_folder_are_used_before_new_ones_are_made(batch: Batch, ca
 
 
 def test_somebody_elses_blank_is_left_alone_and_another_taken(batch: Batch, cards: Path) -> None:
-    foreign = blank(cards, b"FOREIGN1", KeyStore(public_test_roots(1, store().card_keys.cipher)))
+    foreign = blank(
+        cards, b"FOREIGN1", KeyStore(public_test_roots(1, store().terminal_keys.cipher))
+    )
     before = foreign.read_bytes()
-    with opened_job(batch, store(), cards, test_keys=False) as job:
-        assert [o.problem for o in issue(job)] == [""] * COUNT
-        assert [p for p in job.folder.problems if foreign.name in p and "cryptogram" in p]
+    with job_of(batch, cards) as job:
+        assert [o.problem for o in results_of(job)] == [""] * COUNT
+        assert [p for p in job.left_alone if foreign.name in p and "cryptogram" in p]
     with in_reader(foreign) as reader:
-        found = CardFolder(cards, store()).cards  # foreign is open here, so it is not among them
-        assert len(found) == COUNT
         assert reader.chip == b"FOREIGN1"
+    assert len(list(cards.iterdir())) == COUNT + 1
     assert len(foreign.read_bytes()) == len(before)
 
 
@@ -137,9 +156,9 @@ def test_a_file_that_is_no_card_is_left_alone(batch: Batch, cards: Path) -> None
     cards.mkdir()
     damaged = cards / f"damaged{SUFFIX}"
     damaged.write_bytes(b"RHCARD and then nothing")
-    with opened_job(batch, store(), cards, test_keys=False) as job:
-        assert [o.problem for o in issue(job)] == [""] * COUNT
-        assert any("damaged.card left alone" in problem for problem in job.folder.problems)
+    with job_of(batch, cards) as job:
+        assert [o.problem for o in results_of(job)] == [""] * COUNT
+        assert any("damaged.card left alone" in problem for problem in job.left_alone)
     assert damaged.read_bytes() == b"RHCARD and then nothing"
 
 
@@ -152,10 +171,10 @@ def test_a_copied_card_stops_the_run(batch: Batch, cards: Path) -> None:
 
 
 def test_public_keys_are_refused_unless_allowed(batch: Batch, cards: Path) -> None:
-    public = KeyStore(public_test_roots(1, store().card_keys.cipher))
+    public = KeyStore(public_test_roots(1, store().terminal_keys.cipher))
     with (
         pytest.raises(CardKeyError, match="--test-keys"),
-        opened_job(batch, public, cards, test_keys=False),
+        opened_job(batch, public, FolderFeed(cards, public), test_keys=False),
     ):
         pass
     assert not cards.exists()
@@ -165,19 +184,19 @@ def test_two_runs_on_one_batch_or_on_one_folder_exclude_each_other(
     batch: Batch, cards: Path, tmp_path: Path
 ) -> None:
     with (
-        opened_job(batch, store(), cards, test_keys=False),
+        job_of(batch, cards),
         pytest.raises(JournalConflict, match="at work in"),
-        opened_job(batch, store(), tmp_path / "other", test_keys=False),
+        job_of(batch, tmp_path / "other"),
     ):
         pass
     other = new_batch(tmp_path, 1, skip=10, name="other batch")
     with (
         alone_with(cards),
         pytest.raises(JournalConflict, match="at work in"),
-        opened_job(other, store(), cards, test_keys=False),
+        job_of(other, cards),
     ):
         pass
-    assert stages(batch) == [Stage.PREPARED] * COUNT
+    assert stages(batch) == [Progress.PREPARED] * COUNT
 
 
 def test_a_resident_of_another_batch_gets_no_second_card(
@@ -187,7 +206,7 @@ def test_a_resident_of_another_batch_gets_no_second_card(
     again = new_batch(tmp_path, 1, skip=COUNT - 1, name="again")
     with pytest.raises(JournalConflict, match=r"card 1 \(input line 2\).*nobody gets two cards"):
         issue_all(again, cards)
-    assert stages(again) == [Stage.PREPARED]
+    assert stages(again) == [Progress.PREPARED]
 
 
 def test_another_batch_shares_the_folder(batch: Batch, cards: Path, tmp_path: Path) -> None:
@@ -199,7 +218,7 @@ def test_another_batch_shares_the_folder(batch: Batch, cards: Path, tmp_path: Pa
 
 
 def assert_all_verified(batch: Batch, cards: Path) -> None:
-    assert [result.findings for result in audit(batch, store(), cards)] == [()] * COUNT
+    assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
 
 
 # --- cards that fail -------------------------------------------------------------------
@@ -224,9 +243,9 @@ def test_a_failed_card_stops_no_other_and_is_tried_again(
         IssuerSession, "activate", failing_at(2, "ACTIVATE", IssuerSession.activate)
     )
     outcomes = issue_all(batch, cards)
-    assert [o.stage for o in outcomes] == [Stage.ACTIVE, Stage.VERIFIED, Stage.ACTIVE]
+    assert [o.progress for o in outcomes] == [Progress.ACTIVE, Progress.VERIFIED, Progress.ACTIVE]
     assert outcomes[1].problem.startswith("ACTIVATE: 6581")
-    with batch_journal(batch, store()) as journal:
+    with batch_journal(batch) as journal:
         assert journal.entry(2).problem == outcomes[1].problem
     again = issue_all(batch, cards)
     assert [(o.problem, o.chip) for o in again] == [("", o.chip) for o in outcomes]
@@ -237,13 +256,18 @@ def test_a_card_that_does_not_verify_is_not_activated(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_a_name(
-        prepared: Iterable[Grouping], chip: ChipSerial, of_keys: Iterable[Grouping]
-    ) -> list[Grouping]:
-        return [each for each in loaded(prepared, chip, of_keys) if each[0] != 0x0201]
+        connection: Connection,
+        transport: Scp03Keys,
+        issuer: Scp03Keys,
+        groupings: Iterable[Grouping],
+        found: CardStage,
+    ) -> None:
+        kept = [each for each in groupings if each[0] != 0x0201]
+        personalize(connection, transport, issuer, kept, found)
 
-    monkeypatch.setattr(issue_module, "loaded", without_a_name)
+    monkeypatch.setattr(issue_module, "personalize", without_a_name)
     outcomes = issue_all(batch, cards)
-    assert [o.stage for o in outcomes] == [Stage.PERSONALIZED] * COUNT
+    assert [o.progress for o in outcomes] == [Progress.PERSONALIZED] * COUNT
     assert all("DDF1/EF06 record 1 name" in o.problem for o in outcomes)
     names = [card.name for card in batch.cards()]
     assert not any(name in o.problem for name in names for o in outcomes)
@@ -259,13 +283,13 @@ def test_a_lost_card_is_named_and_given_up_on_request(
     assert lost is not None
     (cards / f"{lost.hex().upper()}{SUFFIX}").unlink()
     outcome = issue_all(batch, cards)[0]
-    assert (outcome.chip, outcome.stage) == (lost, Stage.VERIFIED)
+    assert (outcome.chip, outcome.progress) == (lost, Progress.VERIFIED)
     assert f"--spoiled {lost.hex().upper()}" in outcome.problem
-    with opened_job(batch, store(), cards, test_keys=False) as job:
+    with job_of(batch, cards) as job:
         pin = job.pins.get(1)
         assert job.journal.give_up(lost) == 1
-        outcome = next(issue(job))
-        assert (outcome.problem, outcome.stage, job.pins.get(1)) == ("", Stage.ACTIVE, pin)
+        outcome = results_of(job)[0]
+        assert (outcome.problem, outcome.progress, job.pins.get(1)) == ("", Progress.ACTIVE, pin)
         assert outcome.chip != lost
     assert_all_issued_once(batch, cards)
 
@@ -280,21 +304,20 @@ def test_a_card_whose_pin_was_lost_gets_no_other_pin(
     assert chip is not None
     (batch.folder / pins.NAME).unlink()
     outcome = issue_all(batch, cards)[0]
-    assert (outcome.stage, "PIN of card 1 is no longer" in outcome.problem) == (
-        Stage.VERIFIED,
+    assert (outcome.progress, "PIN of card 1 is no longer" in outcome.problem) == (
+        Progress.VERIFIED,
         True,
     )
-    with opened_job(batch, store(), cards, test_keys=False) as job:
+    with job_of(batch, cards) as job:
         job.journal.give_up(chip)
-        assert next(issue(job)).stage is Stage.ACTIVE
+        assert results_of(job)[0].progress is Progress.ACTIVE
 
 
 def test_aes_cards_are_issued_like_sm4_ones(tmp_path: Path, cards: Path) -> None:
     keys = KeyStore(new_roots(1, Cipher.AES))
     batch = new_batch(tmp_path, 1, keys=keys)
-    with opened_job(batch, keys, cards, test_keys=False) as job:
-        assert [o.stage for o in issue(job)] == [Stage.ACTIVE]
-    assert [result.findings for result in audit(batch, keys, cards)] == [()]
+    assert [o.progress for o in issue_all(batch, cards, keys)] == [Progress.ACTIVE]
+    assert [result.findings for result in audit_all(batch, cards, keys)] == [()]
 
 
 def test_a_spoiled_card_that_turns_up_again_is_no_conflict(
@@ -305,9 +328,9 @@ def test_a_spoiled_card_that_turns_up_again_is_no_conflict(
     )
     spoiled = issue_all(batch, cards)[0].chip
     assert spoiled is not None
-    with opened_job(batch, store(), cards, test_keys=False) as job:
+    with job_of(batch, cards) as job:
         job.journal.give_up(spoiled)
-        assert next(issue(job)).stage is Stage.ACTIVE
+        assert results_of(job)[0].progress is Progress.ACTIVE
     assert issue_all(batch, cards)[0].chip != spoiled
 
 
@@ -332,7 +355,7 @@ def test_a_started_card_with_issuer_keys_is_finished_and_no_other_batch_takes_it
     with in_reader(path) as reader, pytest.raises(StatusWordError):
         transport, issuer = store().transport_keys(chip), store().issuer_keys(chip)
         personalize(reader, transport, issuer, [(0x0101, b"\1\1\x31")])
-    assert CardFolder(cards, store()).cards[ChipSerial(chip)].stage is CardStage.ISSUER
+    assert [card.stage for card in cards_in(cards)] == [CardStage.ISSUER]
     other = new_batch(tmp_path, 1, skip=COUNT, name="other")
     assert issue_all(other, cards)[0].chip != chip
     assert issue_all(batch, cards)[0].chip == chip
@@ -367,7 +390,7 @@ def dying_at(point: int, patch: pytest.MonkeyPatch) -> Iterator[int]:
 
     around(ImageFile, "write_page")
     around(SoftwareCard, "save")
-    around(Journal, "_change")
+    around(Journal, "_commit")
     around(PinFile, "_append")
     while True:
         yield count[0]
@@ -403,7 +426,7 @@ def test_killed_at_a_write_and_run_again_everybody_gets_one_card(
 ) -> None:
     point = 1 + part * (writes - 1) // STRIDES
     assert in_child(lambda: issue_until(point, batch, cards)) == -signal.SIGKILL
-    assert stages(batch) != [Stage.ACTIVE] * COUNT
+    assert stages(batch) != [Progress.ACTIVE] * COUNT
     issue_all(batch, cards)
     assert_all_issued_once(batch, cards)
     assert len(list(cards.glob(f"*{SUFFIX}"))) == COUNT
@@ -426,16 +449,16 @@ def test_killed_again_and_again_the_batch_is_finished_in_the_end(
 def test_a_cut_between_activation_and_the_journal_is_noticed(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut(self: Journal, number: int, stage: Stage) -> None:
-        if stage is Stage.ACTIVE:
+    def cut(self: Journal, number: int, progress: Progress) -> None:
+        if progress is Progress.ACTIVE:
             die()
-        real(self, number, stage)
+        real(self, number, progress)
 
     real = Journal.advance
     monkeypatch.setattr(Journal, "advance", cut)
     assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
     monkeypatch.undo()
-    assert stages(batch)[0] is Stage.VERIFIED
+    assert stages(batch)[0] is Progress.VERIFIED
     issue_all(batch, cards)
     assert_all_issued_once(batch, cards)
 

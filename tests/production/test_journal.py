@@ -3,93 +3,130 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cardlib.keys.roots import new_roots
+from cardlib.keys.store import KeyStore
+from personalize.preparation.batch import BatchHeader
 from personalize.production.journal import (
     NAME,
     Journal,
     JournalConflict,
-    Stage,
-    holder_hash,
+    Progress,
     open_journal,
 )
+from tests.preparation.test_batch import header
 
-HOLDERS = [holder_hash(b"k" * 32, f"99012119801007195{n}") for n in range(3)]
+KEYS = KeyStore(new_roots())
+HOLDERS = {KEYS.holder_hash(f"99012119801007195{n}"): n for n in (1, 2, 3)}
+BATCH = header(3)
 CHIP_A, CHIP_B = bytes.fromhex("0102030405060708"), bytes.fromhex("1112131415161718")
-STAGES = [Stage.PERSONALIZED, Stage.VERIFIED, Stage.ACTIVE]
+STEPS = [Progress.PERSONALIZED, Progress.VERIFIED, Progress.ACTIVE]
+
+
+def take(journal: Journal, chip: bytes) -> int | None:
+    with journal.take(chip) as number:
+        return number
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    with open_journal(tmp_path, "batch-1", HOLDERS) as opened:
+    with open_journal(tmp_path, BATCH, HOLDERS) as opened:
         yield opened
 
 
 def test_a_new_journal_has_every_card_prepared(journal: Journal) -> None:
-    assert [(e.number, e.chip, e.stage) for e in journal.entries()] == [
-        (1, None, Stage.PREPARED),
-        (2, None, Stage.PREPARED),
-        (3, None, Stage.PREPARED),
+    assert [(e.number, e.chip, e.progress) for e in journal.entries()] == [
+        (1, None, Progress.PREPARED),
+        (2, None, Progress.PREPARED),
+        (3, None, Progress.PREPARED),
     ]
 
 
 def test_stages_are_walked_one_by_one(journal: Journal) -> None:
-    journal.start(2, CHIP_A)
-    for stage in STAGES:
-        journal.advance(2, stage)
-        assert (journal.entry(2).stage, journal.entry(2).chip) == (stage, CHIP_A)
-    assert journal.entry(1).stage is Stage.PREPARED
+    assert take(journal, CHIP_A) == 1
+    for stage in STEPS:
+        journal.advance(1, stage)
+        assert (journal.entry(1).progress, journal.entry(1).chip) == (stage, CHIP_A)
+    assert journal.entry(2).progress is Progress.PREPARED
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_is_skipped_or_repeated(journal: Journal, stage: Stage) -> None:
-    journal.start(1, CHIP_A)
-    for reached in STAGES[: STAGES.index(stage) + 1]:
+@pytest.mark.parametrize("stage", STEPS)
+def test_no_stage_is_skipped_or_repeated(journal: Journal, stage: Progress) -> None:
+    take(journal, CHIP_A)
+    for reached in STEPS[: STEPS.index(stage) + 1]:
         journal.advance(1, reached)
     with pytest.raises(JournalConflict, match=f"card 1 is {stage}"):
         journal.advance(1, stage)
-    if stage is not Stage.ACTIVE:
-        with pytest.raises(JournalConflict):
-            journal.start(1, CHIP_B)
+    assert take(journal, CHIP_B) == 2
 
 
 def test_a_chip_serves_one_card_only(journal: Journal) -> None:
-    journal.start(1, CHIP_A)
+    take(journal, CHIP_A)
     with pytest.raises(JournalConflict, match="already has another card"):
-        journal.start(2, CHIP_A)
-    assert journal.entry(2).stage is Stage.PREPARED
+        take(journal, CHIP_A)
+    assert journal.entry(2).progress is Progress.PREPARED
 
 
 def test_a_released_chip_may_be_taken_again(journal: Journal) -> None:
-    journal.start(1, CHIP_A)
+    take(journal, CHIP_A)
     journal.release(1)
-    journal.start(2, CHIP_A)
-    assert (journal.entry(1).chip, journal.entry(2).chip) == (None, CHIP_A)
+    assert journal.of_chip(CHIP_A) is None
+    assert take(journal, CHIP_B) == 1
+    assert take(journal, CHIP_A) == 2
+    assert (journal.entry(1).chip, journal.entry(2).chip) == (CHIP_B, CHIP_A)
+
+
+def test_the_next_card_that_waits_is_taken_and_none_when_all_are(journal: Journal) -> None:
+    assert [take(journal, bytes([n]) * 8) for n in range(4)] == [1, 2, 3, None]
+    assert journal.of_chip(bytes([3]) * 8) is None
+
+
+def test_a_chip_is_bound_only_after_what_had_to_be_written_first(
+    journal: Journal, tmp_path: Path
+) -> None:
+    with open_journal(tmp_path, BATCH, HOLDERS) as other:
+        with journal.take(CHIP_A) as number:
+            assert number == 1
+            assert other.entry(1).chip is None
+        assert other.entry(1).chip == CHIP_A
+        with pytest.raises(OSError, match="disk full"), journal.take(CHIP_B) as number:
+            raise OSError("disk full")
+        assert (other.of_chip(CHIP_B), other.entry(2).progress) == (None, Progress.PREPARED)
+    assert take(journal, CHIP_B) == 2
+
+
+def test_a_holder_has_several_numbers_and_one_card(tmp_path: Path) -> None:
+    passport = KEYS.holder_hash("E65381318")
+    with open_journal(tmp_path, BATCH, HOLDERS | {passport: 2}) as journal:
+        assert [journal.of_holder(each) for each in (*HOLDERS, passport)] == [1, 2, 3, 2]
+        assert journal.of_holder(KEYS.holder_hash("nobody")) is None
 
 
 def test_a_chip_is_not_released_once_it_was_personalized(journal: Journal) -> None:
-    journal.start(1, CHIP_A)
-    journal.advance(1, Stage.PERSONALIZED)
+    take(journal, CHIP_A)
+    journal.advance(1, Progress.PERSONALIZED)
     with pytest.raises(JournalConflict):
         journal.release(1)
 
 
 def test_a_spoiled_chip_gives_its_card_back_and_is_never_used_again(journal: Journal) -> None:
-    journal.start(1, CHIP_A)
-    journal.advance(1, Stage.PERSONALIZED)
+    take(journal, CHIP_A)
+    journal.advance(1, Progress.PERSONALIZED)
     assert journal.give_up(CHIP_A) == 1
-    assert journal.entry(1).stage is Stage.PREPARED
+    assert journal.entry(1).progress is Progress.PREPARED
     assert journal.spoiled() == {CHIP_A}
     with pytest.raises(JournalConflict, match="was given up"):
-        journal.start(1, CHIP_A)
-    journal.start(1, CHIP_B)
+        take(journal, CHIP_A)
+    assert take(journal, CHIP_B) == 1
 
 
 def test_an_active_card_is_not_given_up(journal: Journal) -> None:
-    journal.start(1, CHIP_A)
-    for stage in STAGES:
+    take(journal, CHIP_A)
+    for stage in STEPS:
         journal.advance(1, stage)
     with pytest.raises(JournalConflict, match="is active"):
         journal.give_up(CHIP_A)
@@ -99,34 +136,36 @@ def test_an_active_card_is_not_given_up(journal: Journal) -> None:
 
 
 def test_it_is_all_there_when_opened_again(tmp_path: Path) -> None:
-    with open_journal(tmp_path, "batch-1", HOLDERS) as first:
-        first.start(3, CHIP_A)
-        first.advance(3, Stage.PERSONALIZED)
-        first.note(3, "card removed")
+    with open_journal(tmp_path, BATCH, HOLDERS) as first:
+        take(first, CHIP_A)
+        first.advance(1, Progress.PERSONALIZED)
+        first.note(1, "card removed")
         before = first.entries()
-    with open_journal(tmp_path, "batch-1", HOLDERS) as second:
+    with open_journal(tmp_path, BATCH, HOLDERS) as second:
         assert second.entries() == before
-        assert second.entry(3).problem == "card removed"
-        second.advance(3, Stage.VERIFIED)
-        assert second.entry(3).problem == ""
+        assert second.entry(1).problem == "card removed"
+        second.advance(1, Progress.VERIFIED)
+        assert second.entry(1).problem == ""
 
 
 def test_a_change_is_seen_by_others_as_soon_as_it_returns(journal: Journal, tmp_path: Path) -> None:
-    journal.start(1, CHIP_A)
-    with open_journal(tmp_path, "batch-1", HOLDERS) as other:
+    take(journal, CHIP_A)
+    with open_journal(tmp_path, BATCH, HOLDERS) as other:
         assert other.entry(1).chip == CHIP_A
 
 
 def test_another_batch_or_other_holders_are_a_conflict(tmp_path: Path) -> None:
-    open_journal(tmp_path, "batch-1", HOLDERS).close()
-    for identity, holders in [("batch-2", HOLDERS), ("batch-1", HOLDERS[:2])]:
+    open_journal(tmp_path, BATCH, HOLDERS).close()
+    others: list[tuple[BatchHeader, dict[bytes, int]]] = [
+        (header(3), HOLDERS),
+        (replace(BATCH, key_store_identity="cd" * 16), HOLDERS),
+        (replace(BATCH, key_version=2), HOLDERS),
+        (BATCH, dict(list(HOLDERS.items())[:2])),
+        (BATCH, {holder: 4 - number for holder, number in HOLDERS.items()}),
+    ]
+    for batch, holders in others:
         with pytest.raises(JournalConflict, match="another batch"):
-            open_journal(tmp_path, identity, holders)
-
-
-def test_two_cards_of_one_holder_are_a_conflict(tmp_path: Path) -> None:
-    with pytest.raises(JournalConflict):
-        open_journal(tmp_path, "batch-1", [HOLDERS[0], HOLDERS[0]])
+            open_journal(tmp_path, batch, holders)
 
 
 def test_a_card_that_is_not_there_is_a_conflict(journal: Journal) -> None:
@@ -138,20 +177,27 @@ def test_a_card_that_is_not_there_is_a_conflict(journal: Journal) -> None:
 def test_a_damaged_file_is_a_conflict_that_names_it(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database " * 100)
     with pytest.raises(JournalConflict, match=r"journal\.sqlite"):
-        open_journal(tmp_path, "batch-1", HOLDERS)
+        open_journal(tmp_path, BATCH, HOLDERS)
 
 
 def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    open_journal(tmp_path, "batch-1", HOLDERS).close()
+    open_journal(tmp_path, BATCH, HOLDERS).close()
     database = sqlite3.connect(tmp_path / NAME)
     database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(JournalConflict, match="version 99"):
-        open_journal(tmp_path, "batch-1", HOLDERS)
+        open_journal(tmp_path, BATCH, HOLDERS)
+
+
+def test_a_journal_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / NAME)
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    with pytest.raises(JournalConflict, match=r"older version.*prepare the list again"):
+        open_journal(tmp_path, BATCH, HOLDERS)
 
 
 def test_the_file_holds_no_card_number_and_is_its_owners_alone(tmp_path: Path) -> None:
-    open_journal(tmp_path, "batch-1", HOLDERS).close()
+    open_journal(tmp_path, BATCH, HOLDERS).close()
     assert b"9901211980" not in (tmp_path / NAME).read_bytes()
     assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
-    assert holder_hash(b"k" * 32, "1") != holder_hash(b"l" * 32, "1")

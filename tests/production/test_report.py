@@ -5,15 +5,15 @@ from cardlib.exchange import observed
 from cardlib.facts import ChipSerial
 from cardlib.timing import CardTiming
 from cardlib.transport.meter import Figures, Meter
-from personalize.production.issue import Outcome
-from personalize.production.journal import Stage
-from personalize.production.report import outcome_as_dict, throughput
+from personalize.production.issue import CardResult
+from personalize.production.journal import Progress
+from personalize.production.report import result_as_dict, throughput
 from tests.cards.bureau import store
 
 
-def outcome(stage: Stage, *, was_active: bool = False) -> Outcome:
+def outcome(progress: Progress, *, was_active: bool = False) -> CardResult:
     figures = Figures(100, 20_000, 10_000, 2_500.0)
-    return Outcome(1, 2, ChipSerial(b"12345678"), stage, "", figures, 0.5, was_active)
+    return CardResult(1, 2, ChipSerial(b"12345678"), progress, "", figures, 0.5, was_active)
 
 
 def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:
@@ -38,9 +38,9 @@ def test_a_meter_counts_the_memory_writes_of_a_software_card_as_time() -> None:
 
 
 def test_figures_are_of_the_cards_that_were_made_now() -> None:
-    made = outcome(Stage.ACTIVE)
-    found = throughput([made, made, outcome(Stage.ACTIVE, was_active=True),
-                        outcome(Stage.STARTED)])  # fmt: skip
+    made = outcome(Progress.ACTIVE)
+    found = throughput([made, made, outcome(Progress.ACTIVE, was_active=True),
+                        outcome(Progress.STARTED)])  # fmt: skip
     assert (found.cards, found.seconds) == (2, 1.0)
     assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
     assert found.in_words() == (
@@ -55,6 +55,6 @@ def test_a_run_that_made_none_has_figures_too() -> None:
 
 
 def test_an_outcome_in_json_says_where_each_card_is() -> None:
-    found = outcome_as_dict(outcome(Stage.VERIFIED))
+    found = result_as_dict(outcome(Progress.VERIFIED))
     assert (found["number"], found["line"], found["state"]) == (1, 2, "verified")
     assert found["chip"] == b"12345678".hex()

@@ -8,21 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from click.testing import CliRunner
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
-from cardlib.keys import store as store_module
 from cardlib.keys.store import KeyStore
 from personalize.cli import main
 from personalize.sample.demo import ISSUE_DATE, SAMPLE
-from tests import ROOT
+from tests import QUICK_SCRYPT_N, ROOT
 
 PASSPHRASE = "correct horse"
-QUICK = {"n": 2**10, "r": 8, "p": 1}
-"""Test stores are not worth a second of scrypt for every command."""
+IMPORT_MAIN = f"""
+from cardlib.keys import store
+store.SCRYPT["n"] = {QUICK_SCRYPT_N}
+from personalize.cli import main
+"""
+"""How a process of its own gets `main`, with the scrypt of test stores."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def spawned(
 ) -> "subprocess.Popen[str]":
     """Start it as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from personalize.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", f"{IMPORT_MAIN}main()", *map(str, words)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RHCARD_PASSPHRASE": PASSPHRASE, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -74,8 +76,7 @@ def key_file(
     folder: Path, *, test: bool = False, name: str = "keys.json", protocol: int = 2
 ) -> Path:
     """A key store file that opens quickly."""
-    with mock.patch.object(store_module, "SCRYPT", QUICK):
-        KeyStore.create(folder / name, PASSPHRASE, test, protocol, Cipher.SM4)
+    KeyStore.create(folder / name, PASSPHRASE, test, protocol, Cipher.SM4)
     return folder / name
 
 

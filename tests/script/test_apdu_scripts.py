@@ -121,7 +121,7 @@ def test_a_script_names_a_record_file_only_where_that_file_is_selected(name: str
 
 
 @pytest.mark.parametrize("name", ON_A_CARD)
-@pytest.mark.parametrize("keys", [None, STORE.card_keys], ids=["keyless", "keyed"])
+@pytest.mark.parametrize("keys", [None, STORE.terminal_keys], ids=["keyless", "keyed"])
 def test_every_script_finds_on_a_personalized_card_what_it_expects(
     name: str, keys: KeySet | None, card: SoftwareCard
 ) -> None:
@@ -139,7 +139,7 @@ def load_text(name: str) -> str:
 def test_scripts_expect_what_a_card_without_data_answers_too() -> None:
     card = empty_card()
     for name in ON_A_CARD:
-        assert differences(outcomes_of(name, card, STORE.card_keys)) == []
+        assert differences(outcomes_of(name, card, STORE.terminal_keys)) == []
 
 
 def test_a_blank_card_is_known_as_blank_and_identified() -> None:
@@ -185,7 +185,7 @@ def test_issuer_data_needs_no_key_and_is_decoded_over_both_answers(card: Softwar
 def test_emergency_data_is_read_with_its_key_and_every_field_has_its_state(
     card: SoftwareCard,
 ) -> None:
-    found = fields(outcomes_of("read_emergency_data", card, STORE.card_keys))
+    found = fields(outcomes_of("read_emergency_data", card, STORE.terminal_keys))
     assert found["abo_blood_group.1"] == ("value", "4")
     assert found["asthma.3"] == ("negative", "0")
     assert found["heart_disease.4"] == ("value", "1")
@@ -207,7 +207,7 @@ def test_without_a_key_every_emergency_field_is_denied_and_names_the_key(
 
 
 def test_allergies_that_were_never_written_are_no_entries_and_never_missing() -> None:
-    outcomes = list(outcomes_of("read_emergency_data", empty_card(), STORE.card_keys))
+    outcomes = list(outcomes_of("read_emergency_data", empty_card(), STORE.terminal_keys))
     found = fields(outcomes)
     assert found["allergen.1"] == found["asthma.3"] == ("unwritten", "")
     details = {v.detail for o in outcomes for v in o.fields if v.field.name == "allergen"}
@@ -246,13 +246,13 @@ def test_wrong_keys_spend_one_try_and_no_more() -> None:
         "#! authenticate RK1_DDF1\n#! authenticate UK1_DDF1\n00 A4 02 0C 02 EF 06\n"
         "00 B2 01 04 00\n#> 9000 with RK1_DDF1\n#> 6982 without RK1_DDF1\n"
     )
-    others = KeyStore(new_roots(1)).card_keys
+    others = KeyStore(new_roots(1)).terminal_keys
     outcomes = outcomes_of(script, card, others)
     assert outcomes[2].sw == 0x63CE
     assert outcomes[2].difference
     assert outcomes[3].skipped
     assert [o.difference for o in outcomes[4:]] == [None, None]
-    right = outcomes_of("read_cardholder", card, STORE.card_keys)
+    right = outcomes_of("read_cardholder", card, STORE.terminal_keys)
     assert differences(right) == []
 
 
@@ -260,19 +260,19 @@ def test_keys_of_another_cipher_or_protocol_are_refused_before_a_try_is_spent() 
     for roots in (new_roots(1, Cipher.AES), new_roots(2, Cipher.SM4)):
         card = personalized_card()
         with pytest.raises(CardKeyError):
-            outcomes_of("read_cardholder", card, KeyStore(roots).card_keys)
+            outcomes_of("read_cardholder", card, KeyStore(roots).terminal_keys)
 
 
 def test_a_key_of_another_directory_is_a_difference_not_an_error(card: SoftwareCard) -> None:
     script = parse("reset\n00A4040005F05248430100\n#! authenticate RK1_DF03\n")
-    (difference,) = [o.difference for o in outcomes_of(script, card, STORE.card_keys)[2:]]
+    (difference,) = [o.difference for o in outcomes_of(script, card, STORE.terminal_keys)[2:]]
     assert difference
     assert "RK1_DF03 refused: referenced data not found" in difference.text
 
 
 def test_authentication_needs_the_region_factor_and_a_reset_forgets_it(card: SoftwareCard) -> None:
     script = parse("00A4040005F05248430100\nreset\n#! authenticate RK1_DDF1\n")
-    (difference,) = [o.difference for o in outcomes_of(script, card, STORE.card_keys)[2:]]
+    (difference,) = [o.difference for o in outcomes_of(script, card, STORE.terminal_keys)[2:]]
     assert difference
     assert "region factor" in difference.text
 
@@ -283,7 +283,7 @@ def test_a_reset_ends_what_a_key_opened(card: SoftwareCard) -> None:
         "00B2010400\n#> 9000 with RK1_DDF1\n#> 6982 without RK1_DDF1\n"
         "reset\n00A4080C04DDF1EF06\n00B2010400\n#> 9000 with RK1_DDF1\n#> 6982 without RK1_DDF1\n"
     )
-    outcomes = outcomes_of(script, card, STORE.card_keys)
+    outcomes = outcomes_of(script, card, STORE.terminal_keys)
     assert [o.sw for o in outcomes] == [None, 0x9000, 0x9000, 0x9000, 0x9000, None, 0x9000, 0x6982]
     assert differences(outcomes) == []
 
@@ -310,7 +310,7 @@ def test_a_card_that_answers_no_status_word_is_a_transport_error() -> None:
 
 def test_an_atr_without_chip_serial_is_said_and_stops_authentication() -> None:
     fci = H("6F18 8405F052484301 A50F C103100101 C2083431303030303030 9000")
-    runner = Runner(Dumb([fci]), STORE.card_keys)
+    runner = Runner(Dumb([fci]), STORE.terminal_keys)
     steps = runner.run(parse("reset\n00A4040005F05248430100\n#! authenticate RK1_DDF1\n"))
     assert next(steps).facts[0].value.startswith("none")
     next(steps)
@@ -619,7 +619,7 @@ def test_cryptograms_keys_and_pins_are_never_shown(card: SoftwareCard) -> None:
         "0020000006313233343536\n80500000081122334455667788\n80E2880003FACADE\n"
     )
     tapped = Tapped(personalized_card())
-    outcomes = list(Runner(tapped, STORE.card_keys).run(script))
+    outcomes = list(Runner(tapped, STORE.terminal_keys).run(script))
     assert outcomes[2].sw == 0x9000
     secret = [c[5:] for c, _ in tapped.exchanges if c[1] in (0x82, 0x88, 0x20, 0xE2)]
     secret += [a[:-2] for c, a in tapped.exchanges if c[1] in (0x88, 0x50)]
@@ -633,7 +633,7 @@ def test_cryptograms_keys_and_pins_are_never_shown(card: SoftwareCard) -> None:
 
 def test_text_and_json_say_the_same_of_each_step(card: SoftwareCard) -> None:
     script = load("read_emergency_data")
-    outcomes = outcomes_of(script, card, STORE.card_keys)
+    outcomes = outcomes_of(script, card, STORE.terminal_keys)
     text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
     assert "SELECT  00 A4 01 0C 02 DF 02\n      9000 normal processing\n" in text
     assert "authenticate RK1_DF02\n      9000 normal processing\n" in text
@@ -665,7 +665,7 @@ def test_a_refusal_is_shown_as_denied_with_the_key_and_counted_as_expected(
 
 def test_scripts_show_a_field_as_read_does(card: SoftwareCard) -> None:
     script = load("read_cardholder")
-    outcomes = list(outcomes_of(script, card, STORE.card_keys))
+    outcomes = list(outcomes_of(script, card, STORE.terminal_keys))
     text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
     assert "        Birth date: 1990-01-01\n" in text
     shown = [f for step in as_json(script, outcomes)["steps"] for f in step["fields"]]
@@ -825,7 +825,7 @@ def test_the_document_names_every_script_with_its_title() -> None:
 
 def test_the_documents_example_is_a_script_that_does_what_it_says(card: SoftwareCard) -> None:
     (text,) = re.findall(r"```scriptor\n(.*?)```", DOCUMENT, re.DOTALL)
-    for keys in (None, STORE.card_keys):
+    for keys in (None, STORE.terminal_keys):
         outcomes = outcomes_of(parse(text), card, keys)
         assert differences(outcomes) == []
         assert [o.sw for o in outcomes][-1] == (0x9000 if keys else 0x6982)

@@ -22,25 +22,25 @@ def test_without_keys_every_protected_file_is_denied_and_names_its_key() -> None
 
 
 def test_with_keys_nothing_is_denied_and_free_slots_are_left_out() -> None:
-    reading = read_card(personalized_card(), key_store().card_keys)
+    reading = read_card(personalized_card(), key_store().terminal_keys)
     assert not [v for _, values in reading.files for v in values if v.state is State.DENIED]
     assert not [file for file, _ in reading.files if file.path[-4:-2] in ("EE", "ED")]
 
 
 def test_a_visit_that_is_marked_valid_is_shown() -> None:
     card = personalized_card()
-    terminal = ResidentHealthCard(card, key_store().card_keys, min_protocol=1)
+    terminal = ResidentHealthCard(card, key_store().terminal_keys, min_protocol=1)
     for key in ("RK1_DF03", "UK1_DF03"):
         terminal.authenticate(key)
     assert terminal.write_visit("outpatient", {"hospital_name": "示例市第一人民医院"}) == 1
-    reading = read_card(card, key_store().card_keys)
+    reading = read_card(card, key_store().terminal_keys)
     assert [file.path for file, _ in reading.files if file.path[-4:-2] in ("EE", "ED")] == [
         "DDF1/DF03/ED01"
     ]
 
 
 def test_an_emergency_room_needs_two_keys_and_no_pin() -> None:
-    keys = key_store().card_keys.only(EMERGENCY_KEYS)
+    keys = key_store().terminal_keys.only(EMERGENCY_KEYS)
     reading = read_card(personalized_card(), keys, EMERGENCY_FILES)
     values = {v.field.name: v for _, file in reading.files for v in file}
     assert (values["heart_disease"].state, values["asthma"].state) == (
@@ -57,5 +57,5 @@ def test_no_key_is_tried_on_a_chip_that_is_not_genuine() -> None:
     card, other = personalized_card(), KeyStore(new_roots(1, Cipher.SM4))
     before = dict(card.memory.pages)
     with pytest.raises(ChannelError, match="not genuine"):
-        read_card(card, other.card_keys)
+        read_card(card, other.terminal_keys)
     assert card.memory.pages == before

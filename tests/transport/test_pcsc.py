@@ -231,7 +231,7 @@ def test_extended_length_goes_through() -> None:
 
 
 def test_the_card_is_read_by_the_card_object(connection: PcscConnection) -> None:
-    card = ResidentHealthCard(connection, key_store().card_keys, min_protocol=1)
+    card = ResidentHealthCard(connection, key_store().terminal_keys, min_protocol=1)
     assert card.identify().chip == CHIP
     card.authenticate("RK1_DDF1")
     values = {value.field.name: value for value in card.read("DDF1/EF06")}

@@ -6,12 +6,12 @@ What the issuer's sessions would load is put through the same checks, but withou
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from ...crypto import BlockCipher, Cipher, pad, static_keys
-from ...facts import ISSUER_KEY_VERSION
+from ...crypto import BlockCipher, Cipher, static_keys
+from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region
+from ...keys import Issuer
 from ...keys.roots import Roots
 from ...keys.store import KeyStore
-from ...layout import FILE_BY_PATH, KEYS, dgi_of_key, dgi_of_record, encode_record
-from ...layout.records import DGI_PIN, DGI_PIN_TRIES
+from ...layout import FILE_BY_PATH, dgi_of_record, encode_record
 from ...tlv import dgi
 from ..handlers.store_data import commit
 from ..profile.card_options import CardOptions
@@ -25,7 +25,6 @@ Records = Mapping[str, Sequence[Mapping[str, str | bytes]]]
 
 CHIP = bytes.fromhex("5248430000000001")
 PIN = "135790"
-PIN_TRIES = 3
 ISSUER_FILE = "DDF1/EF05"
 ISSUER: Mapping[str, str | bytes] = MappingProxyType({
     "card_category": "1",
@@ -83,11 +82,11 @@ def personalized_card(
     return card
 
 
-def _groupings(store: KeyStore, chip: bytes, records: Records, pin: str) -> bytes:
+def _groupings(keys: Issuer, chip: bytes, records: Records, pin: str) -> bytes:
     issuer: dict[str, str | bytes] = {
         **ISSUER,
-        "spec_version": f"{store.card_keys.protocol}.0",
-        "chip_serial_number": chip.hex().upper()[-10:],
+        "spec_version": keys.spec.text,
+        "chip_serial_number": ChipSerial(chip).as_field,
     }
     for values in records.get(ISSUER_FILE, ()):
         issuer |= values
@@ -100,9 +99,6 @@ def _groupings(store: KeyStore, chip: bytes, records: Records, pin: str) -> byte
         for number, values in enumerate(numbered, 1)
         if values or path == ISSUER_FILE
     }
-    region = str(issuer["city_code"])[:2].encode("ascii") + b"000000"
-    card_keys, dek = store.card_keys.for_card(chip, region), store.issuer_keys(chip)
-    groupings |= {dgi_of_key(key): card_keys.grouping(key.name, dek) for key in KEYS}
-    block = bytes.fromhex(f"26{pin}".ljust(16, "F"))
-    groupings |= {DGI_PIN: dek.encrypt_dek(pad(block)), DGI_PIN_TRIES: bytes((PIN_TRIES,) * 2)}
+    region = Region.of_city(str(issuer["city_code"]))
+    groupings |= dict(keys.groupings(ChipSerial(chip), region, Pin(pin)))
     return b"".join(dgi(tag, value) for tag, value in groupings.items())

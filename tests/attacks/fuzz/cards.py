@@ -111,7 +111,7 @@ def store(kind: Kind) -> KeyStore:
 def card_keys(kind: Kind) -> CardKeys:
     """The 30 keys of a card of that kind, as it has them or will have them."""
     region = LOAD_REGION if kind.life_cycle is LifeCycle.BLANK else REGION
-    return store(kind).card_keys.for_card(CHIP, region)
+    return store(kind).terminal_keys.for_card(CHIP, region)
 
 
 @cache
