@@ -260,6 +260,9 @@ def issuer_keys(card: FaultyCard) -> None:
     issuer = Issuer(card, OTHER_ISSUER)
     add = put_key_command(1, ISSUER, OTHER_ISSUER)._replace(p1=0)
     assert issuer.channel.send(add).sw == 0x9000
+    third = put_key_command(3, ISSUER, OTHER_ISSUER)._replace(p1=0)
+    assert issuer.channel.send(third).sw == 0x9000
+    issuer.ok("80E40000", H("D20103"))
     issuer.ok("802C00" + f"{KEY_BY_NAME['RK1_DF02'].sam_key_id:02X}")
     issuer.ok("802C00" + f"{KEY_BY_NAME['UK1_DF02'].sam_key_id:02X}")
 
@@ -471,7 +474,7 @@ def test_there_are_hundreds_of_points_and_every_kind_of_update() -> None:
     writing = {(command[0] & 0x80, command[1]) for command in changing}
     standard = {0x04, 0x0E, 0x20, 0x24, 0x44, 0x82, 0xD0, 0xD6, 0xD7, 0xDA, 0xDC, 0xDD, 0xE0,
                 0xE2, 0xE4, 0xE6, 0xE8, 0xFE}  # fmt: skip
-    own = {0x0C, 0x16, 0x18, 0x1E, 0x24, 0x2C, 0x44, 0x50, 0x82, 0xD2, 0xD8, 0xE2, 0xF0}
+    own = {0x0C, 0x16, 0x18, 0x1E, 0x24, 0x2C, 0x44, 0x50, 0x82, 0xD2, 0xD8, 0xE2, 0xE4, 0xF0}
     assert {ins for proprietary, ins in writing if not proprietary} >= standard
     assert {ins for proprietary, ins in writing if proprietary} >= own
 

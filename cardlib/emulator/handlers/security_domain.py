@@ -157,6 +157,9 @@ def delete_key(card: Card, channel: LogicalChannel, command: CommandAPDU) -> byt
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the last key set stays")
     card.state.key_sets = {v: keys for v, keys in sets.items() if v != version}
     card.memory.commit()
+    for other in card.channels.values():
+        if other is not channel and other.scp03 and other.scp03.key_version == version:
+            other.scp03 = other.load = None
     channel.session_ends = version == session.key_version
     return OK
 

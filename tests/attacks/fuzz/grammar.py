@@ -160,6 +160,7 @@ def _domain(rng: Random, card: SoftwareCard, channel: LogicalChannel) -> Made:
         Made(0, 0xDA, tag >> 8, tag & 0xFF, rng.randbytes(rng.choice(_LENGTHS))),
         Made(0x80, 0xF2, rng.choice((0x80, 0x40, 0x20)), rng.choice((0, 2)), b"\x4f\0", 256),
         Made(0x80, 0xD8, rng.choice((0, 1, 0xFF)), 0x81, b"\2" + 3 * key, 256),
+        Made(0x80, 0xE4, 0, rng.randrange(2), b"\xd2\1" + rng.choice((b"\1", b"\2", b"\xff"))),
         Made(0x80, 0xE2, rng.choice((8, 0x88)), rng.randrange(2), grouping),
         Made(0, 0xC0, 0, 0, b"", rng.choice(_LES)),
     ))  # fmt: skip
