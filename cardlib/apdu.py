@@ -138,34 +138,3 @@ class ResponseAPDU:
     def ok(self) -> bool:
         """Whether the status word is 9000 or 61xx."""
         return is_success(self.sw)
-
-
-def exchange(transmit: Transmit, command: CommandAPDU, *, may_repeat: bool = True) -> ResponseAPDU:
-    """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1).
-
-    `may_repeat` is False for a protected command, which a channel counts: 6Cxx is then the answer.
-    FormatError when a card promises more than 65536 bytes, or bytes that never come.
-    """
-    response = ResponseAPDU.parse(transmit(bytes(command)))
-    if may_repeat and response.sw >> 8 == 0x6C and not response.data:
-        again = command.with_le(response.sw & 0xFF or MAX_SHORT_LE)
-        response = ResponseAPDU.parse(transmit(bytes(again)))
-    return _whole(transmit, command.cla, response)
-
-
-def exchange_bytes(transmit: Transmit, command: bytes) -> ResponseAPDU:
-    """Send an encoded command once; follow 61xx to the end. FormatError as `exchange`."""
-    return _whole(transmit, command[0], ResponseAPDU.parse(transmit(command)))
-
-
-def _whole(transmit: Transmit, cla: int, response: ResponseAPDU) -> ResponseAPDU:
-    if response.sw >> 8 != 0x61:
-        return response
-    data = bytearray(response.data)
-    while response.sw >> 8 == 0x61:
-        more = CommandAPDU(cla & 0x03, 0xC0, 0, 0, le=response.sw & 0xFF or MAX_SHORT_LE)
-        response = ResponseAPDU.parse(transmit(bytes(more)))
-        data += response.data
-        if len(data) > MAX_EXTENDED_LE or (not response.data and response.sw >> 8 == 0x61):
-            raise FormatError("the card promises bytes without end")
-    return ResponseAPDU(bytes(data), response.sw)

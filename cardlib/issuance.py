@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from . import commands
-from .apdu import CommandAPDU, ResponseAPDU, exchange
+from .apdu import CommandAPDU, ResponseAPDU
 from .errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
-from .exchange import Connection
+from .exchange import Connection, send
 from .facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from .keys import Scp03Keys
 from .layout import KEY_BY_NAME
@@ -168,14 +168,14 @@ def store_data_commands(
 def _key_versions(connection: Connection) -> set[int]:
     """The key version numbers in the security domain's key information template (GPC H.4)."""
     _select(connection, SECURITY_DOMAIN)
-    template = _done(exchange(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
+    template = _done(send(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
     return {key_set.version for key_set in key_sets(template)}
 
 
 def _select(connection: Connection, aid: bytes) -> ResponseAPDU:
     name = _APPLET if aid == HEALTH_APPLICATION else _DOMAIN
     command = commands.select_application(aid)
-    return _done(exchange(connection.transmit, command), f"SELECT {name}")
+    return _done(send(connection.transmit, command), f"SELECT {name}")
 
 
 def _done(response: ResponseAPDU, command: str) -> ResponseAPDU:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from hmac import compare_digest
 
 from .. import commands
-from ..apdu import CommandAPDU, ResponseAPDU, exchange
+from ..apdu import CommandAPDU, ResponseAPDU
 from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError
-from ..exchange import Connection
+from ..exchange import Connection, send
 from ..facts import Pin
 from ..keys import CardKeys, KeySet
 from ..layout import (
@@ -201,9 +201,7 @@ class ResidentHealthCard:
         self._protect_reading(file)
         self._select_file(file)
         end = min(offset + length, file.size)
-        return file_access.read_range(
-            self._exchange, file, offset, end, self._messaging().reply_room
-        )
+        return file_access.read_range(self._send, file, offset, end, self._messaging().reply_room)
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
         """Write one whole record (0: a transparent file); fields not given become FF.
@@ -287,13 +285,13 @@ class ResidentHealthCard:
         assert self._channel is not None
         return self._channel
 
-    def _exchange(self, command: CommandAPDU) -> ResponseAPDU:
+    def _send(self, command: CommandAPDU) -> ResponseAPDU:
         if self._channel is None:
-            return exchange(self._connection.transmit, command)
+            return send(self._connection.transmit, command)
         return self._channel.send(command)
 
     def _sent(self, command: CommandAPDU, name: str) -> ResponseAPDU:
-        response = self._exchange(command)
+        response = self._send(command)
         if response.sw not in _SELECTED:
             raise StatusWordError(name, response.sw)
         return response
@@ -369,10 +367,10 @@ class ResidentHealthCard:
         self._select_file(file)
         room = self._messaging().reply_room
         if file.structure is not Structure.TRANSPARENT:
-            return file_access.read_records(self._exchange, file, room)
+            return file_access.read_records(self._send, file, room)
         if whole:
-            return [file_access.read_range(self._exchange, file, 0, file.size, room)]
-        return [file_access.read_transparent(self._exchange, file, room)]
+            return [file_access.read_range(self._send, file, 0, file.size, room)]
+        return [file_access.read_transparent(self._send, file, room)]
 
 
 def _file(path: str) -> FileSpec:

@@ -7,10 +7,10 @@ card if it were accepted: it writes what is there already.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from ..apdu import CommandAPDU, ResponseAPDU, exchange
+from ..apdu import CommandAPDU, ResponseAPDU
 from ..card import CardIdentity, ResidentHealthCard
 from ..errors import CardError, TransportError
-from ..exchange import Connection
+from ..exchange import Connection, send
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
 from ..layout import FILES, KEYS, FieldValue, FileSpec, State
@@ -151,8 +151,8 @@ def _plain_update(connection: Connection, file: FileSpec, allowed: Sequence[int]
     """An update without secure messaging, of record 1 with what it holds."""
     transmit = connection.transmit
     path = bytes.fromhex(file.path.replace("/", ""))
-    exchange(transmit, CommandAPDU(0x00, 0xA4, 0x08, 0x0C, path))
-    read = exchange(transmit, CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256))
+    send(transmit, CommandAPDU(0x00, 0xA4, 0x08, 0x0C, path))
+    read = send(transmit, CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256))
     if not read.ok:
         problem = f"READ RECORD 1: {read.sw:04X} {words(read.sw)}"
         return [Finding(file.path, 1, "", problem)]
@@ -183,7 +183,7 @@ def _plain_command(connection: Connection) -> list[Finding]:
 def _expect(
     connection: Connection, command: CommandAPDU, allowed: Sequence[int], name: str, path: str = ""
 ) -> list[Finding]:
-    return _refused(exchange(connection.transmit, command), allowed, name, path)
+    return _refused(send(connection.transmit, command), allowed, name, path)
 
 
 def _refused(response: ResponseAPDU, allowed: Sequence[int], name: str, path: str) -> list[Finding]:

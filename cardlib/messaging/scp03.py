@@ -9,9 +9,10 @@ from struct import Struct
 
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from ..apdu import CommandAPDU, ResponseAPDU, Transmit, exchange
+from ..apdu import CommandAPDU, ResponseAPDU, Transmit
 from ..crypto import BLOCK_SIZE, BlockCipher
 from ..errors import CardError, ChannelError, FormatError
+from ..exchange import send
 from ..keys import Scp03Keys
 from ..keys.static_keys import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
 from ..status import StatusWord, words
@@ -381,8 +382,8 @@ class Scp03Channel:
             keys, level, key_version, host_challenge, key_identifier=key_identifier, s16=s16
         )
         try:
-            command = host.external_authenticate(exchange(transmit, host.initialize_update()))
-            host.opened(exchange(transmit, command, may_repeat=False))
+            command = host.external_authenticate(send(transmit, host.initialize_update()))
+            host.opened(send(transmit, command, may_repeat=False))
         except Scp03Failure as failure:
             raise diagnosed(transmit, failure, keys) from None
         return cls(transmit, host)
@@ -394,7 +395,7 @@ class Scp03Channel:
         """
         try:
             wrapped = self.host.wrap(command)
-            return self.host.unwrap(exchange(self._transmit, wrapped, may_repeat=False))
+            return self.host.unwrap(send(self._transmit, wrapped, may_repeat=False))
         except CardError:
             self.host.close()
             raise

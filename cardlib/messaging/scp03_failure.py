@@ -8,8 +8,9 @@ the diversification data that the card answers, and the key information it gives
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..apdu import CommandAPDU, Transmit, exchange
+from ..apdu import CommandAPDU, Transmit
 from ..errors import CardError, ChannelError
+from ..exchange import send
 from ..keys import Scp03Keys
 from ..tlv import find_ber, iter_ber
 
@@ -86,9 +87,9 @@ def diagnosed(transmit: Transmit, failure: Scp03Failure, keys: Scp03Keys) -> Scp
     """
     try:
         if failure.cause is Cause.CHALLENGE_LENGTH:
-            return _with_option(failure, exchange(transmit, CARD_DATA).data)
+            return _with_option(failure, send(transmit, CARD_DATA).data)
         if failure.cause in (Cause.NO_KEY_SET, Cause.KEY_VERSION, Cause.PROTOCOL, Cause.KEY):
-            return _with_sets(failure, keys, key_sets(exchange(transmit, KEY_INFORMATION).data))
+            return _with_sets(failure, keys, key_sets(send(transmit, KEY_INFORMATION).data))
     except CardError:
         return failure
     return failure

@@ -2,9 +2,10 @@
 
 import secrets
 
-from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit, exchange
+from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit
 from ..crypto import fold, pad
 from ..errors import ChannelError, FormatError, StatusWordError
+from ..exchange import send
 from ..keys import CardKeys, ProcessKey
 from ..layout import KeySpec
 
@@ -90,7 +91,7 @@ class V1Channel:
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:
         """Send a command in clear."""
-        return exchange(self._transmit, command)
+        return send(self._transmit, command)
 
     def authenticate(self, keys: CardKeys, key: KeySpec) -> ResponseAPDU:
         """GET CHALLENGE and EXTERNAL AUTHENTICATE with a role key; the card's answer to it."""
@@ -98,15 +99,15 @@ class V1Channel:
         command = external_authenticate(
             process_key, secrets.token_bytes(8), key.reference, keys.version
         )
-        return exchange(self._transmit, command, may_repeat=False)
+        return send(self._transmit, command, may_repeat=False)
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
         """Send a changing command under the STK of the file's DF, with a fresh challenge."""
         clear = in_clear(command) if self._clear_updates else None
         if clear:
-            return exchange(self._transmit, clear, may_repeat=False)
+            return send(self._transmit, clear, may_repeat=False)
         process_key = keys.process_key(stk, self._challenge())
-        return exchange(self._transmit, protect(process_key, command), may_repeat=False)
+        return send(self._transmit, protect(process_key, command), may_repeat=False)
 
     def _challenge(self) -> bytes:
         response = self.send(GET_CHALLENGE)

@@ -1,16 +1,9 @@
 """Secure messaging version 2, host side (card specification 5): authentication, then a session."""
 
-from ..apdu import (
-    MAX_SHORT_DATA,
-    MAX_SHORT_LE,
-    CommandAPDU,
-    ResponseAPDU,
-    Transmit,
-    exchange,
-    exchange_bytes,
-)
+from ..apdu import MAX_SHORT_DATA, MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit
 from ..crypto import BLOCK_SIZE
 from ..errors import CardError, ChannelError, FormatError, StatusWordError
+from ..exchange import send, send_bytes
 from ..keys import CardKeys, MutualAuthentication, SessionKeys
 from ..layout import KeySpec
 from ..status import words
@@ -162,7 +155,7 @@ class V2Channel:
             return self._once(command)
         if command.data and command.ins in _WITH_PIN:
             raise ChannelError("a PIN is not sent in clear: authenticate first")
-        return exchange(self._transmit, command)
+        return send(self._transmit, command)
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
         """Send a changing command in the session; without one it is not sent: ChannelError."""
@@ -177,7 +170,7 @@ class V2Channel:
             raise ChannelError("the session with the card is over: reset the card")
         messaging = self._host.messaging
         if messaging is None:
-            return exchange(self._transmit, command, may_repeat=False)
+            return send(self._transmit, command, may_repeat=False)
         fits = self._fits(command)
         try:
             response = self._protected(messaging, command, fits)
@@ -204,7 +197,7 @@ class V2Channel:
             command.data, command.le, extended=_is_long(command),
         )  # fmt: skip
         if fits:
-            return exchange_bytes(self._transmit, raw)
+            return send_bytes(self._transmit, raw)
         return self._chained(CommandAPDU.parse(raw))
 
     def _chained(self, command: CommandAPDU) -> ResponseAPDU:
@@ -215,10 +208,10 @@ class V2Channel:
         parts = [command.data[i : i + 255] for i in range(0, len(command.data), 255)]
         head = bytes((command.cla | _MORE_FOLLOWS, command.ins, command.p1, command.p2))
         for part in parts[:-1]:
-            reply = exchange_bytes(self._transmit, head + bytes((len(part),)) + part)
+            reply = send_bytes(self._transmit, head + bytes((len(part),)) + part)
             if reply.data or reply.sw != 0x9000:
                 raise ChannelError(f"a chained command was cut: {reply.sw:04X} {words(reply.sw)}")
-        return exchange_bytes(
+        return send_bytes(
             self._transmit, command.header + bytes((len(parts[-1]),)) + parts[-1] + b"\0"
         )
 

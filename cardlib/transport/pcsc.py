@@ -189,7 +189,7 @@ def open_reader(
 class PcscConnection:
     """A card in a reader: a Connection, and a context manager that closes it.
 
-    Commands go out as they are given, under T=0 too: cardlib.apdu.exchange follows 61xx and 6Cxx.
+    Commands go out as they are given, under T=0 too: cardlib.exchange.send follows 61xx and 6Cxx.
     A connection whose card was pulled out, or whose pcscd ended, is dead: open another one.
     """
 

@@ -16,13 +16,13 @@ from yubikit.core.smartcard import AID, SmartCardConnection, SmartCardProtocol
 from yubikit.core.smartcard.scp import KeyRef, Scp03KeyParams, ScpKid, StaticKeys
 from yubikit.securitydomain import SecurityDomainSession
 
-from cardlib.apdu import CommandAPDU, exchange
+from cardlib.apdu import CommandAPDU
 from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardOptions, FaultyCard, SoftwareCard, parse_faults
 from cardlib.emulator.bench.faulty_card import FaultyCard as Faulty
 from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
 from cardlib.errors import TransportError
-from cardlib.exchange import Connection
+from cardlib.exchange import Connection, send
 from cardlib.layout import State
 from cardlib.messaging.scp03 import Scp03Channel
 from cardlib.transport import chip_serial
@@ -219,7 +219,7 @@ def test_a_wrong_or_missing_length_is_followed(protocol: CardProtocol) -> None:
         assert opened.transmit(H("00C0000020")) == whole
         for le in (5, None):
             command = CommandAPDU(0, 0xB2, 3, 4, le=le)
-            assert bytes(exchange(opened.transmit, command)) == whole
+            assert bytes(send(opened.transmit, command)) == whole
 
 
 @pytest.mark.usefixtures("slots")

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardlib.apdu import CommandAPDU, ResponseAPDU, exchange
+from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.commands import COMMANDS, name_of
 from cardlib.errors import CardError, FormatError
+from cardlib.exchange import send
 
 octet = st.integers(0, 255)
 data = st.one_of(
@@ -131,28 +132,28 @@ class Script:
 
 def test_6cxx_is_asked_again_with_the_right_le() -> None:
     card = Script("6C03", "0102039000")
-    response = exchange(card.transmit, CommandAPDU(0, 0xB2, 1, 4, le=1))
+    response = send(card.transmit, CommandAPDU(0, 0xB2, 1, 4, le=1))
     assert response == ResponseAPDU(b"\1\2\3", 0x9000)
     assert card.asked == ["00B2010401", "00B2010403"]
 
 
 def test_61xx_is_followed_to_the_end_on_the_same_channel() -> None:
     card = Script("6102", "01026100", "036281")
-    response = exchange(card.transmit, CommandAPDU(0x06, 0xDC, 1, 4, b"x"))
+    response = send(card.transmit, CommandAPDU(0x06, 0xDC, 1, 4, b"x"))
     assert response == ResponseAPDU(b"\1\2\3", 0x6281)
     assert card.asked[1:] == ["02C0000002", "02C0000000"]
 
 
 def test_other_answers_are_given_back_as_they_are() -> None:
     card = Script("6982")
-    assert exchange(card.transmit, CommandAPDU(0, 0xB0, 0, 0, le=256)).sw == 0x6982
+    assert send(card.transmit, CommandAPDU(0, 0xB0, 0, 0, le=256)).sw == 0x6982
 
 
 def test_a_card_that_promises_for_ever_is_an_error_not_a_hang() -> None:
     with pytest.raises(CardError):
-        exchange(lambda _: b"\x61\x10", CommandAPDU(0, 0xB0, 0, 0))
+        send(lambda _: b"\x61\x10", CommandAPDU(0, 0xB0, 0, 0))
     with pytest.raises(CardError):
-        exchange(lambda _: bytes(16) + b"\x61\x10", CommandAPDU(0, 0xB0, 0, 0))
+        send(lambda _: bytes(16) + b"\x61\x10", CommandAPDU(0, 0xB0, 0, 0))
 
 
 def test_instructions_have_names_and_globalplatforms_own_in_its_class() -> None:
