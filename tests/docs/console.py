@@ -5,7 +5,8 @@ What differs from run to run may differ:
 - `…` in a line stands for any text, a line that is only `…` for any number of lines;
 - 16 or 32 hexadecimal digits (a chip serial, a key store's identity) are an example. The first
   one met is whatever the command printed, and from then on it means that one, also in commands;
-- numbers that are named above the block, `<!-- varies: 1,500 278848 -->`, stand for any number.
+- words that fit a pattern given above the block, `<!-- varies: \\d{6} -->` for a PIN, stand for any
+  number, and so do the figures in a line about cards a minute.
 
 `<!-- file: NAME -->` above any block writes the block into a file of the page's folder.
 `<!-- not run: REASON -->` says why a block cannot be run by a test.
@@ -61,24 +62,28 @@ class Examples:
     def matches(self, shown: str, printed: str, varies: tuple[str, ...]) -> bool:
         """Whether the output is what the page shows; learns the values met for the first time."""
         learned: list[str] = []
-        match = re.fullmatch(self._pattern(_stripped(shown), varies, learned), _stripped(printed))
+        pattern = self._pattern(_stripped(shown), varies, learned)
+        match = re.fullmatch(pattern, _stripped(printed) + "\n")
         if match is None:
             return False
         self.real.update(zip(learned, match.groups(), strict=True))
         return True
 
     def _pattern(self, shown: str, varies: tuple[str, ...], learned: list[str]) -> str:
-        pattern = "".join(self._piece(piece, varies, learned) for piece in _PIECE.findall(shown))
-        # A line that is only an ellipsis: any lines, or none.
-        return re.sub(r"(?m)^\.\*\?\n", r"(?:.*\\n)*?", pattern)
+        lines = []
+        for line in shown.split("\n"):
+            loose = (*varies, r"[\d,.]+") if "cards a minute" in line else varies
+            pieces = (self._piece(piece, loose, learned) for piece in _PIECE.findall(line))
+            lines.append(r"(?:.*\n)*?" if line == "…" else "".join(pieces) + "\n")
+        return "".join(lines)
 
     def _piece(self, piece: str, varies: tuple[str, ...], learned: list[str]) -> str:
         if piece == "…":
             return ".*?"
-        if piece in varies or piece.rstrip(".,") in varies:
+        if any(re.fullmatch(word, piece) for word in varies):
             return r"[\d,.]+"
         if not _EXAMPLE.fullmatch(piece):
-            return re.escape(piece).replace("\\\n", "\n")
+            return re.escape(piece)
         if piece in self.real:
             return re.escape(self.real[piece])
         if piece in learned:
@@ -87,10 +92,24 @@ class Examples:
         kind = "A-F" if len(piece) == 16 else "a-f"
         return f"([0-9{kind}]{{{len(piece)}}})"
 
-    def shown(self, printed: str) -> str:
-        """The output of this run with the values that the page shows."""
-        page = {real: shown for shown, real in self.real.items()}
-        return _EXAMPLE.sub(lambda m: page.get(m[0], m[0]), _stripped(printed) + "\n")
+    def renewed(self, shown: str, printed: str, varies: tuple[str, ...]) -> str:
+        """This run's output with the page's example values, and the page's lines with `…`."""
+        old, new = (dict.fromkeys(_EXAMPLE.findall(text)) for text in (shown, printed))
+        unknown = [value for value in old if value not in self.real]
+        fresh = [value for value in new if value not in self.real.values()]
+        if len(unknown) == len(fresh):
+            self.real.update(zip(unknown, fresh, strict=True))
+        page = {real: value for value, real in self.real.items()}
+        kept = [line for line in shown.splitlines() if "…" in line.strip("…")]
+        lines = []
+        for line in _stripped(printed).splitlines():
+            same = (old for old in kept if Examples(dict(self.real)).matches(old, line, varies))
+            lines.append(next(same, _EXAMPLE.sub(lambda m: page.get(m[0], m[0]), line)))
+        return "\n".join(lines) + "\n"
+
+
+def _varies(block: Block) -> tuple[str, ...]:
+    return tuple(block.notes.get("varies", "").split())
 
 
 def _stripped(text: str) -> str:
@@ -143,7 +162,7 @@ class PageRun:
 
     def matches(self, block: Block, shown: str, printed: str) -> bool:
         """Whether something printed is what the block shows."""
-        return self.examples.matches(shown, printed, tuple(block.notes.get("varies", "").split()))
+        return self.examples.matches(shown, printed, _varies(block))
 
     def _console(self, block: Block) -> str:
         lines = []
@@ -152,7 +171,7 @@ class PageRun:
             shown = step.shown
             if not self.matches(block, shown, printed):
                 self._differ(block, step.command, shown, printed)
-                shown = self.examples.shown(printed)
+                shown = self.examples.renewed(shown, printed, _varies(block))
             lines += [step.written, shown]
         return "".join(lines)
 

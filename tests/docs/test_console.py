@@ -49,15 +49,23 @@ def test_no_command_of_ours_stands_outside_a_block_that_is_run(page: Path) -> No
 def test_an_example_value_means_the_same_value_from_then_on() -> None:
     examples = Examples()
     shown = "chip 0123456789ABCDEF, 12 ms\n"
-    assert examples.matches(shown, "chip FEDCBA9876543210, 7 ms\n", ("12",))
+    assert examples.matches(shown, "chip FEDCBA9876543210, 7 ms\n", (r"\d\d",))
     assert examples.translate("read 0123456789ABCDEF.card") == "read FEDCBA9876543210.card"
-    assert not examples.matches(shown, "chip 1111111111111111, 7 ms\n", ("12",))
+    assert not examples.matches(shown, "chip 1111111111111111, 7 ms\n", (r"\d\d",))
 
 
 def test_an_ellipsis_stands_for_text_or_for_lines() -> None:
     assert Examples().matches("a\n…\nz\n", "a\nb\nc\nz\n", ())
     assert Examples().matches("a … z\n", "a b c z\n", ())
     assert not Examples().matches("a\nz\n", "a\nb\nz\n", ())
+
+
+def test_renewed_output_keeps_the_examples_and_the_ellipses_of_the_page() -> None:
+    examples = Examples()
+    shown = "chip 0123456789ABCDEF\nATR 3B …\nold\n"
+    printed = "chip FEDCBA9876543210\nATR 3B 00\nnew\n"
+    assert not examples.matches(shown, printed, ())
+    assert examples.renewed(shown, printed, ()) == "chip 0123456789ABCDEF\nATR 3B …\nnew\n"
 
 
 def test_a_command_may_go_on_in_the_next_line() -> None:
