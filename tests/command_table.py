@@ -1,4 +1,4 @@
-"""The table of commands in docs/reference/emulator-commands.md, made from the card's dispatch table.
+"""The table of docs/reference/emulator-commands.md, made from the card's dispatch table.
 
 `python -m tests.command_table` writes it there anew.
 """

@@ -1,4 +1,7 @@
-"""docs/explanation/secure-messaging.md shows what host and card really say, and the reference says the same."""
+"""docs/explanation/secure-messaging.md shows what host and card really say.
+
+The slow reference says the same.
+"""
 
 import pytest
 

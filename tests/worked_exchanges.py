@@ -1,4 +1,6 @@
-"""One worked exchange of each protocol, for docs/explanation/secure-messaging.md: every byte explained.
+"""One worked exchange of each protocol, every byte explained.
+
+They stand in docs/explanation/secure-messaging.md.
 
     python -m tests.worked_exchanges      write the exchanges into the document anew
 

@@ -25,7 +25,7 @@ from .pages import PAGES, Block, blocks, name_of
 from .shell import Shell, checkout
 
 _EXAMPLE = re.compile(r"\b(?:[0-9A-F]{16}|[0-9a-f]{32})\b")
-_PIECE = re.compile(r"…|[0-9A-Za-z][0-9A-Za-z,.]*|[^0-9A-Za-z…]+|.", re.DOTALL)
+_PIECE = re.compile(_EXAMPLE.pattern + r"|…|[0-9A-Za-z][0-9A-Za-z,.]*|[^0-9A-Za-z…]+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Examples:
         if len(unknown) == len(fresh):
             self.real.update(zip(unknown, fresh, strict=True))
         page = {real: value for value, real in self.real.items()}
-        kept = [line for line in shown.splitlines() if "…" in line.strip("…")]
+        kept = [line for line in shown.splitlines() if "…" in line and line != "…"]
         lines = []
         for line in _stripped(printed).splitlines():
             same = (old for old in kept if Examples(dict(self.real)).matches(old, line, varies))

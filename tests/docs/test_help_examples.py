@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -43,9 +44,6 @@ def examples_of(command: click.Command) -> list[str]:
     return [line.strip().removeprefix("$ ") for line in lines if "rhcard" in line]
 
 
-EXAMPLES = [(name, line) for name, command in LEAVES.items() for line in examples_of(command)]
-
-
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_command_has_an_example(name: str) -> None:
     assert bool(examples_of(LEAVES[name])) != (name in WITHOUT_EXAMPLE_YET)
@@ -70,23 +68,34 @@ def bureau(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         shell.run(command)
         assert shell.last_code == 0, command
-    chip = next((shell.folder / "cards").glob("*.card"))
-    shutil.copy(chip, shell.folder / "cards" / "0123456789ABCDEF.card")
-    shell.run("rhcard emulator new --out blank.card")
     return {**stages, "": shell.folder}
+
+
+def _make_cards(folder: Path, line: str) -> None:
+    """The card files that an example reads, by the names that it gives them."""
+    words = line.split()
+    for before, word in pairwise(words):
+        if word.endswith(".card") and before != "--out" and not (folder / word).exists():
+            issued = next((folder / "cards").glob("*.card"))
+            shutil.copy(issued, folder / word)
 
 
 def _shell(folder: Path) -> Shell:
     return Shell(folder, {"RHCARD_PASSPHRASE": PASSPHRASE})
 
 
-@pytest.mark.parametrize(("name", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
-def test_an_example_runs(name: str, line: str, bureau: dict[str, Path], tmp_path: Path) -> None:
-    if name in ONLY_PARSED:
-        words = line.split()[1 + len(name.split()) :]
-        LEAVES[name].make_context(name, words, resilient_parsing=True)
-        return
-    stage = bureau.get(name, bureau[""])
-    shell = _shell(Path(shutil.copytree(stage, tmp_path / "bureau", symlinks=True)))
-    printed = shell.run(line)
-    assert shell.last_code == 0, printed
+@pytest.mark.parametrize("name", LEAVES)
+def test_the_examples_of_a_command_run(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    for number, line in enumerate(examples_of(LEAVES[name])):
+        if name in ONLY_PARSED:
+            words = line.split()[1 + len(name.split()) :]
+            LEAVES[name].make_context(name, words, resilient_parsing=True)
+            continue
+        stages: dict[str, Path] = request.getfixturevalue("bureau")
+        stage = stages.get(name, stages[""])
+        shell = _shell(Path(shutil.copytree(stage, tmp_path / str(number), symlinks=True)))
+        _make_cards(shell.folder, line)
+        printed = shell.run(line)
+        assert shell.last_code == 0, f"{line}\n{printed}"
