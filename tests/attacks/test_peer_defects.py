@@ -1,4 +1,4 @@
-"""The rules that programs of others broke, each a test (design/architecture.md, by their numbers).
+"""The rules that programs of others broke, each a test with its number.
 
 1 to 9 are libraries that speak SCP03, 10 and 11 a tool that personalizes in bulk, 12 emulators, and
 the last three drivers of the real card.

@@ -82,12 +82,6 @@ def test_help_lists_every_command_and_exit_code() -> None:
     assert all(f"{code:5d}  {code.words}" in text for code in Exit)
 
 
-def test_the_readme_lists_the_same_exit_codes() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE))
-    assert rows == {str(int(code)): code.words for code in Exit}
-
-
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_every_command_has_help_json_and_no_passphrase_argument(words: tuple[str, ...]) -> None:
     text = rhcard(*words, "--help").out

@@ -677,7 +677,8 @@ def test_spans_and_macs_print_as_options() -> None:
     assert str(WrongMac(reply=Span(3, None))) == "mac:reply=3.."
 
 
-DOCUMENT = (ROOT / "docs" / "reference" / "faults.md").read_text("utf-8")
+REFERENCE = ROOT / "docs" / "reference"
+DOCUMENT = (REFERENCE / "faults.md").read_text("utf-8")
 
 
 def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -> None:
@@ -690,7 +691,8 @@ def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -
 
 
 def test_the_documentation_s_test_passes(tmp_path: Path) -> None:
-    example = re.findall(r"```python\n(import pytest.*?)```", DOCUMENT, re.DOTALL)[0]
+    document = (REFERENCE / "fixtures.md").read_text("utf-8")
+    example = re.findall(r"```python\n(import pytest.*?)```", document, re.DOTALL)[0]
     (tmp_path / "test_documented.py").write_text(example, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

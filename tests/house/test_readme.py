@@ -1,43 +1,34 @@
-"""What the README shows works, and what it points at is there."""
+"""The README's first screen says what is so; tests/docs runs its commands and its examples."""
 
-import contextlib
-import io
 import re
-from pathlib import Path
-
-import pytest
 
 from tests import ROOT
+from tests.docs.shell import MAKE_DEMO
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-
-
-def test_the_library_example_reads_emergency_data_with_states() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(blocks[0], "README.md", "exec"), {})
-    lines = printed.getvalue().splitlines()
-    assert lines[0] == "ABO blood group value AB"
-    assert "Asthma negative no" in lines
-    assert len(lines) == 15
+README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_every_command_the_readme_shows_exists() -> None:
-    from click import Group
-
-    from personalize.cli import main as command
-
-    text = (ROOT / "README.md").read_text("utf-8")
-    context = command.make_context("rhcard", [], resilient_parsing=True)
-    for name, sub in re.findall(r"^    rhcard (\w+) ?(\w*)", text, re.M):
-        found = command.get_command(context, name)
-        assert found is not None, name
-        if isinstance(found, Group):
-            assert found.get_command(context, sub) is not None, sub
+def test_make_demo_is_the_command_that_the_readme_s_output_is_of() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"\ndemo: setup-run\n\t@.venv/bin/{MAKE_DEMO} $(DEMO_ARGS)\n" in makefile
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
-        assert (page.parent / target).exists(), target
+def test_two_commands_do_everything_on_a_fresh_machine() -> None:
+    assert re.findall(r"^    (make \w+)", README, re.MULTILINE) == ["make demo", "make test"]
+
+
+def test_the_first_screen_has_the_demo_the_way_and_three_doors() -> None:
+    screen = README.split("## Install")[0]
+    assert "$ make demo" in screen
+    assert "```mermaid" in screen
+    assert "| I issue cards | I read cards | I test software |" in screen
+
+
+def test_the_readme_says_that_no_physical_card_was_tried() -> None:
+    assert "No physical card and no physical reader was ever tried" in README
+
+
+def test_the_samples_that_the_readme_names_are_in_the_repository() -> None:
+    named = re.findall(r"[\w/]+/[\w-]+\.csv", README)
+    assert len(named) == 3 + README.count("head -4")
+    assert all((ROOT / name).is_file() for name in named)

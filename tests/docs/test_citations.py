@@ -1,0 +1,107 @@
+"""What is pointed at is there: links, pages, sections, tests."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .pages import PAGES, ROOT, TOP_PAGES, name_of
+
+SPECIFICATION = (ROOT / "docs" / "reference" / "card-specification.md").read_text("utf-8")
+SECTIONS = set(re.findall(r"^## (\d+a?)\. ", SPECIFICATION, re.MULTILINE))
+_SECTION = r"\d+a?\b(?!\.\d)"
+_CITATION = re.compile(
+    rf"card\s+specification,?\s+(?:sections?\s+)?({_SECTION}(?:(?:, | and | to ){_SECTION})*)"
+)
+_PATH = re.compile(r"\bdocs/[\w./-]+\.md\b")
+_OUTSIDE = re.compile(r"\.\./shared|/work/|\bshared/(?:spec|design|data|vectors)|\bdesign/\w+\.md")
+
+
+def _sources() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    kept = [ROOT / name for name in listed if Path(name).suffix in (".py", ".md", ".toml", ".sh")]
+    return [path for path in [*kept, ROOT / "Makefile"] if path.is_file()]
+
+
+SOURCES = _sources()
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _anchors(page: Path) -> set[str]:
+    return {_anchor(h) for h in re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert not anchor or anchor in _anchors(found), target
+
+
+def test_every_page_of_the_documentation_that_is_named_exists() -> None:
+    missing = [
+        (path.relative_to(ROOT).as_posix(), named)
+        for path in SOURCES
+        if path != Path(__file__)
+        for named in _PATH.findall(path.read_text("utf-8"))
+        if not (ROOT / named).exists()
+    ]
+    assert missing == []
+
+
+def test_every_section_of_the_card_specification_that_is_cited_exists() -> None:
+    unknown = [
+        (path.relative_to(ROOT).as_posix(), match[0])
+        for path in SOURCES
+        for match in _CITATION.finditer(path.read_text("utf-8"))
+        if set(re.findall(_SECTION, match[1])) - SECTIONS
+    ]
+    assert unknown == []
+    assert {str(number) for number in range(1, 11)} | {"5a"} == SECTIONS
+
+
+def test_nothing_cites_a_document_that_is_not_in_the_repository() -> None:
+    cited = [
+        (path.relative_to(ROOT).as_posix(), match[0])
+        for path in SOURCES
+        if path != Path(__file__)
+        for match in _OUTSIDE.finditer(path.read_text("utf-8"))
+    ]
+    assert cited == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_test_and_module_that_a_page_names_exists(page: Path) -> None:
+    if name_of(page) == "docs/explanation/architecture.md":
+        return  # It names the rooms that are being built, too.
+    for named in re.findall(
+        r"`((?:cardlib|personalize|tests|benchmarks|apdu_scripts)/[\w./]+)`",
+        page.read_text("utf-8"),
+    ):
+        assert (ROOT / named).exists(), named
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    todo, seen = [ROOT / "docs" / "index.md"], set[Path]()
+    while todo:
+        page = todo.pop()
+        if page in seen or not page.exists():
+            continue
+        seen.add(page)
+        targets = re.findall(r"\]\((?!https?:)([^)#\s]+\.md)", page.read_text("utf-8"))
+        todo += [(page.parent / target).resolve() for target in targets]
+    top = {ROOT / name for name in TOP_PAGES}
+    assert set(PAGES) - seen - top == set()

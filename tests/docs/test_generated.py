@@ -1,0 +1,28 @@
+"""The pages that are made from the code say what the code says today."""
+
+from pathlib import Path
+
+import pytest
+
+from cardlib.layout import FILES
+
+from . import card_page, cli_page, exits_page
+from .generated import with_part
+
+PARTS = [
+    pytest.param(module.PAGE, name, part, id=f"{module.PAGE.name}-{name}")
+    for module in (cli_page, card_page, exits_page)
+    for name, part in module.PARTS.items()
+]
+
+
+@pytest.mark.parametrize(("page", "name", "part"), PARTS)
+def test_a_generated_part_is_up_to_date(page: Path, name: str, part: "object") -> None:
+    assert callable(part)
+    text = page.read_text("utf-8")
+    assert with_part(text, name, part()) == text, "python -m tests.docs.generated --write"
+
+
+def test_every_field_that_is_shown_has_a_label_in_both_languages() -> None:
+    fields = [field for file in FILES for field in file.fields]
+    assert all(field.label_en and field.label_zh for field in fields)
