@@ -31,7 +31,7 @@ def test_the_faults_of_the_bad_list_are_named_exactly(tmp_path: Path) -> None:
     assert "Traceback" not in done.err
     assert "Passphrase" not in done.err
     rows = [line.split() for line in done.out.splitlines() if line.strip()[:1].isdigit()]
-    found = {(int(words[0]), words[1]) for words in rows if words[1] != "faults"}
+    found = {(int(words[0]), words[1]) for words in rows if words[1] != "errors"}
     assert found == expected_faults()
     assert list(tmp_path.iterdir()) == []
 
@@ -51,10 +51,11 @@ def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Pat
     source = residents(tmp_path, 2)
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, *ON, passphrase=None)
     assert done.code == 2
-    assert "is good" in done.err and "--keys and --out missing" in done.err
+    assert "has no errors. It was only checked" in done.err
+    assert "--keys and --out are missing" in done.err
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--out", tmp_path / "b", "--json",
                   *ON)  # fmt: skip
-    assert done.json["error"].endswith("--keys missing")
+    assert done.json["error"].endswith("--keys is missing.")
     assert not (tmp_path / "b").exists()
 
 
@@ -76,7 +77,7 @@ def test_an_existing_folder_is_not_written_into(tmp_path: Path, keys: Path) -> N
     done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
                   "--out", tmp_path / "batch", *ON, passphrase=None)  # fmt: skip
     assert done.code == 2
-    assert "exists already" in done.err
+    assert "exists already and is not overwritten" in done.err
 
 
 def test_a_missing_key_store_is_a_key_problem(tmp_path: Path) -> None:

@@ -11,18 +11,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import apdu_scripts
 from apdu_scripts import load, names
-from apdu_scripts.__main__ import Exit, run
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import VirtualReader
-from cardlib.errors import CardError, CardKeyError, TransportError
+from cardlib.errors import CardKeyError, TransportError
 from cardlib.issuance import personalize
 from cardlib.keys import KeySet
 from cardlib.keys.roots import new_roots
@@ -35,11 +33,14 @@ from cardlib.script.decoder import facts_of, fields_of
 from cardlib.script.from_layout import write
 from cardlib.script.language import SUFFIX, Authenticate, Command, Reset, Script
 from cardlib.script.pattern import Pattern, parse_pattern
-from cardlib.script.show import as_json, as_text, summary
 from cardlib.transport.pcsc import wait_for_card
+from personalize.cli.exits import Exit
+from personalize.terminal.script_report import as_json, as_text, summary
 from tests.cards.cards import CHIP, ISSUER, blank_card, groupings, key_store, personalized_card
 from tests.programs.pcscd import SLOTS, Pcscd
-from tests.programs.scriptor import Ran, run_on_card, run_on_reader
+from tests.programs.rhcard import Ran, rhcard
+from tests.programs.scriptor import Ran as ScriptorRan
+from tests.programs.scriptor import run_on_card, run_on_reader
 
 H = bytes.fromhex
 FOLDER = Path(apdu_scripts.__file__).parent
@@ -362,7 +363,7 @@ def test_scriptor_runs_every_script_unmodified_and_meets_its_expectations(
     assert_as_expected(load(name), run_on_card(FOLDER / f"{name}{SUFFIX}", on))
 
 
-def assert_as_expected(script: Script, ran: Ran) -> None:
+def assert_as_expected(script: Script, ran: ScriptorRan) -> None:
     assert (ran.code, ran.complaints) == (0, "")
     steps = [step for step in script.steps if not isinstance(step, Authenticate)]
     assert [said.command for said in ran.exchanges] == [
@@ -390,10 +391,10 @@ def test_through_pcsc_scriptor_and_our_command_find_the_same_card(folder: Path) 
     for name in ON_A_CARD:
         assert_as_expected(load(name), run_on_reader(FOLDER / f"{name}{SUFFIX}", SLOT))
     keys = ("--keys", folder / "keys", "--passphrase-file", folder / "pass")
-    result = invoke("read_emergency_data", "--reader", SLOT, *keys)
-    assert result.exit_code == 0, result.output
-    assert "Heart disease: yes" in result.stdout
-    assert invoke("identify", "--reader", "no such reader").exit_code == Exit.NO_CARD
+    done = invoke("read_emergency_data", "--reader", SLOT, *keys)
+    assert done.code == 0, done.err
+    assert "Heart disease: yes" in done.out
+    assert invoke("identify", "--reader", "no such reader").code == Exit.NO_CARD
 
 
 PIECES = st.sampled_from(
@@ -489,8 +490,8 @@ def test_a_script_is_its_title_and_its_steps_with_their_lines() -> None:
         ("#> 9000", 1, "follows the command"),
         ("#! authenticate RK1_DDF1\n#> 9000", 2, "follows the command"),
         ("reset\n#! authenticate RK1_DDF1\n#> 9000", 3, "follows the command"),
-        ("reset\n#> 9000", 2, "a reset answers"),
-        ("00A40400\n#> ATR 3B", 2, "a reset answers"),
+        ("reset\n#> 9000", 2, "after reset write #> ATR"),
+        ("00A40400\n#> ATR 3B", 2, "after a command #> and a status word"),
         ("00A40400\n#>", 2, "begins with a status word"),
         ("00A40400\n#> 90", 2, "begins with a status word"),
         ("00A40400\n#> 9000 6", 2, "no byte"),
@@ -500,8 +501,8 @@ def test_a_script_is_its_title_and_its_steps_with_their_lines() -> None:
         ("00A40400\n#> 9000 with RK9_DF02", 2, "no key of the card"),
         ("00A40400\n#> 9000 with STK_DF02", 2, "no key of the card"),
         ("#! authenticate PUK_DDF1", 1, "no key of the card"),
-        ("reset\n#! verify 123456", 2, "the one action"),
-        ("reset\n#!", 2, "the one action"),
+        ("reset\n#! verify 123456", 2, "the only action"),
+        ("reset\n#!", 2, "the only action"),
         ("00A40400\n#= DDF1/EF05", 2, "READ RECORD"),
         ("#= DDF1/EF05", 1, "READ RECORD"),
         ("00B20104\n#= DDF1/EF07", 2, "file of records"),
@@ -509,10 +510,10 @@ def test_a_script_is_its_title_and_its_steps_with_their_lines() -> None:
         ("00B20104\n#=", 2, "file of records"),
     ],
 )
-def test_a_line_that_is_none_is_named_with_what_is_wrong(
+def test_a_line_that_is_not_valid_is_named_with_what_is_wrong(
     text: str, line: int, problem: str
 ) -> None:
-    with pytest.raises(ScriptError, match=f"^here, line {line}: ") as raised:
+    with pytest.raises(ScriptError, match=f"^here, line {line} is not valid: ") as raised:
         parse(text, "here")
     assert problem in raised.value.problem
     assert raised.value.line == line
@@ -657,9 +658,28 @@ def test_a_refusal_is_shown_as_denied_with_the_key_and_counted_as_expected(
     outcomes = outcomes_of("read_emergency_data", card)
     text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
     assert "        Asthma - denied (needs RK1_DF02)\n" in text
-    assert "not tried: no keys given" in text
+    assert "skipped: no keys given" in text
     said = summary(load("read_emergency_data"), outcomes)
-    assert said == "read_emergency_data: 12 answers, all as expected; 1 authentications not tried"
+    assert said == (
+        "read_emergency_data: 12 answers, all as expected;"
+        " 1 authenticate line skipped: no keys given; nothing was read: no keys"
+    )
+
+
+def test_a_run_without_keys_that_read_something_does_not_say_that_nothing_was_read(
+    card: SoftwareCard,
+) -> None:
+    outcomes = outcomes_of("read_issuer_data", card)
+    assert summary(load("read_issuer_data"), outcomes).endswith("answers, all as expected")
+
+
+def test_an_authenticate_line_after_refused_keys_says_why_it_is_skipped() -> None:
+    script = parse(
+        "reset\n00A4040005F05248430100\n#! authenticate RK1_DDF1\n#! authenticate UK1_DDF1\n"
+    )
+    outcomes = outcomes_of(script, personalized_card(), KeyStore(new_roots(1)).terminal_keys)
+    assert list(as_text(outcomes[3]))[-1].strip() == "skipped: the card refused these keys before"
+    assert "1 authenticate line skipped: the card refused" in summary(script, outcomes)
 
 
 def test_scripts_show_a_field_as_read_does(card: SoftwareCard) -> None:
@@ -691,8 +711,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def invoke(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(run, [str(argument) for argument in arguments], env=env)
+def invoke(*arguments: object, passphrase: str | None = None) -> Ran:
+    return rhcard("apdu", "run", *arguments, passphrase=passphrase)
 
 
 def with_keys(
@@ -704,64 +724,66 @@ def with_keys(
 def test_the_command_runs_a_script_by_name_and_by_file(folder: Path) -> None:
     by_name = invoke("read_issuer_data", "--card", folder / "one.card")
     by_file = invoke(FOLDER / f"read_issuer_data{SUFFIX}", "--card", folder / "one.card")
-    assert (by_name.exit_code, by_file.exit_code) == (0, 0)
-    assert "Issuer name: 河南省卫生健康委员会" in by_name.stdout
-    assert by_name.stdout.splitlines()[:-1] == by_file.stdout.splitlines()[:-1]
+    assert (by_name.code, by_file.code) == (0, 0)
+    assert "Issuer name: 河南省卫生健康委员会" in by_name.out
+    assert by_name.out.splitlines()[:-1] == by_file.out.splitlines()[:-1]
 
 
 def test_with_a_key_store_the_command_authenticates_and_speaks_json(folder: Path) -> None:
-    result = invoke("read_cardholder", "--card", folder / "one.card", *with_keys(folder), "--json")
-    assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
-    assert document["as_expected"]
+    done = invoke("read_cardholder", "--card", folder / "one.card", *with_keys(folder), "--json")
+    assert done.code == 0, done.err
+    document = done.json
+    assert (document["as_expected"], document["exit_code"]) == (True, 0)
     values = {f["field"]: f["value"] for step in document["steps"] for f in step["fields"]}
     assert (values["name"], values["sex"], values["phone_1"]) == ("王䶮𠅤㛃", "1", None)
 
 
 def test_the_passphrase_may_come_from_the_environment(folder: Path) -> None:
-    result = invoke(
-        "read_cardholder", "--card", folder / "one.card", "--keys", folder / "keys",
-        env={"RHCARD_PASSPHRASE": PASSPHRASE},
-    )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
+    words = ("read_cardholder", "--card", folder / "one.card", "--keys", folder / "keys")
+    assert invoke(*words, passphrase=PASSPHRASE).code == 0
+
+
+def test_without_keys_the_command_says_that_nothing_was_read(folder: Path) -> None:
+    done = invoke("read_emergency_data", "--card", folder / "one.card")
+    assert (done.code, done.out.splitlines()[-1].endswith("nothing was read: no keys")) == (0, True)
 
 
 def test_the_command_lists_the_scripts() -> None:
-    result = invoke("--list")
-    assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == list(names())
+    done = rhcard("apdu", "list")
+    assert (done.code, [line.split()[0] for line in done.out.splitlines()]) == (0, [*names()])
+    rows = rhcard("apdu", "list", "--json").json["scripts"]
+    assert rows == [{"name": name, "title": load(name).title} for name in names()]
 
 
 @pytest.mark.parametrize(
     ("script", "code", "said"),
     [
         ("check_blank", Exit.REFUSED, ""),
-        ("data.scriptor", Exit.DATA_DIFFERS, ""),
-        ("bad.scriptor", Exit.BAD_INPUT, "bad.scriptor, line 2: "),
+        ("data.scriptor", Exit.VERIFICATION_FAILED, ""),
+        ("bad.scriptor", Exit.BAD_INPUT, "bad.scriptor, line 2 is not valid: "),
         ("bytes.scriptor", Exit.BAD_INPUT, "not UTF-8 text"),
-        ("no_such_script", Exit.USAGE, "neither a script that comes along"),
+        ("no_such_script", Exit.USAGE, "there is no such script"),
         (".", Exit.USAGE, "Is a directory"),
     ],
 )
 def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, folder: Path) -> None:
-    name = script if script in names() else str(folder / script)
-    result = invoke(name, "--card", folder / "one.card")
-    assert result.exit_code == code
-    assert said in result.stderr
-    assert "Traceback" not in result.output
+    name = script if script in names() else folder / script
+    done = invoke(name, "--card", folder / "one.card")
+    assert (done.code, said in done.err) == (code, True)
 
 
 def test_one_card_is_needed(folder: Path) -> None:
-    assert invoke("identify").exit_code == Exit.USAGE
+    assert invoke("identify").code == Exit.USAGE
     both = invoke("identify", "--card", folder / "one.card", "--reader", "0")
-    assert both.exit_code == Exit.USAGE
+    assert (both.code, "give one card" in both.err) == (Exit.USAGE, True)
 
 
 def test_no_card_is_4_and_key_problems_are_9(folder: Path) -> None:
     (folder / "damaged.card").write_bytes(b"not a card")
-    assert invoke("identify", "--card", folder / "damaged.card").exit_code == Exit.NO_CARD
-    assert invoke("identify", "--card", folder / "none.card").exit_code == Exit.NO_CARD
-    assert invoke("identify", "--card", folder).exit_code == Exit.NO_CARD
+    assert invoke("identify", "--card", folder / "damaged.card").code == Exit.NO_CARD
+    assert invoke("identify", "--card", folder / "none.card").code == Exit.NO_CARD
+    of_folder = invoke("identify", "--card", folder)
+    assert (of_folder.code, "is a folder; give a .card file in it" in of_folder.err) == (4, True)
     (folder / "wrong").write_text("wrong\n")
     (folder / "empty").write_text("\n")
     card = ("read_cardholder", "--card", folder / "one.card")
@@ -774,42 +796,46 @@ def test_no_card_is_4_and_key_problems_are_9(folder: Path) -> None:
         with_keys(folder, store="none"),
         ("--keys", folder / "keys"),
     ):
-        result = invoke(*card, *options)
-        assert result.exit_code == Exit.KEY_PROBLEM, options
-        assert result.stderr.startswith("apdu_scripts: ")
-        assert PASSPHRASE not in result.output
-
-
-def test_every_error_of_ours_has_an_exit_code_and_the_help_lists_them() -> None:
-    from apdu_scripts.__main__ import _exit_of
-
-    assert _exit_of(TransportError("gone")) is Exit.NO_CARD
-    assert _exit_of(CardError("else")) is Exit.REFUSED
-    assert _exit_of(OSError("path")) is Exit.USAGE
-    text = invoke("--help").stdout
-    assert [f"{code:d}  {code.words}" in text for code in Exit] == [True] * len(Exit)
+        done = invoke(*card, *options)
+        assert done.code == Exit.KEY_PROBLEM, options
+        assert done.err.splitlines()[-1].startswith("rhcard: ")
+        assert PASSPHRASE not in done.out + done.err
 
 
 def test_with_json_an_error_is_json_too(folder: Path) -> None:
-    result = invoke(folder / "bad.scriptor", "--card", folder / "one.card", "--json")
-    assert result.exit_code == Exit.BAD_INPUT
-    document = json.loads(result.stdout)
-    assert document["exit_code"] == Exit.BAD_INPUT
-    assert "line 2" in document["error"]
+    done = invoke(folder / "bad.scriptor", "--card", folder / "one.card", "--json")
+    assert (done.code, done.json["exit_code"]) == (Exit.BAD_INPUT, Exit.BAD_INPUT)
+    assert "line 2" in done.json["error"]
 
 
-def test_it_runs_as_a_module_where_chinese_cannot_be_printed(folder: Path) -> None:
-    command = [sys.executable, "-m", "apdu_scripts", "read_issuer_data", "--card"]
-    done = subprocess.run(
-        [*command, str(folder / "one.card")],
+def as_module(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "apdu_scripts", *map(str, words)],
         cwd=FOLDER.parent,
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_it_runs_as_a_module_where_chinese_cannot_be_printed(folder: Path) -> None:
+    done = as_module("read_issuer_data", "--card", folder / "one.card")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Issuer name: \\u6cb3\\u5357" in done.stdout
+
+
+def test_the_module_is_the_command_with_the_same_output_and_exit_codes(folder: Path) -> None:
+    for words in (
+        ("identify", "--card", folder / "one.card"),
+        ("check_blank", "--card", folder / "one.card"),
+        ("data.scriptor", "--card", folder / "none.card"),
+        ("identify",),
+    ):
+        module, command = as_module(*words), invoke(*words)
+        assert (module.returncode, module.stdout) == (command.code, command.out)
+        assert module.stderr == command.err
+    assert as_module("--list").stdout == rhcard("apdu", "list").out
 
 
 # --- the document -------------------------------------------------------------------------
@@ -830,6 +856,8 @@ def test_the_documents_example_is_a_script_that_does_what_it_says(card: Software
         assert [o.sw for o in outcomes][-1] == (0x9000 if keys else 0x6982)
 
 
-def test_the_document_lists_the_exit_codes() -> None:
-    for code in Exit:
-        assert f"| {code:d} | {code.words} |" in DOCUMENT
+def test_every_command_of_the_document_can_be_called() -> None:
+    lines = re.findall(r"^    rhcard (apdu \w+)", DOCUMENT, re.M)
+    assert set(lines) == {"apdu list", "apdu run"}
+    for words in lines:
+        assert rhcard(*words.split(), "--help").code == 0
