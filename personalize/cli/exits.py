@@ -22,7 +22,7 @@ class Exit(IntEnum):
     REFUSED = 5, "The card refused a command, or a script expects another answer."
     VERIFICATION_FAILED = 6, "A card or an answer does not hold the data it should hold."
     FINISHED_WITH_FAILURES = 7, "Some cards of the batch failed, or are not there."
-    JOURNAL_CONFLICT = 8, "Another rhcard is at work here, or a resident has a card already."
+    JOURNAL_CONFLICT = 8, "Another rhcard is at work, or the journal and the cards do not agree."
     KEY_PROBLEM = 9, "The passphrase, the key store or the keys are wrong or missing."
     INTERRUPTED = 130, "Stopped with Ctrl-C."
 

@@ -10,7 +10,7 @@ import click
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import batch_argument, cards_option, json_option, keys_option, passphrase_option
+from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say, say_where
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Run:
 @click.command(name="issue")
 @batch_argument
 @cards_option
-@keys_option
+@batch_keys_option
 @click.option(
     "--test-keys",
     is_flag=True,

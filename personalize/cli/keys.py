@@ -16,7 +16,7 @@ def command() -> None:
 
     \b
     Examples:
-      rhcard keys new --out keys.json
+      rhcard keys new --out my-keys.json
     """
 
 

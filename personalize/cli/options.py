@@ -1,11 +1,14 @@
 """Options and arguments that several commands have; the shared ones fill the Context."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from .context import ENVIRONMENT, Context
+
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -35,14 +38,21 @@ json_option = click.option(
     callback=_keep,
     help="Print one JSON document.",
 )
-keys_option = click.option(
-    "--keys",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    expose_value=False,
-    callback=_keep,
-    help="The key store.",
-)
+
+
+def _keys_option(help_text: str) -> Callable[[FC], FC]:
+    return click.option(
+        "--keys",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help=help_text,
+    )
+
+
+keys_option = _keys_option("The key store.")
+batch_keys_option = _keys_option("The key store. Default: where it was at `rhcard prepare`.")
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),

@@ -42,7 +42,7 @@ _WITHOUT = {
 @keys_option
 @click.option(
     "--cards",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder that holds the card, if it is named by its chip.",
 )

@@ -11,7 +11,7 @@ from cardlib.errors import TransportError
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import batch_argument, cards_option, json_option, keys_option, passphrase_option
+from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say_where
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(name="verify")
 @batch_argument
 @cards_option
-@keys_option
+@batch_keys_option
 @passphrase_option
 @json_option
 @click.pass_obj

@@ -1,6 +1,7 @@
 """rhcard prepare: every fault named first, nothing written then; a batch when there is none."""
 
 import csv
+import shlex
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     batch = Batch.open(out, store)
     assert [card.line for card in batch.cards()] == [2, 3]
     assert dict(batch.card(1).groupings)[0x0106] == bytes.fromhex("06 04 20261122")
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path, keys: Path) -> None:
+    out = tmp_path / "new batch"
+    done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
+                  "--out", out, *ON)  # fmt: skip
+    (line,) = [line for line in done.err.splitlines() if line.startswith("Next: ")]
+    words = shlex.split(line.removeprefix("Next: "))
+    assert words == ["rhcard", "issue", str(out), "--cards", "cards"]
+    assert ran(*words[1:], cwd=tmp_path).code == 0
 
 
 def test_an_existing_folder_is_not_written_into(tmp_path: Path, keys: Path) -> None:
