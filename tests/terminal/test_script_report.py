@@ -5,12 +5,13 @@ import json
 import pytest
 
 from apdu_scripts import load
+from cardlib.commands import COMMANDS, Body, CommandSpec
 from cardlib.emulator import SoftwareCard
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout.words import as_json as field_as_json
 from cardlib.script import Outcome, Runner, parse
-from cardlib.script.language import Script
+from cardlib.script.language import Command, Script
 from personalize.terminal.script_report import as_json, as_text, summary
 from tests.cards.cards import personalized_card
 from tests.script.test_apdu_scripts import STORE, outcomes_of
@@ -124,3 +125,15 @@ def test_scripts_show_a_field_as_read_does(card: SoftwareCard) -> None:
     shown = [f for step in as_json(script, outcomes)["steps"] for f in step["fields"]]
     assert shown == [field_as_json(v) for outcome in outcomes for v in outcome.fields]
     assert "1990-01-01" in {field["label"] for field in shown}
+
+
+@pytest.mark.parametrize("spec", COMMANDS, ids=lambda spec: f"{spec.cla:02X} {spec.ins:02X}")
+def test_bodies_are_hidden_as_the_table_of_commands_says(spec: CommandSpec) -> None:
+    secret = (Body.KEY, Body.PIN, Body.CRYPTOGRAM)
+    sent, answered = b"BODY SENT", b"BODY ANSWERED"
+    for channel in (0x00, 0x03):
+        head = bytes((spec.cla | channel, spec.ins, 0, 0, len(sent)))
+        outcome = Outcome(Command(1, head + sent), 0x9000, answered)
+        plain = shown(Script("name", "", ()), [outcome]).upper().replace(" ", "")
+        assert (sent.hex().upper() in plain) == (spec.sent not in secret)
+        assert (answered.hex().upper() in plain) == (spec.answered not in secret)
