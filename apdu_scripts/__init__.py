@@ -18,9 +18,9 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Script:
-    """A script of the package by its name, else the file at that path.
+    """The script of the package with that name, else the script in the file at that path.
 
-    ScriptError for a line that is not of the language, FormatError for a file that is no text.
+    ScriptError for a line that is not valid, FormatError for a file that is not UTF-8 text.
     """
     if name in names():
         return parse((files(__package__) / f"{name}{SUFFIX}").read_text("utf-8"), name)

@@ -14,7 +14,7 @@ from .facts import HEALTH_APPLICATION, SECURITY_DOMAIN
 from .keys import Scp03Keys
 from .layout import KEY_BY_NAME
 from .layout.load import Grouping
-from .messaging.scp03 import Scp03Channel
+from .messaging.scp03_channel import Scp03Channel
 from .messaging.scp03_failure import KEY_INFORMATION, key_sets
 from .status import StatusWord
 from .tlv import ber, dgi, find_ber

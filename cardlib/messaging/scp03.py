@@ -9,14 +9,13 @@ from struct import Struct
 
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from ..apdu import CommandAPDU, ResponseAPDU, Transmit
+from ..apdu import CommandAPDU, ResponseAPDU
 from ..crypto import BLOCK_SIZE, BlockCipher
-from ..errors import CardError, ChannelError, FormatError
-from ..exchange import send
+from ..errors import ChannelError, FormatError
 from ..keys import Scp03Keys
 from ..keys.static_keys import CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, S_ENC, S_MAC, S_RMAC, derive
 from ..status import StatusWord, words
-from .scp03_failure import Cause, Scp03Failure, diagnosed
+from .scp03_failure import Cause, Scp03Failure
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
@@ -357,45 +356,3 @@ class Scp03Host:
 def _on_channel_0(command: bytes) -> bytes:
     """What is MACed: the command as it would go on logical channel 0."""
     return bytes((command[0] & 0xFC,)) + command[1:]
-
-
-class Scp03Channel:
-    """An open SCP03 session over a transmit: every command goes out protected."""
-
-    def __init__(self, transmit: Transmit, host: Scp03Host) -> None:
-        self._transmit, self.host = transmit, host
-
-    @classmethod
-    def open(
-        cls,
-        transmit: Transmit,
-        keys: Scp03Keys,
-        level: int,
-        key_version: int = 0,
-        host_challenge: bytes | None = None,
-        *,
-        key_identifier: int = 0,
-        s16: bool = False,
-    ) -> "Scp03Channel":
-        """Authenticate both sides; Scp03Failure says why not and which keys were tried."""
-        host = Scp03Host(
-            keys, level, key_version, host_challenge, key_identifier=key_identifier, s16=s16
-        )
-        try:
-            command = host.external_authenticate(send(transmit, host.initialize_update()))
-            host.opened(send(transmit, command, may_repeat=False))
-        except Scp03Failure as failure:
-            raise diagnosed(transmit, failure, keys) from None
-        return cls(transmit, host)
-
-    def send(self, command: CommandAPDU) -> ResponseAPDU:
-        """Send a command protected; ChannelError when the reply is not what the card sent.
-
-        A session whose transport failed is over: what the card has done is not known.
-        """
-        try:
-            wrapped = self.host.wrap(command)
-            return self.host.unwrap(send(self._transmit, wrapped, may_repeat=False))
-        except CardError:
-            self.host.close()
-            raise

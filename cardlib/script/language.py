@@ -23,10 +23,10 @@ _ATR = "ATR"
 
 
 class ScriptError(FormatError):
-    """A line that is not in the script language; `line` is its number from 1."""
+    """A line of a script that is not valid; `line` is its number from 1."""
 
     def __init__(self, name: str, line: int, problem: str) -> None:
-        super().__init__(f"{name}, line {line}: {problem}")
+        super().__init__(f"{name}, line {line} is not valid: {problem}")
         self.line, self.problem = line, problem
 
 
@@ -102,7 +102,7 @@ class Script:
 def read_script(path: Path) -> Script:
     """The script in a file.
 
-    ScriptError for a line that is not of the language, FormatError for a file that is no text.
+    ScriptError for a line that is not valid, FormatError for a file that is not UTF-8 text.
     """
     with path.open("rb") as file:
         raw = file.read(_LARGEST + 1)
@@ -115,7 +115,7 @@ def read_script(path: Path) -> Script:
 
 
 def parse(text: str, name: str = "script") -> Script:
-    """The script that a text spells; ScriptError names the line that does not fit."""
+    """The script in a text; ScriptError names the line that is not valid."""
     return _Parser(name).parse(text)
 
 
@@ -136,7 +136,7 @@ class _Parser:
                 break
             self._take(line)
         if self.open_command is not None:
-            raise self._error("the command before the end is not complete")
+            raise self._error("the last command is not complete")
         return Script(self.name, self.title, tuple(self.steps))
 
     def _error(self, problem: str) -> ScriptError:
@@ -144,7 +144,7 @@ class _Parser:
 
     def _take(self, line: str) -> None:
         if "exit" in line.lower():
-            raise self._error("scriptor stops at any line with exit in it: use another word")
+            raise self._error("scriptor stops at any line that contains exit: use another word")
         if not line.strip(_BLANKS):
             self._take_blank()
         elif line.startswith("#"):
@@ -162,7 +162,7 @@ class _Parser:
 
     def _closed(self) -> None:
         if self.open_command is not None:
-            raise self._error("the line before ends in \\: the rest of its command comes here")
+            raise self._error("the line before ends in \\, so the rest of its command comes here")
 
     def _comment(self) -> str:
         text = "\n".join(self.comments)
@@ -175,14 +175,14 @@ class _Parser:
         packed = _PACKED.fullmatch(digits)
         if not packed and not _SPACED.fullmatch(digits):
             raise self._error(
-                "neither reset, exit, a # comment, nor hex pairs with one blank between all or none"
+                "write reset, exit, a # comment, or hex pairs with one blank between all or none"
             )
         apdu = (self.open_command or b"") + bytes.fromhex(digits)
         self.open_command = apdu if more else None
         if more:
             return
         if len(apdu) < 4:
-            raise self._error(f"a command of {len(apdu)} bytes: CLA INS P1 P2 are needed")
+            raise self._error(f"a command has at least CLA INS P1 P2, not {len(apdu)} bytes")
         self.steps.append(Command(self.line, apdu, self._comment()))
 
     def _take_comment(self, line: str) -> None:
@@ -204,10 +204,10 @@ class _Parser:
     def _take_expectation(self, words: list[str]) -> None:
         step = self.steps[-1] if self.steps else None
         if not isinstance(step, Command | Reset):
-            raise self._error("an expectation follows the command or reset it is for")
+            raise self._error("an expectation follows the command or reset that it is for")
         expectation = self._expectation(words)
         if bool(expectation.sw) == isinstance(step, Reset):
-            raise self._error("a reset answers #> ATR ..., a command #> and a status word")
+            raise self._error("after reset write #> ATR ..., after a command #> and a status word")
         self.steps[-1] = replace(step, expectations=(*step.expectations, expectation))
 
     def _expectation(self, words: list[str]) -> Expectation:
@@ -227,12 +227,12 @@ class _Parser:
     def _key(self, name: str) -> KeySpec:
         key = KEY_BY_NAME.get(name)
         if key is None or key.role not in _AUTHENTICATING_ROLES:
-            raise self._error(f"{name!r} is no key of the card that authenticates")
+            raise self._error(f"{name!r} is no key of the card for authenticating")
         return key
 
     def _take_action(self, words: list[str]) -> None:
         if len(words) != 2 or words[0] != "authenticate":
-            raise self._error("the one action is: #! authenticate KEY")
+            raise self._error("the only action is #! authenticate KEY")
         self.steps.append(Authenticate(self.line, self._key(words[1]), self._comment()))
 
     def _take_file(self, words: list[str]) -> None:

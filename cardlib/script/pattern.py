@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from ..errors import FormatError
+
 _ITEM = re.compile(r"([0-9A-Fa-f]{2}|[xX]{2})(?:\*([1-9][0-9]{0,4}))?")
 _REST, _NOTHING = "..", "-"
 _MAX_BYTES = 65536
@@ -33,7 +35,7 @@ class Pattern:
 
 
 def parse_pattern(words: list[str]) -> Pattern:
-    """The pattern that the words of a line spell; ValueError says which word does not fit."""
+    """The pattern that the words of a line spell; FormatError says which word does not fit."""
     if words == [_NOTHING]:
         return Pattern(())
     open_ended = words[-1:] == [_REST]
@@ -41,9 +43,9 @@ def parse_pattern(words: list[str]) -> Pattern:
     for word in words[:-1] if open_ended else words:
         item = _ITEM.fullmatch(word)
         if item is None:
-            raise ValueError(f"{word!r} is no byte: two hex digits or xx, perhaps *number; .. last")
+            raise FormatError(f"{word!r} is not a byte: write two hex digits, or xx for any byte")
         value = None if item[1].lower() == "xx" else int(item[1], 16)
         values += [value] * int(item[2] or 1)
         if len(values) > _MAX_BYTES:
-            raise ValueError(f"more than {_MAX_BYTES} bytes")
+            raise FormatError(f"more than {_MAX_BYTES} bytes")
     return Pattern(tuple(values), open_ended)

@@ -16,6 +16,9 @@ from ..transport import capabilities, chip_serial
 from .decoder import Fact, Profile, facts_of, facts_of_reset, fields_of, profile_in
 from .language import Authenticate, Command, Expectation, Reset, Script, Step
 
+NO_KEYS = "no keys given"
+"""Why authentications are skipped in a run without keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -124,11 +127,11 @@ class Runner:
         name = step.key.name
         self._authenticated -= {name}
         if self._keys is None:
-            return Outcome(step, None, skipped="no keys given")
+            return Outcome(step, None, skipped=NO_KEYS)
         if self._wrong_cryptogram:
-            return Outcome(step, None, skipped="the card took these keys for wrong before")
+            return Outcome(step, None, skipped="the card refused these keys before")
         if self._profile is None:
-            hint = "no region factor seen: SELECT the application with Le comes first"
+            hint = "no region factor was read: SELECT the application with Le first"
             return Outcome(step, None, difference=Difference(hint))
         keys = self._card_keys(self._keys, self._profile)
         response = self._prove(step, keys, self._profile.c1)

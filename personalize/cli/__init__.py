@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 
-COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins", "emulator")
+COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins", "apdu", "emulator")
 
 
 class LazyGroup(click.Group):
@@ -30,6 +30,18 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"{__name__}.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word; for a word that is none, the command it is close to."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"There is no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The exit codes, below the help text."""
         from .exits import epilog
@@ -44,8 +56,13 @@ class LazyGroup(click.Group):
         *_: Any,
         **extra: Any,
     ) -> Any:
-        """Run, and exit with a documented code and one clear line, never a traceback."""
+        """Run, and exit with a documented code and one clear line, never a traceback.
+
+        `help COMMAND` is `COMMAND --help`.
+        """
         words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == ["help"]:
+            words = [*words[1:], "--help"]
         extra["standalone_mode"] = False
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
@@ -59,11 +76,20 @@ class LazyGroup(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("rhcard", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rhcard")
-def main() -> None:
-    """Resident health cards, from a list of residents to verified cards.
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Issue, read and verify resident health cards.
 
-    Each command has --help and --json. Data goes to stdout, progress and prompts to stderr. The
-    key store's passphrase comes from RHCARD_PASSPHRASE, --passphrase-file or a prompt.
+    Every command has --help and --json. Results go to stdout; progress, hints and errors go to
+    stderr. `rhcard help COMMAND` is the same as `rhcard COMMAND --help`.
+
+    \b
+    Examples:
+      rhcard demo
+      rhcard help issue
     """
+    from .context import Context
+
+    context.obj = Context()

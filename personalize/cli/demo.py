@@ -1,8 +1,5 @@
 """rhcard demo: the whole way, from made-up residents to verified cards."""
 
-import shlex
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .context import Context
 from .exits import Exit
 from .failures import Stopped
 from .issue import run as issue_all
 from .options import json_option
-from .output import print_json, print_line, print_table
+from .output import command_line, print_line, print_table
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from ..terminal.reading import Reading
 
 _DEFAULT = Path("rhcard-demo")
+_SHOWN = 5
 _HEADINGS = ("card", "name", "chip", "result", "APDUs", "bytes", "ms")
 
 
@@ -44,6 +43,11 @@ class Demo:
     def good(self) -> int:
         """Cards that were verified."""
         return sum(1 for result in self.results if not result.findings)
+
+    @property
+    def chip(self) -> str:
+        """The chip of the card that is shown."""
+        return self.emergency.identity.chip.hex().upper()
 
     @property
     def summary(self) -> str:
@@ -70,23 +74,29 @@ class Demo:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for the cards, new or empty. Else a new rhcard-demo, -2, -3 ... here.",
+    help="New or empty folder for the cards. Default: a new folder rhcard-demo here.",
 )
 @json_option
-def command(*, out: Path | None, as_json: bool) -> int:
-    """Make cards for 50 made-up residents, verify them all, and read one.
+@click.pass_obj
+def command(context: Context, *, out: Path | None) -> int:
+    """Make and verify cards for 50 made-up residents.
 
-    Keys are made for this run alone. Nothing that exists is touched.
+    It also reads one card, as an emergency room does. It makes keys for this run alone, and
+    changes no file that exists.
+
+    \b
+    Examples:
+      rhcard demo
+      rhcard demo --out my-demo
     """
     folder = _folder(out)
     try:
         demo = _run(folder)
     except (KeyboardInterrupt, Stopped):
-        raise Stopped(f"stopped; {folder} is unfinished: remove it and start again") from None
-    if as_json:
-        print_json(_document(demo))
-    else:
-        _print(demo)
+        raise Stopped(f"stopped; {folder} is not complete. Remove it and start again.") from None
+    if context.as_json:
+        return context.answer(_document(demo), demo.exit)
+    _print(demo)
     return demo.exit
 
 
@@ -96,7 +106,9 @@ def _folder(out: Path | None) -> Path:
     if out is None:
         return fresh_folder(_DEFAULT)
     if out.is_dir() and any(out.iterdir()):
-        raise click.UsageError(f"{out} is not empty: name another --out DIR")
+        raise click.BadParameter(
+            f"{out} is not empty. Give a new or empty folder.", param_hint="'--out'"
+        )
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     return out
 
@@ -140,7 +152,10 @@ def _emergency(keys: "SoftwareKeySet", card: Path) -> "Reading":
 def _print(demo: Demo) -> None:
     from .read import show
 
-    print_table("Cards", _HEADINGS, _rows(demo))
+    rows = _rows(demo)
+    print_table("Cards", _HEADINGS, rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        print_line(f"{len(rows) - _SHOWN} more")
     print_line(f"\n{demo.chosen} as an emergency room reads it, without the PIN:")
     show(demo.emergency, "en", collapse=False)
     print_line(f"\nThe cards are in {demo.chosen.parent}. Try next:\n")
@@ -151,6 +166,7 @@ def _print(demo: Demo) -> None:
 
 
 def _rows(demo: Demo) -> list[tuple[str, ...]]:
+    """A row for each card; cards that failed come first."""
     from ..production.report import chip_name
 
     verified = {result.number for result in demo.results if not result.findings}
@@ -164,7 +180,7 @@ def _rows(demo: Demo) -> list[tuple[str, ...]]:
             str(each.figures.sent + each.figures.received),
             f"{1000 * each.seconds:.0f}",
         )
-        for each in demo.made
+        for each in sorted(demo.made, key=lambda card: card.number in verified)
     ]
 
 
@@ -173,22 +189,12 @@ def _next_commands(demo: Demo) -> list[str]:
     from ..sample.demo import BATCH, KEYS, PASSPHRASE
 
     secret = ("--passphrase-file", demo.folder / PASSPHRASE)
-    batch, keys = demo.folder / BATCH, demo.folder / KEYS
-    commands: list[tuple[object, ...]] = [
-        ("read", demo.chosen, "--keys", keys, *secret, "--lang", "zh"),
-        ("verify", batch, "--cards", demo.chosen.parent, *secret),
-        ("pins", batch, *secret),
+    batch, keys, cards = demo.folder / BATCH, demo.folder / KEYS, demo.chosen.parent
+    return [
+        command_line("read", demo.chip, "--cards", cards, "--keys", keys, *secret, "--lang", "zh"),
+        command_line("verify", batch, "--cards", cards, *secret),
+        command_line("pins", batch, *secret),
     ]
-    return [shlex.join([_program(), *map(str, words)]) for words in commands]
-
-
-def _program() -> str:
-    """How this program was called: by its name if the shell finds it so, else by its path."""
-    called = Path(sys.argv[0])
-    found = shutil.which("rhcard")
-    if called.name != "rhcard" or (found and Path(found).resolve() == called.resolve()):
-        return "rhcard"
-    return str(called)
 
 
 def _document(demo: Demo) -> dict[str, Any]:
@@ -207,5 +213,4 @@ def _document(demo: Demo) -> dict[str, Any]:
         "figures": demo.figures.as_dict(),
         "summary": demo.summary,
         "next": _next_commands(demo),
-        "exit_code": int(demo.exit),
     }

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .context import Context
 from .emulator_show import show
-from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_json, print_line, say
+from .exits import Exit
+from .options import NewPath, json_option, keys_option, passphrase_option
+from .output import print_line, say
 
 if TYPE_CHECKING:
     import threading
@@ -27,7 +29,13 @@ _LOOK_TIME = 0.5
 
 @click.group(name="emulator")
 def command() -> None:
-    """Software cards: make blank ones, and let any PC/SC program use them."""
+    """Make software cards, and put them into a virtual reader.
+
+    \b
+    Examples:
+      rhcard emulator new --out blank.card
+      rhcard emulator show blank.card
+    """
 
 
 command.add_command(show)
@@ -39,7 +47,7 @@ command.add_command(show)
     required=True,
     type=click.Path(path_type=Path),
     metavar="CARD",
-    help="The new card's file; with --count the folder for the cards, each named by its chip.",
+    help="The file of the new card. With --count: the folder for the cards.",
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Make N cards.")
 @keys_option
@@ -48,24 +56,23 @@ command.add_command(show)
 )
 @passphrase_option
 @json_option
-def new(
-    out: Path,
-    *,
-    count: int | None,
-    keys: Path | None,
-    extended_length: bool,
-    passphrase_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Make blank cards with random chip serials, as their maker would deliver them.
+@click.pass_obj
+def new(context: Context, out: Path, *, count: int | None, extended_length: bool) -> int:
+    """Make blank cards with random chip serials.
 
-    Their transport keys are those of --keys FILE, else the public test keys.
+    They are as their maker would deliver them. Their transport keys are those of --keys FILE, or
+    the published test keys. With --count, each card is a file in the folder, named by its chip.
+
+    \b
+    Examples:
+      rhcard emulator new --out one-blank.card
+      rhcard emulator new --out blanks --count 3 --keys keys.json
     """
     from cardlib.emulator import CardOptions, SoftwareCard
 
-    if count is None and out.exists():
-        raise click.UsageError(f"{out} exists and is not overwritten: choose another --out CARD")
-    transport_keys = _transport_keys(keys, passphrase_file)
+    if count is None:
+        NewPath().convert(out, None, None)
+    transport_keys = _transport_keys(context)
     if count is not None:
         out.mkdir(parents=True, exist_ok=True)
     made = []
@@ -78,20 +85,18 @@ def new(
         card.save(path)
         card.close()
         made.append({"file": str(path), "chip": name})
-    if as_json:
-        print_json({"cards": made, "test_keys": keys is None, "exit_code": 0})
-        return
+    if context.as_json:
+        return context.answer({"cards": made, "test_keys": context.keys is None})
     for each in made:
         print_line(f"{each['file']}  {each['chip']}")
-    if keys is None:
-        say("Their transport keys are public: for trials only.")
+    if context.keys is None:
+        say("Their transport keys are the published test keys: use these cards for trials only.")
+    return Exit.GOOD
 
 
-def _transport_keys(
-    keys: Path | None, passphrase_file: Path | None
-) -> Callable[[bytes], tuple[bytes, bytes, bytes]]:
-    if keys is not None:
-        return open_store(keys, passphrase_file).blank_keys
+def _transport_keys(context: Context) -> Callable[[bytes], tuple[bytes, bytes, bytes]]:
+    if context.keys is not None:
+        return context.store().blank_keys
     from cardlib.keys.roots import public_test_roots
     from cardlib.keys.store import KeyStore
 
@@ -99,61 +104,71 @@ def _transport_keys(
 
 
 @command.command()
-@click.argument(
-    "cards",
-    nargs=-1,
-    required=True,
-    metavar="CARD...",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-)
+@click.argument("names", nargs=-1, required=True, metavar="CARD...")
 @click.option(
     "--port",
     type=click.IntRange(1, _LAST_PORT),
     default=_FIRST_PORT,
     show_default=True,
-    help="Port of the first card's slot; each further card takes the next.",
+    help="Port of the first card. Each further card takes the next port.",
 )
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="FAULT",
-    help='What shall go wrong, as "lost:apdu=9" or "cut:write=3"; may be given again.',
+    help="Inject a fault, for example lost:apdu=9 or cut:write=3. May be repeated.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Chance, for the faults.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed for faults that use chance.",
+)
 @click.option(
     "--trace",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Append a JSON line for each command; for a single card.",
+    help="Append a JSON line for each command to FILE. For one card only.",
 )
 @json_option
+@click.pass_obj
 def run(
-    cards: tuple[Path, ...],
+    context: Context,
+    names: tuple[str, ...],
     *,
     port: int,
     faults: tuple[str, ...],
     seed: int,
     trace: Path | None,
-    as_json: bool,
-) -> None:
-    """Put cards into the slots of pcscd's virtual reader until Ctrl-C or SIGTERM.
+) -> int:
+    """Put software cards into pcscd's virtual reader.
 
-    Every change of a card goes to its file at once. pcscd may be started, stopped and started
-    again meanwhile: the cards come back.
+    It runs until Ctrl-C or SIGTERM. Every change of a card goes to its file at once. pcscd may be
+    stopped and started again: the cards come back.
+
+    \b
+    Examples:
+      rhcard emulator run CARD.card
+      rhcard emulator run CARD.card --fault lost:apdu=9
     """
+    from ..production.station import in_reader
+    from .cards import card_file
+
+    cards = [card_file(name) for name in names]
     if trace and len(cards) > 1:
-        raise click.UsageError("--trace is for a single card")
+        raise click.UsageError("--trace is for one card only")
     if port + len(cards) - 1 > _LAST_PORT:
-        raise click.UsageError(f"there are no {len(cards)} ports from {port} on")
+        raise click.UsageError(f"there are fewer than {len(cards)} ports from {port} on")
     script = _faults(faults)
     with ExitStack() as stack:
         stop = stack.enter_context(_told_to_stop())
-        opened = [stack.enter_context(_opened(path)) for path in cards]
+        opened = [stack.enter_context(in_reader(path)) for path in cards]
         if trace:
             stack.enter_context(_traced(opened[0], trace))
-        if as_json:
-            _print_slots(cards, opened, port)
+        if context.as_json:
+            context.answer({"cards": _slots(cards, opened, port)})
         readers = []
         for number, (path, card) in enumerate(zip(cards, opened, strict=True)):
             reader = stack.enter_context(_reader(path, port + number))
@@ -161,6 +176,7 @@ def run(
             readers.append(reader)
         _watch(readers, stop)
     say("stopped; the cards are saved")
+    return Exit.GOOD
 
 
 def _faults(texts: Sequence[str]) -> "tuple[Fault, ...]":
@@ -192,17 +208,6 @@ def _told_to_stop() -> "Iterator[threading.Event]":
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[SoftwareCard]":
-    from cardlib.emulator import SoftwareCard
-
-    card = SoftwareCard.open(path)
-    try:
-        yield card
-    finally:
-        card.close()
-
-
-@contextmanager
 def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
     from cardlib.emulator import Trace
 
@@ -226,12 +231,13 @@ def _reader(path: Path, port: int) -> "VirtualReader":
     return VirtualReader(port, report=lambda state: say(f"{path}, port {port}: {state}"))
 
 
-def _print_slots(cards: Sequence[Path], opened: "Sequence[SoftwareCard]", port: int) -> None:
-    slots = [
+def _slots(
+    cards: Sequence[Path], opened: "Sequence[SoftwareCard]", port: int
+) -> list[dict[str, object]]:
+    return [
         {"file": str(path), "chip": card.chip.hex().upper(), "port": port + number}
         for number, (path, card) in enumerate(zip(cards, opened, strict=True))
     ]
-    print_json({"cards": slots, "exit_code": 0})
 
 
 def _watch(readers: "Sequence[VirtualReader]", stop: "threading.Event") -> None:

@@ -1,12 +1,13 @@
 """rhcard emulator show: what a card image holds, without opening its secrets."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .context import Context
+from .exits import Exit
 from .options import json_option
-from .output import print_json, print_line, print_table
+from .output import print_line, print_table
 
 if TYPE_CHECKING:
     from cardlib.emulator.bench.inspection import CardReport
@@ -15,23 +16,31 @@ _TRIES = 15
 
 
 @click.command(name="show")
-@click.argument("card", metavar="CARD", type=click.Path(path_type=Path))
+@click.argument("card", metavar="CARD")
 @json_option
-def show(card: Path, *, as_json: bool) -> None:
-    """Show the image CARD: life cycle, keys by check value, counters, files and what is written.
+@click.pass_obj
+def show(context: Context, card: str) -> int:
+    """Show the state of a software card.
 
-    No key, no PIN and no field is shown; `rhcard read` shows fields.
+    Shows life cycle, check values of the keys, counters, files, and how much is written. No key,
+    no PIN and no field is shown. `rhcard read` shows fields.
+
+    \b
+    Examples:
+      rhcard emulator show CARD.card
     """
     from cardlib.emulator.bench.inspection import inspect
 
     from ..production.station import in_reader
+    from .cards import card_file
 
-    with in_reader(card) as connection:
+    path = card_file(card)
+    with in_reader(path) as connection:
         report = inspect(connection)
-    if as_json:
-        print_json({"card": str(card), **report, "exit_code": 0})
-    else:
-        _print(report)
+    if context.as_json:
+        return context.answer({"card": str(path), **report})
+    _print(report)
+    return Exit.GOOD
 
 
 def _print(report: "CardReport") -> None:
@@ -61,7 +70,7 @@ def _print(report: "CardReport") -> None:
         print_table("files", ("path", "structure", "state", "records", "bytes written"), files)
     spent = [key["name"] for key in report["card_keys"] if key["tries"] < _TRIES]
     if spent:
-        print_line(f"Tries were spent on {', '.join(spent)}.")
+        print_line(f"These keys have fewer tries left than at first: {', '.join(spent)}.")
 
 
 def _facts(report: "CardReport") -> list[tuple[str, str]]:

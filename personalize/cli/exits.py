@@ -1,4 +1,4 @@
-"""The exit codes of rhcard, in one place: the help text and README are tested against it."""
+"""The exit codes of rhcard, in one place: help and documents are tested against it."""
 
 from enum import IntEnum
 
@@ -14,17 +14,17 @@ class Exit(IntEnum):
         member.words = words
         return member
 
-    GOOD = 0, "good"
-    INTERNAL = 1, "a fault of rhcard itself; please report it"
-    USAGE = 2, "usage: an option or argument is wrong"
-    BAD_INPUT = 3, "bad input data; every fault is listed, nothing was written"
-    NO_CARD = 4, "no reader or card"
-    REFUSED = 5, "refused by the card"
-    VERIFICATION_FAILED = 6, "verification failed: a card does not hold what it should"
-    FINISHED_WITH_FAILURES = 7, "the batch finished, with failures"
-    JOURNAL_CONFLICT = 8, "journal conflict: the journal and the cards do not agree"
-    KEY_PROBLEM = 9, "key problem: a wrong passphrase, a missing or damaged key store"
-    INTERRUPTED = 130, "stopped with Ctrl-C"
+    GOOD = 0, "Done. Everything is as it should be."
+    INTERNAL = 1, "An error in rhcard itself. Please report it."
+    USAGE = 2, "An option, an argument or a path is wrong."
+    BAD_INPUT = 3, "A list, batch or script is not valid. Every error was reported."
+    NO_CARD = 4, "No card or no reader, or the card is damaged or does not answer."
+    REFUSED = 5, "The card refused a command, or a script expects another answer."
+    VERIFICATION_FAILED = 6, "A card or an answer does not hold the data it should hold."
+    FINISHED_WITH_FAILURES = 7, "Some cards of the batch failed, or are not there."
+    JOURNAL_CONFLICT = 8, "Another rhcard is at work, or the journal and the cards do not agree."
+    KEY_PROBLEM = 9, "The passphrase, the key store or the keys are wrong or missing."
+    INTERRUPTED = 130, "Stopped with Ctrl-C."
 
 
 def epilog() -> str:

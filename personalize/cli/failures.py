@@ -10,7 +10,7 @@ import click
 from cardlib.errors import CardError
 
 from .exits import Exit
-from .output import print_error, print_json
+from .output import print_error, print_json, say
 
 _PATH_PROBLEMS = {
     errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY,
@@ -38,7 +38,7 @@ class Failure:
     message: str
 
 
-class Stopped(Exception):
+class Stopped(CardError):
     """Ctrl-C during work; the message says what state things are in."""
 
 
@@ -47,10 +47,12 @@ def report(error: BaseException, *, as_json: bool) -> int:
     failure = explain(error)
     if as_json:
         print_json({"error": failure.message, "exit_code": int(failure.exit)})
-    elif isinstance(error, click.ClickException):
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
     else:
         print_error(failure.message)
+        if isinstance(error, click.UsageError) and error.ctx:
+            say(f"See: {error.ctx.command_path} --help")
     return int(failure.exit)
 
 
@@ -66,7 +68,7 @@ def explain(error: BaseException) -> Failure:
         return Failure(_exit_of(error), str(error))
     if isinstance(error, OSError):
         return _operating_system(error)
-    return Failure(Exit.INTERNAL, f"a fault of rhcard itself: {_where(error)}")
+    return Failure(Exit.INTERNAL, f"an error in rhcard itself, please report it: {_where(error)}")
 
 
 def _exit_of(error: CardError) -> Exit:

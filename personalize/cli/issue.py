@@ -1,23 +1,17 @@
 """rhcard issue: make the cards of a batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import (
-    batch_argument,
-    cards_option,
-    json_option,
-    keys_option,
-    open_batch,
-    passphrase_option,
-    test_keys_option,
-)
-from .output import print_json, print_line, print_table, progress, say
+from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
+from .output import print_error, print_line, print_table, progress, say, say_where
 
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
@@ -25,11 +19,47 @@ if TYPE_CHECKING:
     from ..production.issue import CardResult, Job
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run did, and which active cards of the batch are not in its folder."""
+
+    batch: Path
+    cards: Path
+    results: "list[CardResult]"
+    left_alone: "list[str]"
+    elsewhere: "list[ChipSerial]"
+
+    @property
+    def failed(self) -> "list[CardResult]":
+        """Cards that are not active."""
+        return [each for each in self.results if each.problem]
+
+    @property
+    def code(self) -> Exit:
+        """Whether every card is active and in the folder."""
+        bad = self.failed or self.elsewhere
+        return Exit.FINISHED_WITH_FAILURES if bad else Exit.GOOD
+
+    @property
+    def error(self) -> str:
+        """What is wrong with the folder; "" when nothing is."""
+        if not self.elsewhere:
+            return ""
+        return (
+            f"{len(self.elsewhere)} of {len(self.results)} residents have an active card, but their"
+            f" cards are not in {self.cards}. Check that --cards is the folder used before."
+        )
+
+
 @click.command(name="issue")
 @batch_argument
 @cards_option
-@keys_option
-@test_keys_option
+@batch_keys_option
+@click.option(
+    "--test-keys",
+    is_flag=True,
+    help="Allow the published test keys. Never use them for real residents.",
+)
 @click.option(
     "--spoiled",
     multiple=True,
@@ -38,49 +68,47 @@ if TYPE_CHECKING:
 )
 @passphrase_option
 @json_option
+@click.pass_obj
 def command(
-    folder: Path,
-    *,
-    cards: Path,
-    keys: Path | None,
-    test_keys: bool,
-    spoiled: tuple[str, ...],
-    passphrase_file: Path | None,
-    as_json: bool,
+    context: Context, folder: Path, *, cards: Path, test_keys: bool, spoiled: tuple[str, ...]
 ) -> int:
-    """Make the cards of BATCH: personalize, verify, activate, one after the other.
+    """Make the cards of a batch.
 
-    Blank cards of the folder are used; where there are not enough, new ones are made. After a
-    cut, the same command goes on where it was: nobody gets two cards, nobody gets none.
+    Each card is written, read back, compared with the batch, and activated. Blank cards in the
+    folder are used first. If there are not enough, new ones are made.
+
+    If it stops early, run the same command again: it continues, and every resident gets exactly
+    one card.
+
+    \b
+    Examples:
+      rhcard issue batch --cards cards
     """
     from ..production.issue import opened_job
-    from ..production.report import throughput
     from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]
-    batch, store = open_batch(folder, keys, passphrase_file)
+    batch, store = context.batch(folder)
     with opened_job(batch, store, FolderFeed(cards, store), test_keys=test_keys) as job:
         for chip in chips:
             job.journal.give_up(chip)
         results = run(job)
-        problems = job.left_alone
-    failed = [each for each in results if each.problem]
-    code = Exit.FINISHED_WITH_FAILURES if failed else Exit.GOOD
-    figures = throughput(results)
-    if as_json:
-        print_json(_document(folder, cards, results, problems, code))
-        return code
-    for problem in problems:
-        say(problem)
-    if failed:
-        _print_failures(failed)
-        say("Run the same command again to go on; --spoiled CHIP gives up a broken card.")
-    new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
-    print_line(f"{len(results) - len(failed)} of {len(results)} cards active{new}")
-    if figures.cards:
-        say(figures.in_words())
-    say(f"Next: rhcard verify {folder} --cards {cards}")
-    return code
+        done = Run(folder, cards, results, job.left_alone, _elsewhere(results, cards))
+    if context.as_json:
+        return context.answer(_document(done), done.code)
+    _print(done)
+    if not done.error:
+        context.suggest("verify", folder, "--cards", cards)
+    return done.code
+
+
+def _elsewhere(results: "Sequence[CardResult]", cards: Path) -> "list[ChipSerial]":
+    """The chips of cards that an earlier run activated and that are not in the folder."""
+    from .cards import files_of
+
+    chips = [each.chip for each in results if each.was_active and each.chip]
+    there = files_of(cards, chips)
+    return [chip for chip in chips if chip not in there]
 
 
 def run(job: "Job") -> "list[CardResult]":
@@ -100,8 +128,8 @@ def run(job: "Job") -> "list[CardResult]":
         active = steps.count(Progress.ACTIVE)
         begun = len(steps) - active - steps.count(Progress.PREPARED)
         raise Stopped(
-            f"stopped: {active} of {total} cards are active, {begun} begun, none is lost; run the"
-            " same command again to go on"
+            f"stopped: {active} of {total} cards are active, {begun} begun, none is lost. Run the"
+            " same command again to continue."
         ) from None
     return sorted(results, key=lambda result: result.number)
 
@@ -116,6 +144,24 @@ def _chip(text: str) -> "ChipSerial":
         raise click.BadParameter(str(error), param_hint="--spoiled") from None
 
 
+def _print(done: Run) -> None:
+    from ..production.report import throughput
+
+    results, figures = done.results, throughput(done.results)
+    for problem in done.left_alone:
+        say(problem)
+    if done.failed:
+        _print_failures(done.failed)
+        say_where(done.cards)
+        say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
+    new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
+    print_line(f"{len(results) - len(done.failed)} of {len(results)} cards active{new}")
+    if figures.cards:
+        say(figures.in_words())
+    if done.error:
+        print_error(done.error)
+
+
 def _print_failures(failed: "Sequence[CardResult]") -> None:
     from ..production.report import chip_name
 
@@ -126,23 +172,17 @@ def _print_failures(failed: "Sequence[CardResult]") -> None:
     print_table("Cards that failed", ("card", "line", "chip", "state", "problem"), rows)
 
 
-def _document(
-    folder: Path,
-    cards: Path,
-    results: "Sequence[CardResult]",
-    problems: Iterable[str],
-    code: Exit,
-) -> dict[str, object]:
+def _document(done: Run) -> dict[str, Any]:
     from ..production.report import result_as_dict, throughput
 
-    failed = sum(1 for each in results if each.problem)
     return {
-        "batch": str(folder),
-        "folder": str(cards),
-        "cards": [result_as_dict(each) for each in results],
-        "active": len(results) - failed,
-        "failed": failed,
-        "left_alone": list(problems),
-        "figures": throughput(results).as_dict(),
-        "exit_code": int(code),
+        "batch": str(done.batch),
+        "folder": str(done.cards),
+        "cards": [result_as_dict(each) for each in done.results],
+        "active": len(done.results) - len(done.failed),
+        "failed": len(done.failed),
+        "not_in_folder": [str(chip) for chip in done.elsewhere],
+        "left_alone": list(done.left_alone),
+        "figures": throughput(done.results).as_dict(),
+        **({"error": done.error} if done.error else {}),
     }

@@ -4,76 +4,86 @@ from pathlib import Path
 
 import click
 
-from .options import json_option, passphrase_option, read_passphrase
-from .output import print_json, print_line, say
+from .context import Context
+from .exits import Exit
+from .options import NewPath, json_option, passphrase_option
+from .output import print_line, say
 
 
 @click.group(name="keys")
 def command() -> None:
-    """Key stores: the root keys that cards' keys are derived from."""
+    """Make a key store: the root keys of the cards' keys.
+
+    \b
+    Examples:
+      rhcard keys new --out my-keys.json
+    """
 
 
 @command.command()
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewPath(),
     metavar="FILE",
-    help="The new key store; an existing file is not overwritten.",
+    help="The new key store. A file that exists is not overwritten.",
 )
 @click.option(
-    "--test-keys", is_flag=True, help="Public keys, for trials: never for real residents."
+    "--test-keys",
+    is_flag=True,
+    help="Take the published test keys. Never use them for real residents.",
 )
 @click.option(
     "--cipher",
     type=click.Choice(["sm4", "aes"]),
     default="sm4",
     show_default=True,
-    help="The cards' block cipher.",
+    help="Block cipher of the cards.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["1", "2"]),
     default="2",
     show_default=True,
-    help="The cards' secure messaging: 2 protects all both ways, 1 is what field code speaks.",
+    help=(
+        "Secure messaging version. 2: encrypts and authenticates both directions. 1: only for"
+        " terminals that do not support 2; card replies are not protected."
+    ),
 )
 @passphrase_option
 @json_option
-def new(
-    out: Path,
-    test_keys: bool,
-    cipher: str,
-    protocol: str,
-    passphrase_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Make a key store with new random root keys, protected by a passphrase."""
+@click.pass_obj
+def new(context: Context, out: Path, test_keys: bool, cipher: str, protocol: str) -> int:
+    """Make a key store with new random root keys.
+
+    The file is encrypted with a passphrase. Keep a copy of the file, and keep the passphrase in
+    another place. Without both, no card can be issued or read.
+
+    \b
+    Examples:
+      rhcard keys new --out new-keys.json
+      rhcard keys new --out test-keys.json --test-keys
+    """
     from cardlib.crypto import Cipher
-    from cardlib.errors import CardKeyError
     from cardlib.keys.store import KeyStore
 
-    if out.exists():
-        raise CardKeyError(f"{out} exists and is not overwritten: choose another --out FILE")
-    passphrase = read_passphrase(passphrase_file, new=True)
+    passphrase = context.passphrase(new=True)
     store = KeyStore.create(
         out, passphrase, test_keys, int(protocol), cipher=Cipher[cipher.upper()]
     )
-    if as_json:
-        print_json(
+    if context.as_json:
+        return context.answer(
             {
                 "keys": str(out),
                 "identity": store.identity,
                 "cipher": cipher,
                 "protocol": store.spec.protocol,
                 "test_keys": store.is_test,
-                "exit_code": 0,
             }
         )
-        return
     print_line(f"{out}  {store.identity}")
     if test_keys:
-        say("These keys are public. Cards made with them protect nobody.")
-    say(
-        "Keep a copy of this file and of its passphrase apart: without both, no card can be issued."
-    )
+        say("These keys are published: everybody can read and change cards made with them.")
+    say("Keep a copy of this file, and keep the passphrase in another place.")
+    say("Without both, no card can be issued or read.")
+    return Exit.GOOD

@@ -1,97 +1,76 @@
-"""Options that several commands share, and how a passphrase and a key store are come by."""
+"""Options and arguments that several commands have; the shared ones fill the Context."""
 
-import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 import click
 
-from cardlib.errors import CardKeyError
+from .context import ENVIRONMENT, Context
 
-if TYPE_CHECKING:
-    from cardlib.keys.store import KeyStore
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
-    from ..preparation.batch import Batch
 
-ENVIRONMENT = "RHCARD_PASSPHRASE"
-_LONGEST = 4096
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Put an option into the Context, under its own name."""
+    setattr(context.ensure_object(Context), str(option.name), value)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-keys_option = click.option(
-    "--keys", type=click.Path(path_type=Path), metavar="FILE", help="The key store."
+
+class NewPath(click.Path):
+    """The path of a file or folder that the command makes: an error if there is one already."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; BadParameter, before anything else is done, when something is there."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.exists() or path.is_symlink():
+            self.fail(f"{path} exists already and is not overwritten. Give a new name.", param, ctx)
+        return path
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="Print one JSON document.",
 )
+
+
+def _keys_option(help_text: str) -> Callable[[FC], FC]:
+    return click.option(
+        "--keys",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help=help_text,
+    )
+
+
+keys_option = _keys_option("The key store.")
+batch_keys_option = _keys_option("The key store. Default: where it was at `rhcard prepare`.")
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"First line: the key store's passphrase. Else {ENVIRONMENT}, else a prompt.",
-)
-test_keys_option = click.option(
-    "--test-keys", is_flag=True, help="Allow keys that everybody knows: never for real residents."
+    expose_value=False,
+    callback=_keep,
+    help=(
+        "Read the key store passphrase from the first line of FILE."
+        f" Default: ${ENVIRONMENT}, then ask."
+    ),
 )
 cards_option = click.option(
     "--cards",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder of software cards (*.card).",
+    help="Folder of the software cards (*.card).",
 )
 batch_argument = click.argument(
     "folder", metavar="BATCH", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
-
-
-def read_passphrase(file: Path | None, *, new: bool = False) -> str:
-    """The passphrase from a file, the environment or a prompt; twice at the prompt if `new`."""
-    if file is not None:
-        return _from_file(file)
-    if passphrase := os.environ.get(ENVIRONMENT):
-        return passphrase
-    if not sys.stdin.isatty():
-        raise CardKeyError(f"no passphrase: set {ENVIRONMENT} or give --passphrase-file FILE")
-    text = "Passphrase for the new key store" if new else "Passphrase of the key store"
-    passphrase = click.prompt(text, hide_input=True, confirmation_prompt=new, err=True)
-    return str(passphrase)
-
-
-def _from_file(file: Path) -> str:
-    try:
-        with file.open(encoding="utf-8") as lines:
-            passphrase = lines.readline(_LONGEST).rstrip("\r\n")
-    except OSError as error:
-        raise CardKeyError(f"passphrase file {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
-    if not passphrase:
-        raise CardKeyError(f"passphrase file {file}: its first line is empty")
-    return passphrase
-
-
-def open_store(keys: Path, passphrase_file: Path | None) -> "KeyStore":
-    """Open a key store; CardKeyError when there is none, before a passphrase is asked for."""
-    from cardlib.keys.store import KeyStore
-
-    if not keys.is_file():
-        raise CardKeyError(f"no key store at {keys}: give --keys FILE")
-    return KeyStore.open(keys, read_passphrase(passphrase_file))
-
-
-def open_batch(
-    folder: Path, keys: Path | None, passphrase_file: Path | None
-) -> tuple["Batch", "KeyStore"]:
-    """Open a batch with its key store: the one given, else where it was at preparation.
-
-    CardKeyError when it is another store than the one that the batch was prepared with.
-    """
-    from ..preparation.batch import Batch, read_header
-
-    header = read_header(folder)
-    path = keys or Path(header.key_store_hint)
-    store = open_store(path, passphrase_file)
-    if store.identity != header.key_store_identity:
-        raise CardKeyError(
-            f"{path} is not the key store of this batch: it is {store.identity}, the batch was"
-            f" prepared with {header.key_store_identity}; give --keys FILE"
-        )
-    return Batch.open(folder, store), store

@@ -1,9 +1,12 @@
 """Where output goes: data to stdout, everything for the eye of the operator to stderr."""
 
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +37,19 @@ def print_error(message: str) -> None:
 def say(message: str) -> None:
     """A line for the operator, on stderr."""
     click.echo(printable(message), err=True)
+
+
+def command_line(*words: object) -> str:
+    """A command of rhcard as it can be pasted into a shell: called as this program was called."""
+    called = Path(sys.argv[0])
+    found = shutil.which("rhcard")
+    by_path = called.name == "rhcard" and not (found and Path(found).resolve() == called.resolve())
+    return shlex.join([str(called) if by_path else "rhcard", *map(str, words)])
+
+
+def say_where(cards: Path) -> None:
+    """Say how to look at a card of a table that shows chips."""
+    say(f"To look at a card: {command_line('read')} CHIP {shlex.join(['--cards', str(cards)])}")
 
 
 def printable(text: str) -> str:

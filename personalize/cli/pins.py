@@ -4,31 +4,37 @@ from pathlib import Path
 
 import click
 
+from .context import Context
 from .exits import Exit
-from .options import batch_argument, json_option, keys_option, open_batch, passphrase_option
-from .output import print_json, print_table, say
+from .options import batch_argument, batch_keys_option, json_option, passphrase_option
+from .output import print_table, say
 
 
 @click.command(name="pins")
 @batch_argument
-@keys_option
+@batch_keys_option
 @passphrase_option
 @json_option
-def command(folder: Path, *, keys: Path | None, passphrase_file: Path | None, as_json: bool) -> int:
-    """Show the PINs of BATCH's active cards, for the printer of PIN letters.
+@click.pass_obj
+def command(context: Context, folder: Path) -> int:
+    """Show the PINs of active cards, to print PIN letters.
 
-    They are shown in clear on stdout: send it to the printer, not to a file.
+    The PINs are not encrypted on stdout. Send them to the printer, not to a file.
+
+    \b
+    Examples:
+      rhcard pins batch
     """
     from ..production.mailer import letters
 
-    batch, store = open_batch(folder, keys, passphrase_file)
+    batch, store = context.batch(folder)
     found, waiting = letters(batch, store)
-    if as_json:
+    if context.as_json:
         rows = [letter.as_dict() for letter in found]
-        print_json({"pins": rows, "not_active": waiting, "exit_code": int(Exit.GOOD)})
-        return Exit.GOOD
+        return context.answer({"pins": rows, "not_active": waiting})
     headings = ("card", "line", "chip", "card number", "name", "PIN")
     print_table("PINs", headings, [letter.as_row() for letter in found])
+    say("The cards are in the folder that was given to `rhcard issue` as --cards.")
     if waiting:
-        say(f"{waiting} cards are not active yet: no PIN is shown for them")
+        say(f"{waiting} cards are not active yet. Their PINs are not shown.")
     return Exit.GOOD

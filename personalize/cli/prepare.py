@@ -1,20 +1,22 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .context import Context
 from .exits import Exit
-from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_error, print_json, print_line, print_table, progress, say
+from .options import NewPath, json_option, keys_option, passphrase_option
+from .output import print_error, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from cardlib.keys import Issuer
-
+    from ..listing.consistency import Resident
     from ..listing.list_faults import ListFault
+    from ..listing.photos import PhotoShop
+    from ..preparation.prepare import ResidentList
 
 
 @click.command(name="prepare")
@@ -23,90 +25,98 @@ if TYPE_CHECKING:
 )
 @keys_option
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="BATCH", help="The new folder of the batch."
+    "--out",
+    type=NewPath(),
+    metavar="BATCH",
+    help="The new folder of the batch. A folder that exists is not overwritten.",
 )
 @click.option(
     "--encoding",
     type=click.Choice(["utf-8", "gb18030"]),
     default="utf-8",
     show_default=True,
-    help="Encoding of INPUT.",
+    help="Encoding of INPUT. For GBK and GB 2312 take gb18030.",
 )
 @click.option(
     "--photos",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Where photo_file begins; else the folder of INPUT.",
+    help="Folder that photo_file paths start from. Default: the folder of INPUT.",
 )
 @click.option(
     "--issue-date",
     type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
     metavar="YYYY-MM-DD",
-    help="Date of issue on the cards; else today.",
+    help="Date of issue on the cards. Default: today.",
 )
 @passphrase_option
 @json_option
+@click.pass_obj
 def command(
+    context: Context,
     source: Path,
     *,
-    keys: Path | None,
     out: Path | None,
     encoding: str,
     photos: Path | None,
     issue_date: datetime | None,
-    passphrase_file: Path | None,
-    as_json: bool,
 ) -> int:
-    """Check a list of residents (CSV or JSON Lines) and prepare their cards.
+    """Check a list of residents and prepare their cards.
 
-    Every fault is reported, before a passphrase is asked for and before anything is written.
+    INPUT is CSV or JSON Lines. The whole list is checked first, and every error is reported: line,
+    column, value, what is wrong, and how to correct it. Only a list without errors becomes a
+    batch. No card is written.
+
+    Without --keys and --out the list is only checked.
+
+    \b
+    Examples:
+      rhcard prepare residents.csv --keys keys.json --out new-batch
     """
     from ..listing.photos import PhotoShop
-    from ..preparation.prepare import all_faults, make_all, read_list, validate
+    from ..preparation.prepare import all_faults, make_all, read_list
     from ..preparation.seal import described, seal
 
     on_cards = (issue_date or datetime.now()).date()
     residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8")
     shop = PhotoShop(source.parent if photos is None else photos)
-    validated = []
-    with progress("Checking") as advance:
-        for resident in validate(residents, shop, on_cards):
-            validated.append(resident)
-            advance(len(validated), len(residents.rows))
+    validated = _checked(residents, shop, on_cards)
     if faults := all_faults(residents, validated):
-        return _report(source, faults, as_json=as_json)
-    store, keys, out = _open_store(source, keys, out, passphrase_file)
+        return _report(context, source, faults)
+    missing = [name for name, value in (("--keys", context.keys), ("--out", out)) if value is None]
+    if context.keys is None or out is None:
+        raise click.UsageError(
+            f"{source} has no errors. It was only checked, because {' and '.join(missing)}"
+            f" {'is' if len(missing) == 1 else 'are'} missing."
+        )
+    store = context.store()
     cards = make_all(validated, shop, store, on_cards)
-    header = seal(out, residents, cards, store, keys=keys, issue_date=on_cards)
-    if as_json:
-        print_json({"batch": str(out), **described(header), "faults": [], "exit_code": 0})
-    else:
-        print_line(f"{out}: {header.count} cards prepared")
-        say(f"Next: rhcard issue {out} --cards DIR")
+    header = seal(out, residents, cards, store, keys=context.keys, issue_date=on_cards)
+    if context.as_json:
+        return context.answer({"batch": str(out), **described(header), "faults": []})
+    print_line(f"{out}: {header.count} cards prepared")
+    context.suggest("issue", out, "--cards", "cards", keys=False)
     return Exit.GOOD
 
 
-def _open_store(
-    source: Path, keys: Path | None, out: Path | None, passphrase_file: Path | None
-) -> "tuple[Issuer, Path, Path]":
-    """The issuer's keys, once the list has no fault: only now are they needed."""
-    missing = [name for name, value in (("--keys", keys), ("--out", out)) if value is None]
-    if keys is None or out is None:
-        raise click.UsageError(
-            f"{source} is good, but nothing was written: {' and '.join(missing)} missing"
-        )
-    if out.exists():
-        raise click.UsageError(f"{out} exists already: name another --out BATCH")
-    return open_store(keys, passphrase_file), keys, out
+def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Resident]":
+    """Each resident with its faults; shows a progress bar."""
+    from ..preparation.prepare import validate
+
+    validated: list[Resident] = []
+    with progress("Checking") as advance:
+        for resident in validate(residents, photos, issue_date):
+            validated.append(resident)
+            advance(len(validated), len(residents.rows))
+    return validated
 
 
-def _report(source: Path, faults: "Sequence[ListFault]", *, as_json: bool) -> int:
-    count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
-    message = f"{source}: {count}; nothing was written"
-    if as_json:
+def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> int:
+    count = f"{len(faults)} error{'' if len(faults) == 1 else 's'}"
+    message = f"{source}: {count}. No batch was written."
+    if context.as_json:
         rows = [fault.as_dict() for fault in faults]
-        print_json({"faults": rows, "error": message, "exit_code": int(Exit.BAD_INPUT)})
-        return Exit.BAD_INPUT
+        return context.answer({"faults": rows, "error": message}, Exit.BAD_INPUT)
     rows_of_text = ((str(f.line), f.field, f.value, f.problem, f.remedy) for f in faults)
     print_table(count, ("line", "field", "value", "problem", "remedy"), rows_of_text)
     print_error(message)

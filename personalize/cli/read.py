@@ -1,14 +1,16 @@
 """rhcard read: show a card to a person."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .context import Context
 from .exits import Exit
-from .options import json_option, keys_option, open_store, passphrase_option
-from .output import print_json, print_line, print_table, printable, say
+from .options import NewPath, json_option, keys_option, passphrase_option
+from .output import print_error, print_line, print_table, printable, say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..terminal.reading import Reading
 
+_PHOTO_FILE = "DDF1/EF07"
 _COLOURS = {
     "value": "",
     "negative": "green",
@@ -35,24 +38,56 @@ _WITHOUT = {
 
 
 @click.command(name="read")
-@click.argument("card", metavar="CARD", type=click.Path(path_type=Path))
+@click.argument("card", metavar="CARD|CHIP")
 @keys_option
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True)
-@click.option("--emergency", is_flag=True, help="Only what an emergency room sees; no PIN.")
+@click.option(
+    "--cards",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder that holds the card, if it is named by its chip.",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Language of the labels.",
+)
+@click.option(
+    "--emergency", is_flag=True, help="Only what an emergency room sees. It needs no PIN."
+)
+@click.option(
+    "--photo",
+    type=NewPath(),
+    metavar="FILE",
+    help="Write the holder's photo to FILE. A file that exists is not overwritten.",
+)
 @passphrase_option
 @json_option
+@click.pass_obj
 def command(
-    card: Path,
+    context: Context,
+    card: str,
     *,
-    keys: Path | None,
+    cards: Path | None,
     lang: str,
     emergency: bool,
-    passphrase_file: Path | None,
-    as_json: bool,
+    photo: Path | None,
 ) -> int:
-    """Show the software card CARD, field by field, each with its state.
+    """Show what is on a software card.
 
-    Without --keys only the issuer's data can be read; the rest is shown as denied.
+    The card is a .card file, or its chip serial (16 hex digits) together with --cards. Each field
+    is shown with its value. If it has none, the state says why: the answer is "no", the field is
+    empty, it was never written, a key is needed (and which one), it is not on the card, or it is
+    damaged.
+
+    Without --keys only the issuer's data can be read.
+
+    \b
+    Examples:
+      rhcard read CARD.card --keys keys.json
+      rhcard read CARD.card --keys keys.json --emergency --lang zh
+      rhcard read CARD.card --keys keys.json --photo photo.jpg
     """
     from cardlib.exchange import observed
     from cardlib.layout import FILES
@@ -60,43 +95,66 @@ def command(
 
     from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, read_card
+    from .cards import card_file
 
-    with in_reader(card) as connection:
-        key_set = open_store(keys, passphrase_file).terminal_keys if keys else None
-        meter, files = Meter(), EMERGENCY_FILES if emergency else FILES
-        with observed(connection, meter) as card_in_reader:
-            reading = read_card(card_in_reader, key_set, files)
-    if as_json:
-        print_json(_document(card, reading, meter.figures, lang))
-        return Exit.GOOD
+    if photo and emergency:
+        raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
+    path = card_file(card, cards)
+    with in_reader(path) as connection:
+        key_set, meter = context.terminal_keys(), Meter()
+        with observed(connection, meter) as watched:
+            reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES)
+    problem = _write_photo(reading, photo) if photo else ""
+    code = Exit.REFUSED if problem else Exit.GOOD
+    if context.as_json:
+        document = _document(path, reading, meter.figures, lang)
+        if photo:
+            document["photo"] = None if problem else str(photo)
+        return context.answer(document | ({"error": problem} if problem else {}), code)
     show(reading, lang, collapse=not emergency)
     say(_in_words(meter.figures))
-    if keys is None:
-        say("Read without keys: --keys FILE opens what is denied.")
-    return Exit.GOOD
+    if context.keys is None:
+        say("Read without keys. Give --keys FILE to read the fields that are denied.")
+    if problem:
+        print_error(problem)
+    elif photo:
+        say(f"The photo is in {photo}.")
+    return code
+
+
+def _write_photo(reading: "Reading", path: Path) -> str:
+    """Write the photo to a new file that only its owner may read; else say why there is none."""
+    from cardlib.layout.words import state_in_words
+
+    (value,) = next(values for file, values in reading.files if file.path == _PHOTO_FILE)
+    if not isinstance(value.value, bytes) or value.state != "value":
+        return f"{path} was not written. The photo on the card: {state_in_words(value)}."
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(value.value)
+    return ""
 
 
 def _in_words(figures: "Figures") -> str:
     total = figures.bytes_both_ways
     seconds = figures.card_ms / 1000
-    return f"{figures.commands} APDUs, {total:,} bytes; {seconds:.1f} s on a real card"
+    return f"{figures.commands} APDUs, {total:,} bytes. A real card takes about {seconds:.1f} s."
 
 
-def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, object]:
+def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, Any]:
     from cardlib.layout.words import as_json
 
     identity = reading.identity
     return {
         "card": str(card),
         "chip": identity.chip.hex().upper(),
-        "specification": f"{identity.spec >> 4}.{identity.spec & 15}",
+        "specification": identity.spec_text,
         "cipher": identity.cipher.name.lower(),
         "key_version": identity.key_version,
         "fields": [as_json(value, lang) for _, values in reading.files for value in values],
         "commands": figures.commands,
         "bytes": figures.bytes_both_ways,
         "real_card_seconds": round(figures.card_ms / 1000, 3),
-        "exit_code": int(Exit.GOOD),
     }
 
 

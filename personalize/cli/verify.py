@@ -8,17 +8,11 @@ import click
 
 from cardlib.errors import TransportError
 
+from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import (
-    batch_argument,
-    cards_option,
-    json_option,
-    keys_option,
-    open_batch,
-    passphrase_option,
-)
-from .output import print_json, print_line, print_table, progress
+from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
+from .output import print_error, print_line, print_table, progress, say_where
 
 if TYPE_CHECKING:
     from cardlib.keys import Issuer
@@ -30,40 +24,61 @@ if TYPE_CHECKING:
 @click.command(name="verify")
 @batch_argument
 @cards_option
-@keys_option
+@batch_keys_option
 @passphrase_option
 @json_option
-def command(
-    folder: Path, *, cards: Path, keys: Path | None, passphrase_file: Path | None, as_json: bool
-) -> int:
-    """Read the cards of BATCH back as a terminal would, and try what must be refused.
+@click.pass_obj
+def command(context: Context, folder: Path, *, cards: Path) -> int:
+    """Read issued cards and compare them with their batch.
 
-    Each field is compared with what was prepared. No wrong key or PIN is ever presented.
+    Every field on every card is compared with the batch. It also checks that the card refuses
+    access that must be refused. Nothing is changed, and no wrong key or PIN is tried.
+
+    \b
+    Examples:
+      rhcard verify batch --cards cards
     """
     from ..production.report import verified_as_dict
 
     if not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder of cards")
-    batch, store = open_batch(folder, keys, passphrase_file)
+    batch, store = context.batch(folder)
     results = run(batch, store, cards)
     good = sum(1 for result in results if not result.findings)
     code = Exit.GOOD if good == len(results) else Exit.VERIFICATION_FAILED
-    if as_json:
-        print_json(
+    error = _none_there(results, cards)
+    if context.as_json:
+        return context.answer(
             {
                 "batch": str(folder),
                 "folder": str(cards),
                 "cards": [verified_as_dict(result) for result in results],
                 "verified": good,
                 "failed": len(results) - good,
-                "exit_code": int(code),
-            }
+                **({"error": error} if error else {}),
+            },
+            code,
         )
-        return code
-    if code:
+    if error:
+        print_error(error)
+    elif code:
         _print_findings(results)
+        say_where(cards)
     print_line(f"{good} of {len(results)} verified")
     return code
+
+
+def _none_there(results: "Sequence[Verified]", cards: Path) -> str:
+    """What to say, once, when the batch was issued and none of its cards is in the folder."""
+    from .cards import files_of
+
+    chips = [result.chip for result in results if result.chip]
+    if not chips or len(chips) < len(results) or files_of(cards, chips):
+        return ""
+    return (
+        f"none of the {len(chips)} cards of this batch is in {cards}. Check that --cards is the"
+        " folder used for `issue`."
+    )
 
 
 def run(batch: "Batch", issuer: "Issuer", cards: Path) -> "list[Verified]":

@@ -24,7 +24,8 @@ from cardlib.emulator.sessions.scp03 import Scp03Session
 from cardlib.errors import CardError, ChannelError
 from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import FILES
-from cardlib.messaging.scp03 import C_ENC, LEVELS, R_MAC, Scp03Channel
+from cardlib.messaging.scp03 import C_ENC, LEVELS, R_MAC
+from cardlib.messaging.scp03_channel import Scp03Channel
 from tests.attacks.man_in_the_middle import Exchanges, Line, Memory, check
 from tests.cards.software_cards import active_card, fid_path
 

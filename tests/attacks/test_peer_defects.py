@@ -31,7 +31,8 @@ from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
 from cardlib.layout.records import decode_record, encode_record
-from cardlib.messaging.scp03 import LEVELS, R_MAC, Scp03Channel, Scp03Host
+from cardlib.messaging.scp03 import LEVELS, R_MAC, Scp03Host
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.messaging.scp03_failure import Scp03Failure
 from cardlib.transport.recorder import Recorder
 from personalize.production.journal import Progress, batch_journal

@@ -5,7 +5,7 @@ from cardlib.emulator import CardOptions, LifeCycle, SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.tlv import ber, concatenate
 
 ROOTS = public_test_roots(1)

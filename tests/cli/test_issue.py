@@ -1,6 +1,7 @@
 """rhcard issue: exit codes, resuming after a kill, and what it says."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -51,6 +52,45 @@ def test_the_key_store_is_found_where_it_was(batch: Path, tmp_path: Path) -> Non
     assert (again.code, again.out) == (0, f"{COUNT} of {COUNT} cards active, 0 of them now\n")
 
 
+def test_the_next_command_can_be_pasted_even_when_names_have_blanks(
+    tmp_path: Path, keys: Path
+) -> None:
+    secret = tmp_path / "pass phrase.txt"
+    secret.write_text(PASSPHRASE, "utf-8")
+    batch, cards = prepare(tmp_path, keys, 1, name="batch of May"), tmp_path / "Li's cards"
+    done = issue(batch, cards, "--passphrase-file", secret)
+    (line,) = [line for line in done.err.splitlines() if line.startswith("Next: ")]
+    words = shlex.split(line.removeprefix("Next: "))
+    assert words[:4] == ["rhcard", "verify", str(batch), "--cards"]
+    assert rhcard(*words[1:], passphrase=None).code == 0
+
+
+def test_the_figures_say_that_these_are_software_cards(batch: Path, tmp_path: Path) -> None:
+    err = issue(batch, tmp_path / "cards").err
+    assert "cards a minute: software cards on this computer. A real card takes about" in err
+
+
+def test_cards_that_are_in_another_folder_are_not_good(batch: Path, tmp_path: Path) -> None:
+    assert issue(batch, tmp_path / "cards").code == 0
+    wrong = tmp_path / "wrong"
+    done = issue(batch, wrong)
+    assert (done.code, f"their cards are not in {wrong}" in done.err) == (7, True)
+    assert "Next:" not in done.err
+    assert not list(wrong.iterdir())
+    report = issue(batch, wrong, "--json").json
+    assert (len(report["not_in_folder"]), report["exit_code"]) == (COUNT, 7)
+    assert "their cards are not in" in report["error"]
+    assert issue(batch, tmp_path / "cards").code == 0
+
+
+def test_a_card_file_that_was_renamed_is_still_there(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    assert issue(batch, cards).code == 0
+    for number, path in enumerate(sorted(cards.iterdir())):
+        path.rename(cards / f"renamed {number}.card")
+    assert issue(batch, cards).code == 0
+
+
 def test_json_has_a_row_for_every_card(batch: Path, tmp_path: Path) -> None:
     done = issue(batch, tmp_path / "cards", "--json")
     report = done.json
@@ -70,7 +110,8 @@ def test_a_key_store_that_moved_is_named_on_the_command_line(
     try:
         done = issue(batch, tmp_path / "cards")
         assert (done.code, "--keys FILE" in done.err) == (9, True)
-        assert issue(batch, tmp_path / "cards", "--keys", moved).code == 0
+        done = issue(batch, tmp_path / "cards", "--keys", moved)
+        assert (done.code, f" --keys {moved}" in done.err.partition("Next: ")[2]) == (0, True)
     finally:
         moved.rename(keys)
 
@@ -144,6 +185,7 @@ def test_a_card_that_cannot_be_finished_is_7_and_may_be_given_up(
         f"0 of {COUNT} cards active, 0 of them now",
     )
     assert done.out.count("ACTIVATE: 6581 memory failure") == COUNT
+    assert f"To look at a card: rhcard read CHIP --cards {cards}" in done.err
     monkeypatch.undo()
     lost = next(cards.iterdir())
     lost.unlink()

@@ -42,9 +42,9 @@ def test_sm4_is_the_default_and_json_says_what_was_made(tmp_path: Path) -> None:
     }
 
 
-def test_test_keys_say_that_they_protect_nobody(tmp_path: Path) -> None:
+def test_test_keys_say_that_they_are_published(tmp_path: Path) -> None:
     done = rhcard("keys", "new", "--out", tmp_path / "k", "--test-keys")
-    assert "protect nobody" in done.err
+    assert "These keys are published" in done.err
     assert KeyStore.open(tmp_path / "k", PASSPHRASE).is_test
 
 
@@ -52,7 +52,7 @@ def test_an_existing_file_is_not_overwritten_and_no_passphrase_asked_for(tmp_pat
     path = tmp_path / "keys.json"
     path.write_text("precious", "utf-8")
     done = rhcard("keys", "new", "--out", path, passphrase=None)
-    assert (done.code, path.read_text("utf-8")) == (9, "precious")
+    assert (done.code, path.read_text("utf-8")) == (2, "precious")
     assert "not overwritten" in done.err
 
 

@@ -100,8 +100,33 @@ def test_a_usage_fault_is_2_in_words_and_in_json(words: tuple[str, ...]) -> None
     assert "--no-such-option" in done.json["error"]
 
 
-def test_an_unknown_command_is_usage() -> None:
-    assert rhcard("isue").code == 2
+def test_every_error_has_one_form(tmp_path: Path) -> None:
+    usage = rhcard("issue", "--no-such-option")
+    assert usage.err.splitlines() == [
+        "rhcard: No such option '--no-such-option'.", "See: rhcard issue --help",
+    ]  # fmt: skip
+    other = rhcard("read", tmp_path / "none.card")
+    assert other.err == f"rhcard: {tmp_path / 'none.card'}: there is no such card\n"
+
+
+@pytest.mark.parametrize("option", ["--out", "--photo"])
+def test_what_exists_is_never_overwritten_and_that_is_2_everywhere(
+    tmp_path: Path, option: str
+) -> None:
+    """Before anything else is done: no passphrase is asked for, no list is checked."""
+    there = tmp_path / "there"
+    there.write_text("mine", "utf-8")
+    source = tmp_path / "list.csv"
+    source.write_text("no list", "utf-8")
+    commands: dict[str, tuple[tuple[object, ...], ...]] = {
+        "--out": (("keys", "new"), ("prepare", source), ("emulator", "new")),
+        "--photo": (("read", tmp_path / "none.card"),),
+    }
+    for words in commands[option]:
+        done = rhcard(*words, option, there, passphrase=None)
+        assert done.code == 2, words
+        assert f"{there} exists already and is not overwritten" in done.err
+    assert there.read_text("utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -169,10 +194,11 @@ def test_output_is_whole_in_any_locale(tmp_path: Path, encoding: str) -> None:
     assert ran("prepare", bad, env=locale).code == 3
 
 
-def test_a_reader_that_leaves_early_is_no_fault() -> None:
+@pytest.mark.parametrize(("words", "reader"), [("--help", "head -1"), ("apdu list", "true")])
+def test_a_reader_that_leaves_early_is_no_fault(words: str, reader: str) -> None:
     process = subprocess.Popen(
-        f"{sys.executable} -c 'from personalize.cli import main; main()' --help | head -1",
+        f"{sys.executable} -c 'from personalize.cli import main; main()' {words} | {reader}",
         shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     out, err = process.communicate(timeout=30)
-    assert (out.startswith("Usage: rhcard"), err) == (True, "")
+    assert (out.startswith("Usage: rhcard") or reader == "true", err) == (True, "")

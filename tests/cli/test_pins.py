@@ -27,7 +27,9 @@ def test_each_pin_opens_its_own_card(batch: Path, tmp_path: Path) -> None:
         with in_reader(tmp_path / "cards" / f"{row['chip']}{SUFFIX}") as reader:
             pin_is_right(reader, keys, row["pin"])
         assert row["name"] and len(row["card_number"]) == 18
-    shown = rhcard("pins", batch).out
+    done = rhcard("pins", batch)
+    shown = done.out
+    assert "The cards are in the folder that was given to `rhcard issue`" in done.err
     assert all(row["pin"] in shown for row in report["pins"])
 
 

@@ -1,6 +1,7 @@
 """rhcard prepare: every fault named first, nothing written then; a batch when there is none."""
 
 import csv
+import shlex
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_the_faults_of_the_bad_list_are_named_exactly(tmp_path: Path) -> None:
     assert "Traceback" not in done.err
     assert "Passphrase" not in done.err
     rows = [line.split() for line in done.out.splitlines() if line.strip()[:1].isdigit()]
-    found = {(int(words[0]), words[1]) for words in rows if words[1] != "faults"}
+    found = {(int(words[0]), words[1]) for words in rows if words[1] != "errors"}
     assert found == expected_faults()
     assert list(tmp_path.iterdir()) == []
 
@@ -51,10 +52,11 @@ def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Pat
     source = residents(tmp_path, 2)
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, *ON, passphrase=None)
     assert done.code == 2
-    assert "is good" in done.err and "--keys and --out missing" in done.err
+    assert "has no errors. It was only checked" in done.err
+    assert "--keys and --out are missing" in done.err
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--out", tmp_path / "b", "--json",
                   *ON)  # fmt: skip
-    assert done.json["error"].endswith("--keys missing")
+    assert done.json["error"].endswith("--keys is missing.")
     assert not (tmp_path / "b").exists()
 
 
@@ -71,12 +73,22 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     assert dict(batch.card(1).groupings)[0x0106] == bytes.fromhex("06 04 20261122")
 
 
+def test_the_next_command_can_be_pasted(tmp_path: Path, keys: Path) -> None:
+    out = tmp_path / "new batch"
+    done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
+                  "--out", out, *ON)  # fmt: skip
+    (line,) = [line for line in done.err.splitlines() if line.startswith("Next: ")]
+    words = shlex.split(line.removeprefix("Next: "))
+    assert words == ["rhcard", "issue", str(out), "--cards", "cards"]
+    assert ran(*words[1:], cwd=tmp_path).code == 0
+
+
 def test_an_existing_folder_is_not_written_into(tmp_path: Path, keys: Path) -> None:
     (tmp_path / "batch").mkdir()
     done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
                   "--out", tmp_path / "batch", *ON, passphrase=None)  # fmt: skip
     assert done.code == 2
-    assert "exists already" in done.err
+    assert "exists already and is not overwritten" in done.err
 
 
 def test_a_missing_key_store_is_a_key_problem(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """rhcard read: tables for a person in two languages, JSON with a state for every field."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
 from cardlib.layout import FILES, State
-from tests.cards.cards import blank_card, personalized_card
+from tests.cards.cards import CHIP, RECORDS, blank_card, personalized_card
 from tests.programs.rhcard import key_file, rhcard, saved
 
 
@@ -88,8 +89,60 @@ def test_what_is_no_card_is_4(tmp_path: Path, content: bytes | None) -> None:
     assert str(path) in done.err
 
 
-def test_a_folder_is_no_card(tmp_path: Path) -> None:
-    assert rhcard("read", tmp_path).code == 4
+def test_a_folder_is_no_card_and_the_message_says_what_to_give(tmp_path: Path) -> None:
+    done = rhcard("read", tmp_path)
+    assert done.code == 4
+    assert done.err == f"rhcard: {tmp_path} is a folder; give a .card file in it\n"
+
+
+@pytest.mark.parametrize("name", ["5248430000000001.card", "a blank of our own.card"])
+def test_a_card_may_be_named_by_its_chip_in_its_folder(card: Path, keys: Path, name: str) -> None:
+    folder = card.parent / "cards"
+    folder.mkdir()
+    assert rhcard("emulator", "new", "--out", folder / "another.card").code == 0
+    (folder / "broken.card").write_bytes(b"no card")
+    card.rename(folder / name)
+    report = rhcard("read", CHIP.hex(), "--cards", folder, "--keys", keys, "--json").json
+    assert (report["chip"], report["card"]) == (CHIP.hex().upper(), str(folder / name))
+
+
+def test_a_chip_needs_the_folder_of_its_card(tmp_path: Path) -> None:
+    done = rhcard("read", "5248430000000001")
+    assert (done.code, "add --cards DIR" in done.err) == (2, True)
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        done = rhcard("read", "52484300000000aa", "--cards", folder)
+        assert done.code == 4
+        assert f"Card with chip 52484300000000AA not found in {folder}." in done.err
+
+
+def test_the_photo_is_written_to_a_new_file_that_is_its_owner_s(
+    card: Path, keys: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "photo.jpg"
+    done = rhcard("read", card, "--keys", keys, "--photo", picture)
+    assert (done.code, f"The photo is in {picture}." in done.err) == (0, True)
+    assert picture.read_bytes() == RECORDS["DDF1/EF07"][0]["photo"]
+    assert stat.S_IMODE(picture.stat().st_mode) == 0o600
+    again = rhcard("read", card, "--keys", keys, "--photo", picture)
+    assert (again.code, "exists already and is not overwritten" in again.err) == (2, True)
+    report = rhcard("read", card, "--keys", keys, "--photo", tmp_path / "b", "--json").json
+    assert (report["photo"], report["exit_code"]) == (str(tmp_path / "b"), 0)
+
+
+def test_no_photo_is_written_without_the_key_and_the_message_names_it(
+    card: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "photo.jpg"
+    done = rhcard("read", card, "--photo", picture)
+    assert (done.code, "denied (needs RK1_DDF1)" in done.err.splitlines()[-1]) == (5, True)
+    assert not picture.exists()
+    report = rhcard("read", card, "--photo", picture, "--json").json
+    assert (report["photo"], report["exit_code"]) == (None, 5)
+    assert "was not written" in report["error"]
+
+
+def test_the_emergency_view_has_no_photo(card: Path, tmp_path: Path) -> None:
+    assert rhcard("read", card, "--emergency", "--photo", tmp_path / "p").code == 2
 
 
 def test_a_blank_says_that_it_is_one(tmp_path: Path) -> None:

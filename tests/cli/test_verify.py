@@ -45,6 +45,7 @@ def test_a_changed_field_is_6_and_listed(batch: Path, keys: Path) -> None:
     done = verify(batch)
     assert (done.code, done.out.splitlines()[-1]) == (6, "1 of 2 verified")
     assert "DDF1/DF01/EF05" in done.out and "another street" in done.out
+    assert f"To look at a card: rhcard read CHIP --cards {card.parent}" in done.err
     report = verify(batch, "--json").json
     assert (report["verified"], report["failed"], report["exit_code"]) == (1, 1, 6)
     (bad,) = [row for row in report["cards"] if not row["verified"]]
@@ -65,6 +66,22 @@ def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
     assert report["exit_code"] == 6
     assert all("not found in" in problem for problem in problems)
     assert all(f"{second.name} left alone" in problem for problem in problems)
+
+
+def test_a_folder_with_none_of_the_cards_is_said_once(batch: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    done = rhcard("verify", batch, "--cards", wrong)
+    assert (done.code, done.out) == (6, "0 of 2 verified\n")
+    (line,) = [line for line in done.err.splitlines() if line.startswith("rhcard: ")]
+    assert "not found" not in done.out + done.err
+    assert line == (
+        f"rhcard: none of the 2 cards of this batch is in {wrong}. Check that --cards is the folder"
+        " used for `issue`."
+    )
+    report = rhcard("verify", batch, "--cards", wrong, "--json").json
+    assert (report["failed"], report["exit_code"]) == (2, 6)
+    assert "none of the 2 cards" in report["error"]
 
 
 def test_a_batch_that_was_never_issued_is_a_conflict(tmp_path: Path, keys: Path) -> None:

@@ -6,7 +6,7 @@ from cardlib.apdu import CommandAPDU
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP
 from cardlib.keys.store import KeyStore
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 
 H = bytes.fromhex
 DIRECTORY, OTHER_DIRECTORY = "6208820238218302A000", "6208820238218302A001"

@@ -36,7 +36,7 @@ from cardlib.issuance import IssuerSession, personalize
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import State
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.pytest_plugin import CardFaults
 from tests import ROOT
 from tests.cards import cards

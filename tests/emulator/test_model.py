@@ -18,7 +18,7 @@ from cardlib.emulator.bench.ready_made import CHIP, personalized_card
 from cardlib.emulator.chip.memory import Memory
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.tlv import ber, concatenate
 from tests.oracles.file_system import BAD_DATA, OK, ROOM, File, FileSystem, Kind, State
 

@@ -28,7 +28,7 @@ from cardlib.issuance import CardStage, IssuerSession, personalize, put_key_comm
 from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, Structure, dgi_of_record
 from cardlib.messaging import v1
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from tests.cards import cards, v2_cards
 
 H = bytes.fromhex

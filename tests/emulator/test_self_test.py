@@ -22,7 +22,7 @@ from cardlib.emulator.profile.card_state import (
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILES, KEYS, State, Structure, decode_file
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 
 H = bytes.fromhex
 ROOTS = public_test_roots()

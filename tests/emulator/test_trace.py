@@ -12,7 +12,7 @@ from cardlib.emulator import CardOptions, CardTiming, SoftwareCard, Trace
 from cardlib.emulator.bench.ready_made import CHIP, PIN, personalized_card
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from tests.cards.cards import groupings, key_store
 from tests.cards.cards import personalized_card as card_made_by_the_issuer
 

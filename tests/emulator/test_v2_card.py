@@ -13,7 +13,7 @@ from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from tests.cards.v2_cards import AID, PIN, ROLES, VERSION, Terminal, card_key
 from tests.oracles import v2 as ref
 

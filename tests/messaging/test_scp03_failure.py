@@ -10,7 +10,7 @@ from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardError, ChannelError, TransportError
 from cardlib.keys import Scp03Keys
 from cardlib.keys.static_keys import SoftwareScp03Keys
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.messaging.scp03_failure import Cause, KeySetInformation, Scp03Failure, key_sets
 
 H = bytes.fromhex

@@ -12,7 +12,8 @@ from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.errors import CardKeyError, ChannelError, FormatError, TransportError
 from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.messaging import scp03
-from cardlib.messaging.scp03 import Scp03Channel, Scp03Host
+from cardlib.messaging.scp03 import Scp03Host
+from cardlib.messaging.scp03_channel import Scp03Channel
 from tests.oracles.scp03 import ReferenceCard, cmac
 from tests.vectors import load
 

@@ -10,7 +10,8 @@ from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import ChannelError
 from cardlib.issuance import put_key_command
 from cardlib.keys.static_keys import SoftwareScp03Keys
-from cardlib.messaging.scp03 import LEVELS, Scp03Channel
+from cardlib.messaging.scp03 import LEVELS
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from tests.cards.software_cards import CHIP, active_card
 

@@ -44,13 +44,15 @@ def test_figures_are_of_the_cards_that_were_made_now() -> None:
     assert (found.cards, found.seconds) == (2, 1.0)
     assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
     assert found.in_words() == (
-        "120 cards a minute, 100 APDUs and 30,000 bytes a card; 2.5 s on a real card"
+        "120 cards a minute: software cards on this computer."
+        " A real card takes about 2.5 s (100 APDUs, 30,000 bytes a card)."
     )
 
 
 def test_a_run_that_made_none_has_figures_too() -> None:
     assert throughput([]).in_words() == (
-        "0 cards a minute, 0 APDUs and 0 bytes a card; 0.0 s on a real card"
+        "0 cards a minute: software cards on this computer."
+        " A real card takes about 0.0 s (0 APDUs, 0 bytes a card)."
     )
 
 

@@ -1,45 +1,40 @@
-"""The scripts, their language, and what running them says: by our runner and by scriptor itself."""
+"""The scripts that come along, and what running them finds: by our runner and by scriptor."""
 
 import itertools
-import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import apdu_scripts
 from apdu_scripts import load, names
-from apdu_scripts.__main__ import Exit, run
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import VirtualReader
-from cardlib.errors import CardError, CardKeyError, TransportError
+from cardlib.errors import CardKeyError, TransportError
 from cardlib.issuance import personalize
 from cardlib.keys import KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, FILES, FileSpec
 from cardlib.layout.records import MANDATORY_DGIS
-from cardlib.layout.words import as_json as field_as_json
 from cardlib.script import Outcome, Runner, ScriptError, difference, parse
 from cardlib.script.decoder import facts_of, fields_of
 from cardlib.script.from_layout import write
 from cardlib.script.language import SUFFIX, Authenticate, Command, Reset, Script
-from cardlib.script.pattern import Pattern, parse_pattern
-from cardlib.script.show import as_json, as_text, summary
 from cardlib.transport.pcsc import wait_for_card
+from personalize.cli.exits import Exit
 from tests.cards.cards import CHIP, ISSUER, blank_card, groupings, key_store, personalized_card
 from tests.programs.pcscd import SLOTS, Pcscd
-from tests.programs.scriptor import Ran, run_on_card, run_on_reader
+from tests.programs.rhcard import rhcard
+from tests.programs.scriptor import Ran as ScriptorRan
+from tests.programs.scriptor import run_on_card, run_on_reader
+from tests.script.test_language import PIECES
 
 H = bytes.fromhex
 FOLDER = Path(apdu_scripts.__file__).parent
@@ -363,7 +358,7 @@ def test_scriptor_runs_every_script_unmodified_and_meets_its_expectations(
     assert_as_expected(load(name), run_on_card(FOLDER / f"{name}{SUFFIX}", on))
 
 
-def assert_as_expected(script: Script, ran: Ran) -> None:
+def assert_as_expected(script: Script, ran: ScriptorRan) -> None:
     assert (ran.code, ran.complaints) == (0, "")
     steps = [step for step in script.steps if not isinstance(step, Authenticate)]
     assert [said.command for said in ran.exchanges] == [
@@ -387,25 +382,15 @@ def in_a_reader(pcscd: Pcscd, card: SoftwareCard) -> Iterator[SoftwareCard]:
 
 
 @pytest.mark.usefixtures("in_a_reader")
-def test_through_pcsc_scriptor_and_our_command_find_the_same_card(folder: Path) -> None:
+def test_through_pcsc_scriptor_and_our_command_find_the_same_card(tmp_path: Path) -> None:
     for name in ON_A_CARD:
         assert_as_expected(load(name), run_on_reader(FOLDER / f"{name}{SUFFIX}", SLOT))
-    keys = ("--keys", folder / "keys", "--passphrase-file", folder / "pass")
-    result = invoke("read_emergency_data", "--reader", SLOT, *keys)
-    assert result.exit_code == 0, result.output
-    assert "Heart disease: yes" in result.stdout
-    assert invoke("identify", "--reader", "no such reader").exit_code == Exit.NO_CARD
-
-
-PIECES = st.sampled_from(
-    [
-        "reset", "  Reset ", "# a comment", "#", "", "  ", "\t", "00 A4 04 00", "00A40400", "00a4 ",
-        "00 a4 04 00 00 ", "00 A4 \\", "00A4\\", "04 00", "0400", "00 A4\\", "# 王䶮", "00", "exit",
-        "#> 9000", "#> ATR ..", "EXIT ", "00  A4 04 00", " 00 A4 04 00", "00 A4 0400", "# an exit",
-        "\x0b", "00 A4 04 00\r", "00 A4 04 00\t", "é", "#!/usr/bin/env scriptor",
-        "#! authenticate RK1_DDF1",
-    ]
-)  # fmt: skip
+    KeyStore.create(tmp_path / "keys", PASSPHRASE, test=True, protocol=1)
+    run = ("apdu", "run", "read_emergency_data", "--reader", SLOT, "--keys", tmp_path / "keys")
+    done = rhcard(*run, passphrase=PASSPHRASE)
+    assert done.code == 0, done.err
+    assert "Heart disease: yes" in done.out
+    assert rhcard("apdu", "run", "identify", "--reader", "no such reader").code == Exit.NO_CARD
 
 
 @given(st.lists(PIECES, max_size=12).map("\n".join), st.booleans())
@@ -429,390 +414,6 @@ def test_whatever_parses_means_the_same_to_scriptor(text: str, last_line_ends: b
     assert [said.command for said in ran.exchanges] == sent
 
 
-# --- the language -------------------------------------------------------------------------
-
-EVERYTHING = """#!/usr/bin/env scriptor
-# What it is for.
-# More about it.
-
-# Start anew.
-Reset
-#> ATR 3B xx ..
-00A4040000
-#> 9000 6F 02 xx*2
-#> 61xx - without RK1_DF02
-
-#! authenticate RK1_DF02
-# Read,
-# by number.
-00 B2 \\
-01 04 00
-#= DDF1/DF02/EF05
-#> 63Cx with RK1_DF02
-exit
-this is not read any more
-"""
-
-
-def test_a_script_is_its_title_and_its_steps_with_their_lines() -> None:
-    script = parse(EVERYTHING, "all")
-    assert (script.name, script.title) == ("all", "What it is for.")
-    reset, select, authenticate, read = script.steps
-    assert isinstance(reset, Reset)
-    assert (reset.line, reset.comment) == (6, "Start anew.")
-    assert isinstance(select, Command)
-    assert [str(e) for e in select.expectations] == ["9000 6F 02 xx xx", "61xx -"]
-    assert isinstance(authenticate, Authenticate)
-    assert authenticate.key.name == "RK1_DF02"
-    assert isinstance(read, Command)
-    assert (read.apdu, read.comment) == (H("00B2010400"), "Read,\nby number.")
-    assert read.file is FILE_BY_PATH["DDF1/DF02/EF05"]
-    assert (read.expectations[0].key, read.expectations[0].with_key) == ("RK1_DF02", True)
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "problem"),
-    [
-        ("reset\n00 A4 04", 2, "CLA INS P1 P2"),
-        ("00 A4  04 00", 1, "one blank"),
-        ("00A4 0400", 1, "one blank"),
-        ("00 A4 04 0", 1, "one blank"),
-        ("00A40400 # comment", 1, "one blank"),
-        ("00A40400\r\nreset", 1, "one blank"),
-        ("\ufeff# a byte order mark", 1, "one blank"),
-        ("reset now", 1, "one blank"),
-        ("# where to find the exit", 1, "scriptor stops"),
-        ("00 A4 \\\n# comment\n04 00", 2, "the rest of its command"),
-        ("00 A4 \\\n\n04 00", 2, "the rest of its command"),
-        ("00 A4 \\\nreset", 2, "the rest of its command"),
-        ("00 A4 04 00 \\", 1, "not complete"),
-        ("00 A4 04 00 \\\nexit", 2, "not complete"),
-        ("#> 9000", 1, "follows the command"),
-        ("#! authenticate RK1_DDF1\n#> 9000", 2, "follows the command"),
-        ("reset\n#! authenticate RK1_DDF1\n#> 9000", 3, "follows the command"),
-        ("reset\n#> 9000", 2, "a reset answers"),
-        ("00A40400\n#> ATR 3B", 2, "a reset answers"),
-        ("00A40400\n#>", 2, "begins with a status word"),
-        ("00A40400\n#> 90", 2, "begins with a status word"),
-        ("00A40400\n#> 9000 6", 2, "no byte"),
-        ("00A40400\n#> 9000 .. 6F", 2, "no byte"),
-        ("00A40400\n#> 9000 6F*0", 2, "no byte"),
-        ("00A40400\n#> 9000 6F*99999", 2, "more than 65536"),
-        ("00A40400\n#> 9000 with RK9_DF02", 2, "no key of the card"),
-        ("00A40400\n#> 9000 with STK_DF02", 2, "no key of the card"),
-        ("#! authenticate PUK_DDF1", 1, "no key of the card"),
-        ("reset\n#! verify 123456", 2, "the one action"),
-        ("reset\n#!", 2, "the one action"),
-        ("00A40400\n#= DDF1/EF05", 2, "READ RECORD"),
-        ("#= DDF1/EF05", 1, "READ RECORD"),
-        ("00B20104\n#= DDF1/EF07", 2, "file of records"),
-        ("00B20104\n#= DDF1/EF99", 2, "file of records"),
-        ("00B20104\n#=", 2, "file of records"),
-    ],
-)
-def test_a_line_that_is_none_is_named_with_what_is_wrong(
-    text: str, line: int, problem: str
-) -> None:
-    with pytest.raises(ScriptError, match=f"^here, line {line}: ") as raised:
-        parse(text, "here")
-    assert problem in raised.value.problem
-    assert raised.value.line == line
-
-
-@given(st.text() | st.lists(PIECES | st.text(max_size=20), max_size=20).map("\n".join))
-@settings(max_examples=300, deadline=None)
-def test_any_text_is_a_script_or_an_error_with_a_line(text: str) -> None:
-    try:
-        script = parse(text)
-    except ScriptError as error:
-        assert 1 <= error.line <= text.count("\n") + 1
-    else:
-        assert all(1 <= step.line <= text.count("\n") + 1 for step in script.steps)
-
-
-@given(st.text(alphabet="#>=! 9061xX.*-FfATRwithouRK1_DF02", max_size=60))
-@settings(max_examples=300, deadline=None)
-def test_any_directive_is_understood_or_an_error(line: str) -> None:
-    for before in ("reset", "00B20104"):
-        try:
-            (step,) = parse(f"{before}\n#{line}").steps
-        except (ScriptError, ValueError) as error:
-            assert isinstance(error, ScriptError)
-        else:
-            assert step.line == 1
-
-
-@given(st.lists(st.none() | st.integers(0, 255)), st.booleans())
-def test_a_pattern_reads_back_as_it_is_printed(values: list[int | None], open_: bool) -> None:
-    pattern = Pattern(tuple(values), open_)
-    assert parse_pattern(str(pattern).split()) == pattern
-    assert pattern.difference(bytes(value or 0 for value in values)) == ""
-
-
-@pytest.mark.parametrize(
-    ("pattern", "data", "said"),
-    [
-        ("-", "", ""),
-        ("-", "00", "1 bytes of data, not 0"),
-        ("..", "", ""),
-        ("..", "0102", ""),
-        ("01 xx", "0102", ""),
-        ("01 xx", "01", "1 bytes of data, not 2"),
-        ("01 xx", "010203", "3 bytes of data, not 2"),
-        ("01 xx ..", "010203", ""),
-        ("01 xx ..", "01", "1 bytes of data, not at least 2"),
-        ("xx*2 03 FF*2", "010204FFFF", "byte 2 is 04, not 03"),
-        ("ff Xx", "FF00", ""),
-    ],
-)
-def test_a_pattern_says_where_data_departs(pattern: str, data: str, said: str) -> None:
-    assert parse_pattern(pattern.split()).difference(H(data)) == said
-
-
-def test_one_of_the_expectations_that_apply_must_be_met() -> None:
-    (step,) = parse("00A40400\n#> 9000 01\n#> 63Cx\n#> 6982 without RK1_DDF1\n").steps
-    assert isinstance(step, Command)
-    held = frozenset({"RK1_DDF1"})
-
-    def said(sw: int, data: str = "", keys: frozenset[str] = frozenset()) -> str:
-        found = difference(step.expectations, sw, H(data), keys)
-        return f"{'data: ' if found.in_data else ''}{found.text}" if found else ""
-
-    assert said(0x9000, "01") == said(0x63C3) == said(0x6982) == ""
-    assert said(0x9000, "02") == "data: byte 0 is 02, not 01"
-    assert said(0x6982, keys=held) == "expected 9000 01 or 63Cx"
-    assert said(0x6A82) == "expected 9000 01 or 63Cx or 6982"
-
-
-# --- what is shown ------------------------------------------------------------------------
-
-
-class Tapped:
-    """A card whose commands and answers are kept."""
-
-    def __init__(self, card: SoftwareCard) -> None:
-        self._card = card
-        self.exchanges: list[tuple[bytes, bytes]] = []
-
-    @property
-    def atr(self) -> bytes:
-        return self._card.atr
-
-    def transmit(self, command: bytes) -> bytes:
-        self.exchanges.append((command, self._card.transmit(command)))
-        return self.exchanges[-1][1]
-
-    def reset(self) -> bytes:
-        return self._card.reset()
-
-
-def shown(script: Script, outcomes: list[Outcome]) -> str:
-    lines = [line for outcome in outcomes for line in as_text(outcome)]
-    return "\n".join([*lines, json.dumps(as_json(script, outcomes), ensure_ascii=False)])
-
-
-def test_cryptograms_keys_and_pins_are_never_shown(card: SoftwareCard) -> None:
-    script = parse(
-        "reset\n00A4040005F05248430100\n#! authenticate RK1_DDF1\n"
-        "00880000110001020304050607A0A1A2A3A4A5A6A70108\n"
-        "0082008511C0C1C2C3C4C5C6C7D0D1D2D3D4D5D6D701\n"
-        "0020000006313233343536\n80500000081122334455667788\n80E2880003FACADE\n"
-    )
-    tapped = Tapped(personalized_card())
-    outcomes = list(Runner(tapped, STORE.terminal_keys).run(script))
-    assert outcomes[2].sw == 0x9000
-    secret = [c[5:] for c, _ in tapped.exchanges if c[1] in (0x82, 0x88, 0x20, 0xE2)]
-    secret += [a[:-2] for c, a in tapped.exchanges if c[1] in (0x88, 0x50)]
-    secret += [a[-10:-2] for c, a in tapped.exchanges if c[1] == 0x84]
-    assert len(secret) == 8
-    text = shown(script, outcomes)
-    plain = text.upper().replace(" ", "")
-    assert [piece.hex() for piece in secret if piece and piece.hex().upper() in plain] == []
-    assert "<18 bytes not shown>" in text
-
-
-def test_text_and_json_say_the_same_of_each_step(card: SoftwareCard) -> None:
-    script = load("read_emergency_data")
-    outcomes = outcomes_of(script, card, STORE.terminal_keys)
-    text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
-    assert "SELECT  00 A4 01 0C 02 DF 02\n      9000 normal processing\n" in text
-    assert "authenticate RK1_DF02\n      9000 normal processing\n" in text
-    assert "        Asthma: no\n" in text
-    assert "        Heart disease: yes\n" in text
-    assert "        Epilepsy - unwritten\n" in text
-    assert "        Allergen 2: 花生\n" in text
-    document = as_json(script, outcomes)
-    assert document["as_expected"] is True
-    assert summary(script, outcomes) == "read_emergency_data: 13 answers, all as expected"
-    by_field = {f["field"]: f for step in document["steps"] for f in step["fields"]}
-    assert by_field["asthma"] == {
-        "file": "DDF1/DF02/EF05", "record": 3, "field": "asthma", "state": "negative",
-        "value": "0", "label": "no", "detail": "",
-    }  # fmt: skip
-    assert [step["line"] for step in document["steps"]] == [step.line for step in script.steps]
-
-
-def test_a_refusal_is_shown_as_denied_with_the_key_and_counted_as_expected(
-    card: SoftwareCard,
-) -> None:
-    outcomes = outcomes_of("read_emergency_data", card)
-    text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
-    assert "        Asthma - denied (needs RK1_DF02)\n" in text
-    assert "not tried: no keys given" in text
-    said = summary(load("read_emergency_data"), outcomes)
-    assert said == "read_emergency_data: 12 answers, all as expected; 1 authentications not tried"
-
-
-def test_scripts_show_a_field_as_read_does(card: SoftwareCard) -> None:
-    script = load("read_cardholder")
-    outcomes = list(outcomes_of(script, card, STORE.terminal_keys))
-    text = "\n".join(line for outcome in outcomes for line in as_text(outcome))
-    assert "        Birth date: 1990-01-01\n" in text
-    shown = [f for step in as_json(script, outcomes)["steps"] for f in step["fields"]]
-    assert shown == [field_as_json(v) for outcome in outcomes for v in outcome.fields]
-    assert "1990-01-01" in {field["label"] for field in shown}
-
-
-# --- the command --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A card, its key store, and another key store."""
-    folder = tmp_path_factory.mktemp("scripts")
-    made = personalized_card()
-    made.save(folder / "one.card")
-    made.close()
-    (folder / "pass").write_text(f"{PASSPHRASE}\n")
-    KeyStore.create(folder / "keys", PASSPHRASE, test=True, protocol=1)
-    KeyStore.create(folder / "aes", PASSPHRASE, protocol=1, cipher=Cipher.AES)
-    (folder / "data.scriptor").write_text("reset\n#> ATR 3B 00\n")
-    (folder / "bad.scriptor").write_text("# fine\nnot hex\n")
-    (folder / "bytes.scriptor").write_bytes(b"# \xff\xfe\n")
-    return folder
-
-
-def invoke(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(run, [str(argument) for argument in arguments], env=env)
-
-
-def with_keys(
-    folder: Path, store: str = "keys", passphrase: str = "pass"
-) -> tuple[str | Path, ...]:
-    return ("--keys", folder / store, "--passphrase-file", folder / passphrase)
-
-
-def test_the_command_runs_a_script_by_name_and_by_file(folder: Path) -> None:
-    by_name = invoke("read_issuer_data", "--card", folder / "one.card")
-    by_file = invoke(FOLDER / f"read_issuer_data{SUFFIX}", "--card", folder / "one.card")
-    assert (by_name.exit_code, by_file.exit_code) == (0, 0)
-    assert "Issuer name: 河南省卫生健康委员会" in by_name.stdout
-    assert by_name.stdout.splitlines()[:-1] == by_file.stdout.splitlines()[:-1]
-
-
-def test_with_a_key_store_the_command_authenticates_and_speaks_json(folder: Path) -> None:
-    result = invoke("read_cardholder", "--card", folder / "one.card", *with_keys(folder), "--json")
-    assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
-    assert document["as_expected"]
-    values = {f["field"]: f["value"] for step in document["steps"] for f in step["fields"]}
-    assert (values["name"], values["sex"], values["phone_1"]) == ("王䶮𠅤㛃", "1", None)
-
-
-def test_the_passphrase_may_come_from_the_environment(folder: Path) -> None:
-    result = invoke(
-        "read_cardholder", "--card", folder / "one.card", "--keys", folder / "keys",
-        env={"RHCARD_PASSPHRASE": PASSPHRASE},
-    )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-
-
-def test_the_command_lists_the_scripts() -> None:
-    result = invoke("--list")
-    assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == list(names())
-
-
-@pytest.mark.parametrize(
-    ("script", "code", "said"),
-    [
-        ("check_blank", Exit.REFUSED, ""),
-        ("data.scriptor", Exit.DATA_DIFFERS, ""),
-        ("bad.scriptor", Exit.BAD_INPUT, "bad.scriptor, line 2: "),
-        ("bytes.scriptor", Exit.BAD_INPUT, "not UTF-8 text"),
-        ("no_such_script", Exit.USAGE, "neither a script that comes along"),
-        (".", Exit.USAGE, "Is a directory"),
-    ],
-)
-def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, folder: Path) -> None:
-    name = script if script in names() else str(folder / script)
-    result = invoke(name, "--card", folder / "one.card")
-    assert result.exit_code == code
-    assert said in result.stderr
-    assert "Traceback" not in result.output
-
-
-def test_one_card_is_needed(folder: Path) -> None:
-    assert invoke("identify").exit_code == Exit.USAGE
-    both = invoke("identify", "--card", folder / "one.card", "--reader", "0")
-    assert both.exit_code == Exit.USAGE
-
-
-def test_no_card_is_4_and_key_problems_are_9(folder: Path) -> None:
-    (folder / "damaged.card").write_bytes(b"not a card")
-    assert invoke("identify", "--card", folder / "damaged.card").exit_code == Exit.NO_CARD
-    assert invoke("identify", "--card", folder / "none.card").exit_code == Exit.NO_CARD
-    assert invoke("identify", "--card", folder).exit_code == Exit.NO_CARD
-    (folder / "wrong").write_text("wrong\n")
-    (folder / "empty").write_text("\n")
-    card = ("read_cardholder", "--card", folder / "one.card")
-    for options in (
-        with_keys(folder, passphrase="wrong"),
-        with_keys(folder, passphrase="empty"),
-        with_keys(folder, passphrase="none"),
-        with_keys(folder, store="bad.scriptor"),
-        with_keys(folder, store="aes"),
-        with_keys(folder, store="none"),
-        ("--keys", folder / "keys"),
-    ):
-        result = invoke(*card, *options)
-        assert result.exit_code == Exit.KEY_PROBLEM, options
-        assert result.stderr.startswith("apdu_scripts: ")
-        assert PASSPHRASE not in result.output
-
-
-def test_every_error_of_ours_has_an_exit_code_and_the_help_lists_them() -> None:
-    from apdu_scripts.__main__ import _exit_of
-
-    assert _exit_of(TransportError("gone")) is Exit.NO_CARD
-    assert _exit_of(CardError("else")) is Exit.REFUSED
-    assert _exit_of(OSError("path")) is Exit.USAGE
-    text = invoke("--help").stdout
-    assert [f"{code:d}  {code.words}" in text for code in Exit] == [True] * len(Exit)
-
-
-def test_with_json_an_error_is_json_too(folder: Path) -> None:
-    result = invoke(folder / "bad.scriptor", "--card", folder / "one.card", "--json")
-    assert result.exit_code == Exit.BAD_INPUT
-    document = json.loads(result.stdout)
-    assert document["exit_code"] == Exit.BAD_INPUT
-    assert "line 2" in document["error"]
-
-
-def test_it_runs_as_a_module_where_chinese_cannot_be_printed(folder: Path) -> None:
-    command = [sys.executable, "-m", "apdu_scripts", "read_issuer_data", "--card"]
-    done = subprocess.run(
-        [*command, str(folder / "one.card")],
-        cwd=FOLDER.parent,
-        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Issuer name: \\u6cb3\\u5357" in done.stdout
-
-
 # --- the document -------------------------------------------------------------------------
 
 DOCUMENT = (FOLDER.parent / "docs" / "reference" / "scripts.md").read_text("utf-8")
@@ -831,6 +432,8 @@ def test_the_documents_example_is_a_script_that_does_what_it_says(card: Software
         assert [o.sw for o in outcomes][-1] == (0x9000 if keys else 0x6982)
 
 
-def test_the_document_lists_the_exit_codes() -> None:
-    for code in Exit:
-        assert f"| {code:d} | {code.words} |" in DOCUMENT
+def test_every_command_of_the_document_can_be_called() -> None:
+    lines = re.findall(r"^\$ rhcard (apdu \w+)", DOCUMENT, re.M)
+    assert set(lines) == {"apdu list", "apdu run"}
+    for words in lines:
+        assert rhcard(*words.split(), "--help").code == 0

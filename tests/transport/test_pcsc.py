@@ -24,7 +24,7 @@ from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection, send
 from cardlib.layout import State
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.transport import chip_serial
 from cardlib.transport.pcsc import (
     AmbiguousReader,

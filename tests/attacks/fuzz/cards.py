@@ -20,7 +20,7 @@ from cardlib.keys import CardKeys
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import KEYS
-from cardlib.messaging.scp03 import Scp03Channel
+from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.tlv import ber, concatenate
 from tests.cards.cards import REGION as LOAD_REGION
 from tests.cards.cards import groupings as whole_load

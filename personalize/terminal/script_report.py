@@ -1,20 +1,19 @@
-"""What a run gave, as text for a person and as JSON; never a key, a PIN or a cryptogram."""
+"""The report of a script's run, as text and as JSON; it shows no key, PIN or cryptogram."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..commands import name_of
-from ..layout import FieldValue, State
-from ..layout.characters import printable
-from ..layout.words import as_json as field_as_json
-from ..layout.words import field_title, state_in_words, value_in_words
-from ..status import words
-from ..transport.recorder import note
-from .language import Authenticate, Command, Reset, Script
-from .runner import Outcome
+from cardlib.commands import Body, name_of, spec_of
+from cardlib.layout import FieldValue, State
+from cardlib.layout.characters import printable
+from cardlib.layout.words import as_json as field_as_json
+from cardlib.layout.words import field_title, state_in_words, value_in_words
+from cardlib.script.language import Authenticate, Command, Reset, Script
+from cardlib.script.runner import NO_KEYS, Outcome
+from cardlib.status import words
 
-_CRYPTOGRAM_SENT = frozenset((0x82, 0x88))
-_CRYPTOGRAM_ANSWERED = frozenset((0x50, 0x82, 0x88))
+_SECRET = (Body.KEY, Body.PIN, Body.CRYPTOGRAM)
+_HEADER = 5
 _SHOWN_BYTES = 48
 
 
@@ -42,7 +41,7 @@ def _headline(outcome: Outcome) -> str:
 
 def _answer(outcome: Outcome) -> str:
     if outcome.skipped:
-        return f"not tried: {outcome.skipped}"
+        return f"skipped: {outcome.skipped}"
     if isinstance(outcome.step, Reset):
         return f"ATR {_hex(outcome.data)}"
     if outcome.sw is None:
@@ -60,15 +59,17 @@ def _command_name(step: Command) -> str:
 def _sent(step: Command) -> tuple[bytes, int]:
     """The command as it may be shown, and how many bytes at its end may not."""
     apdu = step.apdu
-    if apdu[1] in _CRYPTOGRAM_SENT and len(apdu) > 5:
-        return apdu[:5], len(apdu) - 5
-    noted = note(apdu, b"")
-    return noted.command, noted.hidden
+    spec = spec_of(apdu[0], apdu[1])
+    if spec and spec.sent in _SECRET and len(apdu) > _HEADER:
+        return apdu[:_HEADER], len(apdu) - _HEADER
+    return apdu, 0
 
 
 def _answered(outcome: Outcome) -> tuple[bytes, int]:
+    """The answer's data as it may be shown, and how many bytes may not."""
     step = outcome.step
-    if isinstance(step, Command) and step.apdu[1] in _CRYPTOGRAM_ANSWERED:
+    spec = spec_of(step.apdu[0], step.apdu[1]) if isinstance(step, Command) else None
+    if spec and spec.answered in _SECRET:
         return b"", len(outcome.data)
     return outcome.data, 0
 
@@ -95,14 +96,25 @@ def _field(value: FieldValue) -> str:
 
 
 def summary(script: Script, outcomes: Iterable[Outcome]) -> str:
-    """One line: how many steps answered as expected."""
+    """One line: how many answers were as expected, what was skipped, whether nothing was read."""
+    outcomes = list(outcomes)
     tried = [outcome for outcome in outcomes if not outcome.skipped]
-    skipped = len(script.steps) - len(tried)
+    skipped = [outcome.skipped for outcome in outcomes if outcome.skipped]
     different = sum(outcome.difference is not None for outcome in tried)
-    tail = f"; {skipped} authentications not tried" if skipped else ""
+    parts = [f"{len(tried)} answers, all as expected"]
     if different:
-        return f"{script.name}: {different} of {len(tried)} answers not as expected{tail}"
-    return f"{script.name}: {len(tried)} answers, all as expected{tail}"
+        parts = [f"{different} of {len(tried)} answers not as expected"]
+    if skipped:
+        lines = f"{len(skipped)} authenticate line{'s' if len(skipped) > 1 else ''}"
+        parts.append(f"{lines} skipped: {', '.join(dict.fromkeys(skipped))}")
+    if NO_KEYS in skipped and _all_denied(outcomes):
+        parts.append("nothing was read: no keys")
+    return f"{script.name}: {'; '.join(parts)}"
+
+
+def _all_denied(outcomes: Iterable[Outcome]) -> bool:
+    states = {value.state for outcome in outcomes for value in outcome.fields}
+    return states == {State.DENIED}
 
 
 def as_json(script: Script, outcomes: Iterable[Outcome]) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""rhcard apdu: run a script of APDUs on a card and show what it answered."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from .context import Context
+from .exits import Exit
+from .options import json_option, keys_option, passphrase_option
+from .output import print_line
+
+if TYPE_CHECKING:
+    from cardlib.exchange import Connection
+    from cardlib.script import Outcome, Script
+
+
+@click.group(name="apdu")
+def command() -> None:
+    """Run scripts of card commands, with what they expect.
+
+    \b
+    Examples:
+      rhcard apdu list
+      rhcard apdu run identify --card CARD.card
+    """
+
+
+@command.command(name="list")
+@json_option
+@click.pass_obj
+def list_scripts(context: Context) -> int:
+    """List the scripts that rhcard comes with.
+
+    \b
+    Examples:
+      rhcard apdu list
+    """
+    from apdu_scripts import load, names
+
+    titles = {name: load(name).title for name in names()}
+    if context.as_json:
+        rows = [{"name": name, "title": title} for name, title in titles.items()]
+        return context.answer({"scripts": rows})
+    for name, title in titles.items():
+        print_line(f"{name:22}{title}")
+    return Exit.GOOD
+
+
+@command.command()
+@click.argument("script", metavar="NAME|FILE")
+@click.option("--card", metavar="FILE", help="The card: a .card file.")
+@click.option(
+    "--reader",
+    metavar="NAME",
+    help="The card: in this PC/SC reader. Give its name, a part of it, or its number.",
+)
+@keys_option
+@passphrase_option
+@json_option
+@click.pass_obj
+def run(context: Context, script: str, *, card: str | None, reader: str | None) -> int:
+    """Run a script on a card and compare its answers.
+
+    The script is one that rhcard comes with (see `rhcard apdu list`), or a file. With --keys, the
+    runner authenticates at the `#! authenticate` lines. Without it, those lines are skipped, as in
+    scriptor. Answers are shown as they are: they may contain personal data.
+
+    If a status word is not as expected, the exit code is 5. If only data is not as expected, it
+    is 6.
+
+    \b
+    Examples:
+      rhcard apdu run identify --card CARD.card
+      rhcard apdu run read_emergency_data --card CARD.card --keys keys.json
+    """
+    from cardlib.script import Runner
+
+    if (card is None) == (reader is None):
+        raise click.UsageError("give one card: --card FILE or --reader NAME")
+    opened = _script(script)
+    keys = context.terminal_keys()
+    with _connection(card, reader) as connection:
+        outcomes = _shown(context, Runner(connection, keys).run(opened))
+    return _finish(context, opened, outcomes)
+
+
+def _script(name: str) -> "Script":
+    from apdu_scripts import load
+
+    try:
+        return load(name)
+    except FileNotFoundError:
+        raise click.UsageError(
+            f"{name}: there is no such script. Give a name from `rhcard apdu list`, or a file."
+        ) from None
+
+
+@contextmanager
+def _connection(card: str | None, reader: str | None) -> "Iterator[Connection]":
+    """The card of the command line, and nobody else's as long as the script runs."""
+    if card is not None:
+        from ..production.station import in_reader
+        from .cards import card_file
+
+        with in_reader(card_file(card)) as software_card:
+            yield software_card
+    else:
+        from cardlib.transport.pcsc import open_reader
+
+        with open_reader(reader) as connection, connection.transaction():
+            yield connection
+
+
+def _shown(context: Context, outcomes: "Iterator[Outcome]") -> "list[Outcome]":
+    """Run to the end; each step is shown when it is done."""
+    from ..terminal.script_report import as_text
+
+    done: list[Outcome] = []
+    for outcome in outcomes:
+        done.append(outcome)
+        if not context.as_json:
+            print_line("\n".join(as_text(outcome)))
+    return done
+
+
+def _finish(context: Context, script: "Script", outcomes: "list[Outcome]") -> Exit:
+    from ..terminal.script_report import as_json, summary
+
+    differences = [outcome.difference for outcome in outcomes if outcome.difference]
+    code = Exit.GOOD
+    if differences:
+        only_data = all(difference.in_data for difference in differences)
+        code = Exit.VERIFICATION_FAILED if only_data else Exit.REFUSED
+    if context.as_json:
+        return context.answer(as_json(script, outcomes), code)
+    print_line(summary(script, outcomes))
+    return code

@@ -1,0 +1,110 @@
+"""What one call of rhcard has in common with every other: how to answer, which keys to use."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cardlib.errors import CardKeyError
+
+from .exits import Exit
+from .output import command_line, print_json, say
+
+if TYPE_CHECKING:
+    from cardlib.keys import KeySet
+    from cardlib.keys.store import KeyStore
+
+    from ..preparation.batch import Batch
+
+ENVIRONMENT = "RHCARD_PASSPHRASE"
+_LONGEST = 4096
+
+
+@dataclass(slots=True)
+class Context:
+    """The options that commands share. The main group makes it; each command gets it."""
+
+    as_json: bool = False
+    keys: Path | None = None
+    passphrase_file: Path | None = None
+
+    def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
+        """Print the one JSON document of a command, with its exit code; return the code."""
+        print_json({**document, "exit_code": int(code)})
+        return code
+
+    def suggest(self, *words: object, keys: bool = True) -> None:
+        """Say which command comes next, as it can be pasted into a shell.
+
+        It uses the same passphrase file, and with `keys` the same key store, as this call.
+        """
+        shared: list[object] = ["--keys", self.keys] if keys and self.keys else []
+        if self.passphrase_file:
+            shared += ["--passphrase-file", self.passphrase_file]
+        say(f"Next: {command_line(*words, *shared)}")
+
+    def passphrase(self, *, new: bool = False) -> str:
+        """The passphrase from a file, the environment or a prompt; twice at the prompt if `new`.
+
+        CardKeyError when there is none.
+        """
+        if self.passphrase_file is not None:
+            return _first_line(self.passphrase_file)
+        if passphrase := os.environ.get(ENVIRONMENT):
+            return passphrase
+        if not sys.stdin.isatty():
+            raise CardKeyError(f"no passphrase: set {ENVIRONMENT} or give --passphrase-file FILE")
+        text = "Passphrase for the new key store" if new else "Passphrase of the key store"
+        return str(click.prompt(text, hide_input=True, confirmation_prompt=new, err=True))
+
+    def store(self, path: Path | None = None) -> "KeyStore":
+        """The key store of --keys, or the one at `path`.
+
+        CardKeyError when there is none, before a passphrase is asked for.
+        """
+        from cardlib.keys.store import KeyStore
+
+        path = path or self.keys
+        if path is None:
+            raise CardKeyError("no key store: give --keys FILE")
+        if not path.is_file():
+            raise CardKeyError(f"no key store at {path}: give --keys FILE")
+        return KeyStore.open(path, self.passphrase())
+
+    def terminal_keys(self) -> "KeySet | None":
+        """The keys of --keys as a terminal uses them; None without --keys."""
+        return self.store().terminal_keys if self.keys else None
+
+    def batch(self, folder: Path) -> "tuple[Batch, KeyStore]":
+        """A batch with its key store: that of --keys, else where it was at preparation.
+
+        CardKeyError when it is another store than the one that the batch was prepared with.
+        """
+        from ..preparation.batch import Batch, read_header
+
+        header = read_header(folder)
+        path = self.keys or Path(header.key_store_hint)
+        store = self.store(path)
+        if store.identity != header.key_store_identity:
+            raise CardKeyError(
+                f"{path} is not the key store of this batch: it is {store.identity}, the batch was"
+                f" prepared with {header.key_store_identity}; give --keys FILE"
+            )
+        return Batch.open(folder, store), store
+
+
+def _first_line(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            passphrase = lines.readline(_LONGEST).rstrip("\r\n")
+    except OSError as error:
+        raise CardKeyError(f"passphrase file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
+    if not passphrase:
+        raise CardKeyError(f"passphrase file {file}: its first line is empty")
+    return passphrase

@@ -1,0 +1,145 @@
+"""The help of rhcard: short summaries, plain options, and examples that run as they stand."""
+
+import re
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from personalize.cli import COMMANDS
+from personalize.cli.exits import Exit
+from personalize.sample.demo import SAMPLE
+from tests.cli.test_main import LEAVES
+from tests.emulator.test_virtual_reader import free_port
+from tests.programs.rhcard import key_file, ran, rhcard, spawned
+
+GROUPS = ("keys", "apdu", "emulator")
+PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
+
+
+def examples(words: tuple[str, ...]) -> list[list[str]]:
+    """The example lines of a command's help, as a shell splits them."""
+    text = rhcard(*words, "--help").out
+    _, _, paragraph = text.partition("\n  Examples:\n")
+    lines = paragraph.split("\n\n")[0].splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.parametrize("words", PATHS, ids=lambda words: " ".join(words) or "rhcard")
+def test_every_help_has_examples_of_that_command(words: tuple[str, ...]) -> None:
+    found = examples(words)
+    assert found
+    assert all(tuple(line[: len(words) + 1]) == ("rhcard", *words) for line in found)
+
+
+@pytest.mark.parametrize("words", PATHS, ids=lambda words: " ".join(words) or "rhcard")
+def test_no_line_of_help_is_cut_or_longer_than_80_columns(words: tuple[str, ...]) -> None:
+    text = rhcard(*words, "--help").out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "..." not in text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("words", [("issue",), ("keys", "new"), ("apdu",), ()], ids=" ".join)
+def test_help_command_is_the_help_of_the_command(words: tuple[str, ...]) -> None:
+    done = rhcard("help", *words)
+    assert (done.code, done.out) == (0, rhcard(*words, "--help").out)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("verfy", "verify"), ("isue", "issue"), ("emulater", "emulator"), ("prepar", "prepare")],
+)
+def test_a_command_that_is_misspelled_is_suggested(typed: str, meant: str) -> None:
+    for words in ((typed,), ("help", typed)):
+        done = rhcard(*words)
+        assert done.code == Exit.USAGE
+        assert done.err.startswith(
+            f"rhcard: There is no command {typed!r}. Did you mean {meant!r}?\n"
+        )
+
+
+def test_a_word_that_is_near_no_command_gets_no_suggestion() -> None:
+    assert "Did you mean" not in rhcard("xyzzy").err
+
+
+def test_a_subcommand_that_is_misspelled_is_suggested() -> None:
+    assert "'new'" in rhcard("keys", "nwe").err
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = rhcard()
+    assert (done.code, all(f"  {name} " in done.err for name in COMMANDS)) == (Exit.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("issue",), "Read the key store passphrase from the first line of FILE. "
+                     "Default: $RHCARD_PASSPHRASE, then ask."),
+        (("issue",), "Allow the published test keys. Never use them for real residents."),
+        (("issue",), "If it stops early, run the same command again: it continues, and every "
+                     "resident gets exactly one card."),
+        (("prepare",), "Folder that photo_file paths start from. Default: the folder of INPUT."),
+        (("emulator", "run"), "Inject a fault, for example lost:apdu=9 or cut:write=3. May be "
+                              "repeated."),
+        (("keys", "new"), "Secure messaging version. 2: encrypts and authenticates both "
+                          "directions. 1: only for terminals that do not support 2; card replies "
+                          "are not protected."),
+    ],
+)  # fmt: skip
+def test_options_are_explained_in_plain_words(words: tuple[str, ...], said: str) -> None:
+    assert said in re.sub(r"\s+", " ", rhcard(*words, "--help").out)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the examples name: a list, its key store, batch and cards, and one of the cards."""
+    folder = tmp_path_factory.mktemp("desk")
+    lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
+    (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
+    shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
+    key_file(folder)
+    for line in (
+        "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
+        "issue batch --cards cards",
+    ):
+        done = ran(*line.split(), cwd=folder)
+        assert done.code == 0, done.err
+    with_photo = next(
+        path
+        for path in sorted((folder / "cards").iterdir())
+        if ran("read", path, "--keys", "keys.json", "--photo", folder / "p.jpg", cwd=folder).code
+        == 0
+    )
+    shutil.copy(with_photo, folder / "CARD.card")
+    (folder / "p.jpg").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("words", PATHS, ids=lambda words: " ".join(words) or "rhcard")
+def test_every_example_runs_as_it_stands(words: tuple[str, ...], desk: Path) -> None:
+    for line in examples(words):
+        if line[1:3] == ["emulator", "run"]:
+            assert_runs_until_told_to_stop(line[1:], desk)
+            continue
+        done = ran(*line[1:], cwd=desk)
+        assert done.code == 0, (line, done.err)
+
+
+def assert_runs_until_told_to_stop(words: list[str], folder: Path) -> None:
+    process = spawned(*words, "--port", free_port(), cwd=folder)
+    assert process.stderr
+    assert "CARD.card, port" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "stopped; the cards are saved\n")
+
+
+def test_the_photo_of_the_example_is_a_picture(desk: Path) -> None:
+    picture = desk / "of the holder.jpg"
+    assert ran("read", "CARD.card", "--keys", "keys.json", "--photo", picture, cwd=desk).code == 0
+    with Image.open(picture) as image:
+        assert image.format == "JPEG"
