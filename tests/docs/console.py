@@ -105,7 +105,24 @@ class Examples:
         for line in _stripped(printed).splitlines():
             same = (old for old in kept if Examples(dict(self.real)).matches(old, line, varies))
             lines.append(next(same, _EXAMPLE.sub(lambda m: page.get(m[0], m[0]), line)))
-        return "\n".join(lines) + "\n"
+        return _left_out(_stripped(shown).splitlines(), lines) + "\n"
+
+
+def _left_out(shown: list[str], new: list[str]) -> str:
+    """The new lines, with `…` again where the page leaves lines out, between the same neighbours."""
+    kept: list[str] = []
+    for number, line in enumerate(shown):
+        after = shown[number + 1] if number + 1 < len(shown) else None
+        if line != "…" or (after is not None and after not in new):
+            continue
+        before = shown[number - 1] if number else None
+        if before is not None and before not in new:
+            continue
+        start = new.index(before) + 1 if before is not None else 0
+        end = new.index(after, start) if after in new[start:] else len(new)
+        kept += [*new[:start], "…"]
+        new = new[end:]
+    return "\n".join([*kept, *new])
 
 
 def _varies(block: Block) -> tuple[str, ...]:
