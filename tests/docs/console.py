@@ -109,7 +109,7 @@ class Examples:
 
 
 def _left_out(shown: list[str], new: list[str]) -> str:
-    """The new lines, with `…` again where the page leaves lines out, between the same neighbours."""
+    """The new lines, with `…` again between the neighbours that it has on the page."""
     kept: list[str] = []
     for number, line in enumerate(shown):
         after = shown[number + 1] if number + 1 < len(shown) else None
