@@ -26,6 +26,8 @@ from .shell import Shell, checkout
 
 _EXAMPLE = re.compile(r"\b(?:[0-9A-F]{16}|[0-9a-f]{32})\b")
 _PIECE = re.compile(_EXAMPLE.pattern + r"|…|[0-9A-Za-z][0-9A-Za-z,.]*|[^0-9A-Za-z…]+|.", re.DOTALL)
+_RULE = re.compile(" ─+")
+"""The line below a table's header; it is as long as the widest figures make it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Examples:
         for line in shown.split("\n"):
             loose = (*varies, r"[\d,.]+") if "cards a minute" in line else varies
             pieces = (self._piece(piece, loose, learned) for piece in _PIECE.findall(line))
-            lines.append(r"(?:.*\n)*?" if line == "…" else "".join(pieces) + "\n")
+            if line == "…":
+                lines.append(r"(?:.*\n)*?")
+            else:
+                lines.append((" ─+" if _RULE.fullmatch(line) else "".join(pieces)) + "\n")
         return "".join(lines)
 
     def _piece(self, piece: str, varies: tuple[str, ...], learned: list[str]) -> str:

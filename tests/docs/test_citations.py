@@ -1,5 +1,6 @@
 """What is pointed at is there: links, pages, sections, tests."""
 
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -90,6 +91,22 @@ def test_every_test_and_module_that_a_page_names_exists(page: Path) -> None:
         page.read_text("utf-8"),
     ):
         assert (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_of_the_library_that_a_page_gives_can_be_imported(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # It names what was before.
+    for named in re.findall(r"`(cardlib(?:\.\w+)+)(?:`|\()", page.read_text("utf-8")):
+        assert _resolves(named), named
+
+
+def _resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_the_architecture_shows_the_rooms_that_there_are() -> None:
