@@ -64,10 +64,10 @@ def explain(error: BaseException) -> Failure:
         return Failure(Exit.INTERRUPTED, str(error))
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return Failure(Exit.INTERRUPTED, "stopped; nothing was changed")
-    if isinstance(error, CardError):
-        return Failure(_exit_of(error), str(error))
     if isinstance(error, OSError):
         return _operating_system(error)
+    if isinstance(error, CardError):
+        return Failure(_exit_of(error), str(error))
     return Failure(Exit.INTERNAL, f"an error in rhcard itself, please report it: {_where(error)}")
 
 

@@ -17,6 +17,7 @@ from cardlib.errors import (
     ChannelError,
     FormatError,
     StatusWordError,
+    StorageError,
     TransportError,
 )
 from personalize.cli import COMMANDS, main
@@ -147,6 +148,7 @@ def test_what_exists_is_never_overwritten_and_that_is_2_everywhere(
         (CardError("not a health card"), 5),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 1),
+        (StorageError(errno.ENOSPC, "No space left on device", "pins.sealed"), 1),
         (ZeroDivisionError("secret of a resident"), 1),
     ],
 )

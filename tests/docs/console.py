@@ -26,6 +26,8 @@ from .shell import Shell, checkout
 
 _EXAMPLE = re.compile(r"\b(?:[0-9A-F]{16}|[0-9a-f]{32})\b")
 _PIECE = re.compile(_EXAMPLE.pattern + r"|…|[0-9A-Za-z][0-9A-Za-z,.]*|[^0-9A-Za-z…]+|.", re.DOTALL)
+_RULE = re.compile(" ─+")
+"""The line below a table's header; it is as long as the widest figures make it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Examples:
         for line in shown.split("\n"):
             loose = (*varies, r"[\d,.]+") if "cards a minute" in line else varies
             pieces = (self._piece(piece, loose, learned) for piece in _PIECE.findall(line))
-            lines.append(r"(?:.*\n)*?" if line == "…" else "".join(pieces) + "\n")
+            if line == "…":
+                lines.append(r"(?:.*\n)*?")
+            else:
+                lines.append((" ─+" if _RULE.fullmatch(line) else "".join(pieces)) + "\n")
         return "".join(lines)
 
     def _piece(self, piece: str, varies: tuple[str, ...], learned: list[str]) -> str:
@@ -105,7 +110,24 @@ class Examples:
         for line in _stripped(printed).splitlines():
             same = (old for old in kept if Examples(dict(self.real)).matches(old, line, varies))
             lines.append(next(same, _EXAMPLE.sub(lambda m: page.get(m[0], m[0]), line)))
-        return "\n".join(lines) + "\n"
+        return _left_out(_stripped(shown).splitlines(), lines) + "\n"
+
+
+def _left_out(shown: list[str], new: list[str]) -> str:
+    """The new lines, with `…` again between the neighbours that it has on the page."""
+    kept: list[str] = []
+    for number, line in enumerate(shown):
+        after = shown[number + 1] if number + 1 < len(shown) else None
+        if line != "…" or (after is not None and after not in new):
+            continue
+        before = shown[number - 1] if number else None
+        if before is not None and before not in new:
+            continue
+        start = new.index(before) + 1 if before is not None else 0
+        end = new.index(after, start) if after in new[start:] else len(new)
+        kept += [*new[:start], "…"]
+        new = new[end:]
+    return "\n".join([*kept, *new])
 
 
 def _varies(block: Block) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What is pointed at is there: links, pages, sections, tests."""
 
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -85,13 +86,37 @@ def test_nothing_cites_a_document_that_is_not_in_the_repository() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_test_and_module_that_a_page_names_exists(page: Path) -> None:
-    if name_of(page) == "docs/explanation/architecture.md":
-        return  # It names the rooms that are being built, too.
     for named in re.findall(
         r"`((?:cardlib|personalize|tests|benchmarks|apdu_scripts)/[\w./]+)`",
         page.read_text("utf-8"),
     ):
         assert (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_of_the_library_that_a_page_gives_can_be_imported(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # It names what was before.
+    for named in re.findall(r"`(cardlib(?:\.\w+)+)(?:`|\()", page.read_text("utf-8")):
+        assert _resolves(named), named
+
+
+def _resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_the_architecture_shows_the_rooms_that_there_are() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
+    for package in ("personalize", "cardlib", "cardlib/emulator"):
+        for found in (ROOT / package).iterdir():
+            is_room = found.is_dir() and (found / "__init__.py").exists()
+            if is_room or (found.suffix == ".py" and not found.name.startswith("_")):
+                name = f"{found.name}/" if is_room else found.name
+                assert re.search(rf"(?:^|\s){re.escape(name)}(?:\s|$)", page), f"{package}/{name}"
 
 
 def test_every_page_can_be_reached_from_the_index() -> None:

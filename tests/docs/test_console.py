@@ -68,6 +68,13 @@ def test_renewed_output_keeps_the_examples_and_the_ellipses_of_the_page() -> Non
     assert examples.renewed(shown, printed, ()) == "chip 0123456789ABCDEF\nATR 3B …\nnew\n"
 
 
+def test_renewed_output_leaves_out_what_the_page_leaves_out() -> None:
+    shown = "a\nb\n…\ny\nold\n…\n"
+    printed = "a\nb\nc\nd\ny\nold\nz\n"
+    assert Examples().renewed(shown, printed, ()) == shown
+    assert Examples().renewed(shown, "a\nb\nc\ny\nnew\n", ()) == "a\nb\n…\ny\nnew\n"
+
+
 def test_a_command_may_go_on_in_the_next_line() -> None:
     (step,) = steps("$ rhcard prepare \\\n>     list.csv\nsaid\n")
     assert (step.command, step.shown) == ("rhcard prepare list.csv", "said\n")

@@ -13,8 +13,12 @@ def test_make_demo_is_the_command_that_the_readme_s_output_is_of() -> None:
     assert f"\ndemo: setup-run\n\t@.venv/bin/{MAKE_DEMO} $(DEMO_ARGS)\n" in makefile
 
 
-def test_two_commands_do_everything_on_a_fresh_machine() -> None:
-    assert re.findall(r"^    (make \w+)", README, re.MULTILINE) == ["make demo", "make test"]
+def test_the_first_screen_has_the_commands_of_the_makefile_and_says_how_long_tests_take() -> None:
+    shown = re.findall(r"^    (make \w+) +# (.*)", README, re.MULTILINE)
+    assert [command for command, _ in shown] == ["make demo", "make test", "make soak"]
+    assert "minutes" in dict(shown)["make test"]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert all(f"\n{command.split()[1]}:" in makefile for command, _ in shown)
 
 
 def test_the_first_screen_has_the_demo_the_way_and_three_doors() -> None:
