@@ -34,7 +34,7 @@ from personalize.production.audit import audit
 from personalize.production.issue import CardResult, Job, issue, opened_job
 from personalize.production.report import Verified
 from personalize.production.station import FolderFeed
-from personalize.sample.demo import ISSUE_DATE, SAMPLE
+from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch, read_header
-from personalize.sample.demo import SAMPLE
+from personalize.sample.sample_batch import SAMPLE
 from tests import DATA
 from tests.programs.rhcard import PASSPHRASE, key_file, ran, residents, rhcard
 
