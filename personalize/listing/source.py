@@ -43,7 +43,7 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
         empty = ListFault(
-            1, "", "", "empty file", "give a header line and a line for each resident"
+            1, "", "", "empty file", "write a header line, and a line for each resident"
         )
         return Source(digest, "", False, (empty,))
     return Source(digest, text, _is_json(path, text))
@@ -88,7 +88,7 @@ def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
-    remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
+    remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {_SAVE_AS_UTF8}"
     return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
 
 

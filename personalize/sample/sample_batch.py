@@ -13,7 +13,7 @@ from cardlib.layout.load import decoded
 
 from ..listing.photos import PhotoShop
 from ..preparation.batch import Batch
-from ..preparation.prepare import all_faults, make_all, read_list, validate
+from ..preparation.prepare import all_faults, make_all, read_list, validate_all
 from ..preparation.prepared import PreparedCard
 from ..preparation.seal import seal
 
@@ -43,7 +43,7 @@ def prepare_sample(folder: Path, temporary: Path, passphrase: str) -> tuple[Batc
     The batch expects the store at `folder`/keys.json, where `keep_keys` puts it.
     """
     sample, photos = read_list(SAMPLE), PhotoShop(SAMPLE.parent)
-    residents = list(validate(sample, photos, ISSUE_DATE))
+    residents = list(validate_all(sample, photos, ISSUE_DATE))
     for fault in all_faults(sample, residents):
         raise FormatError(f"{SAMPLE} line {fault.line}, {fault.field}: {fault.problem}")
     store = KeyStore.create(temporary / KEYS, passphrase)
