@@ -69,7 +69,7 @@ class Listing:
         self, line: int, name: str, value: str, problem: str, remedy: str, column: str = ""
     ) -> None:
         """Add one fault of the form; `column` is the list's own header, if that is not `name`."""
-        shown = (printable(text) for text in (name, value, column or name))
+        shown = (printable(text) for text in (name, value, column.strip() or name))
         name, value, column = shown
         self.faults.append(ListFault(line, name, value, problem, remedy, column))
 
@@ -324,7 +324,8 @@ class _JsonRow:
 
         `title` is what the list calls the member, if it is no member of an entry.
         """
-        self.titles[column] = title
+        if title:
+            self.titles.setdefault(column, title)
         if column in self.values or column in self.faulty:
             self.refuse(column, "", "given twice", "keep one of the two members")
         elif value is None:

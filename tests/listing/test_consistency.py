@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from personalize.listing.consistency import Validated, compact, validate
+from personalize.listing.headers import Headers
 from personalize.listing.rows import Row
 
 ID, OTHER_ID = "990121198010071957", "11010519491231002X"
@@ -180,6 +181,41 @@ def test_an_account_number_is_never_shown() -> None:
     _, faults = validated(GOOD | leaks)
     assert len(faults) == 3
     assert not [fault for fault in faults if "0000000000" in fault.value]
+
+
+def test_a_row_with_faults_is_not_changed_and_its_resident_cannot_be() -> None:
+    row = Row(7, dict(GOOD) | {"card_number": ID.lower(), "sex": "男"})
+    before = dict(row.values)
+    resident, faults = validate(row, date(2026, 11, 23))
+    assert row.values == before
+    assert [fault.field for fault in faults] == ["sex"]
+    assert validate(row, date(2026, 11, 23)) == (resident, faults)
+    with pytest.raises(AttributeError):
+        resident.line = 8  # type: ignore[misc]
+
+
+def test_other_columns_are_called_as_the_list_calls_them() -> None:
+    headers = Headers({"resident_id_number": "居民身份证号码", "sex": "性别"})
+    row = Row(7, GOOD | {"sex": "2", "card_number": "E1"}, headers=headers)
+    card_number, sex = validate(row, date(2026, 11, 23))[1]
+    assert (sex.column, sex.problem) == (
+        "性别",
+        "disagrees with 居民身份证号码 (resident_id_number)",
+    )
+    assert card_number.column == "卡号"
+    assert card_number.remedy == "write the number of 居民身份证号码 (resident_id_number) here"
+
+
+def test_what_is_blank_is_said_in_plain_words() -> None:
+    blank = {"name": "", "resident_id_number": "", "document_number": "", "document_type": ""}
+    name, number = validate(Row(7, GOOD | blank), date(2026, 11, 23))[1]
+    assert (name.problem, name.remedy) == (
+        "required, but blank",
+        "write the name: every card needs it",
+    )
+    assert number.remedy == (
+        "every resident needs a number: write resident_id_number or document_number"
+    )
 
 
 def test_faults_come_in_the_order_of_the_columns() -> None:
