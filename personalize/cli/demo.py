@@ -1,4 +1,4 @@
-"""rhcard demo: the whole way, from made-up residents to verified cards."""
+"""rhcard demo: make and verify cards for made-up residents."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Demo:
 
     @property
     def summary(self) -> str:
-        """The last word."""
+        """The last line: how many cards were verified."""
         return f"{self.good} of {len(self.results)} verified"
 
     @property

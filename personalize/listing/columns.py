@@ -27,7 +27,7 @@ _BANK_LABEL_PREFIX = "银行"
 
 
 def field_of(column: Column) -> FieldSpec:
-    """The field that the column fills; the photo's for `photo_file`."""
+    """The field that a column fills. For `photo_file` it is the photo."""
     fields = FILE_BY_PATH[column.path].fields
     return next(field for field in fields if field.name == column.field)
 
@@ -63,7 +63,7 @@ def member_named(path: str, member: str) -> str | None:
 
 @cache
 def nested_columns(path: str) -> dict[tuple[int, str], str]:
-    """(Record, field) → column; the bank's fields, each a record of its own, all under record 1."""
+    """(Record, field) → column. All fields of the bank link count as record 1."""
     return {
         (1 if path == BANK_LINK else column.record, column.field): column.name
         for column in COLUMNS
@@ -79,7 +79,7 @@ def _entries() -> Iterator[tuple[str, ...]]:
 
 
 ENTRIES = tuple(_entries())
-"""The columns of each entry that is one thing: an allergy, …, a hospital link, the bank link."""
+"""The columns of each entry: of one allergy, one immunization, one hospital link, the bank link."""
 
 
 def _is_repeated(column: Column) -> bool:

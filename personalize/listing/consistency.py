@@ -19,7 +19,7 @@ RESIDENT_CARD = "01"
 """The document type whose number is the resident identity number."""
 
 _IDENTITY_CHAIN = (*IDENTITY_NUMBERS, "card_number")
-"""Each may repeat one before it: a fault is told at the first that holds the value."""
+"""Each may repeat one before it. A fault is reported at the first that holds the value."""
 
 _LINK_NEEDS = {
     "allergen": "allergy",
@@ -42,7 +42,7 @@ class Resident:
 
 
 Validated = tuple[Resident, tuple[ListFault, ...]]
-"""A resident, and the faults of the values: only without faults it may become a card."""
+"""A resident and the faults of its row. Only without faults may it become a card."""
 
 
 class _Problem(NamedTuple):
@@ -80,7 +80,7 @@ _Rule = Callable[[_Known], Iterator[_Problem]]
 def validate(row: Row, issue_date: date) -> Validated:
     """Check a row's values, each for itself and then together.
 
-    What the row's `faulty` columns have been reported for is not reported again.
+    The row's `faulty` columns have been reported, and are not reported again.
     """
     values, problems = _each_for_itself(row)
     known = _Known(row, values, problems.keys(), compact(issue_date))
@@ -106,9 +106,9 @@ def compact(day: date) -> str:
 
 
 def _each_for_itself(row: Row) -> tuple[dict[str, str], dict[str, _Problem]]:
-    """The values as they will read back, and what is wrong with single ones.
+    """Check each value alone: the values as they will read back, and what is wrong with them.
 
-    A number that repeats another one takes its spelling, and its fault is told there.
+    A number that repeats another one takes its spelling, and a fault is reported only there.
     """
     values: dict[str, str] = {}
     problems: dict[str, _Problem] = {}
@@ -128,7 +128,7 @@ def _each_for_itself(row: Row) -> tuple[dict[str, str], dict[str, _Problem]]:
 
 
 def _repeated(values: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Each number of the holder that repeats one before it, with that one."""
+    """The numbers of the holder that repeat one before them: (column, the one before)."""
     upper = {column: values.get(column, "").upper() for column in _IDENTITY_CHAIN}
     return [
         (column, base)

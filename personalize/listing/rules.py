@@ -1,4 +1,4 @@
-"""What one value must be: its field's coding, its code table, and no account number in clear."""
+"""Checks one value for itself: its coding, its code table, and no account number in clear."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,9 +36,9 @@ class Checked:
 
 @lru_cache(maxsize=1 << 16)
 def check_value(column: str, given: str) -> Checked:
-    """Check one column's text for itself; a blank one is fine and has no text.
+    """Check one column's text for itself. A blank value is good, and its text is "".
 
-    Blanks around a value are dropped; identity numbers and hexadecimal are put in capitals.
+    Blanks around a value are removed; identity numbers and hexadecimal become capitals.
     """
     text = given.strip(_BLANKS)
     if not text:
@@ -63,7 +63,7 @@ def check_value(column: str, given: str) -> Checked:
 
 
 def _unreadable(column: str, text: str) -> Checked | None:
-    """What no field can hold, whatever it is; a file's name only has to be one."""
+    """Why no field can hold the text; the name of a file may have more characters."""
     if byte := undecoded_byte(text):
         remedy = "write the value again, and save the list as UTF-8"
         return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
