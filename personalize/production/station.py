@@ -99,7 +99,7 @@ def card_path(folder: Path, chip: ChipSerial) -> Path:
 def in_reader(path: Path) -> Iterator[SoftwareCard]:
     """Give a software card power; CardImageError when the file holds no card."""
     if not path.is_file():
-        raise CardImageError(f"{path}: there is no such card file")
+        raise CardImageError(f"{path}: there is no such card")
     card = SoftwareCard.open(path)
     try:
         yield card
