@@ -1,3 +1,3 @@
-"""The bureau: records to prepared cards, stations, a journal, reports; `cli` is rhcard."""
+"""The bureau: it makes cards from a list of residents. `cli` is the command rhcard."""
 
 __version__ = "0.1.0"

@@ -23,15 +23,15 @@ _ORDINARY = re.compile(
 
 _REMEDIES = {
     "control character": "write the value without it, on one line",
-    "format character": "it cannot be seen: delete it, or type the value anew",
-    "half a character: lone surrogate": "write it again",
-    "noncharacter": "it stands for nothing: delete it, or type the value anew",
-    "private-use character": "it means something else on every computer: "
-    "write the character's own code point, by the identity document",
-    "replacement character": "a program lost the character that stood here: "
-    "write it again, by the identity document",
+    "format character": "it cannot be seen: delete it, or type the value again",
+    "half a character: lone surrogate": "type the value again",
+    "noncharacter": "it is not a character: delete it, or type the value again",
+    "private-use character": "other computers show another character for it: "
+    "type the right one, as on the identity document",
+    "replacement character": "a program lost the character that was here: "
+    "type it again, as on the identity document",
     "unassigned code point": "Unicode 17.0 has no such character: "
-    "write the right one, by the identity document",
+    "type the right one, as on the identity document",
 }
 
 

@@ -1,4 +1,4 @@
-"""What one call of rhcard has in common with every other: how to answer, which keys to use."""
+"""What all commands share: how they answer, and which keys they use."""
 
 import os
 import sys

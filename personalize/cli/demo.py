@@ -1,4 +1,4 @@
-"""rhcard demo: the whole way, from made-up residents to verified cards."""
+"""rhcard demo: make and verify cards for made-up residents."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class Demo:
 
     @property
     def summary(self) -> str:
-        """The last word."""
+        """The last line: how many cards were verified."""
         return f"{self.good} of {len(self.results)} verified"
 
     @property
@@ -101,7 +101,7 @@ def command(context: Context, *, out: Path | None) -> int:
 
 
 def _folder(out: Path | None) -> Path:
-    from ..sample.demo import fresh_folder
+    from ..sample.sample_batch import fresh_folder
 
     if out is None:
         return fresh_folder(_DEFAULT)
@@ -116,7 +116,7 @@ def _folder(out: Path | None) -> Path:
 def _run(folder: Path) -> Demo:
     from ..production.issue import opened_job
     from ..production.station import FolderFeed
-    from ..sample.demo import CARDS, keep_keys, new_passphrase, prepare_sample
+    from ..sample.sample_batch import CARDS, keep_keys, new_passphrase, prepare_sample
 
     passphrase, cards = new_passphrase(), folder / CARDS
     with TemporaryDirectory(prefix="rhcard-demo-") as name:
@@ -133,7 +133,7 @@ def _run(folder: Path) -> Demo:
 def _chosen(batch: "Batch", made: "list[CardResult]", cards: Path) -> Path:
     """The file of the card that shows most of what an emergency room wants to know."""
     from ..production.station import card_path
-    from ..sample.demo import most_telling
+    from ..sample.sample_batch import most_telling
 
     number = most_telling(batch.cards())
     chips = {each.number: each.chip for each in made if each.chip}
@@ -186,7 +186,7 @@ def _rows(demo: Demo) -> list[tuple[str, ...]]:
 
 def _next_commands(demo: Demo) -> list[str]:
     """Three commands that work as they stand, in this folder and shell."""
-    from ..sample.demo import BATCH, KEYS, PASSPHRASE
+    from ..sample.sample_batch import BATCH, KEYS, PASSPHRASE
 
     secret = ("--passphrase-file", demo.folder / PASSPHRASE)
     batch, keys, cards = demo.folder / BATCH, demo.folder / KEYS, demo.chosen.parent

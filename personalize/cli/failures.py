@@ -1,4 +1,4 @@
-"""From an exception to one clear line and a documented exit code."""
+"""Turns an exception into one clear line and a documented exit code."""
 
 import errno
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Failure:
 
 
 class Stopped(CardError):
-    """Ctrl-C during work; the message says what state things are in."""
+    """Somebody pressed Ctrl-C during work. The message says what is done and what is not."""
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -72,7 +72,7 @@ def explain(error: BaseException) -> Failure:
 
 
 def _exit_of(error: CardError) -> Exit:
-    """By the nearest class that has a code; by name, so that nothing is imported to fail."""
+    """The code of the nearest class that has one. Classes are named, so that none is imported."""
     names = (kind.__name__ for kind in type(error).__mro__)
     return next(_EXITS[name] for name in names if name in _EXITS)
 

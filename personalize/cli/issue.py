@@ -112,7 +112,7 @@ def _elsewhere(results: "Sequence[CardResult]", cards: Path) -> "list[ChipSerial
 
 
 def run(job: "Job") -> "list[CardResult]":
-    """Issue with a progress bar; Ctrl-C says how far things are."""
+    """Issue with a progress bar. After Ctrl-C, say how many cards are done."""
     from ..production.issue import issue
     from ..production.journal import Progress
 

@@ -1,4 +1,4 @@
-"""Where output goes: data to stdout, everything for the eye of the operator to stderr."""
+"""Prints results to stdout, and messages for the operator to stderr."""
 
 import json
 import shlex

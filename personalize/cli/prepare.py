@@ -13,7 +13,7 @@ from .options import NewPath, json_option, keys_option, passphrase_option
 from .output import print_error, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from ..listing.consistency import Resident
+    from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
     from ..preparation.prepare import ResidentList
@@ -99,13 +99,13 @@ def command(
     return Exit.GOOD
 
 
-def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Resident]":
-    """Each resident with its faults; shows a progress bar."""
-    from ..preparation.prepare import validate
+def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
+    """Validate each resident; shows a progress bar."""
+    from ..preparation.prepare import validate_all
 
-    validated: list[Resident] = []
+    validated: list[Validated] = []
     with progress("Checking") as advance:
-        for resident in validate(residents, photos, issue_date):
+        for resident in validate_all(residents, photos, issue_date):
             validated.append(resident)
             advance(len(validated), len(residents.rows))
     return validated
@@ -117,7 +117,14 @@ def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> in
     if context.as_json:
         rows = [fault.as_dict() for fault in faults]
         return context.answer({"faults": rows, "error": message}, Exit.BAD_INPUT)
-    rows_of_text = ((str(f.line), f.field, f.value, f.problem, f.remedy) for f in faults)
-    print_table(count, ("line", "field", "value", "problem", "remedy"), rows_of_text)
+    rows_of_text = ((str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults)
+    print_table(count, ("line", "column", "value", "problem", "remedy"), rows_of_text)
     print_error(message)
     return Exit.BAD_INPUT
+
+
+def _column(fault: "ListFault") -> str:
+    """The column as the list calls it, with our name if the list's own is Chinese."""
+    from ..listing.headers import with_name
+
+    return with_name(fault.column, fault.field)

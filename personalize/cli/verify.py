@@ -82,7 +82,7 @@ def _none_there(results: "Sequence[Verified]", cards: Path) -> str:
 
 
 def run(batch: "Batch", issuer: "Issuer", cards: Path) -> "list[Verified]":
-    """Verify with a progress bar; nothing is changed, so Ctrl-C leaves nothing behind."""
+    """Verify with a progress bar. Nothing is changed, so it may be stopped at any time."""
     from ..production.audit import audit
     from ..production.station import FolderFeed
 

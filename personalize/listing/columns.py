@@ -1,12 +1,11 @@
 """What a column of an input file may be called: by its name or its Chinese label."""
 
-import difflib
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from types import MappingProxyType
 
-from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Column, FieldSpec, Structure
+from cardlib.layout import COLUMNS, FILE_BY_PATH, Column, FieldSpec, Structure
 
 COLUMN_BY_NAME = MappingProxyType({column.name: column for column in COLUMNS})
 ORDER = MappingProxyType({column.name: place for place, column in enumerate(COLUMNS)})
@@ -28,7 +27,7 @@ _BANK_LABEL_PREFIX = "银行"
 
 
 def field_of(column: Column) -> FieldSpec:
-    """The field that the column fills; the photo's for `photo_file`."""
+    """The field that a column fills. For `photo_file` it is the photo."""
     fields = FILE_BY_PATH[column.path].fields
     return next(field for field in fields if field.name == column.field)
 
@@ -45,26 +44,26 @@ def label_of(column: Column) -> str:
 
 def column_named(header: str) -> str | None:
     """The column of a header or JSON member: name or label, whatever its case, width or blanks."""
-    return _columns().get(_folded(header))
+    return columns_by_header().get(folded(header))
 
 
 def nested_named(header: str) -> str | None:
     """`allergies`, `immunizations`, `hospital_links` or `bank_link`, by name or file title."""
-    return _nested().get(_folded(header))
+    return _nested().get(folded(header))
 
 
 def member_named(path: str, member: str) -> str | None:
     """The field of a nested record, by name or Chinese label."""
-    folded = _folded(member)
+    text = folded(member)
     for field in FILE_BY_PATH[path].fields:
-        if folded in (_folded(field.name), _folded(field.label_zh)):
+        if text in (folded(field.name), folded(field.label_zh)):
             return field.name
     return None
 
 
 @cache
 def nested_columns(path: str) -> dict[tuple[int, str], str]:
-    """(Record, field) → column; the bank's fields, each a record of its own, all under record 1."""
+    """(Record, field) → column. All fields of the bank link count as record 1."""
     return {
         (1 if path == BANK_LINK else column.record, column.field): column.name
         for column in COLUMNS
@@ -80,48 +79,34 @@ def _entries() -> Iterator[tuple[str, ...]]:
 
 
 ENTRIES = tuple(_entries())
-"""The columns of each entry that is one thing: an allergy, …, a hospital link, the bank link."""
-
-
-def suggestion(header: str) -> str:
-    """What to do about a column that no field has."""
-    folded = _folded(header)
-    if not folded:
-        return "name the column, or remove it"
-    for field in FILES[0].fields:
-        if folded in (_folded(field.name), _folded(field.label_zh)):
-            return "remove the column: preparation or the issuing station sets it"
-    if numbered := _columns().get(folded + "1"):
-        return f"add the record's number, as in {numbered}"
-    close = difflib.get_close_matches(folded, _columns(), n=1, cutoff=0.75)
-    if close:
-        return f"did you mean {_columns()[close[0]]}? else remove the column"
-    return "remove the column, or name it as in docs/reference/input.md"
+"""The columns of each entry: of one allergy, one immunization, one hospital link, the bank link."""
 
 
 def _is_repeated(column: Column) -> bool:
     return FILE_BY_PATH[column.path].structure in (Structure.CYCLIC, Structure.LINEAR_FIXED)
 
 
-def _folded(header: str) -> str:
+def folded(header: str) -> str:
+    """A header as headers are compared: in one width and case, without blanks and underscores."""
     text = unicodedata.normalize("NFKC", header).casefold()
     return "".join(text.split()).replace("_", "")
 
 
 @cache
-def _columns() -> dict[str, str]:
-    names = {_folded(column.name): column.name for column in COLUMNS}
+def columns_by_header() -> dict[str, str]:
+    """Every header that is understood, folded → the name of its column."""
+    names = {folded(column.name): column.name for column in COLUMNS}
     for column in COLUMNS:
-        names[_folded(label_of(column))] = column.name
+        names[folded(label_of(column))] = column.name
         if not _is_repeated(column):
-            names[_folded(field_of(column).label_zh)] = column.name
+            names[folded(field_of(column).label_zh)] = column.name
     return names
 
 
 @cache
 def _nested() -> dict[str, str]:
-    names = {_folded(name): name for name in NESTED}
+    names = {folded(name): name for name in NESTED}
     for name, path in NESTED.items():
-        title = _folded(FILE_BY_PATH[path].title_zh)
+        title = folded(FILE_BY_PATH[path].title_zh)
         names[title] = names[title.removesuffix("文件")] = name
     return names

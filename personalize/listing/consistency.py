@@ -1,72 +1,103 @@
-"""What the values of one resident must be to one another; one fault where it all depends on."""
+"""Checks the values of one resident: each for itself, then against each other.
 
-from collections.abc import Callable
+One wrong value is one fault, at the column that has to be changed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 
-from .columns import BANK_LINK, COLUMN_BY_NAME, ENTRIES, ORDER
+from .columns import COLUMN_BY_NAME, ENTRIES, ORDER
 from .holders import spelling_remedy
 from .identity_number import SEXES, birth_date_in, sex_in
-from .list_faults import ListFault, mask_account, printable
-from .rows import REQUIRED, Row
+from .list_faults import ListFault
+from .rows import IDENTITY_NUMBERS, REQUIRED, Row
 from .rules import check_value
 
 RESIDENT_CARD = "01"
 """The document type whose number is the resident identity number."""
 
-_IDENTITY_CHAIN = ("resident_id_number", "document_number", "card_number")
-"""Each may repeat the one before it: a fault is told at the first that holds the value."""
+_IDENTITY_CHAIN = (*IDENTITY_NUMBERS, "card_number")
+"""Each may repeat one before it. A fault is reported at the first that holds the value."""
 
 _LINK_NEEDS = {
-    "allergen": "an allergy",
-    "vaccine": "an immunization",
-    "hospital_organization_code": "a hospital link",
-    "hospital_patient_number": "a hospital link",
-    "bank_code": "a bank link",
-    "account_masked": "a bank link",
+    "allergen": "allergy",
+    "vaccine": "immunization",
+    "hospital_organization_code": "hospital link",
+    "hospital_patient_number": "hospital link",
+    "bank_code": "bank link",
+    "account_masked": "bank link",
 }
 
 _VACCINATION_DATES = tuple(c for c in COLUMN_BY_NAME if c.startswith("vaccination_date_"))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Resident:
-    """One row's values as they will read back, and its faults, one a column."""
+    """One resident's values by column, as they will read back from the card."""
 
     line: int
-    values: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, ListFault] = field(default_factory=dict)
-    reported: frozenset[str] = frozenset()
+    values: Mapping[str, str] = field(repr=False)
 
-    def fault(self, column: str, problem: str, remedy: str, given: str | None = None) -> None:
-        """Add a fault, unless the column has one."""
-        if column in self.problems or column in self.reported:
-            return
-        value = self.values.get(column, "") if given is None else given
-        if COLUMN_BY_NAME[column].path == BANK_LINK:
-            value = mask_account(value)
-        self.problems[column] = ListFault(self.line, column, printable(value), problem, remedy)
+
+Validated = tuple[Resident, tuple[ListFault, ...]]
+"""A resident and the faults of its row. Only without faults may it become a card."""
+
+
+class _Problem(NamedTuple):
+    """What is wrong with one column's value, and what to do."""
+
+    column: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a row while its values are compared. `faulty` are the columns with a fault.
+
+    `issued` is the date of issue, YYYYMMDD.
+    """
+
+    row: Row
+    values: Mapping[str, str]
+    faulty: Set[str]
+    issued: str
 
     def sound(self, *columns: str) -> bool:
         """Whether these columns all have values without a fault."""
-        return all(self.values.get(c) and c not in self.problems for c in columns)
+        return all(self.values.get(c) and c not in self.faulty for c in columns)
 
-    @property
-    def faults(self) -> list[ListFault]:
-        """The faults in the order of the columns."""
-        return [self.problems[column] for column in sorted(self.problems, key=ORDER.__getitem__)]
+    def named(self, column: str) -> str:
+        """What the list calls a column."""
+        return self.row.headers.named(column)
 
 
-def check_row(row: Row, issue_date: date) -> Resident:
-    """A resident's values, each for itself and then together; every fault is in the result."""
-    resident = Resident(row.line, reported=row.faulty)
-    for column, given in row.values.items():
-        if column not in row.faulty:
-            _take(resident, column, given)
+_Rule = Callable[[_Known], Iterator[_Problem]]
+
+
+def validate(row: Row, issue_date: date) -> Validated:
+    """Check a row's values, each for itself and then together.
+
+    The row's `faulty` columns have been reported, and are not reported again.
+    """
+    values, problems = _each_for_itself(row)
+    known = _Known(row, values, problems.keys(), compact(issue_date))
     for rule in _RULES:
-        rule(resident)
-    _check_dates(resident, compact(issue_date))
-    return resident
+        for found in rule(known):
+            if found.column not in row.faulty:
+                problems.setdefault(found.column, found)
+    faults = one_a_column(row.fault(*problem) for problem in problems.values())
+    return Resident(row.line, values), faults
+
+
+def one_a_column(faults: Iterable[ListFault]) -> tuple[ListFault, ...]:
+    """The first fault of each column, in the order of the columns."""
+    first: dict[str, ListFault] = {}
+    for fault in faults:
+        first.setdefault(fault.field, fault)
+    return tuple(first[column] for column in sorted(first, key=ORDER.__getitem__))
 
 
 def compact(day: date) -> str:
@@ -74,131 +105,169 @@ def compact(day: date) -> str:
     return day.isoformat().replace("-", "")
 
 
-def _take(resident: Resident, column: str, given: str) -> None:
-    checked = check_value(column, given)
-    if checked.text:
-        resident.values[column] = checked.text
-    if checked.problem:
-        resident.fault(column, checked.problem, checked.remedy)
+def _each_for_itself(row: Row) -> tuple[dict[str, str], dict[str, _Problem]]:
+    """Check each value alone: the values as they will read back, and what is wrong with them.
+
+    A number that repeats another one takes its spelling, and a fault is reported only there.
+    """
+    values: dict[str, str] = {}
+    problems: dict[str, _Problem] = {}
+    for column, given in row.values.items():
+        if column in row.faulty:
+            continue
+        checked = check_value(column, given)
+        if checked.text:
+            values[column] = checked.text
+        if checked.problem:
+            problems[column] = _Problem(column, checked.problem, checked.remedy)
+    for column, base in _repeated(values):
+        values[column] = values[base]
+        if base in problems:
+            problems.pop(column, None)
+    return values, problems
 
 
-def _require(resident: Resident) -> None:
+def _repeated(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The numbers of the holder that repeat one before them: (column, the one before)."""
+    upper = {column: values.get(column, "").upper() for column in _IDENTITY_CHAIN}
+    return [
+        (column, base)
+        for place, column in enumerate(_IDENTITY_CHAIN)
+        for base in _IDENTITY_CHAIN[:place]
+        if upper[base] and upper[base] == upper[column]
+    ]
+
+
+def _required(column: str, remedy: str) -> _Problem:
+    return _Problem(column, "required, but blank", remedy)
+
+
+def _check_required(known: _Known) -> Iterator[_Problem]:
+    values = known.values
     for column in REQUIRED:
-        if not resident.values.get(column):
-            resident.fault(column, "required", "no card is made without it: give a value")
-    values = resident.values
+        if not values.get(column):
+            what = column.replace("_", " ")
+            yield _required(column, f"write the {what}: every card needs it")
     if values.get("document_number"):
         if not values.get("document_type"):
-            resident.fault("document_type", "required", "give the code of the document's kind")
+            yield _required("document_type", "write the code of the document's type")
     elif not values.get("resident_id_number"):
-        resident.fault("document_number", "required", "give it, or the resident identity number")
+        either = " or ".join(map(known.named, IDENTITY_NUMBERS))
+        yield _required("document_number", f"every resident needs a number: write {either}")
     elif values.get("document_type", RESIDENT_CARD) != RESIDENT_CARD:
-        resident.fault("document_number", "required", "give the number of the document")
+        remedy = f"write the number of the document, or leave {known.named('document_type')} blank"
+        yield _required("document_number", remedy)
 
 
-def _follow_the_identity_number(resident: Resident) -> None:
-    """Fold the identity number's repetitions into it: same spelling, same fault."""
-    values, problems = resident.values, resident.problems
-    for place, column in enumerate(_IDENTITY_CHAIN):
-        for base in _IDENTITY_CHAIN[:place]:
-            text = values.get(base, "")
-            if text and text.upper() == values.get(column, "").upper():
-                values[column] = text
-                if base in problems:
-                    problems.pop(column, None)
-
-
-def _check_spelling(resident: Resident) -> None:
+def _check_spelling(known: _Known) -> Iterator[_Problem]:
     """A passport's number has ASCII capitals and digits only; a family book's may be any text."""
-    if not resident.sound("document_type", "document_number"):
+    values = known.values
+    if not known.sound("document_type", "document_number"):
         return
-    values = resident.values
     if values["document_number"] == values.get("resident_id_number"):
         return
     remedy = spelling_remedy(values["document_type"], values["document_number"])
     if remedy:
-        problem = "not only capital letters and digits"
-        resident.fault("document_number", problem, remedy)
+        yield _Problem("document_number", "not only capital letters and digits", remedy)
 
 
-def _check_document(resident: Resident) -> None:
-    values = resident.values
-    if values.get("document_type") != RESIDENT_CARD or not resident.sound("document_number"):
+def _check_document(known: _Known) -> Iterator[_Problem]:
+    """The number of a resident identity card is the resident identity number."""
+    values = known.values
+    if values.get("document_type") != RESIDENT_CARD or not known.sound("document_number"):
         return
     if not values.get("resident_id_number"):
-        remedy = "the document is a resident identity card: give its number here too"
-        resident.fault("resident_id_number", "required", remedy)
-    elif resident.sound("resident_id_number") and _number_differs(resident, "document_number"):
-        remedy = "the number of a resident identity card is the identity number"
-        resident.fault("document_number", "disagrees with resident_id_number", remedy)
+        remedy = "the document is a resident identity card: write its number here too"
+        yield _required("resident_id_number", remedy)
+    elif (
+        known.sound("resident_id_number")
+        and values["document_number"] != values["resident_id_number"]
+    ):
+        remedy = "on a resident identity card both are one number: find out which is right"
+        yield _disagrees(known, "document_number", remedy)
 
 
-def _number_differs(resident: Resident, column: str) -> bool:
-    return resident.values[column] != resident.values["resident_id_number"]
-
-
-def _check_card_number(resident: Resident) -> None:
-    bases = [base for base in _IDENTITY_CHAIN[:2] if resident.values.get(base)]
-    if not resident.sound("card_number", *bases) or not bases:
+def _check_card_number(known: _Known) -> Iterator[_Problem]:
+    values = known.values
+    bases = [base for base in IDENTITY_NUMBERS if values.get(base)]
+    if not known.sound("card_number", *bases) or not bases:
         return
-    if resident.reported & set(_IDENTITY_CHAIN):
-        return
-    if resident.values["card_number"] not in [resident.values[base] for base in bases]:
+    if known.row.faulty.isdisjoint(_IDENTITY_CHAIN) and values["card_number"] not in [
+        values[base] for base in bases
+    ]:
         problem = "neither the identity number nor the document number"
-        resident.fault("card_number", problem, f"write the {bases[0]} here")
+        remedy = f"write the number of {known.named(bases[0])} here"
+        yield _Problem("card_number", problem, remedy)
 
 
-def _check_person(resident: Resident) -> None:
-    if not resident.sound("resident_id_number"):
+def _check_person(known: _Known) -> Iterator[_Problem]:
+    """An identity number holds a birth date and a sex."""
+    if not known.sound("resident_id_number"):
         return
-    number, values = resident.values["resident_id_number"], resident.values
-    disagrees = "disagrees with resident_id_number"
-    if resident.sound("birth_date") and values["birth_date"] != birth_date_in(number):
+    number, values = known.values["resident_id_number"], known.values
+    if known.sound("birth_date") and values["birth_date"] != birth_date_in(number):
         remedy = f"the identity number says {birth_date_in(number)}: find out which is right"
-        resident.fault("birth_date", disagrees, remedy)
-    if resident.sound("sex") and values["sex"] in SEXES and values["sex"] != sex_in(number):
-        remedy = f"the identity number says {sex_in(number)} ({SEXES[sex_in(number)]})"
-        resident.fault("sex", disagrees, f"{remedy}: find out which is right")
+        yield _disagrees(known, "birth_date", remedy)
+    sex = sex_in(number)
+    if known.sound("sex") and values["sex"] in SEXES and values["sex"] != sex:
+        remedy = f"the identity number says {sex} ({SEXES[sex]}): find out which is right"
+        yield _disagrees(known, "sex", remedy)
 
 
-def _check_entries(resident: Resident) -> None:
+def _disagrees(known: _Known, column: str, remedy: str) -> _Problem:
+    return _Problem(column, f"disagrees with {known.named('resident_id_number')}", remedy)
+
+
+def _check_entries(known: _Known) -> Iterator[_Problem]:
     """An entry of a repeated record, and the bank link, need what they are about."""
     for columns in ENTRIES:
-        if not any(resident.values.get(column) for column in columns):
+        if not any(known.values.get(column) for column in columns):
             continue
         for column in columns:
             what = _LINK_NEEDS.get(COLUMN_BY_NAME[column].field)
-            if what and not resident.values.get(column):
-                resident.fault(column, "required", f"{what} is nothing without it")
+            if what and not known.values.get(column):
+                remedy = f"write it, or leave all columns of this {what} blank"
+                yield _required(column, remedy)
 
 
-def _check_dates(resident: Resident, issued: str) -> None:
-    _in_order(resident, "birth_date", "after issue", lambda birth: birth <= issued, issued)
-    _in_order(resident, "expiry_date", "before issue", lambda expiry: expiry >= issued, issued)
-    if resident.sound("bank_link_date"):
-        linked = resident.values["bank_link_date"]
-        _in_order(
-            resident, "bank_link_expiry_date", "before link date", lambda e: e >= linked, linked
-        )
-    if resident.sound("birth_date"):
-        born = resident.values["birth_date"]
+def _check_birth(known: _Known) -> Iterator[_Problem]:
+    return _in_order(known, "birth_date", "after issue", lambda d: d <= known.issued, known.issued)
+
+
+def _check_expiry(known: _Known) -> Iterator[_Problem]:
+    issued = known.issued
+    return _in_order(known, "expiry_date", "before issue", lambda d: d >= issued, issued)
+
+
+def _check_bank_dates(known: _Known) -> Iterator[_Problem]:
+    if known.sound("bank_link_date"):
+        linked, column = known.values["bank_link_date"], "bank_link_expiry_date"
+        yield from _in_order(known, column, "before link date", lambda d: d >= linked, linked)
+
+
+def _check_vaccination_dates(known: _Known) -> Iterator[_Problem]:
+    if known.sound("birth_date"):
+        born = known.values["birth_date"]
         for column in _VACCINATION_DATES:
-            _in_order(resident, column, "before birth", lambda given: given >= born, born)
+            yield from _in_order(known, column, "before birth", lambda d: d >= born, born)
 
 
 def _in_order(
-    resident: Resident, column: str, problem: str, right: Callable[[str], bool], other: str
-) -> None:
-    if resident.sound(column) and not right(resident.values[column]):
-        resident.fault(column, f"{problem}, which is on {other}", "find out which date is right")
+    known: _Known, column: str, problem: str, right: Callable[[str], bool], other: str
+) -> Iterator[_Problem]:
+    if known.sound(column) and not right(known.values[column]):
+        yield _Problem(column, f"{problem}, which is on {other}", "find out which date is right")
 
 
-_RULES: tuple[Callable[[Resident], None], ...] = (
-    _follow_the_identity_number,
-    _require,
+_RULES: tuple[_Rule, ...] = (
+    _check_required,
     _check_spelling,
     _check_document,
     _check_card_number,
     _check_person,
     _check_entries,
+    _check_birth,
+    _check_expiry,
+    _check_bank_dates,
+    _check_vaccination_dates,
 )

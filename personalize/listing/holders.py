@@ -1,4 +1,4 @@
-"""Who a card's holder is: by which numbers a resident is one, and how numbers are compared."""
+"""Who the holder of a card is: which numbers tell, and how numbers are compared."""
 
 import re
 import unicodedata
@@ -18,9 +18,9 @@ _JOINERS = re.compile("[\u034f\u115f\u1160\u180b-\u180f\u3164\ufe00-\ufe0f\U000e
 
 
 def comparable(number: str) -> str:
-    """A number as it is compared: NFKC, capitals, without blanks and what nobody sees.
+    """Bring a number into the form for comparing: NFKC, capitals, no blanks, nothing invisible.
 
-    The same for "E12345678", "e1234 5678" and the full-width form. Stable: it is comparable itself.
+    "E12345678", "e1234 5678" and the full-width form give the same. The result gives itself.
     """
     if number.isascii():
         return "".join(number.upper().split())
@@ -47,16 +47,16 @@ def numbers_of(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def holders(values: Mapping[str, str]) -> frozenset[str]:
-    """The comparable numbers by which a resident is one, whichever column they stand in.
+    """The comparable numbers of a resident, whichever column they stand in.
 
-    Two residents that share one of them are one holder. Numbers are not told apart by the class
-    of the document: a card shows its number without one.
+    Two residents that share one of them are the same holder. The class of the document makes no
+    difference: a card shows its number without it.
     """
     return frozenset(numbers_of(values))
 
 
 def spelling_remedy(document_type: str, number: str) -> str | None:
-    """What to write if the number is not spelled as its class of document demands; else None."""
+    """What to write if the number is not spelled as its document type demands; else None."""
     if _spellings().get(document_type) != "capitals" or _CAPITALS.fullmatch(number):
         return None
     right = comparable(number)

@@ -8,7 +8,7 @@ SEXES = {"1": "male", "2": "female"}
 
 
 def identity_problem(number: str) -> str | None:
-    """Why the text is no resident identity number, if it is none.
+    """Why the text is not a resident identity number; None if it is one.
 
     The area code is not looked up: samples and newly formed counties are in no published list.
     """
@@ -17,7 +17,7 @@ def identity_problem(number: str) -> str | None:
     if not (number.isascii() and number[:-1].isdigit() and number[-1] in "0123456789X"):
         return "not 17 digits and a check character"
     if ric.calc_check_digit(number) != number[-1]:
-        return "checksum"
+        return "checksum is wrong"
     try:
         ric.get_birth_date(number)
     except ValidationError:

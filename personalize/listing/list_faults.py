@@ -14,8 +14,9 @@ class ListFault:
     """One fault of the input, at the field that has to be changed.
 
     `line` is the physical line where the resident's record begins (1 is the header; 0 means the
-    file as a whole), `field` the column, "" for the whole line. `value` is printable and short,
-    with account numbers masked; `remedy` says what to do.
+    file as a whole). `field` is our name of the column, "" for the whole line; `column` is what
+    the list itself calls it. `value` is printable and short, with account numbers masked; `remedy`
+    says what to do.
     """
 
     line: int
@@ -23,6 +24,7 @@ class ListFault:
     value: str
     problem: str
     remedy: str
+    column: str = ""
 
     def as_dict(self) -> dict[str, int | str]:
         """The fault as a JSON object's members."""

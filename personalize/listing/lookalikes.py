@@ -37,7 +37,7 @@ class LookAlike(NamedTuple):
 
 
 def first_look_alike(column: str, text: str) -> LookAlike | None:
-    """The first look-alike in a column's text; in a name other dots than · (U+00B7) are one."""
+    """The first look-alike in a column's text. In a name, dots other than · (U+00B7) count too."""
     is_name = bool(_NAME.fullmatch(column))
     if not _suspects(is_name).search(text):
         return None

@@ -72,7 +72,7 @@ class PhotoShop:
         self._by_content: dict[bytes, bytes] = {}
 
     def jpeg(self, name: str) -> bytes:
-        """The JPEG of a photo named relative to the folder; PhotoError when there is none."""
+        """The JPEG of a photo, by its path in the folder; PhotoError when there is none."""
         found = self._by_name.get(name)
         if found is None:
             try:
@@ -104,14 +104,15 @@ def _read(folder: Path, name: str) -> bytes:
             raise PhotoError("a link that leads out of the photo folder", inside)
         if not path.is_file():
             problem = "not a file" if path.exists() else "no such file"
-            raise PhotoError(problem, f"it is looked for in {folder}; put it there or leave it out")
+            raise PhotoError(problem, f"put the file in {folder}, or leave the value blank")
         if path.stat().st_size > _LARGEST_FILE:
             raise PhotoError("too large a file", f"make it smaller than {_LARGEST_FILE >> 20} MiB")
         return path.read_bytes()
     except (OSError, ValueError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or "no such file"
         raise PhotoError(
-            f"no such file to read: {why}", "make it readable, or leave it out"
+            f"no such file to read: {why}",
+            "allow your user to read the file, or leave the value blank",
         ) from None
 
 
@@ -137,7 +138,7 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
             jpeg = _encoded(scaled, quality)
             if len(jpeg) <= limit:
                 return jpeg
-    raise PhotoError(f"does not fit {limit} bytes", "take a plainer photo")
+    raise PhotoError(f"does not fit {limit} bytes", "use a photo with a plain background")
 
 
 def _opened(raw: bytes) -> Image.Image:

@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from cardlib.layout import FILE_BY_PATH
@@ -17,9 +17,9 @@ from .columns import (
     member_named,
     nested_columns,
     nested_named,
-    suggestion,
 )
-from .list_faults import ListFault, printable
+from .headers import Headers, meant_by, suggestion
+from .list_faults import ListFault, mask_account, printable
 
 REQUIRED = (
     "name",
@@ -31,9 +31,13 @@ REQUIRED = (
     "issuer_code",
     "city_code",
 )
+IDENTITY_NUMBERS = ("resident_id_number", "document_number")
+"""Every resident needs one of them."""
+
 _MOST_BROKEN_LINES = 100
-_ONE_A_LINE = "write one whole JSON object a line, names and values in double quotes"
-_QUOTING = "double the quotes inside a value, and close every value that begins with one"
+_ONE_A_LINE = "write one JSON object on each line, with names and values in double quotes"
+_QUOTING = 'inside a value write "" for a quote; end a value that begins with a quote with a quote'
+_NOT_CHECKED = "too many broken lines, the rest was not checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +47,31 @@ class Row:
     line: int
     values: dict[str, str]
     faulty: frozenset[str] = frozenset()
+    headers: Headers = field(default_factory=Headers)
+
+    def fault(self, column: str, problem: str, remedy: str) -> ListFault:
+        """A fault of one of the row's values."""
+        value = self.values.get(column, "").strip()
+        if COLUMN_BY_NAME[column].path == BANK_LINK:
+            value = mask_account(value)
+        title = self.headers.of(column)
+        return ListFault(self.line, column, printable(value), problem, remedy, title)
 
 
 @dataclass(slots=True)
 class Listing:
-    """What a file holds: its rows, the faults of its form, and the columns nobody may lack."""
+    """What a file holds: its rows, and the faults of its form."""
 
     rows: list[Row] = field(default_factory=list)
     faults: list[ListFault] = field(default_factory=list)
 
-    def fault(self, line: int, name: str, value: str, problem: str, remedy: str) -> None:
-        """Add one fault of the form."""
-        self.faults.append(ListFault(line, printable(name), printable(value), problem, remedy))
+    def fault(
+        self, line: int, name: str, value: str, problem: str, remedy: str, column: str = ""
+    ) -> None:
+        """Add one fault of the form; `column` is the list's own header, if that is not `name`."""
+        shown = (printable(text) for text in (name, value, column.strip() or name))
+        name, value, column = shown
+        self.faults.append(ListFault(line, name, value, problem, remedy, column))
 
 
 def read_rows(text: str, *, is_json: bool) -> Listing:
@@ -76,12 +93,12 @@ def _read_csv(text: str) -> Listing:
     if isinstance(header, csv.Error):
         listing.fault(line, "", "", f"broken header: {header}", _QUOTING)
         return listing
-    names = _header_names(listing, line, header)
+    names, headers = _header_names(listing, line, header)
     for line, record in records:
         if isinstance(record, csv.Error):
             listing.fault(line, "", lines[line - 1].rstrip("\r\n"), _broken(record), _QUOTING)
         elif any(value.strip() for value in record):
-            _add_csv_row(listing, line, names, record)
+            _add_csv_row(listing, line, names, record, headers)
     return listing
 
 
@@ -100,7 +117,7 @@ def _csv_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[s
             yield start + 1, error
             at = start + 1
     if at < len(lines):
-        yield at + 1, csv.Error("too many broken lines, the rest was not checked")
+        yield at + 1, csv.Error(_NOT_CHECKED)
 
 
 def _broken(error: csv.Error) -> str:
@@ -110,35 +127,59 @@ def _broken(error: csv.Error) -> str:
     return f"broken quoting: {text}"
 
 
-def _header_names(listing: Listing, line: int, header: list[str]) -> list[str | None]:
+def _header_names(
+    listing: Listing, line: int, header: list[str]
+) -> tuple[list[str | None], Headers]:
     names: list[str | None] = []
+    own: dict[str, str] = {}
+    meant: set[str] = set()
     for title in header:
         name = column_named(title)
         if name is None:
             listing.fault(line, title, title, "unknown column", suggestion(title))
-        elif name in names:
-            listing.fault(line, name, title, "duplicate column", "keep one of the two")
+            meant.update(meant_by(title))
+        elif name in own:
+            remedy = "keep one of the two columns"
+            listing.fault(line, name, title, "duplicate column", remedy, title)
             name = None
+        else:
+            own[name] = title
         names.append(name)
-    for name in (*REQUIRED, "document_number"):
-        both = name == "document_number" and "resident_id_number" in names
-        if name not in names and not both:
-            listing.fault(line, name, "", "required column missing", f"add a column {name}")
-    return names
+    headers = Headers(own)
+    # A column that was probably only misspelled is one fault, at its header.
+    _tell_missing(listing, line, headers, own.keys() | meant)
+    return names, headers
 
 
-def _add_csv_row(listing: Listing, line: int, names: list[str | None], record: list[str]) -> None:
+def _tell_missing(listing: Listing, line: int, headers: Headers, there: Set[str]) -> None:
+    for wanted in (*((name,) for name in REQUIRED), IDENTITY_NUMBERS):
+        if there.isdisjoint(wanted):
+            title = " or ".join(map(headers.named, wanted))
+            remedy = f"add a column {title}"
+            listing.fault(line, wanted[-1], "", "required column missing", remedy, title)
+
+
+def _add_csv_row(
+    listing: Listing,
+    line: int,
+    names: list[str | None],
+    record: list[str],
+    headers: Headers,
+) -> None:
     if len(record) != len(names):
         problem = f"wrong column count: {len(record)}, the header has {len(names)}"
-        remedy = "give every column a value or leave it blank; quote values that hold a comma"
+        remedy = (
+            "write as many values as the header has columns; put a value that contains the"
+            " separator in quotes"
+        )
         listing.fault(line, "", f"{len(record)} columns", problem, remedy)
         return
     values = {name: value for name, value in zip(names, record, strict=True) if name}
     # A required column that the header lacks is one fault there, not one in every line.
     lacking = set(REQUIRED) - values.keys()
-    if not values.keys() & {"resident_id_number", "document_number"}:
+    if values.keys().isdisjoint(IDENTITY_NUMBERS):
         lacking.add("document_number")
-    listing.rows.append(Row(line, values, frozenset(lacking)))
+    listing.rows.append(Row(line, values, frozenset(lacking), headers))
 
 
 # --- JSON Lines -------------------------------------------------------------------------
@@ -163,8 +204,7 @@ def _read_json(text: str) -> Listing:
         return reader.listing
     for line, content in enumerate(text.split("\n"), 1):
         if reader.broken == _MOST_BROKEN_LINES:
-            problem = "too many broken lines, the rest was not checked"
-            reader.listing.fault(line, "", "", problem, _ONE_A_LINE)
+            reader.listing.fault(line, "", "", _NOT_CHECKED, _ONE_A_LINE)
             break
         if content.strip():
             reader.read(line, content)
@@ -207,11 +247,12 @@ class _JsonReader:
             if nested := nested_named(title):
                 self._add_nested(row, nested, value)
             elif name := column_named(title):
-                row.put(name, value)
+                row.put(name, value, title)
             else:
                 self._report_unknown(line, title, suggestion(title))
         if any(text.strip() for text in row.values.values()) or row.faulty:
-            self.listing.rows.append(Row(line, row.values, frozenset(row.faulty)))
+            row_of_text = Row(line, row.values, frozenset(row.faulty), Headers(row.titles))
+            self.listing.rows.append(row_of_text)
 
     def _add_nested(self, row: "_JsonRow", nested: str, value: object) -> None:
         path = NESTED[nested]
@@ -224,12 +265,12 @@ class _JsonReader:
         entries = value or []
         if len(entries) > records:
             problem = f"too many: {len(entries)} entries, the card holds {records}"
-            row.refuse(nested, f"{len(entries)} entries", problem, f"keep {records} of them")
+            row.refuse(nested, f"{len(entries)} entries", problem, f"keep {records} of the entries")
         for number, entry in enumerate(entries[:records], 1):
             if isinstance(entry, _Object):
                 self._add_entry(row, nested, number, entry)
             else:
-                row.refuse(nested, entry, "not an object", "write it as {…} with named members")
+                row.refuse(nested, entry, "not an object", "write the entry as an object: {…}")
 
     def _add_entry(self, row: "_JsonRow", nested: str, number: int, entry: _Object) -> None:
         path = NESTED[nested]
@@ -244,7 +285,9 @@ class _JsonReader:
                 row.put(column, value)
             else:
                 known = ", ".join(dict.fromkeys(key[1] for key in nested_columns(path)))
-                self._report_unknown(row.line, f"{nested}.{title}", f"its members are {known}")
+                self._report_unknown(
+                    row.line, f"{nested}.{title}", f"use one of the members {known}"
+                )
 
     def _report_unknown(self, line: int, title: str, remedy: str) -> None:
         if title not in self._unknown:
@@ -265,6 +308,7 @@ class _JsonRow:
     def __init__(self, listing: Listing, line: int) -> None:
         self.line = line
         self.values: dict[str, str] = {}
+        self.titles: dict[str, str] = {}
         self.faulty: set[str] = set()
         self._listing = listing
 
@@ -272,12 +316,18 @@ class _JsonRow:
         """One fault of this row, unless the field has one already."""
         if name not in self.faulty:
             self.faulty.add(name)
-            self._listing.fault(self.line, name, _shown(value), problem, remedy)
+            title = self.titles.get(name, "")
+            self._listing.fault(self.line, name, _shown(value), problem, remedy, title)
 
-    def put(self, column: str, value: object) -> None:
-        """Take a member's text; anything else than text or null is a fault."""
+    def put(self, column: str, value: object, title: str = "") -> None:
+        """Take a member's text; anything else than text or null is a fault.
+
+        `title` is what the list calls the member, if it is no member of an entry.
+        """
+        if title:
+            self.titles.setdefault(column, title)
         if column in self.values or column in self.faulty:
-            self.refuse(column, "", "given twice", "keep one of the two")
+            self.refuse(column, "", "given twice", "keep one of the two members")
         elif value is None:
             self.values[column] = ""
         elif isinstance(value, _Number):

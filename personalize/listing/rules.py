@@ -1,25 +1,23 @@
-"""What one value must be: its field's coding, its code table, and no account number in clear."""
+"""Checks one value for itself: its coding, its code table, and no account number in clear."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 from cardlib.errors import FormatError
-from cardlib.layout import CodeTable, FieldSpec, Kind, code_table, decode, encode, gb18030
+from cardlib.layout import FieldSpec, Kind, code_table, decode, encode, gb18030
 from cardlib.layout.characters import unfit_in
 
 from .columns import COLUMN_BY_NAME, PHOTO_COLUMN, field_of
 from .identity_number import identity_problem
 from .lookalikes import first_look_alike
+from .remedies import code_remedy, date_remedy, flag_remedy
 from .source import undecoded_byte
 
 _BLANKS = " \u00a0\u3000"
 _MASKS = "*xX•●＊"
 _MOST_ACCOUNT_DIGITS = 10
-_FEW_CODES = 9
 _LONGEST = 10_000
 _REMEDIES = {
-    Kind.DATE: "write a date that exists as YYYYMMDD, such as 19801231",
-    Kind.FLAG: "write 1 for yes, 0 for no, nothing for unknown",
     Kind.DIGITS: "write digits only",
     Kind.AID: "write 5 to 16 bytes in hexadecimal, such as A000000333010101",
 }
@@ -38,9 +36,9 @@ class Checked:
 
 @lru_cache(maxsize=1 << 16)
 def check_value(column: str, given: str) -> Checked:
-    """Check one column's text for itself; a blank one is fine and has no text.
+    """Check one column's text for itself. A blank value is good, and its text is "".
 
-    Blanks around a value are dropped; identity numbers and hexadecimal are put in capitals.
+    Blanks around a value are removed; identity numbers and hexadecimal become capitals.
     """
     text = given.strip(_BLANKS)
     if not text:
@@ -55,7 +53,7 @@ def check_value(column: str, given: str) -> Checked:
             remedy = "compare it with the identity card, character by character"
             return Checked(text, problem, remedy)
     if column == "bank_account_masked" and _is_account_in_clear(text):
-        remedy = "mask all but the first six and the last four digits: 622202******0005"
+        remedy = "write * for all digits but the first six and the last four: 622202******0005"
         return Checked(text, "unmasked account number", remedy)
     if field.kind is Kind.CODE:
         return _check_code(field, text)
@@ -65,7 +63,7 @@ def check_value(column: str, given: str) -> Checked:
 
 
 def _unreadable(column: str, text: str) -> Checked | None:
-    """What no field can hold, whatever it is; a file's name only has to be one."""
+    """Why no field can hold the text; the name of a file may have more characters."""
     if byte := undecoded_byte(text):
         remedy = "write the value again, and save the list as UTF-8"
         return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
@@ -73,7 +71,9 @@ def _unreadable(column: str, text: str) -> Checked | None:
         if column != PHOTO_COLUMN or unfit.kind in _NO_FILE_NAME:
             return Checked(text, unfit.problem, unfit.remedy)
     if len(text) > _LONGEST:
-        return Checked(text, f"too long: {len(text)} characters", "look for a lost quote or comma")
+        return Checked(
+            text, f"too long: {len(text)} characters", "look for a missing quote or comma"
+        )
     return None
 
 
@@ -87,24 +87,13 @@ def _check_code(field: FieldSpec, text: str) -> Checked:
     table = code_table(field.table)
     if text in table.codes:
         return Checked(text)
-    return Checked(text, "not in code table", _code_remedy(table, text))
-
-
-def _code_remedy(table: CodeTable, text: str) -> str:
-    standard = "" if table.standard == "ours" else f" of {table.standard}"
-    for code, labels in table.codes.items():
-        if text in labels or text.zfill(len(code)) == code or text.lstrip("0") == code:
-            return f"write {code} for {labels[0]} ({labels[1]})"
-    if len(table.codes) > _FEW_CODES:
-        return f"write one of the {len(table.codes)} codes{standard} ({table.title_zh})"
-    codes = ", ".join(f"{code} {labels[0]}" for code, labels in table.codes.items())
-    return f"write a code{standard}: {codes}"
+    return Checked(text, "not in code table", code_remedy(table, text))
 
 
 def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
     if field.coding == "ans" and (size := len(gb18030.encode(text))) > field.length:
         problem = f"too long in GB 18030: {size} bytes, {field.length} fit"
-        remedy = "shorten it: a letter takes 1 byte, a Chinese character 2, a rare one 4"
+        remedy = "make it shorter: a letter takes 1 byte, a Chinese character 2, a rare one 4"
         return Checked(text, problem, remedy)
     digits = _EXACT_DIGITS.get(column)
     if digits and len(text) != digits:
@@ -114,18 +103,31 @@ def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
 
 
 def _check_coding(field: FieldSpec, text: str) -> Checked:
-    """Through the codec and back: the card must give the very value that was put in."""
-    remedy = _REMEDIES.get(field.kind, "write it otherwise")
+    """Encode and decode the value: the card must give the very value that was put in."""
     try:
         raw = encode(field, text)
     except FormatError as error:
-        return Checked(text, str(error), remedy)
+        return Checked(text, _problem(field, error), _remedy(field, text))
     _, value, why = decode(field, raw)
     back = value.hex().upper() if isinstance(value, bytes) else value
     if isinstance(value, bytes):
         text = bytes.fromhex(text).hex().upper()
     if back != text:
-        return Checked(
-            text, f"would not read back from the card: {why or 'it reads blank'}", remedy
-        )
+        problem = f"would not read back from the card: {why or 'it reads blank'}"
+        return Checked(text, problem, _remedy(field, text))
     return Checked(text)
+
+
+def _problem(field: FieldSpec, error: FormatError) -> str:
+    """Why the codec refuses a value. Of a date only "no such date" says more than its form."""
+    found = str(error)
+    is_date = field.kind is Kind.DATE
+    return "not a date as YYYYMMDD" if is_date and not found.startswith("no such") else found
+
+
+def _remedy(field: FieldSpec, text: str) -> str:
+    if field.kind is Kind.DATE:
+        return date_remedy(text)
+    if field.kind is Kind.FLAG:
+        return flag_remedy(text)
+    return _REMEDIES.get(field.kind, "write the value in another way")

@@ -15,15 +15,15 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
 _BROKEN = 4
-"""So many whole characters for each bad byte: UTF-8 that was damaged, not another encoding."""
+"""With more whole characters than this for each bad byte, it is UTF-8 that was damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file's bytes by their SHA-256 (hex), and its text.
 
-    A byte that is not of the encoding is U+DC80..U+DCFF in the text (PEP 383), so that its line
-    and field can be told. With `faults` nothing of the text can be trusted.
+    A byte that the encoding cannot read is U+DC80..U+DCFF in the text (PEP 383), so that its line
+    and field can be named. If there are `faults`, the text must not be used.
     """
 
     sha256: str
@@ -43,7 +43,7 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
         empty = ListFault(
-            1, "", "", "empty file", "give a header line and a line for each resident"
+            1, "", "", "empty file", "write a header line, and a line for each resident"
         )
         return Source(digest, "", False, (empty,))
     return Source(digest, text, _is_json(path, text))
@@ -55,7 +55,7 @@ def _is_json(path: Path, text: str) -> bool:
 
 
 def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
-    """A file that is of another encoding as a whole; single bad bytes are their field's fault."""
+    """Why the whole file has another encoding. Single bad bytes are a fault of their field."""
     if raw.startswith(_UTF16_MARKS):
         return ListFault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
     if encoding == "gb18030":
@@ -71,7 +71,7 @@ def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
 
 
 def _is_plainly_utf8(raw: bytes) -> bool:
-    """Whether GB 18030 would turn it into other characters without a complaint.
+    """Whether it is UTF-8 that GB 18030 would read as other characters, without an error.
 
     One character of three or more bytes tells: two bytes may be GB 18030 (C4 A3 is 模). A few
     bytes that are no UTF-8 do not make it GB 18030.
@@ -88,7 +88,7 @@ def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
-    remedy = f"if the list is GB 18030, say --encoding gb18030; else {_SAVE_AS_UTF8}"
+    remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {_SAVE_AS_UTF8}"
     return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
 
 

@@ -1,1 +1,1 @@
-"""Prepared cards and batches: what does not depend on the chip, sealed."""
+"""Prepared cards, which do not depend on a chip, and the sealed batches that hold them."""

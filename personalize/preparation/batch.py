@@ -41,16 +41,16 @@ _LARGEST_RECORD = 1024 * 1024
 
 
 class BatchError(CardError):
-    """A batch that cannot be written, opened or read; the message names file and record."""
+    """A batch cannot be written, opened or read. The message names the file and the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchHeader:
-    """What a batch says about itself in clear; no personal data, no keys. New unless told.
+    """What a batch says about itself, readable without keys; no personal data and no key.
 
     `issue_date` is YYYYMMDD; `source_sha256`, `key_store_identity` are hex; `key_version` is that
     of the card keys; `key_store_hint` is the path the key store had, a help to find it. `batch_id`
-    is a UUID, `created` ISO 8601 in UTC.
+    is a UUID, `created` ISO 8601 in UTC; by default both are made for a new batch.
     """
 
     source_name: str
@@ -73,7 +73,7 @@ _TYPES: Mapping[str, type] = {
 
 
 def read_header(folder: Path) -> BatchHeader:
-    """The header as it stands, before any key is known: only `Batch.open` proves it.
+    """Read the header without keys. It is not authenticated: only `Batch.open` does that.
 
     BatchError when the folder holds no batch or the header is damaged.
     """
@@ -90,7 +90,7 @@ def write_batch(
     behind then.
     """
     if os.path.lexists(folder):
-        raise BatchError(f"{folder} exists already: name another folder")
+        raise BatchError(f"{folder} exists already: give the name of a new folder")
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
@@ -107,7 +107,7 @@ def write_batch(
 class Batch:
     """An opened batch; decrypts one record at a time and keeps none.
 
-    `holders` says for each holder hash which card of the batch is for this holder.
+    `holders` gives the card of the batch for each holder hash.
     """
 
     def __init__(
@@ -140,14 +140,14 @@ class Batch:
             key.decrypt(_nonce(0), seal, _sealed_part(fields))
         except (CardKeyError, InvalidTag, ValueError):
             raise BatchError(
-                f"{folder / HEADER_FILE}: damaged, or prepared with another key store "
-                f"(it names {header.key_store_identity})"
+                f"{folder / HEADER_FILE}: damaged, or the batch was prepared with another key"
+                f" store than this one (it names {header.key_store_identity})"
             ) from None
         found = _read_holders(folder, fields["holders_sha256"])
         return cls(folder, header, found, key, _record_ends(folder, header.count))
 
     def cards(self) -> Iterator[PreparedCard]:
-        """Every card in order, decrypted when it is asked for."""
+        """Give every card in order. Each is decrypted when it is asked for."""
         for number in range(1, self.header.count + 1):
             yield self.card(number)
 
@@ -155,7 +155,9 @@ class Batch:
         """Card `number`, from 1; BatchError if there is none or its record is damaged."""
         path = self.folder / RECORDS_FILE
         if not 1 <= number <= self.header.count:
-            raise BatchError(f"{path}: no record {number}, there are {self.header.count}")
+            raise BatchError(
+                f"{path}: there is no record {number}, the batch has {self.header.count}"
+            )
         start = (self._ends[number - 2] if number > 1 else 0) + 4
         try:
             with path.open("rb") as file:
@@ -166,7 +168,10 @@ class Batch:
         except OSError as error:
             raise BatchError(f"{path}: {error.strerror}") from None
         except (InvalidTag, FormatError, ValueError):
-            raise BatchError(f"{path}: record {number} is damaged or not its own") from None
+            raise BatchError(
+                f"{path}: record {number} is damaged, or another record is in its place;"
+                " restore the folder of the batch from a copy"
+            ) from None
 
 
 def _nonce(number: int) -> bytes:
@@ -194,13 +199,13 @@ def _fill(folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issu
     with (folder / RECORDS_FILE).open("xb") as file:
         for number, card in enumerate(cards, 1):
             if card.number != number:
-                raise BatchError(f"card {card.number} where card {number} is due")
+                raise BatchError(f"card {card.number} was given where card {number} was expected")
             _note_holder(found, card, issuer)
             sealed = key.encrypt(_nonce(number), card.to_bytes(), _bound(header, number))
             file.write(len(sealed).to_bytes(4, "big") + sealed)
         _sync(file)
     if number != header.count:
-        raise BatchError(f"{number} cards, the header counts {header.count}")
+        raise BatchError(f"{number} cards were given, but the header says {header.count}")
     fields = asdict(header) | {
         "format": _FORMAT,
         "cipher": int(header.cipher),
@@ -218,7 +223,7 @@ def _note_holder(found: dict[bytes, int], card: PreparedCard, issuer: Issuer) ->
     for holder in holders({name: card.value(name) for name in NUMBER_COLUMNS}):
         first = found.setdefault(issuer.holder_hash(holder), card.number)
         if first != card.number:
-            raise BatchError(f"cards {first} and {card.number} are for one holder")
+            raise BatchError(f"cards {first} and {card.number} are for the same resident")
 
 
 def _write_holders(folder: Path, found: Mapping[bytes, int]) -> str:
@@ -237,7 +242,7 @@ def _read_holders(folder: Path, sha256: str) -> dict[bytes, int]:
     except OSError as error:
         raise BatchError(f"{path}: {error.strerror}") from None
     if hashlib.sha256(raw).hexdigest() != sha256:
-        raise BatchError(f"{path}: damaged, or of another batch")
+        raise BatchError(f"{path}: damaged, or copied from another batch")
     size = 4 + _HASH_LENGTH
     entries = (raw[at : at + size] for at in range(0, len(raw), size))
     return {entry[4:]: int.from_bytes(entry[:4], "big") for entry in entries}
@@ -250,12 +255,12 @@ def _sync(file: IO[Any]) -> None:
 
 
 def _move(temporary: Path, folder: Path) -> None:
-    """Put the finished folder in place, over an empty one that only we can have made."""
+    """Move the finished folder into place, over an empty folder that was made just before."""
     sync_folder(temporary)
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        raise BatchError(f"{folder} exists already: name another folder") from None
+        raise BatchError(f"{folder} exists already: give the name of a new folder") from None
     try:
         temporary.rename(folder)
     except OSError:
@@ -265,7 +270,7 @@ def _move(temporary: Path, folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk: a new file in it is there after a power cut."""
+    """Write a folder's names to the disk, so that a new file in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -279,7 +284,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(_LARGEST_HEADER + 1)
     except FileNotFoundError:
-        raise BatchError(f"{folder} is not a batch: it has no {HEADER_FILE}") from None
+        raise BatchError(f"{folder} is not a batch: there is no {HEADER_FILE} in it") from None
     except OSError as error:
         raise BatchError(f"{path}: {error.strerror}") from None
     try:
@@ -292,9 +297,12 @@ def _read_json(folder: Path) -> dict[str, Any]:
             " prepare the list again with `rhcard prepare`"
         )
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
-        raise BatchError(f"{path}: damaged, or not a batch of this version ({_FORMAT})")
+        raise BatchError(
+            f"{path}: damaged, or written by a newer version of this program (this one reads"
+            f" {_FORMAT!r})"
+        )
     if {name: type(value) for name, value in fields.items()} != _TYPES:
-        raise BatchError(f"{path}: damaged: members are missing, unknown or of a wrong type")
+        raise BatchError(f"{path}: damaged: some values are missing, unknown or of a wrong type")
     return fields
 
 
@@ -307,7 +315,7 @@ def _header(folder: Path, fields: dict[str, Any]) -> BatchHeader:
     except ValueError as error:
         raise BatchError(f"{folder / HEADER_FILE}: damaged: {error}") from None
     if not 0 <= header.count < 1 << 32:
-        raise BatchError(f"{folder / HEADER_FILE}: damaged: {header.count} cards")
+        raise BatchError(f"{folder / HEADER_FILE}: damaged: it says {header.count} cards")
     return header
 
 
@@ -323,10 +331,12 @@ def _record_ends(folder: Path, count: int) -> list[int]:
                 length = int.from_bytes(file.read(4), "big")
                 at += 4 + length
                 if not _TAG_LENGTH < length <= _LARGEST_RECORD or at > size:
-                    raise BatchError(f"{path}: record {len(ends) + 1} of {count} is cut or damaged")
+                    raise BatchError(
+                        f"{path}: record {len(ends) + 1} of {count} is damaged or incomplete"
+                    )
                 ends.append(at)
     except OSError as error:
         raise BatchError(f"{path}: {error.strerror}") from None
     if at != size:
-        raise BatchError(f"{path}: {size - at} bytes after record {count}, the last one")
+        raise BatchError(f"{path}: damaged: {size - at} bytes follow the last record, {count}")
     return ends

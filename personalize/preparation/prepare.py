@@ -3,7 +3,7 @@
 Reading and validating need no keys and write nothing. Only when no row has a fault are cards made.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from cardlib.keys import Issuer
 
 from ..listing.columns import PHOTO_COLUMN
-from ..listing.consistency import Resident, check_row, compact
+from ..listing.consistency import Resident, Validated, compact, one_a_column, validate
 from ..listing.holders import numbers_of
 from ..listing.list_faults import ListFault
 from ..listing.photos import PhotoError, PhotoShop
@@ -43,27 +43,29 @@ def read_list(path: Path, encoding: Encoding = "utf-8") -> ResidentList:
     return ResidentList(path.name, source.sha256, tuple(listing.rows), tuple(listing.faults))
 
 
-def validate(residents: ResidentList, photos: PhotoShop, issue_date: date) -> Iterator[Resident]:
-    """Each resident of a list in order, with every fault of its row, its photo, or a double."""
+def validate_all(
+    residents: ResidentList, photos: PhotoShop, issue_date: date
+) -> Iterator[Validated]:
+    """Validate each resident of a list in order: values, duplicates and photo."""
     seen: dict[str, tuple[int, str]] = {}
     for row in residents.rows:
-        resident = check_row(row, issue_date)
-        _check_duplicate(resident, seen)
-        _check_photo(resident, photos)
-        yield resident
+        resident, faults = validate(row, issue_date)
+        doubles = _duplicates(row, resident, seen)
+        pictures = _photo_faults(row, resident, faults, photos)
+        yield resident, one_a_column([*faults, *doubles, *pictures])
 
 
-def all_faults(residents: ResidentList, validated: Iterable[Resident]) -> list[ListFault]:
+def all_faults(residents: ResidentList, validated: Iterable[Validated]) -> list[ListFault]:
     """The faults of a list and of its residents, by line."""
-    faults = [*residents.faults, *(fault for each in validated for fault in each.faults)]
+    faults = [*residents.faults, *(fault for _, found in validated for fault in found)]
     return sorted(faults, key=lambda fault: fault.line)
 
 
 def make_all(
-    validated: Sequence[Resident], photos: PhotoShop, issuer: Issuer, issue_date: date
+    validated: Iterable[Validated], photos: PhotoShop, issuer: Issuer, issue_date: date
 ) -> Iterator[PreparedCard]:
-    """The cards of residents without faults, in order, each made when it is asked for."""
-    for number, resident in enumerate(validated, 1):
+    """Make the cards of residents without faults, in order, each when it is asked for."""
+    for number, (resident, _) in enumerate(validated, 1):
         photo = resident.values.get(PHOTO_COLUMN)
         yield make(number, resident, issuer, issue_date, photos.jpeg(photo) if photo else None)
 
@@ -71,7 +73,7 @@ def make_all(
 def make(
     number: int, resident: Resident, issuer: Issuer, issue_date: date, jpeg: bytes | None = None
 ) -> PreparedCard:
-    """The card of one resident without faults, as number `number` of its batch."""
+    """Make the card of one resident without faults: card `number` of its batch."""
     issued = compact(issue_date)
     issuer_fields = {
         "spec_version": issuer.spec.text,
@@ -81,19 +83,24 @@ def make(
     return PreparedCard(number, resident.line, lay_out(resident.values, issuer_fields, jpeg))
 
 
-def _check_duplicate(resident: Resident, seen: dict[str, tuple[int, str]]) -> None:
+def _duplicates(
+    row: Row, resident: Resident, seen: dict[str, tuple[int, str]]
+) -> Iterator[ListFault]:
     """A number of this resident that an earlier one has, in whichever column."""
     for number, column in numbers_of(resident.values).items():
-        line, where = seen.setdefault(number, (resident.line, column))
-        if line != resident.line:
-            as_what = "" if where == column else f", where it is the {where}"
-            remedy = f"{number} is one resident, who gets one card: remove a line, or correct it"
-            resident.fault(column, f"duplicate of line {line}{as_what}", remedy)
+        line, where = seen.setdefault(number, (row.line, column))
+        if line != row.line:
+            as_what = "" if where == column else f", where it is in {row.headers.named(where)}"
+            remedy = "a resident gets one card only: remove one of the lines, or correct the number"
+            yield row.fault(column, f"duplicate of line {line}{as_what}", remedy)
 
 
-def _check_photo(resident: Resident, photos: PhotoShop) -> None:
-    if resident.sound(PHOTO_COLUMN):
+def _photo_faults(
+    row: Row, resident: Resident, faults: Iterable[ListFault], photos: PhotoShop
+) -> Iterator[ListFault]:
+    name = resident.values.get(PHOTO_COLUMN)
+    if name and all(fault.field != PHOTO_COLUMN for fault in faults):
         try:
-            photos.jpeg(resident.values[PHOTO_COLUMN])
+            photos.jpeg(name)
         except PhotoError as error:
-            resident.fault(PHOTO_COLUMN, error.problem, error.remedy)
+            yield row.fault(PHOTO_COLUMN, error.problem, error.remedy)

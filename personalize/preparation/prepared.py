@@ -1,4 +1,4 @@
-"""One resident's card as prepared: what does not depend on the chip."""
+"""A prepared card: everything on one resident's card that does not depend on the chip."""
 
 from dataclasses import dataclass, field
 
@@ -43,7 +43,7 @@ class PreparedCard:
         return Region.of_city(self.value("city_code"))
 
     def to_bytes(self) -> bytes:
-        """One flat record: number (4), line (4), then DGI (2), length (2), value of each."""
+        """Encode as one record: number (4), line (4), then DGI (2), length (2), value of each."""
         parts = [self.number.to_bytes(4, "big"), self.line.to_bytes(4, "big")]
         for dgi, value in self.groupings:
             parts += [dgi.to_bytes(2, "big"), len(value).to_bytes(2, "big"), value]
@@ -51,7 +51,7 @@ class PreparedCard:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "PreparedCard":
-        """The card of a flat record; FormatError when it is none."""
+        """Decode a record; FormatError when it is not a prepared card."""
         if len(raw) < 8:
             raise FormatError("not a prepared card")
         number, line = (int.from_bytes(raw[at : at + 4], "big") for at in (0, 4))

@@ -1,1 +1,1 @@
-"""The bureau floor: cards from blank to active, with journal, PINs and reports."""
+"""Production in the bureau: from blank cards to active ones, with journal, PINs and reports."""

@@ -1,4 +1,4 @@
-"""Verify a whole batch after it was issued: each active card against what was prepared for it."""
+"""Verify an issued batch: compare each active card with what was prepared for it."""
 
 from collections.abc import Iterator
 
@@ -12,17 +12,17 @@ from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
-from .feed import Feed, chip_of, not_found, refuse_copy
+from .feed import Feed, chip_of, not_found, not_used, refuse_copy
 from .journal import JournalConflict, Progress, existing_journal
 from .report import Verified
 from .station import alone_with
 
 
 def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
-    """Verify each card of a batch as the cards come; last come those that are not there.
+    """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
-    JournalConflict when nothing was issued yet, another run is at work on batch or cards, or two
-    cards have one chip serial.
+    JournalConflict when no card was issued yet, when another run is working on batch or cards, or
+    when two cards have the same chip serial.
     """
     with alone_with(batch.folder), feed.alone(), existing_journal(batch) as journal:
         missing = {entry.number: entry for entry in journal.entries()}
@@ -40,14 +40,14 @@ def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
             except JournalConflict:
                 raise
             except CardError as error:
-                left_alone.append(f"{card.where} left alone: {error}")
+                left_alone.append(not_used(card, error))
                 continue
             del missing[entry.number]
             yield verified
         for entry in missing.values():
-            problem = f"not issued: it is {entry.progress}"
+            problem = f"not active yet: its state is {entry.progress}"
             if entry.progress is Progress.ACTIVE and entry.chip is not None:
-                problem = not_found(feed, entry.chip, left_alone)
+                problem = "; ".join((not_found(feed, entry.chip), *left_alone))
             line = batch.card(entry.number).line
             yield Verified(entry.number, line, entry.chip, (_finding(problem),), Figures())
 

@@ -1,6 +1,6 @@
-"""How cards come to the bureau: a reader brings them, and each says itself which one it is."""
+"""How cards come to the bureau: a reader brings them, and each card says which one it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,25 +18,25 @@ from .journal import JournalConflict
 
 
 class BroughtCard(Protocol):
-    """A card that a reader brought. What is in it is known only once it is asked."""
+    """A card that a reader brought. Only the card itself can say which one it is."""
 
     @property
     def where(self) -> str:
-        """Where the card is said to be, for a person: a file's name, a reader's."""
+        """Where the card is, for a person: the name of a file or of a reader."""
         ...
 
     @property
     def made_here(self) -> bool:
-        """Whether the feed made this blank itself: it must take the issuer's transport keys."""
+        """Whether the feed made this blank itself, so that it must have our transport keys."""
         ...
 
     def powered(self) -> AbstractContextManager[Connection]:
-        """The card while it has power; what it holds is on the disk when this ends."""
+        """Give the card power. When this ends, everything it holds is on the disk."""
         ...
 
 
 class Feed(Protocol):
-    """A reader that brings cards. It cannot be asked for a certain one."""
+    """A reader that brings cards. Nobody can ask it for a certain card."""
 
     @property
     def name(self) -> str:
@@ -44,28 +44,28 @@ class Feed(Protocol):
         ...
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep the feed from every other program; JournalConflict if one has it."""
+        """Lock the feed against other programs; JournalConflict if one of them has it."""
         ...
 
     def lying(self) -> Iterable[BroughtCard]:
-        """The cards that lie there already, to be looked at before any of them is used."""
+        """The cards that are there already, to be looked at before any of them is used."""
         ...
 
     def bring(self, *, blank_wanted: bool) -> BroughtCard | None:
         """The next card, each once; None when no more come.
 
-        `blank_wanted` says that a blank would get a job: only then is one made.
+        A new blank is made only if `blank_wanted`: a card of the batch waits for one.
         """
         ...
 
     def put_aside(self, card: BroughtCard) -> None:
-        """Do not bring a card that lies there."""
+        """Do not bring a card that is there."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What a card says of itself: its chip, how far it is, whose number it bears ("" if none)."""
+    """What a card says: its chip, how far it is, and the card number on it ("" if none)."""
 
     where: str
     chip: ChipSerial
@@ -74,12 +74,12 @@ class Identified:
 
 
 def chip_of(connection: Connection) -> ChipSerial:
-    """The chip serial in the card's answer to reset; CardError when it names none."""
+    """The chip serial in the card's answer to reset; CardError when there is none in it."""
     return ChipSerial(chip_serial(connection.atr))
 
 
 def identify(where: str, connection: Connection, issuer: Issuer) -> Identified:
-    """Ask a card which one it is; no key is used. CardError when it is no card of ours."""
+    """Ask a card which one it is, without using a key; CardError when it is not our card."""
     chip = chip_of(connection)
     found = stage(connection, issuer.transport_keys(chip), issuer.issuer_keys(chip))
     number = card_number(connection) if found is CardStage.PERSONALIZED else ""
@@ -87,7 +87,7 @@ def identify(where: str, connection: Connection, issuer: Issuer) -> Identified:
 
 
 def card_number(connection: Connection) -> str:
-    """The card number that a personalized card bears; it is free to read."""
+    """Read the card number of a personalized card; no key is needed for it."""
     connection.reset()
     reader = ResidentHealthCard(connection, min_protocol=1)
     for value in reader.read(ISSUER_FILE.path):
@@ -99,21 +99,23 @@ def card_number(connection: Connection) -> str:
 def refuse_copy(
     seen: dict[ChipSerial, str], chip: ChipSerial, card: BroughtCard, feed: Feed
 ) -> None:
-    """Take note of a chip and where it was seen; JournalConflict when it was seen elsewhere too."""
+    """Note where a chip was seen; JournalConflict when another card has the same chip serial."""
     other = seen.setdefault(chip, card.where)
     if other != card.where:
         raise JournalConflict(
-            f"{feed.name}: {card.where} and {other} have one chip serial, {chip}: one of them is a"
-            " copy; take it out of the folder"
+            f"{feed.name}: {card.where} and {other} have the same chip serial {chip}. One of them"
+            " is a copy: take the copy out of the folder"
         )
 
 
-def not_found(feed: Feed, chip: ChipSerial, left_alone: Sequence[str]) -> str:
-    """What to say of a card of the batch that did not come, and of those that were left alone."""
-    return "; ".join(
-        (
-            f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
-            f" for `issue`. If the card is lost or broken, issue with --spoiled {chip}",
-            *left_alone,
-        )
+def not_found(feed: Feed, chip: ChipSerial) -> str:
+    """What to say about a card of the batch that did not come."""
+    return (
+        f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
+        " for `issue`."
     )
+
+
+def not_used(card: BroughtCard, why: object) -> str:
+    """What to say about a card that was brought and is not used."""
+    return f"{card.where} was not used: {why}"

@@ -1,8 +1,8 @@
-"""Issue a batch: a blank for each prepared card, personalized, verified, activated, journaled.
+"""Issue a batch: personalize a blank card for each prepared card, verify it, activate it.
 
-A feed brings cards; each says which one it is, and then a card of the batch is claimed for it. The
-journal says which chip a card got, before the chip is touched; the card says how far it came. So a
-run that was cut anywhere goes on where it was: no card is made twice and none is forgotten.
+A feed brings cards. Each card says which one it is, and then a card of the batch is claimed for it.
+The journal records which chip a card got before that chip is changed, and the chip itself shows how
+far it is. So a run that stopped anywhere can continue: no card is made twice or forgotten.
 """
 
 import time
@@ -23,7 +23,7 @@ from cardlib.transport.meter import Figures, Meter
 from ..listing.holders import comparable
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
-from .feed import BroughtCard, Feed, Identified, identify, not_found, refuse_copy
+from .feed import BroughtCard, Feed, Identified, identify, not_found, not_used, refuse_copy
 from .journal import Entry, Journal, JournalConflict, Progress, batch_journal
 from .pins import PinFile, open_pins
 from .station import alone_with
@@ -32,18 +32,18 @@ _NAMED = 5
 
 
 class NotAsPrepared(CardError):
-    """A card that does not hold what it should, found before it was activated."""
+    """A card does not hold what was prepared. It was not activated."""
 
 
 class _NotOurBlank(CardError):
-    """A blank that does not know our transport keys; it is still as it was."""
+    """A blank card does not have our transport keys. It was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a run needs, all of it opened and checked.
+    """What a run needs, opened and checked.
 
-    `left_alone` names each card that was brought and not used, and says why.
+    `left_alone` names each card that was brought and not used, with the reason.
     """
 
     batch: Batch
@@ -54,11 +54,11 @@ class Job:
     left_alone: list[str] = field(default_factory=list)
 
     def leave_alone(self, card: BroughtCard, why: object) -> None:
-        """Say that a card is none of ours."""
-        self.left_alone.append(f"{card.where} left alone: {why}")
+        """Note that a card is not used, and why."""
+        self.left_alone.append(not_used(card, why))
 
     def number_on(self, found: Identified) -> int | None:
-        """The number in the batch of the card whose holder a card bears, if there is one."""
+        """Which card of the batch is for the holder whose number is on a card; None if none is."""
         if not found.card_number:
             return None
         return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
@@ -66,7 +66,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class CardResult:
-    """What became of one card; `problem` is empty when it is active. No personal data."""
+    """The result for one card, without personal data. `problem` is empty if the card is active."""
 
     number: int
     line: int
@@ -80,15 +80,15 @@ class CardResult:
 
 @contextmanager
 def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> Iterator[Job]:
-    """Lock batch and feed, open the journal and the PIN file, look at the cards that lie there.
+    """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
 
-    CardKeyError for public keys without `test_keys`; JournalConflict when another run is at work
-    or a card of the batch is on another card already.
+    CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
+    is working on this, or when a resident of the batch has another card already.
     """
     if issuer.is_test and not test_keys:
         raise CardKeyError(
-            "the key store holds public test keys: such cards protect nobody; for a trial say"
-            " --test-keys"
+            "this key store holds the published test keys: anybody can read and change cards that"
+            " are made with them. For a trial add --test-keys. For residents use another key store"
         )
     with ExitStack() as stack:
         stack.enter_context(alone_with(batch.folder))
@@ -101,7 +101,7 @@ def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> 
 
 
 def _look_at_all(job: Job) -> None:
-    """Look at the cards that lie there, before any is touched; those that are done stay aside."""
+    """Look at all cards in the feed before any is changed; put those that are done aside."""
     seen: dict[ChipSerial, str] = {}
     for card in job.feed.lying():
         try:
@@ -120,23 +120,23 @@ def _look_at_all(job: Job) -> None:
 
 
 def _check_no_double(job: Job, found: Identified) -> None:
-    """No holder of the batch may have a card that this journal did not make."""
+    """Refuse a card of a resident of this batch that this journal did not make."""
     number = job.number_on(found)
     if number is None or found.chip in job.journal.spoiled():
         return
     if job.journal.entry(number).chip != found.chip:
         raise JournalConflict(
-            f"card {number} (input line {job.batch.card(number).line}): its card number is on the"
-            f" card with chip {found.chip} in {job.feed.name}, which this batch did not make;"
-            " nobody gets two cards"
+            f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
+            f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
+            " make. Nobody gets two cards: take the resident out of the list. No card was changed"
         )
 
 
 def issue(job: Job) -> Iterator[CardResult]:
-    """Issue what is not active yet, as the cards come; a failed card stops no other.
+    """Issue all cards that are not active yet, in the order in which the feed brings them.
 
-    Each card of the batch has one result: first those that are active, last those that did not
-    come.
+    If one card fails, the others are still made. Each card of the batch has one result: first
+    those that were active before, last those whose card did not come.
     """
     missing: list[int] = []
     for entry in job.journal.entries():
@@ -175,12 +175,13 @@ def _result(
 def _not_there(job: Job, number: int) -> str:
     chip = job.journal.entry(number).chip
     if chip is None:
-        return "; ".join((f"no blank card is left in {job.feed.name} for it", *job.left_alone))
-    return not_found(job.feed, chip, job.left_alone)
+        return "; ".join((f"no blank card is left for it in {job.feed.name}", *job.left_alone))
+    lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
+    return "; ".join((f"{not_found(job.feed, chip)} {lost}", *job.left_alone))
 
 
 def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
-    """Ask a card which one it is, claim a card of the batch for it and make it; None if none."""
+    """Identify a card, claim a card of the batch for it, and make it; None if it is not used."""
     started, meter = time.perf_counter(), Meter()
     number, problem = None, ""
     try:
@@ -207,9 +208,9 @@ def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
 
 
 def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
-    """The card of the batch that a card is for: the one bound to its chip, else the next one.
+    """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
-    The PIN of the next one is on the disk before the chip is bound.
+    The PIN of the next one is on the disk before the chip is bound. None if the card is not used.
     """
     _check_no_double(job, found)
     entry = job.journal.of_chip(found.chip)
@@ -220,13 +221,13 @@ def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
     if entry is not None and entry.progress is not Progress.ACTIVE:
         return entry.number
     if entry is not None:
-        job.leave_alone(card, f"it is card {entry.number} of this batch, and active already")
+        job.leave_alone(card, f"it is card {entry.number} of this batch and is active already")
         return None
     if found.stage is not CardStage.TRANSPORT:
-        job.leave_alone(card, f"it is {found.stage}, and not by this batch")
+        job.leave_alone(card, f"it is {found.stage}, but not by this batch")
         return None
     if found.chip in job.journal.spoiled():
-        job.leave_alone(card, f"chip {found.chip} was given up")
+        job.leave_alone(card, f"chip {found.chip} was given up with --spoiled")
         return None
     with job.journal.take(found.chip) as number:
         if number is not None:
@@ -241,15 +242,16 @@ def _is_anothers(job: Job, entry: Entry, found: Identified) -> bool:
 def _make(
     job: Job, number: int, found: Identified, connection: Connection, *, may_be_foreign: bool
 ) -> None:
-    """Bring a claimed card from where it is to active, each step in the journal."""
+    """Take a claimed card from its step to active, and write each step into the journal."""
     entry, card, pin = job.journal.entry(number), job.batch.card(number), job.pins.get(number)
     if pin is None:
         raise FormatError(
-            f"{job.batch.folder}: the PIN of card {number} is no longer in the PIN file; give its"
-            " card up with --spoiled"
+            f"{job.pins.path}: the PIN of card {number} is missing, so this card cannot be"
+            f" finished. Run `rhcard issue` with --spoiled {found.chip}: its resident gets another"
+            " card"
         )
     if _is_anothers(job, entry, found):
-        raise NotAsPrepared(f"chip {found.chip} bears another card number")
+        raise NotAsPrepared(f"chip {found.chip} has the card number of another resident")
     loaded = records(card.groupings, found.chip)
     if found.stage is not CardStage.PERSONALIZED:
         try:
@@ -284,7 +286,7 @@ def _let_go(
     *,
     may_be_foreign: bool,
 ) -> None:
-    """Unbind a blank that refused and is still as it was, else raise what it refused with."""
+    """Unbind a blank that refused and was not changed; in any other case raise its error."""
     chip = found.chip
     keys = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
     if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
@@ -296,12 +298,20 @@ def _let_go(
 def _check(
     job: Job, loaded: Records, chip: ChipSerial, connection: Connection, pin: Pin | None
 ) -> None:
-    """Read the card back; `pin` None for a card that was activated before. NotAsPrepared."""
+    """Read the card back and compare it; `pin` is None if it was activated before.
+
+    NotAsPrepared when anything differs.
+    """
     keys = job.issuer.terminal_keys
     findings = verify_card(connection, keys, loaded, chip, active=pin is None, pin=pin)
     if findings:
-        places = "; ".join(finding.place for finding in findings[:_NAMED])
-        raise NotAsPrepared(f"verification failed, {len(findings)} findings: {places}")
+        places = [finding.place for finding in findings[:_NAMED]]
+        if len(findings) > _NAMED:
+            places.append(f"{len(findings) - _NAMED} more")
+        count = f"{len(findings)} difference{'' if len(findings) == 1 else 's'}"
+        raise NotAsPrepared(
+            f"the card does not hold what was prepared ({count}): {'; '.join(places)}"
+        )
 
 
 def _activate(

@@ -1,9 +1,9 @@
-"""The journal of a batch: which chip got which card, and how far each one is, on disk first.
+"""The journal of a batch: which chip each card got, and how far it is.
 
-One row a card, in SQLite with synchronous=FULL: what a function here returned from is on the disk.
-A row holds the card's number within the batch; beside it stand the keyed hashes of its holder's
-numbers, and nothing else about the resident. UNIQUE on both the hash and the chip is what makes
-"once" a fact.
+There is one row for each card, in SQLite with synchronous=FULL: when a function returns, its change
+is on the disk. A row holds the card's number in the batch. Of the resident the journal knows only
+keyed hashes of the holder's numbers. Hash and chip are UNIQUE: no resident gets two cards, and no
+chip is used twice.
 """
 
 import sqlite3
@@ -45,11 +45,11 @@ _SELECT = "SELECT number, chip, state, problem, changed FROM card"
 
 
 class JournalConflict(CardError):
-    """The journal, the batch and the cards do not agree, or somebody else is at work on them."""
+    """Journal, batch and cards do not agree, or another program is working on them."""
 
 
 class Progress(StrEnum):
-    """How far a card of the batch is; each step is written down before the next one begins."""
+    """How far a card of the batch is. Each step is recorded before the next one begins."""
 
     PREPARED = "prepared"
     STARTED = "started"
@@ -96,7 +96,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Give the database back."""
+        """Close the database."""
         self._database.close()
 
     def entries(self) -> tuple[Entry, ...]:
@@ -107,20 +107,20 @@ class Journal:
         """One card's row; JournalConflict when the journal has none."""
         rows = self._rows(f"{_SELECT} WHERE number = ?", number)
         if not rows:
-            raise JournalConflict(f"{self._path}: has no card {number}")
+            raise JournalConflict(f"{self._path}: there is no card {number}")
         return _entry(rows[0])
 
     def spoiled(self) -> frozenset[ChipSerial]:
-        """The chips that were given up: never to be used for this batch again."""
+        """The chips that were given up. They are never used for this batch again."""
         return frozenset(ChipSerial(chip) for (chip,) in self._rows("SELECT chip FROM spoiled"))
 
     def of_chip(self, chip: bytes) -> Entry | None:
-        """The row of the card that a chip was bound to."""
+        """The row of the card that a chip is bound to; None if there is none."""
         rows = self._rows(f"{_SELECT} WHERE chip = ?", chip)
         return _entry(rows[0]) if rows else None
 
     def of_holder(self, holder: bytes) -> int | None:
-        """The number of the card for a holder, by one of the holder's hashes."""
+        """The number of the card for a holder, by one of the holder's hashes; None if none."""
         rows = self._rows("SELECT number FROM holder WHERE hash = ?", holder)
         return int(rows[0][0]) if rows else None
 
@@ -132,11 +132,11 @@ class Journal:
     def take(self, chip: bytes) -> Iterator[int | None]:
         """Bind a blank chip (8 bytes) to the next card that waits, in one transaction.
 
-        Gives the card's number, None when no card waits. The chip is bound when this ends: what
-        was done meanwhile, such as writing the PIN down, was on the disk before.
+        Gives the card's number, or None when no card waits. The chip is bound when this ends:
+        what was done inside, such as saving the PIN, is on the disk before that.
         """
         if chip in self.spoiled():
-            raise JournalConflict(f"chip {chip.hex().upper()} was given up")
+            raise JournalConflict(f"chip {chip.hex().upper()} was given up with --spoiled")
         with self._committed():
             waiting = "SELECT min(number) FROM card WHERE state = ?"
             ((number,),) = self._database.execute(waiting, (Progress.PREPARED,)).fetchall()
@@ -145,16 +145,16 @@ class Journal:
                 self._update(number, Progress.PREPARED, Progress.STARTED, chip)
 
     def release(self, number: int) -> None:
-        """Unbind a chip that was found to be still as it was."""
+        """Unbind a chip that was not changed."""
         self._change(number, Progress.STARTED, Progress.PREPARED, None)
 
     def advance(self, number: int, progress: Progress) -> None:
-        """Write down that a card made the step after its last one."""
+        """Record that a card made the step after its last one."""
         before = _ORDER[_ORDER.index(progress) - 1]
         self._change(number, before, progress, self.entry(number).chip)
 
     def note(self, number: int, problem: str) -> None:
-        """Keep what went wrong with a card; the text names no resident."""
+        """Record what went wrong with a card. The text must not name the resident."""
         with self._committed():
             self._database.execute(
                 "UPDATE card SET problem = ?, changed = ? WHERE number = ?",
@@ -169,9 +169,14 @@ class Journal:
         name = chip.hex().upper()
         entry = self.of_chip(chip)
         if entry is None:
-            raise JournalConflict(f"{self._path}: no card was started on chip {name}")
+            raise JournalConflict(
+                f"{self._path}: no card was started on chip {name}. Check the number of the chip"
+            )
         if entry.progress is Progress.ACTIVE:
-            raise JournalConflict(f"chip {name}: its card is active; block it and issue anew")
+            raise JournalConflict(
+                f"chip {name}: its card is active, so it cannot be given up. Block this card, and"
+                " put the resident on a new list"
+            )
         with self._committed():
             row = (chip, entry.number, _now())
             self._database.execute("INSERT INTO spoiled VALUES (?, ?, ?)", row)
@@ -190,7 +195,9 @@ class Journal:
         )
         if done.rowcount != 1:
             found = self.entry(number).progress
-            raise JournalConflict(f"{self._path}: card {number} is {found}, not {before}")
+            raise JournalConflict(
+                f"{self._path}: card {number} is {found}, but it should be {before}"
+            )
 
     def _rows(self, query: str, *values: int | bytes | str) -> list[tuple[Any, ...]]:
         try:
@@ -200,7 +207,7 @@ class Journal:
 
     @contextmanager
     def _committed(self) -> Iterator[None]:
-        """One transaction: on the disk when this ends, or not done at all."""
+        """Make one transaction: it is on the disk when this ends, or nothing is changed."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
@@ -218,9 +225,9 @@ class Journal:
         self._database.commit()
 
     def begin_or_check(self, header: BatchHeader, holders: Mapping[bytes, int]) -> None:
-        """Write a new journal's first rows, or see that an old one is of this batch.
+        """Write the first rows of a new journal, or check that an old one is of this batch.
 
-        JournalConflict as `open_journal`, which is to be used.
+        Internal: use `open_journal`. JournalConflict as there.
         """
         named = (header.batch_id, header.key_store_identity, header.key_version)
         with self._committed():
@@ -232,7 +239,9 @@ class Journal:
             found = self._database.execute("SELECT * FROM batch").fetchone()
             rows = dict(self._database.execute("SELECT hash, number FROM holder"))
         if found != named or rows != holders:
-            raise JournalConflict(f"{self._path}: the journal of another batch or of other keys")
+            raise JournalConflict(
+                f"{self._path}: this journal belongs to another batch, or to other keys"
+            )
 
     def _begin(self, named: tuple[str, str, int], count: int, holders: Mapping[bytes, int]) -> None:
         for statement in _SCHEMA.split(";\n"):
@@ -249,8 +258,8 @@ class Journal:
 def open_journal(folder: Path, header: BatchHeader, holders: Mapping[bytes, int]) -> Journal:
     """Open a batch's journal, or begin one with a row `prepared` for each of its cards.
 
-    `holders` are the batch's. JournalConflict when the file is another batch's, is damaged, was
-    written by another version, or names other holders.
+    `holders` are those of the batch. JournalConflict when the file belongs to another batch, is
+    damaged, was written by another version, or names other holders.
     """
     path = folder / NAME
     try:
@@ -266,14 +275,14 @@ def open_journal(folder: Path, header: BatchHeader, holders: Mapping[bytes, int]
 
 
 def batch_journal(batch: Batch) -> Journal:
-    """The journal of a batch, begun if there is none; no record of the batch is decrypted."""
+    """Open the journal of a batch, or begin it; no record of the batch is decrypted."""
     return open_journal(batch.folder, batch.header, batch.holders)
 
 
 def existing_journal(batch: Batch) -> Journal:
-    """The journal of a batch of which something was issued; JournalConflict otherwise."""
+    """Open the journal of a batch; JournalConflict when no card was issued yet."""
     if not (batch.folder / NAME).exists():
-        raise JournalConflict(f"{batch.folder}: nothing was issued yet; rhcard issue comes first")
+        raise JournalConflict(f"{batch.folder}: no card was issued yet. Run `rhcard issue` first")
     return batch_journal(batch)
 
 
@@ -290,19 +299,22 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _doubled(error: sqlite3.IntegrityError) -> str:
-    """What must be unique and is not, in words."""
+    """Say in words what must be unique and is not."""
     if "holder" in str(error):
-        return "two cards are for one holder"
+        return "two cards are for the same resident"
     return "this chip already has another card"
 
 
 def _of_version(path: Path, version: int) -> str:
     if version < _VERSION:
         return (
-            f"{path} was written by an older version of this program (journal {version}, this is"
-            f" {_VERSION}); prepare the list again with `rhcard prepare`"
+            f"{path} was written by an older version of this program (journal version {version},"
+            f" this one reads {_VERSION}); prepare the list again with `rhcard prepare`"
         )
-    return f"{path}: journal of version {version}, this program knows {_VERSION}"
+    return (
+        f"{path} was written by a newer version of this program (journal version {version}, this"
+        f" one reads {_VERSION})"
+    )
 
 
 def _now() -> str:

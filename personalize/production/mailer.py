@@ -1,4 +1,4 @@
-"""PIN letters: whose card has which PIN, for cards that are active."""
+"""PIN letters: the PIN of each active card, with the resident that it is for."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -13,7 +13,7 @@ from .station import alone_with
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One resident's PIN; its repr shows neither."""
+    """One resident's PIN. Its repr shows no PIN, no name and no card number."""
 
     number: int
     line: int
@@ -34,7 +34,7 @@ class Letter:
 def letters(batch: Batch, issuer: Issuer) -> tuple[list[Letter], int]:
     """The letters of a batch's active cards, and how many cards are not active yet.
 
-    JournalConflict when nothing was issued; FormatError when an active card has no PIN.
+    JournalConflict when no card was issued yet; FormatError when an active card has no PIN.
     """
     found: list[Letter] = []
     with alone_with(batch.folder), existing_journal(batch) as journal:
@@ -45,7 +45,7 @@ def letters(batch: Batch, issuer: Issuer) -> tuple[list[Letter], int]:
                 continue
             card, pin = batch.card(entry.number), pins.get(entry.number)
             if pin is None:
-                raise FormatError(f"{batch.folder}: the PIN of card {entry.number} is missing")
+                raise FormatError(f"{pins.path}: the PIN of card {entry.number} is missing")
             chip = str(entry.chip)
             found.append(Letter(card.number, card.line, chip, card.card_number, card.name, pin))
     return found, len(entries) - len(found)

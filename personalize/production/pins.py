@@ -1,7 +1,7 @@
-"""The sealed PIN file: one random PIN a card, on disk before the card has it, read by the mailer.
+"""The sealed PIN file: one random PIN for each card, for the PIN letters.
 
-A line of JSON a card, appended and synced. The issuer seals each, bound to the batch and to the
-card's number in it: lines cannot be swapped or carried over.
+A PIN is on the disk before the card has it. Each line is JSON for one card, sealed by the issuer
+and bound to the batch and to the card's number in it, so that lines cannot be swapped or copied.
 """
 
 import errno
@@ -23,7 +23,7 @@ _ASCENDING, _DESCENDING = "01234567890", "09876543210"
 
 
 def random_pin() -> Pin:
-    """Six random digits that nobody would try first."""
+    """Make a random PIN of six digits that is not trivial."""
     while True:
         pin = Pin(f"{secrets.randbelow(10**Pin.LENGTH):0{Pin.LENGTH}d}")
         if not is_trivial(pin):
@@ -31,7 +31,7 @@ def random_pin() -> Pin:
 
 
 def is_trivial(pin: str) -> bool:
-    """Whether a PIN is a run, or one, two or three digits over and over."""
+    """Whether a PIN is a run such as 123456, or repeats one, two or three digits."""
     runs = pin in _ASCENDING or pin in _DESCENDING
     return runs or any(pin == pin[:size] * (Pin.LENGTH // size) for size in (1, 2, 3))
 
@@ -41,7 +41,7 @@ class PinFile:
 
     def __init__(self, path: Path, batch: str, issuer: Issuer, pins: Mapping[int, Pin]) -> None:
         """Use `open_pins`."""
-        self._path, self._batch, self._issuer = path, batch, issuer
+        self.path, self._batch, self._issuer = path, batch, issuer
         self._pins = dict(pins)
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class PinFile:
         return self._pins.get(number)
 
     def assign(self, number: int) -> Pin:
-        """The PIN of a card: its old one, else a new one, which is on the disk on return."""
+        """Give a card its PIN: the one it has, or a new one, which is then on the disk."""
         pin = self._pins.get(number)
         if pin is None:
             pin = random_pin()
@@ -64,25 +64,25 @@ class PinFile:
         return pin
 
     def _append(self, line: bytes) -> None:
-        new = not self._path.exists()
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        new = not self.path.exists()
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(handle).st_size
             if os.write(handle, line) != len(line):
                 os.ftruncate(handle, size)
-                raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+                raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(handle)
         finally:
             os.close(handle)
         if new:
-            sync_folder(self._path.parent)
+            sync_folder(self.path.parent)
 
 
 def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
     """Open the PIN file of a batch (its id), or begin one.
 
-    A last line that a cut left unfinished is dropped: its card never had that PIN. FormatError for
-    any other damage, CardKeyError when the PINs were sealed under other keys or for another batch.
+    If the last line is incomplete after a power failure, it is removed: its card never had that
+    PIN. FormatError for other damage; CardKeyError for PINs of another batch or key store.
     """
     path = folder / NAME
     raw = path.read_bytes() if path.exists() else b""
@@ -93,7 +93,7 @@ def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
     for line, text in enumerate(whole.splitlines(), 1):
         number, pin = _read(issuer, batch, text, f"{path} line {line}")
         if number in pins:
-            raise FormatError(f"{path} line {line}: card {number} has a PIN already")
+            raise FormatError(f"{path} line {line}: card {number} has two PINs")
         pins[number] = pin
     return PinFile(path, batch, issuer, pins)
 
@@ -110,9 +110,11 @@ def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin
         pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number))
         return number, Pin(pin.decode("ascii"))
     except CardKeyError:
-        raise CardKeyError(f"{where}: not sealed for this batch under these keys") from None
+        raise CardKeyError(
+            f"{where}: sealed for another batch, or with another key store"
+        ) from None
     except (ValueError, TypeError, KeyError, FormatError):
-        raise FormatError(f"{where}: not a line of a PIN file") from None
+        raise FormatError(f"{where}: this line is damaged") from None
 
 
 def _bound_to(batch: str, number: int) -> bytes:

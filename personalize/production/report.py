@@ -1,4 +1,4 @@
-"""What a run says at its end: a row and a JSON object a card, and the figures of the whole."""
+"""What a run reports at its end: the result of each card, and the figures of the run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Cards made in a run and what they took; all zero for a run that made none."""
+    """How many cards a run made, and the time and data they took; all zero if it made none."""
 
     cards: int
     seconds: float
@@ -33,22 +33,22 @@ class Throughput:
 
     @property
     def cards_a_minute(self) -> float:
-        """Cards made, as if the run had lasted a minute."""
+        """How many cards a minute the run made."""
         return 60 * self.cards / self.seconds if self.seconds else 0.0
 
     @property
     def commands_a_card(self) -> float:
-        """Command APDUs."""
+        """How many commands were sent for each card."""
         return self.figures.commands / self.cards if self.cards else 0.0
 
     @property
     def bytes_a_card(self) -> float:
-        """Bytes of commands and responses."""
+        """How many bytes of commands and responses went to and from each card."""
         return self.figures.bytes_both_ways / self.cards if self.cards else 0.0
 
     @property
     def card_seconds(self) -> float:
-        """Seconds a real card would take for its commands, by the timing model."""
+        """How many seconds a real card would take for its commands, by the timing model."""
         return self.figures.card_ms / 1000 / self.cards if self.cards else 0.0
 
     def as_dict(self) -> dict[str, float]:
@@ -72,7 +72,7 @@ class Throughput:
 
 
 def throughput(results: Sequence[CardResult]) -> Throughput:
-    """The figures of the cards that this run brought to their end."""
+    """The figures of the cards that this run finished."""
     made = [each for each in results if not each.was_active and each.progress is Progress.ACTIVE]
     return Throughput(
         len(made),
@@ -82,12 +82,12 @@ def throughput(results: Sequence[CardResult]) -> Throughput:
 
 
 def chip_name(chip: ChipSerial | None) -> str:
-    """A chip serial as people write it; empty for none."""
+    """A chip serial as 16 hex digits; "" for None."""
     return str(chip) if chip else ""
 
 
 def result_as_dict(result: CardResult) -> dict[str, Any]:
-    """What became of one card, as a JSON object."""
+    """The result for one card, as a JSON object."""
     return {
         "number": result.number,
         "line": result.line,

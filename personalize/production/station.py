@@ -1,4 +1,4 @@
-"""A feed of software cards: a folder of card images, one card in the reader at a time."""
+"""A feed of software cards: a folder of card files that are powered one after the other."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ SUFFIX = ".card"
 
 
 class BlankMaker(Protocol):
-    """Who knows the keys of blank software cards in clear: a key store."""
+    """Gives the keys of blank software cards in clear, as a key store does."""
 
     def blank_keys(self, chip: bytes, /) -> tuple[bytes, bytes, bytes]:
         """A chip's transport ENC, MAC, DEK, 16 bytes each."""
@@ -28,7 +28,7 @@ class BlankMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """A software card in its file."""
+    """A software card, stored in a file."""
 
     path: Path
     made_here: bool = False
@@ -39,15 +39,15 @@ class CardFile:
         return self.path.name
 
     def powered(self) -> AbstractContextManager[SoftwareCard]:
-        """The card while it has power; CardImageError when the file holds none."""
+        """Give the card power; CardImageError when the file holds no card."""
         return in_reader(self.path)
 
 
 class FolderFeed:
-    """Brings the software cards of a folder, then blanks that it makes itself when asked to."""
+    """Brings the software cards of a folder, and then new blanks if they are wanted."""
 
     def __init__(self, folder: Path, maker: BlankMaker | None = None) -> None:
-        """Bring the cards of a folder; without a `maker` of blanks only those that lie there."""
+        """Bring the cards of a folder; without a `maker` of blanks only those that are there."""
         self.folder, self._maker = folder, maker
         self._aside = set[str]()
         self._cards: Iterator[CardFile] | None = None
@@ -59,7 +59,7 @@ class FolderFeed:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Make the folder if need be, and lock it; JournalConflict if another rhcard has it."""
+        """Make the folder if needed, and lock it; JournalConflict if another rhcard has it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with alone_with(self.folder):
             yield
@@ -69,7 +69,7 @@ class FolderFeed:
         return (CardFile(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
 
     def bring(self, *, blank_wanted: bool) -> CardFile | None:
-        """The next card that lies there, by name, else a new blank if one is wanted."""
+        """The next card of the folder, by name, or else a new blank if one is wanted."""
         if self._cards is None:
             self._cards = iter([card for card in self.lying() if card.where not in self._aside])
         card = next(self._cards, None)
@@ -91,13 +91,13 @@ class FolderFeed:
 
 
 def card_path(folder: Path, chip: ChipSerial) -> Path:
-    """The file of a card that was made here; a blank from elsewhere may have any name."""
+    """The file of a card that was made here. A card from elsewhere may have any name."""
     return folder / f"{chip}{SUFFIX}"
 
 
 @contextmanager
 def in_reader(path: Path) -> Iterator[SoftwareCard]:
-    """A software card while it is powered; CardImageError when the file is none."""
+    """Give a software card power; CardImageError when the file holds no card."""
     if not path.is_file():
         raise CardImageError(f"{path}: there is no such card")
     card = SoftwareCard.open(path)
@@ -109,15 +109,17 @@ def in_reader(path: Path) -> Iterator[SoftwareCard]:
 
 @contextmanager
 def alone_with(folder: Path) -> Iterator[None]:
-    """Keep a folder from every other rhcard that would change it; JournalConflict if one does.
+    """Lock a folder against every other rhcard; JournalConflict if one is working in it.
 
-    The lock is the kernel's: it ends with the process, however that ends.
+    The lock is the kernel's: it ends with the process, even if that is killed.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise JournalConflict(f"another rhcard is at work in {folder}: let it finish") from None
+        raise JournalConflict(
+            f"another rhcard is at work in {folder}. Wait until it has ended"
+        ) from None
     finally:
         os.close(handle)

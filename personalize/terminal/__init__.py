@@ -1,1 +1,1 @@
-"""What a field engineer and a hospital do with one card."""
+"""What field engineers and hospitals do with one card: read it, show it, run scripts on it."""

@@ -13,7 +13,7 @@ EMERGENCY_FILES = tuple(
 """Clinical basics, allergies, special information, immunizations: one read key and no PIN."""
 
 EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
-"""What an emergency room's terminal holds: the chip is genuine, and DF02 may be read."""
+"""The keys of an emergency room's terminal: one proves the chip genuine, one reads DF02."""
 
 _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03/EF06"]}
 
@@ -29,10 +29,10 @@ class Reading:
 def read_card(
     connection: Connection, keys: KeySet | None, files: tuple[FileSpec, ...] = FILES
 ) -> Reading:
-    """Read files in their order; without keys the protected ones come back as `denied`.
+    """Read files in their order. Without keys, the fields of protected files are `denied`.
 
-    The chip proves that it is genuine before a key of it is used: ChannelError if it does not.
-    With keys everything of a 2.0 card is read in the session, the issuer's free file too.
+    The chip must prove that it is genuine before its other keys are used: ChannelError if it
+    cannot. With keys, all files of a 2.0 card are read in the session, also the free issuer's file.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
     card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)

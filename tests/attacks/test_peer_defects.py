@@ -37,7 +37,7 @@ from cardlib.messaging.scp03_failure import Scp03Failure
 from cardlib.transport.recorder import Recorder
 from personalize.production.journal import Progress, batch_journal
 from personalize.production.station import SUFFIX, in_reader
-from personalize.sample.demo import SAMPLE
+from personalize.sample.sample_batch import SAMPLE
 from tests.cards.bureau import die, in_child, issue_all, new_batch, sample_names, sample_rows, store
 from tests.cards.software_cards import active_card, cut_at, terminal
 from tests.programs.rhcard import rhcard
@@ -241,7 +241,7 @@ def test_10_a_run_without_effect_claims_none(tmp_path: Path) -> None:
     source = sample_rows(tmp_path, 2)
     before = sorted(tmp_path.rglob("*"))
     done = rhcard("prepare", source, "--photos", SAMPLE.parent)
-    assert done.code != 0 and "nothing was written" in done.err
+    assert done.code != 0 and "It was only checked" in done.err
     assert "prepared" not in done.out and "success" not in (done.out + done.err).lower()
     assert sorted(tmp_path.rglob("*")) == before
 

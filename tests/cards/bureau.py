@@ -16,7 +16,7 @@ from cardlib.exchange import Connection
 from cardlib.keys import Issuer, KeySet
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from personalize.listing.consistency import Resident
+from personalize.listing.consistency import Validated
 from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop
 from personalize.listing.source import Encoding
@@ -26,7 +26,7 @@ from personalize.preparation.prepare import (
     all_faults,
     make_all,
     read_list,
-    validate,
+    validate_all,
 )
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
@@ -34,7 +34,7 @@ from personalize.production.audit import audit
 from personalize.production.issue import CardResult, Job, issue, opened_job
 from personalize.production.report import Verified
 from personalize.production.station import FolderFeed
-from personalize.sample.demo import ISSUE_DATE, SAMPLE
+from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 
 
 @cache
@@ -59,10 +59,10 @@ def sample_names() -> list[str]:
 PHOTOS = PhotoShop(SAMPLE.parent)
 
 
-def validated(source: Path) -> tuple[ResidentList, list[Resident]]:
+def validated(source: Path) -> tuple[ResidentList, list[Validated]]:
     """A list whose photos are the sample's, and its residents; no fault is in it."""
     residents = read_list(source)
-    found = list(validate(residents, PHOTOS, ISSUE_DATE))
+    found = list(validate_all(residents, PHOTOS, ISSUE_DATE))
     assert all_faults(residents, found) == []
     return residents, found
 
@@ -87,7 +87,7 @@ def prepare_list(
     """As `rhcard prepare` does it, from a list to cards or faults."""
     photos = PhotoShop(source.parent if photo_folder is None else photo_folder)
     residents = read_list(source, encoding)
-    validated = list(validate(residents, photos, issue_date))
+    validated = list(validate_all(residents, photos, issue_date))
     faults = all_faults(residents, validated)
     cards = [] if faults else list(make_all(validated, photos, issuer, issue_date))
     return Preparation(faults, cards, residents.sha256)

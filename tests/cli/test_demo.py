@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from personalize.preparation.prepared import PreparedCard
-from personalize.sample.demo import SAMPLE, fresh_folder, most_telling
+from personalize.sample.sample_batch import SAMPLE, fresh_folder, most_telling
 from tests.cards.bureau import new_batch, sample_names
 from tests.programs.rhcard import ran, rhcard
 

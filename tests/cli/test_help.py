@@ -11,7 +11,7 @@ from PIL import Image
 
 from personalize.cli import COMMANDS
 from personalize.cli.exits import Exit
-from personalize.sample.demo import SAMPLE
+from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import key_file, ran, rhcard, spawned

@@ -168,7 +168,7 @@ def test_a_resident_with_a_card_already_is_a_conflict(
     again = prepare(tmp_path, keys, 1, name="again")
     done = issue(again, tmp_path / "cards", "--json")
     assert (done.code, done.json["exit_code"]) == (8, 8)
-    assert "nobody gets two cards" in done.json["error"]
+    assert "Nobody gets two cards" in done.json["error"]
 
 
 def test_a_card_that_cannot_be_finished_is_7_and_may_be_given_up(

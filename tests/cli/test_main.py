@@ -163,7 +163,7 @@ def test_what_nobody_foresaw_is_one_line_that_says_where(monkeypatch: pytest.Mon
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a resident's name")
 
-    monkeypatch.setattr("personalize.sample.demo.fresh_folder", broken)
+    monkeypatch.setattr("personalize.sample.sample_batch.fresh_folder", broken)
     done = rhcard("demo")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "ZeroDivisionError at test_main.py" in done.err
@@ -174,7 +174,7 @@ def test_ctrl_c_is_130_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("personalize.sample.demo.fresh_folder", interrupted)
+    monkeypatch.setattr("personalize.sample.sample_batch.fresh_folder", interrupted)
     done = rhcard("demo", "--json")
     assert (done.code, done.json["exit_code"]) == (130, 130)
     assert "stopped" in done.json["error"]

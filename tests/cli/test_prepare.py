@@ -8,7 +8,7 @@ import pytest
 
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch, read_header
-from personalize.sample.demo import SAMPLE
+from personalize.sample.sample_batch import SAMPLE
 from tests import DATA
 from tests.programs.rhcard import PASSPHRASE, key_file, ran, residents, rhcard
 
@@ -43,9 +43,30 @@ def test_faults_in_json_are_objects_with_a_remedy(tmp_path: Path, keys: Path) ->
                   *ON, passphrase=None)  # fmt: skip
     assert (done.code, done.json["exit_code"]) == (3, 3)
     assert {(f["line"], f["field"]) for f in done.json["faults"]} == expected_faults()
-    assert all(set(f) == {"line", "field", "value", "problem", "remedy"} and f["problem"]
+    assert all(set(f) == {"line", "field", "column", "value", "problem", "remedy"} and f["problem"]
                and f["remedy"] for f in done.json["faults"])  # fmt: skip
     assert not out.exists()
+
+
+def test_a_list_with_chinese_headers_is_answered_with_them(tmp_path: Path) -> None:
+    """A wrong code, a date in another form, and a header that is not quite ours."""
+    source = tmp_path / "list.csv"
+    source.write_text(
+        "卡类别,发卡机构名称,发卡机构代码,卡号,应用城市代码,姓名,性别,出生日期,身份证号\n"
+        "1,示例市第一人民医院,990000123456,990121198010071957,990100,黄玉晨,男,1980-10-07,"
+        "990121198010071957\n",
+        "utf-8",
+    )
+    done = rhcard("prepare", source, "--json", passphrase=None)
+    found = [(f["line"], f["field"], f["column"], f["remedy"]) for f in done.json["faults"]]
+    asked = "did you mean 居民身份证号码 (resident_id_number)? If not, remove the column"
+    assert found == [
+        (1, "身份证号", "身份证号", asked),
+        (2, "sex", "性别", "write 1 for male (男)"),
+        (2, "birth_date", "出生日期", "a date is YYYYMMDD: write 19801007"),
+    ]
+    shown = rhcard("prepare", source, passphrase=None).out
+    assert "性别 (sex)" in shown and "出生日期 (birth_date)" in shown
 
 
 def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Path) -> None:

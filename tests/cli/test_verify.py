@@ -65,7 +65,9 @@ def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
     problems = [row["findings"][0]["problem"] for row in report["cards"]]
     assert report["exit_code"] == 6
     assert all("not found in" in problem for problem in problems)
-    assert all(f"{second.name} left alone" in problem for problem in problems)
+    assert all(f"{second.name} was not used" in problem for problem in problems)
+    # They are active: `issue --spoiled` would refuse them.
+    assert not [problem for problem in problems if "--spoiled" in problem]
 
 
 def test_a_folder_with_none_of_the_cards_is_said_once(batch: Path, tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_batch_that_was_never_issued_is_a_conflict(tmp_path: Path, keys: Path)
     batch = prepare(tmp_path, keys, 1)
     (tmp_path / "cards").mkdir()
     done = verify(batch)
-    assert (done.code, "rhcard issue comes first" in done.err) == (8, True)
+    assert (done.code, "Run `rhcard issue` first" in done.err) == (8, True)
 
 
 def test_cards_that_are_not_there_at_all_are_4(batch: Path, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
     monkeypatch.setattr(IssuerSession, "activate", refused)
     assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 7
     done = verify(batch)
-    assert (done.code, "not issued: it is verified" in done.out) == (6, True)
+    assert (done.code, "not active yet: its state is verified" in done.out) == (6, True)
 
 
 @pytest.mark.parametrize(("protocol", "specification"), [(1, "1.0"), (2, "2.0")])

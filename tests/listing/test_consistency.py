@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from personalize.listing.consistency import check_row, compact
+from personalize.listing.consistency import Validated, compact, validate
+from personalize.listing.headers import Headers
 from personalize.listing.rows import Row
 
 ID, OTHER_ID = "990121198010071957", "11010519491231002X"
@@ -31,10 +32,15 @@ FOREIGNER = GOOD | {
 BANK = {"bank_code": "990552000026", "bank_account_masked": "990666******9278"}
 
 
+def validated(values: dict[str, str], faulty: frozenset[str] = frozenset()) -> Validated:
+    return validate(Row(7, values, faulty), date(2026, 11, 23))
+
+
 def told(values: dict[str, str], faulty: frozenset[str] = frozenset()) -> dict[str, str]:
-    resident = check_row(Row(7, values, faulty), date(2026, 11, 23))
-    assert all(fault.line == 7 and fault.remedy for fault in resident.faults)
-    return {fault.field: fault.problem.split(",")[0] for fault in resident.faults}
+    resident, faults = validated(values, faulty)
+    assert resident.line == 7
+    assert all(fault.line == 7 and fault.remedy for fault in faults)
+    return {fault.field: fault.problem.split(",")[0] for fault in faults}
 
 
 @pytest.mark.parametrize("values", [GOOD, FOREIGNER, GOOD | BANK])
@@ -49,7 +55,9 @@ def test_a_wrong_identity_number_is_one_fault(wrong: str) -> None:
 
 
 def test_a_typo_in_the_identity_number_alone_is_one_fault() -> None:
-    assert told(GOOD | {"resident_id_number": ID[:-1] + "0"}) == {"resident_id_number": "checksum"}
+    assert told(GOOD | {"resident_id_number": ID[:-1] + "0"}) == {
+        "resident_id_number": "checksum is wrong"
+    }
 
 
 def test_a_wrong_document_number_is_one_fault() -> None:
@@ -63,8 +71,8 @@ def test_the_check_character_may_be_small_everywhere() -> None:
         ("resident_id_number", "document_number", "card_number"), OTHER_ID.lower()
     )
     values = GOOD | small | {"sex": "2", "birth_date": "19491231"}
-    resident = check_row(Row(2, values), date(2026, 11, 23))
-    assert resident.faults == []
+    resident, faults = validated(values)
+    assert faults == ()
     assert {resident.values[column] for column in small} == {OTHER_ID}
 
 
@@ -170,9 +178,44 @@ def test_entries_need_what_they_are_about(change: dict[str, str], expected: list
 def test_an_account_number_is_never_shown() -> None:
     account = "6222020000000000005"
     leaks = {"bank_account_masked": account, "bank_code": account, "bank_name": account * 2}
-    resident = check_row(Row(2, GOOD | leaks), date(2026, 11, 23))
-    assert len(resident.faults) == 3
-    assert not [fault for fault in resident.faults if "0000000000" in fault.value]
+    _, faults = validated(GOOD | leaks)
+    assert len(faults) == 3
+    assert not [fault for fault in faults if "0000000000" in fault.value]
+
+
+def test_a_row_with_faults_is_not_changed_and_its_resident_cannot_be() -> None:
+    row = Row(7, dict(GOOD) | {"card_number": ID.lower(), "sex": "男"})
+    before = dict(row.values)
+    resident, faults = validate(row, date(2026, 11, 23))
+    assert row.values == before
+    assert [fault.field for fault in faults] == ["sex"]
+    assert validate(row, date(2026, 11, 23)) == (resident, faults)
+    with pytest.raises(AttributeError):
+        resident.line = 8  # type: ignore[misc]
+
+
+def test_other_columns_are_called_as_the_list_calls_them() -> None:
+    headers = Headers({"resident_id_number": "居民身份证号码", "sex": "性别"})
+    row = Row(7, GOOD | {"sex": "2", "card_number": "E1"}, headers=headers)
+    card_number, sex = validate(row, date(2026, 11, 23))[1]
+    assert (sex.column, sex.problem) == (
+        "性别",
+        "disagrees with 居民身份证号码 (resident_id_number)",
+    )
+    assert card_number.column == "卡号"
+    assert card_number.remedy == "write the number of 居民身份证号码 (resident_id_number) here"
+
+
+def test_what_is_blank_is_said_in_plain_words() -> None:
+    blank = {"name": "", "resident_id_number": "", "document_number": "", "document_type": ""}
+    name, number = validate(Row(7, GOOD | blank), date(2026, 11, 23))[1]
+    assert (name.problem, name.remedy) == (
+        "required, but blank",
+        "write the name: every card needs it",
+    )
+    assert number.remedy == (
+        "every resident needs a number: write resident_id_number or document_number"
+    )
 
 
 def test_faults_come_in_the_order_of_the_columns() -> None:

@@ -17,7 +17,7 @@ def test_good_numbers_pass_whatever_their_area(number: str) -> None:
 @pytest.mark.parametrize("place", range(18))
 def test_one_wrong_digit_is_seen(number: str, place: int) -> None:
     wrong = "1" if number[place] != "1" else "2"
-    assert identity_problem(number[:place] + wrong + number[place + 1 :]) == "checksum"
+    assert identity_problem(number[:place] + wrong + number[place + 1 :]) == "checksum is wrong"
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_one_wrong_digit_is_seen(number: str, place: int) -> None:
         ("110105491231002", "18 characters are needed, not 15"),
         ("1101051949123100２X", "not 17 digits and a check character"),
         ("X1010519491231002X", "not 17 digits and a check character"),
-        ("110105194912310021", "checksum"),
+        ("110105194912310021", "checksum is wrong"),
         ("110105194913310021", "no such date in it: 19491331"),
     ],
 )

@@ -11,10 +11,11 @@ from personalize.listing.list_faults import ListFault, mask_account, printable
 
 
 def test_a_fault_is_a_json_object() -> None:
-    fault = ListFault(3, "name", "", "required", "give a value")
+    fault = ListFault(3, "name", "", "required", "give a value", "姓名")
     assert json.loads(json.dumps(fault.as_dict())) == {
         "line": 3,
         "field": "name",
+        "column": "姓名",
         "value": "",
         "problem": "required",
         "remedy": "give a value",

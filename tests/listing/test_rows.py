@@ -98,6 +98,40 @@ def test_a_missing_required_column_is_told_once(name: str) -> None:
     assert name in listing.rows[0].faulty
 
 
+def test_a_missing_number_of_the_holder_may_be_either() -> None:
+    listing = read_rows(HEADER.replace("document_number,", "") + "\n", is_json=False)
+    (fault,) = listing.faults
+    assert (fault.column, fault.problem, fault.remedy) == (
+        "resident_id_number or document_number",
+        "required column missing",
+        "add a column resident_id_number or document_number",
+    )
+
+
+def test_a_misspelled_required_column_is_one_fault_at_its_header() -> None:
+    header = HEADER.replace("document_number", "身份证号").replace("birth_date", "出生年月日")
+    listing = read_rows(f"{header}\n{ROW}", is_json=False)
+    assert told(listing) == [
+        (1, "出生年月日", "unknown column"),
+        (1, "身份证号", "unknown column"),
+    ]
+    assert listing.rows[0].faulty == {"birth_date", "document_number"}
+
+
+def test_a_fault_names_the_column_as_the_list_does() -> None:
+    listing = read_rows(f"{HEADER},姓名,Phone_1, phone_1\n{ROW},,,\n", is_json=False)
+    assert [(fault.field, fault.column) for fault in listing.faults] == [
+        ("name", "姓名"),
+        ("phone_1", "phone_1"),
+    ]
+    (row,) = listing.rows
+    fault = row.fault("phone_1", "wrong", "correct it")
+    assert (fault.line, fault.field, fault.column) == (2, "phone_1", "Phone_1")
+    (row,) = json_of({"姓名": "王䶮", "性别": "1", "birth_date": "1"}).rows
+    columns = ("name", "birth_date", "card_number")
+    assert [row.fault(c, "", "").column for c in columns] == ["姓名", "birth_date", "卡号"]
+
+
 def test_the_identity_number_stands_for_the_document_number() -> None:
     header = HEADER.replace("document_number", "resident_id_number")
     assert told(read_rows(f"{header}\n{ROW}", is_json=False)) == []

@@ -20,7 +20,7 @@ from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop, fit
 from personalize.listing.source import Encoding
 from personalize.preparation.batch import Batch
-from personalize.preparation.prepare import read_list, validate
+from personalize.preparation.prepare import read_list, validate_all
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
 from tests import DATA
@@ -212,8 +212,8 @@ def test_photos_from_another_folder(tmp_path: Path, sample: Preparation) -> None
 
 def test_residents_come_one_by_one(folder: Path) -> None:
     residents = read_list(write(folder / "list.csv", head(3)))
-    validated = validate(residents, PhotoShop(folder), ISSUED)
-    assert (next(validated).line, next(validated).line, next(validated).line) == (2, 3, 4)
+    validated = validate_all(residents, PhotoShop(folder), ISSUED)
+    assert [next(validated)[0].line for _ in range(3)] == [2, 3, 4]
 
 
 def test_a_list_that_cannot_be_read_is_an_oserror(tmp_path: Path) -> None:
@@ -271,11 +271,11 @@ def test_one_resident_with_an_identity_card_and_with_a_passport_is_a_duplicate(
 ) -> None:
     passport = {"document_type": "03", "document_number": "E12345678", "card_number": "E12345678"}
     assert faults_of(folder, RESIDENT, RESIDENT | passport) == [
-        (3, "resident_id_number", "duplicate of line 2, where it is the card_number")
+        (3, "resident_id_number", "duplicate of line 2, where it is in card_number")
     ]
     other_way = RESIDENT | passport, RESIDENT
     assert faults_of(folder, *other_way) == [
-        (3, "card_number", "duplicate of line 2, where it is the resident_id_number")
+        (3, "card_number", "duplicate of line 2, where it is in resident_id_number")
     ]
 
 
@@ -284,7 +284,33 @@ def test_a_passport_that_stands_beside_the_identity_number_elsewhere_is_a_duplic
 ) -> None:
     passport = {"document_type": "03", "document_number": FOREIGNER["document_number"]}
     assert faults_of(folder, FOREIGNER, RESIDENT | passport) == [
-        (3, "document_number", "duplicate of line 2, where it is the card_number")
+        (3, "document_number", "duplicate of line 2, where it is in card_number")
+    ]
+
+
+def test_an_identity_number_as_card_number_and_beside_a_passport_is_a_duplicate(
+    folder: Path,
+) -> None:
+    """The second card bears the passport's number: only the identity number tells."""
+    number = RESIDENT["resident_id_number"]
+    as_card_number = FOREIGNER | {"document_type": "99", "document_number": number,
+                                  "card_number": number}  # fmt: skip
+    beside_a_passport = RESIDENT | {"document_type": "03", "document_number": "E12345678",
+                                    "card_number": "E12345678"}  # fmt: skip
+    assert faults_of(folder, as_card_number, beside_a_passport) == [
+        (3, "resident_id_number", "duplicate of line 2, where it is in card_number")
+    ]
+
+
+@pytest.mark.parametrize(
+    "spelled", ["Ｅ65381318", "E６５３８１３１８", "ⓔ65381318", "E65381318\ufe0f"]
+)
+def test_one_document_in_another_width_is_a_duplicate(folder: Path, spelled: str) -> None:
+    """Type 99: its number may be any text, so that no rule of spelling finds the second one."""
+    first = {"document_type": "99", "document_number": "E65381318", "card_number": "E65381318"}
+    again = first | {"document_number": spelled, "card_number": spelled}
+    assert faults_of(folder, FOREIGNER | first, FOREIGNER | again) == [
+        (3, "card_number", "duplicate of line 2")
     ]
 
 

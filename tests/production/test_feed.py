@@ -126,7 +126,7 @@ def test_no_card_is_asked_for_when_none_is_needed_any_more(batch: Batch) -> None
 def test_a_card_for_which_no_blank_came_is_said_and_made_by_the_next_run(batch: Batch) -> None:
     results, _ = run(batch, Hopper([blank(1)]))
     assert [r.progress for r in results] == [Progress.ACTIVE, Progress.PREPARED, Progress.PREPARED]
-    assert [r.problem for r in results][1:] == ["no blank card is left in the hopper for it"] * 2
+    assert [r.problem for r in results][1:] == ["no blank card is left for it in the hopper"] * 2
     results, _ = run(batch, Hopper([blank(2), blank(3)]))
     assert [(r.number, r.was_active, r.problem) for r in results] == [
         (1, True, ""),
@@ -181,7 +181,11 @@ def test_foreign_and_wrong_cards_are_left_as_they_are_and_named(
     before = [dict(slot.card.memory.pages) for slot in (foreign, others)]
     results, left_alone = run(batch, Hopper([foreign, others, silent, *map(blank, (1, 2, 3))]))
     assert [r.problem for r in results] == ["", "", ""]
-    assert [line.split(" left alone: ")[0] for line in left_alone] == ["slot 7", "slot 6", "slot 5"]
+    assert [line.split(" was not used: ")[0] for line in left_alone] == [
+        "slot 7",
+        "slot 6",
+        "slot 5",
+    ]
     assert "cryptogram" in left_alone[0] and "not by this batch" in left_alone[1]
     assert foreign.card.state.key_sets[0xFF].tries == 15
     assert dict(others.card.memory.pages) == before[1]
@@ -213,7 +217,7 @@ def test_a_card_of_the_batch_that_comes_again_is_named_and_not_made_again(batch:
     first = blank(1)
     results, left_alone = run(batch, Hopper([first, first, blank(2), blank(3)]))
     assert [r.number for r in results] == [1, 2, 3]
-    assert left_alone == ["slot 1 left alone: it is card 1 of this batch, and active already"]
+    assert left_alone == ["slot 1 was not used: it is card 1 of this batch and is active already"]
 
 
 def test_a_card_of_a_holder_that_lies_there_stops_the_run_before_any_card_is_touched(
@@ -222,7 +226,9 @@ def test_a_card_of_a_holder_that_lies_there_stops_the_run_before_any_card_is_tou
     again, theirs = new_batch(tmp_path, 1, name="again"), blank(9)
     run(again, Hopper([theirs]))
     mine = blank(1)
-    with pytest.raises(JournalConflict, match=r"card 1 \(input line 2\).*nobody gets two cards"):
+    with pytest.raises(
+        JournalConflict, match=r"card 1 \(line 2 of the list\).*Nobody gets two cards"
+    ):
         run(batch, Table([mine, theirs]))
     assert identify("slot 1", mine.card, store()).stage is CardStage.TRANSPORT
 
@@ -237,7 +243,7 @@ def test_a_holder_is_known_by_each_number(tmp_path: Path, monkeypatch: pytest.Mo
     )
     batch = new_batch(tmp_path, 1, skip=1, name="second")
     assert set(batch.holders.values()) == {1} and len(batch.holders) == 2
-    with pytest.raises(JournalConflict, match="nobody gets two cards"):
+    with pytest.raises(JournalConflict, match="Nobody gets two cards"):
         issue_all(batch, tmp_path / "cards")
 
 

@@ -103,7 +103,7 @@ def test_a_second_pin_for_a_card_is_refused(tmp_path: Path) -> None:
     open_pins(tmp_path, "batch-1", ISSUER).assign(1)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(FormatError, match="line 2: card 1 has a PIN already"):
+    with pytest.raises(FormatError, match="line 2: card 1 has two PINs"):
         open_pins(tmp_path, "batch-1", ISSUER)
 
 

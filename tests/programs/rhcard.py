@@ -15,7 +15,7 @@ from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.keys.store import KeyStore
 from personalize.cli import main
-from personalize.sample.demo import ISSUE_DATE, SAMPLE
+from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 from tests import QUICK_SCRYPT_N, ROOT
 
 PASSPHRASE = "correct horse"

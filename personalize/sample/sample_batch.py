@@ -1,4 +1,4 @@
-"""The demonstration: fifty made-up residents, a key store of their own, and which card to show."""
+"""The batch of the demonstration: fifty made-up residents, with a key store of their own."""
 
 import os
 import secrets
@@ -13,20 +13,20 @@ from cardlib.layout.load import decoded
 
 from ..listing.photos import PhotoShop
 from ..preparation.batch import Batch
-from ..preparation.prepare import all_faults, make_all, read_list, validate
+from ..preparation.prepare import all_faults, make_all, read_list, validate_all
 from ..preparation.prepared import PreparedCard
 from ..preparation.seal import seal
 
 SAMPLE = Path(__file__).parent / "residents.csv"
 ISSUE_DATE = date(2026, 11, 23)
-"""Fixed: dates in the sample are before it, whatever the clock says."""
+"""It is fixed, so that the dates in the sample are before it, whatever the clock says."""
 
 KEYS, PASSPHRASE, BATCH, CARDS = "keys.json", "passphrase.txt", "batch", "cards"
 _CLINICAL, _ALLERGIES = "DDF1/DF02/EF05", "DDF1/DF02/EF07"
 
 
 def fresh_folder(wanted: Path) -> Path:
-    """Make the folder, or the first of wanted-2, wanted-3 ... that is not there yet."""
+    """Make the folder; if it exists, the first of wanted-2, wanted-3 … that does not."""
     number, folder = 1, wanted
     while True:
         try:
@@ -38,12 +38,12 @@ def fresh_folder(wanted: Path) -> Path:
 
 
 def prepare_sample(folder: Path, temporary: Path, passphrase: str) -> tuple[Batch, KeyStore]:
-    """Make a key store in a temporary folder, and with it a batch of the sample in `folder`.
+    """Make a key store in a temporary folder, and with it the batch of the sample in `folder`.
 
     The batch expects the store at `folder`/keys.json, where `keep_keys` puts it.
     """
     sample, photos = read_list(SAMPLE), PhotoShop(SAMPLE.parent)
-    residents = list(validate(sample, photos, ISSUE_DATE))
+    residents = list(validate_all(sample, photos, ISSUE_DATE))
     for fault in all_faults(sample, residents):
         raise FormatError(f"{SAMPLE} line {fault.line}, {fault.field}: {fault.problem}")
     store = KeyStore.create(temporary / KEYS, passphrase)
@@ -58,7 +58,7 @@ def new_passphrase() -> str:
 
 
 def keep_keys(folder: Path, temporary: Path, passphrase: str) -> None:
-    """Leave the demonstration's keys and passphrase beside its cards, for whoever tries them."""
+    """Put keys and passphrase into the folder of the demonstration, to try the cards with."""
     _write(folder / KEYS, (temporary / KEYS).read_bytes())
     _write(folder / PASSPHRASE, passphrase.encode() + b"\n")
 
@@ -70,7 +70,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def most_telling(cards: Iterable[PreparedCard]) -> int:
-    """The number of the card that tells an emergency room most, with most of the states."""
+    """The number of the card that shows an emergency room most, in most of the states."""
     return max(cards, key=_told).number
 
 
