@@ -45,9 +45,17 @@ sys.exit(not new_enough)
 PY
 }
 
-venv_version() { # empty if .venv cannot run rhcard
+venv_version() { # empty if .venv cannot run, or a file of it is gone or cut short
     [ -x $venv/bin/rhcard ] || return 0
-    "$venv_python" -c 'import sys, smartcard.scard; print(sys.version)' 2>/dev/null || true
+    "$venv_python" - 2>/dev/null <<'PY' || true
+import sys, smartcard.scard
+from importlib.metadata import distributions
+for each in distributions():
+    for file in each.files or ():
+        if file.suffix != ".pyc" and file.size is not None:
+            assert file.locate().stat().st_size == file.size, file
+print(sys.version)
+PY
 }
 
 state_key() {
@@ -72,14 +80,17 @@ compiles() {
 
 find_python() { # sets $python, or asks for the newest one that Debian has here
     python=''
-    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3 python3.14 python3.13 python3.12 python3.11; fi
+    for candidate; do
         if have "$candidate" && python_ok "$candidate"; then
             # not the python of a venv that is active now: it may be ours
             python=$("$candidate" -c 'import sys; print(sys._base_executable)')
             return
         fi
     done
-    [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is not a Python 3.11 or later with venv and its headers"
+    [ -n "${PYTHON:-}" ] || return 0
+    have "$PYTHON" || die "PYTHON=$PYTHON: there is no such program"
+    die "PYTHON=$PYTHON is not a Python 3.11 or later with venv and its headers"
 }
 
 need_python() {
@@ -91,7 +102,10 @@ sys.exit(not os.path.exists(sysconfig.get_config_var("INCLUDEPY") + "/Python.h")
         return
     fi
     have apt-get || die "Python 3.11 or later is needed, and none was found"
-    [ -n "$(apt_version python3)" ] || { may_install && logged apt update; } || true
+    if [ -z "$(apt_version python3)" ]; then
+        may_install || die "the system's package lists are empty: run \`apt-get update\` as root, then the same command again"
+        logged apt update || fail "\`apt-get update\` failed, and the system's package lists are empty"
+    fi
     for version in 3 3.14 3.13 3.12 3.11; do
         case $(apt_version "python$version") in
             3.1[1-9]*) need "python$version" "python$version-venv" "python$version-dev"; return ;;
@@ -156,35 +170,47 @@ logged() { "$@" >"$log" 2>&1; }
 
 fail() {
     tail -n 15 "$log" | sed 's/^/    /' >&2
+    ! grep -qi "no space left on device" "$log" || die "the disk is full: make room, then run the same command again"
     die "$@"
+}
+
+# Three marks in .venv: .place is the folder for which we made it, .incomplete stands from then
+# until rhcard is in it, and .ready-MODE says for which pyproject.toml it was last brought up
+# to date.
+
+venv_is_ours() {
+    [ ! -e $venv ] || [ -e $venv/.place ]
 }
 
 venv_is_whole() { # not left half made, not damaged later, not moved here from elsewhere
     [ ! -e $venv/.incomplete ] || return 1
     [ "$(cat $venv/.place 2>/dev/null)" = "$(pwd)" ] || return 1
-    [ ! -e $venv/.ready-run ] || [ -n "$(venv_version)" ] || return 1
-    python_ok "$venv_python" && "$venv_python" -m pip --version >/dev/null 2>&1
+    [ -n "$(venv_version)" ] && python_ok "$venv_python" && "$venv_python" -m pip --version >/dev/null 2>&1
 }
 
 make_venv() {
-    if ! venv_is_whole; then
-        rm -rf $venv
-        say "making $venv with $("$python" --version)"
-        logged "$python" -m venv $venv || fail "$python could not make $venv"
-        pwd >$venv/.place
-    fi
+    venv_is_ours || die "$(pwd)/$venv was not made by this script: move it away, then run the same command again"
+    if venv_is_whole; then return; fi
+    [ ! -e $venv ] || say "$venv is damaged, half made or of another folder: it is made again"
+    rm -rf $venv
+    say "making $venv with $("$python" --version)"
+    mkdir $venv
+    pwd >$venv/.place
+    : >$venv/.incomplete
+    logged "$python" -m venv $venv || fail "$python could not make $venv"
 }
 
 install_rhcard() {
     extras=''
     [ "$mode" = run ] || extras='[test]'
     say "installing rhcard and what it needs (the first time, this takes a minute)"
-    rm -f $venv/.ready-*
-    : >$venv/.incomplete
-    logged "$venv_python" -m pip install --quiet --editable ".$extras" ||
+    if ! logged "$venv_python" -m pip install --quiet --editable ".$extras"; then
+        [ -z "$(venv_version)" ] || say "$venv stays as it was; it is not up to date with pyproject.toml"
         fail "pip could not install rhcard; is the package index reachable?"
+    fi
+    : >$venv/.incomplete
     [ -n "$(venv_version)" ] || die "rhcard was installed, but pyscard does not load"
-    rm -f $venv/.incomplete
+    rm -f $venv/.incomplete $venv/.ready-*
     key=$(state_key)
     echo "$key" >$venv/.ready-run
     [ "$mode" = run ] || echo "$key" >$venv/.ready-test

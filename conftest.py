@@ -13,6 +13,15 @@ pytest_plugins = ["tests.programs.pcscd"]
 IN_CI = os.environ.get("CI") == "true"
 
 
+def pytest_report_header() -> str:
+    """Say before the run what this machine cannot do."""
+    from tests.programs.pcscd import missing  # once pytest has made its assertions tell more
+
+    reason = missing()
+    then = "fail" if IN_CI else "are skipped"
+    return f"pcscd: {reason}; the tests that use it {then}" if reason else "pcscd: can be started"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One pcscd fits on a machine: of several processes, one runs all the tests that need it."""
     for item in items:

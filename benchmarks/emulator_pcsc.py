@@ -24,7 +24,7 @@ from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
 from cardlib.transport.pcsc import PcscConnection, list_readers, open_reader, wait_for_card
-from tests.programs.pcscd import SLOTS, CannotStart, is_installed, running_pcscd, wait_until
+from tests.programs.pcscd import SLOTS, CannotStart, missing, running_pcscd, wait_until
 
 SHARE = 0.85
 PAIRS = 15
@@ -135,8 +135,8 @@ def measure_pcsc() -> tuple[dict[str, float], list[Bar]]:
     """Every command through pcscd; nothing where pcscd cannot be started."""
     figures: dict[str, float] = {}
     bars: list[Bar] = []
-    if not is_installed():
-        print("not through pcscd: it is not installed", file=sys.stderr)
+    if reason := missing():
+        print(f"not through pcscd: {reason}", file=sys.stderr)
         return figures, bars
     try:
         with on_one_core(), running_pcscd():

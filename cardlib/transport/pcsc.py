@@ -113,7 +113,9 @@ _FAILURES: dict[int, tuple[type[TransportError], str]] = {
     _constants.SCARD_E_SERVICE_STOPPED: (
         PcscNotRunning, "pcscd not running: systemctl start pcscd"),
     _constants.SCARD_W_SECURITY_VIOLATION: (
-        PcscNotRunning, "pcscd refuses this user: a polkit rule must allow access_pcsc"),
+        PcscNotRunning,
+        "pcscd refuses this user: polkit has no rule that allows access_pcsc, or pcscd cannot"
+        " reach polkit (a container has none: start pcscd with --disable-polkit)"),
     _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, "no reader"),
     _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
     _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),

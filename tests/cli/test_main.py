@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -198,8 +199,9 @@ def test_output_is_whole_in_any_locale(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize(("words", "reader"), [("--help", "head -1"), ("apdu list", "true")])
 def test_a_reader_that_leaves_early_is_no_fault(words: str, reader: str) -> None:
+    ours = f"{shlex.quote(sys.executable)} -c 'from personalize.cli import main; main()'"
     process = subprocess.Popen(
-        f"{sys.executable} -c 'from personalize.cli import main; main()' {words} | {reader}",
+        f"{ours} {words} | {reader}",
         shell=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     out, err = process.communicate(timeout=30)

@@ -5,6 +5,7 @@ and not by systemd, in the foreground and without debug output, which would slow
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from cardlib.errors import TransportError
 from cardlib.transport.pcsc import list_readers
 
 RUN = Path("/run/pcscd")
+SOCKET = RUN / "pcscd.comm"
 SLOTS = ("Virtual PCD 00 00", "Virtual PCD 00 01")
 """The two slots of Debian's virtual reader, at FIRST_PORT and the port after it."""
 _TURN = "\0rhcard tests use pcscd"
@@ -43,7 +45,7 @@ class Pcscd:
     def start(self) -> None:
         _clear_stale()
         with_us = ("setpriv", "--pdeathsig", "TERM")
-        command = [*_as_root(), *with_us, _program(), "--foreground"]
+        command = [*_as_root(), *with_us, _program(), "--foreground", *_without_polkit()]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -54,11 +56,9 @@ class Pcscd:
         if process is None:
             return
         for how in (signal.SIGTERM, signal.SIGKILL):
-            subprocess.run(
-                [*_as_root(), "kill", f"-{how.value}", str(process.pid)],
-                check=False,
-                capture_output=True,
-            )
+            # The shell's own `kill`: the program is not on every machine.
+            kill = ["sh", "-c", f"kill -{how.value} {process.pid}"]
+            subprocess.run([*_as_root(), *kill], check=False, capture_output=True)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
                 break
@@ -93,10 +93,6 @@ def wait_until(
         time.sleep(0.02)
 
 
-def is_installed() -> bool:
-    return _find() is not None
-
-
 def _find() -> str | None:
     return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -107,17 +103,39 @@ def _program() -> str:
     return found
 
 
+@functools.cache
+def _without_polkit() -> list[str]:
+    """The switch of a pcscd that would ask polkit, which a container does not have."""
+    switch = "--disable-polkit"
+    told = subprocess.run([_program(), "--help"], check=False, capture_output=True, text=True)
+    return [switch] if switch in told.stdout + told.stderr else []
+
+
 def _as_root() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo", "-n"]
 
 
+def missing() -> str:
+    """Before a run: why it cannot have a pcscd; empty if it can, or if another run has one now."""
+    with socket.socket(socket.AF_UNIX) as turn:
+        try:
+            turn.bind(_TURN)
+        except OSError:
+            return ""
+        return _cannot_start()
+
+
 def _cannot_start() -> str:
     """Why this machine cannot have a pcscd of ours, empty if it can."""
+    if not _find():
+        return "it is not installed: apt-get install pcscd vsmartcard-vpcd"
     sudo = [*_as_root(), "true"]
     if os.geteuid() and (not shutil.which("sudo") or subprocess.run(sudo, check=False).returncode):
         return "starting pcscd needs root, or sudo without a password"
     if running := _running():
         return f"pcscd runs already (process {running}): systemctl stop pcscd.socket pcscd"
+    if _somebody_listens():
+        return f"{SOCKET} is the system's own: systemctl stop pcscd.socket pcscd"
     return ""
 
 
@@ -133,10 +151,22 @@ def _running() -> int:
     return pid if name == "pcscd" and state != "Z" else 0
 
 
+def _somebody_listens() -> bool:
+    """Whether a program waits at the socket: systemd does, before its pcscd has started."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(SOCKET))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
 def _clear_stale() -> None:
     """What a killed pcscd leaves behind makes the next one think that it runs still."""
-    if not _running() and RUN.exists():
-        names = [str(RUN / name) for name in ("pcscd.pid", "pcscd.comm")]
+    if not _running() and not _somebody_listens() and RUN.exists():
+        names = [str(RUN / name) for name in ("pcscd.pid", SOCKET.name)]
         subprocess.run([*_as_root(), "rm", "-f", *names], check=False, capture_output=True)
 
 
