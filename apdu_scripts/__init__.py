@@ -1,4 +1,4 @@
-"""Scripts to run against a card, each with what it expects; scriptor runs the same files."""
+"""The scripts that come with this package; `rhcard apdu run` and scriptor run the same files."""
 
 from functools import cache
 from importlib.resources import files
@@ -12,15 +12,15 @@ __all__ = ["load", "names"]
 
 @cache
 def names() -> tuple[str, ...]:
-    """The scripts that come with the package, by name."""
+    """Return the names of the scripts that come with the package."""
     found = [entry.name for entry in files(__package__).iterdir()]
     return tuple(sorted(name[: -len(SUFFIX)] for name in found if name.endswith(SUFFIX)))
 
 
 def load(name: str) -> Script:
-    """The script of the package with that name, else the script in the file at that path.
+    """Return the package's script with this name, or else the script in the file at this path.
 
-    ScriptError for a line that is not valid, FormatError for a file that is not UTF-8 text.
+    Raises ScriptError when a line is not valid, or FormatError when the file is not UTF-8 text.
     """
     if name in names():
         return parse((files(__package__) / f"{name}{SUFFIX}").read_text("utf-8"), name)

@@ -1,1 +1,1 @@
-"""The resident health card as a library: layout, APDUs, keys, channels, card and emulator."""
+"""The library of the resident health card: layout, commands, keys, messaging, card, emulator."""

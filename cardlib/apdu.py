@@ -1,4 +1,4 @@
-"""Command and response APDUs, cases 1 to 4, short and extended (ISO/IEC 7816-3:2006 12.1)."""
+"""Encode and decode command and response APDUs, short and extended (ISO/IEC 7816-3:2006 12.1)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from .errors import FormatError
 from .status import is_success
 
 Transmit = Callable[[bytes], bytes]
-"""One command APDU in, one response APDU (data and two status bytes) out."""
+"""A function that sends one command APDU and returns the response APDU (data, 2 status bytes)."""
 
 MAX_SHORT_DATA = 255
 MAX_SHORT_LE = 256
@@ -27,10 +27,11 @@ class _Command(NamedTuple):
 
 
 class CommandAPDU(_Command):
-    """A command: header, data (0..65535 bytes) and Ne, the most bytes expected back.
+    """A command APDU: header, data (0 to 65535 bytes) and Le, the most bytes expected back.
 
-    `le` is None when no data is expected, else 1..65536 (256 and 65536 are coded as zeros).
-    `extended` asks for the extended form; it is implied where the short one cannot carry it.
+    `le` is None when no data is expected, else 1 to 65536 (256 and 65536 are coded as zeros).
+    `extended` asks for the extended form. A command that the short form cannot carry is always
+    extended.
     """
 
     # A named tuple and not a dataclass: a frozen one takes four times as long to make.
@@ -46,13 +47,13 @@ class CommandAPDU(_Command):
         le: int | None = None,
         extended: bool = False,
     ) -> Self:
-        """FormatError where a value does not fit its field."""
+        """Raises FormatError when a value does not fit its field."""
         if (cla | ins | p1 | p2) & ~0xFF:
-            raise FormatError("CLA, INS, P1 and P2 are bytes")
+            raise FormatError("CLA, INS, P1 and P2 must be 0 to 255")
         if len(data) > MAX_EXTENDED_DATA:
-            raise FormatError(f"command data of {len(data)} bytes, at most 65535 fit")
+            raise FormatError(f"the command data has {len(data)} bytes; at most 65535 fit")
         if le is not None and not 1 <= le <= MAX_EXTENDED_LE:
-            raise FormatError(f"Le {le} is not 1..65536")
+            raise FormatError(f"Le is {le}; it must be 1 to 65536")
         return super().__new__(cls, cla, ins, p1, p2, data, le, extended)
 
     @property
@@ -62,12 +63,12 @@ class CommandAPDU(_Command):
 
     @property
     def is_extended(self) -> bool:
-        """Whether the encoding takes three-byte lengths."""
+        """Whether the command is encoded with extended lengths."""
         too_long = len(self.data) > MAX_SHORT_DATA or (self.le or 0) > MAX_SHORT_LE
         return too_long or (self.extended and (bool(self.data) or self.le is not None))
 
     def __bytes__(self) -> bytes:
-        """Encode; ISO/IEC 7816-3 12.1.3 figures 13 to 15."""
+        """Encode the command (ISO/IEC 7816-3 12.1.3, figures 13 to 15)."""
         length, le = len(self.data), self.le
         if not self.is_extended:
             body = bytes((length,)) + self.data if length else b""
@@ -77,20 +78,20 @@ class CommandAPDU(_Command):
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Decode bytes; FormatError when the lengths in it disagree with its size."""
+        """Decode a command. Raises FormatError when its lengths do not agree with its size."""
         size = len(raw)
         if size < 4:
-            raise FormatError(f"command of {size} bytes, at least 4 are needed")
+            raise FormatError(f"the command has {size} bytes; it needs at least 4")
         data, le, extended = _parse_body(raw, size)
-        # Straight from the tuple: the lengths that were parsed need no second check.
+        # Not through __new__: the parsed lengths need no second check.
         return tuple.__new__(cls, (raw[0], raw[1], raw[2], raw[3], data, le, extended))
 
     def _replace(self, **changes: Any) -> Self:
-        """The same command with other values in these fields, checked as in any command."""
+        """Return the command with other values in these fields, checked again."""
         return type(self)(**(self._asdict() | changes))
 
     def with_le(self, le: int | None) -> Self:
-        """The same command expecting another number of bytes."""
+        """Return the command with another Le."""
         return self._replace(le=le)
 
 
@@ -105,7 +106,7 @@ def _parse_body(raw: bytes, size: int) -> tuple[bytes, int | None, bool]:
             return raw[5:end], None, False
         if size == end + 1:
             return raw[5:end], raw[end] or MAX_SHORT_LE, False
-        raise FormatError(f"Lc says {raw[4]} bytes, the command has {size - 5}")
+        raise FormatError(f"Lc says {raw[4]} bytes, but {size - 5} follow it")
     if size == 7:
         return b"", int.from_bytes(raw[5:7], "big") or MAX_EXTENDED_LE, True
     length = int.from_bytes(raw[5:7], "big")
@@ -114,12 +115,12 @@ def _parse_body(raw: bytes, size: int) -> tuple[bytes, int | None, bool]:
         return raw[7:end], None, True
     if length and size == end + 2:
         return raw[7:end], int.from_bytes(raw[end:], "big") or MAX_EXTENDED_LE, True
-    raise FormatError(f"extended Lc says {length} bytes, the command has {size - 7}")
+    raise FormatError(f"the extended Lc says {length} bytes, but {size - 7} follow it")
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseAPDU:
-    """A response: data (0..65536 bytes) and the status word as a number."""
+    """A response APDU: data (0 to 65536 bytes) and the status word as a number."""
 
     data: bytes
     sw: int
@@ -129,9 +130,9 @@ class ResponseAPDU:
 
     @classmethod
     def parse(cls, raw: bytes) -> "ResponseAPDU":
-        """Decode bytes; FormatError when there are not even two status bytes."""
+        """Decode a response. Raises FormatError when it is shorter than its two status bytes."""
         if len(raw) < 2:
-            raise FormatError(f"response of {len(raw)} bytes, at least 2 are needed")
+            raise FormatError(f"the response has {len(raw)} bytes; it needs at least 2")
         return cls(raw[:-2], int.from_bytes(raw[-2:], "big"))
 
     @property

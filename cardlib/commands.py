@@ -1,7 +1,7 @@
-"""Every command of the card, once: its name, class, INS, clause, and what its bodies carry.
+"""The table of the card's commands: name, class, INS, clause, and what their data may hold.
 
-The table comes first; then a constructor for each command that the host sends. What is secret is
-said here and nowhere else: traces, recordings and scripts all ask `spec_of`.
+After the table comes one constructor for each command that the host sends. No other table says
+what is secret: traces, recordings and scripts ask `spec_of`.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from .errors import FormatError
 from .facts import DDF1_ID, HEALTH_APPLICATION, MF_ID, Pin
 
 PROPRIETARY = 0x80
-"""The bit of the class byte that tells GlobalPlatform's and the card's own commands."""
+"""The bit of the class byte that is set in GlobalPlatform's commands and in the card's own."""
 
 
 class Body(StrEnum):
-    """What the data of a command or of its answer may hold, the most secret of it."""
+    """The most secret thing that the data of a command, or of its answer, may hold."""
 
     OPEN = "open"
     PERSONAL = "personal"
@@ -29,7 +29,7 @@ class Body(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
-    """One command: `cla` is 00 or 80 (hex), `sent` and `answered` say what its bodies carry."""
+    """One command. `cla` is 00 or 80 (hex); `sent` and `answered` say what its data may hold."""
 
     name: str
     cla: int
@@ -107,7 +107,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("SET STATUS", 0x80, 0xF0, f"{_GP} 11.10"),
     CommandSpec("GET STATUS", 0x80, 0xF2, f"{_GP} 11.4"),
 )
-"""The commands that have a name here: those of this card, and those that its peers know."""
+"""The commands of this card, and those of other cards that a trace should show by name."""
 
 _BY_CODE: Mapping[tuple[int, int], CommandSpec] = MappingProxyType(
     {(spec.cla, spec.ins): spec for spec in COMMANDS}
@@ -115,12 +115,15 @@ _BY_CODE: Mapping[tuple[int, int], CommandSpec] = MappingProxyType(
 
 
 def spec_of(cla: int, ins: int) -> CommandSpec | None:
-    """The command of a class byte, whatever its channel and protection; None for an unknown one."""
+    """Return the command with this class and INS, or None if it is unknown.
+
+    The bits of the class byte for logical channel and secure messaging do not matter.
+    """
     return _BY_CODE.get((cla & PROPRIETARY, ins))
 
 
 def name_of(cla: int, ins: int) -> str:
-    """The command's name, `INS xx` for an unknown one."""
+    """Return the command's name, or `INS xx` if it is unknown."""
     spec = spec_of(cla, ins)
     return spec.name if spec else f"INS {ins:02X}"
 
@@ -129,14 +132,14 @@ def name_of(cla: int, ins: int) -> str:
 
 
 def select_application(aid: bytes) -> CommandAPDU:
-    """SELECT by AID, asking for the FCI."""
+    """SELECT by AID; the card answers the FCI."""
     return CommandAPDU(0x00, 0xA4, 0x04, 0x00, aid, MAX_SHORT_LE)
 
 
 def select(path: str, *, fci: bool = False, by_name: bool = False) -> CommandAPDU:
-    """SELECT "MF", "DDF1" or a path below it, by path from the MF; with `fci` asking for it.
+    """SELECT "MF", "DDF1" or a path below it, by path from the MF. `fci` asks for the FCI.
 
-    `by_name` selects DDF1 by its AID. FormatError for what is not a path.
+    `by_name` selects DDF1 by its AID. Raises FormatError when `path` is not a path on the card.
     """
     p2, le = (0x00, MAX_SHORT_LE) if fci else (0x0C, None)
     if path == "DDF1" and by_name:
@@ -147,20 +150,23 @@ def select(path: str, *, fci: bool = False, by_name: bool = False) -> CommandAPD
 
 
 def path_bytes(path: str) -> bytes:
-    """The file identifiers of a path like DDF1/DF02/EF05; FormatError when it is none."""
+    """Return the file identifiers of a path like DDF1/DF02/EF05, 2 bytes each.
+
+    Raises FormatError when `path` is not a path on the card.
+    """
     try:
         raw = bytes.fromhex(path.replace("/", ""))
     except ValueError:
         raw = b""
     if len(raw) < 2 or raw[:2] != DDF1_ID.to_bytes(2, "big"):
-        raise FormatError(f"{path} is not a path on the card")
+        raise FormatError(f"{path} is not a path on the card: write it like DDF1/DF02/EF05")
     return raw
 
 
 # --- reading and writing -----------------------------------------------------------------
 
 BY_TAG, APPEND, BY_NUMBER, FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
-"""P2 of the record commands (card specification 2)."""
+"""Values of P2 in the record commands (card specification 2 and 4)."""
 
 
 def read_record(number: int, le: int = MAX_SHORT_LE) -> CommandAPDU:
@@ -174,7 +180,7 @@ def read_record_by_tag(tag: int, le: int = MAX_SHORT_LE) -> CommandAPDU:
 
 
 def read_records_from(number: int, le: int = MAX_SHORT_LE) -> CommandAPDU:
-    """READ RECORD from a number on, as many whole records as fit, P2 05."""
+    """READ RECORD from this number on: as many whole records as fit, P2 05."""
     return CommandAPDU(0x00, 0xB2, number, FROM_NUMBER, le=le)
 
 
@@ -189,7 +195,7 @@ def update_record(number: int, data: bytes) -> CommandAPDU:
 
 
 def append_record(data: bytes) -> CommandAPDU:
-    """Append to a cyclic file; the new record becomes record 1 (card specification 4)."""
+    """Append a record to a cyclic file; it becomes record 1 (card specification 4)."""
     return CommandAPDU(0x00, 0xDC, 0x00, APPEND, data)
 
 
@@ -199,15 +205,15 @@ def update_binary(offset: int, data: bytes) -> CommandAPDU:
 
 
 def mark_record(number: int, *, proprietary: bool) -> CommandAPDU:
-    """WRITE RECORD without data: mark an index record as valid (00).
+    """WRITE RECORD without data: it marks an index record as valid (00).
 
-    `proprietary`: of class 80, as version 1 of secure messaging has it.
+    `proprietary`: in class 80, as version 1 of secure messaging needs it.
     """
     return CommandAPDU(PROPRIETARY if proprietary else 0x00, 0xD2, number, BY_NUMBER)
 
 
 def erase_record(number: int, *, proprietary: bool) -> CommandAPDU:
-    """ERASE RECORD: set an index record to FF; `proprietary` as in `mark_record`."""
+    """ERASE RECORD: it sets an index record to FF. `proprietary` as in `mark_record`."""
     return CommandAPDU(PROPRIETARY if proprietary else 0x00, 0x0C, number, BY_NUMBER)
 
 
@@ -218,7 +224,7 @@ GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
 
 
 def external_authenticate(kid: int, data: bytes, le: int | None = None) -> CommandAPDU:
-    """EXTERNAL AUTHENTICATE with the key of that reference (card specification 4 and 5)."""
+    """EXTERNAL AUTHENTICATE with the key that has reference `kid` (card specification 4, 5)."""
     return CommandAPDU(0x00, 0x82, 0x00, kid, data, le)
 
 
@@ -228,7 +234,7 @@ def internal_authenticate(data: bytes) -> CommandAPDU:
 
 
 PIN_STATUS = CommandAPDU(0x00, 0x20, 0x00, 0x00)
-"""VERIFY without data: how many tries are left; it spends none."""
+"""VERIFY without data: the card answers how many tries are left. It spends no try."""
 
 
 def verify(pin: Pin) -> CommandAPDU:
@@ -242,9 +248,9 @@ def change_reference_data(old: Pin, new: Pin) -> CommandAPDU:
 
 
 def unblock_pin(new: Pin | None, *, proprietary: bool) -> CommandAPDU:
-    """Give the PIN its tries back, and a new value if there is one (card specification 5a).
+    """Reset the PIN's try counter, and set a new PIN if one is given (card specification 5a).
 
-    `proprietary`: PIN UNBLOCK of version 1; else RESET RETRY COUNTER, in the PUK's session.
+    `proprietary`: PIN UNBLOCK of version 1. Else: RESET RETRY COUNTER, in the PUK's session.
     """
     data = b"" if new is None else new.digits
     if proprietary:
@@ -263,7 +269,7 @@ def unblock_application(*, proprietary: bool) -> CommandAPDU:
 
 
 def block_card(*, proprietary: bool) -> CommandAPDU:
-    """CARD BLOCK, for ever (card specification 7)."""
+    """CARD BLOCK; it cannot be undone (card specification 7)."""
     return CommandAPDU(PROPRIETARY if proprietary else 0x00, 0x16, 0x00, 0x00)
 
 
@@ -271,7 +277,7 @@ def block_card(*, proprietary: bool) -> CommandAPDU:
 
 
 def get_data(tag: int) -> CommandAPDU:
-    """GET DATA of the security domain, the whole object (GPC 2.3.1 11.3)."""
+    """GET DATA of the security domain; it answers the whole object (GPC 2.3.1 11.3)."""
     return CommandAPDU(PROPRIETARY, 0xCA, tag >> 8, tag & 0xFF, le=MAX_SHORT_LE)
 
 
@@ -283,12 +289,12 @@ def initialize_update(
 
 
 def put_key(replaced: int, data: bytes) -> CommandAPDU:
-    """PUT KEY: three keys in place of the set of version `replaced`, 00 to add (GPC 2.3.1 11.8)."""
+    """PUT KEY: three keys replace the set of version `replaced`; 00 adds (GPC 2.3.1 11.8)."""
     return CommandAPDU(PROPRIETARY, 0xD8, replaced, 0x81, data, le=MAX_SHORT_LE)
 
 
 def store_data(number: int, block: bytes, *, last: bool) -> CommandAPDU:
-    """STORE DATA block of that number, from 0 (card specification 6)."""
+    """STORE DATA: one block; numbers count from 0 (card specification 6)."""
     return CommandAPDU(PROPRIETARY, 0xE2, 0x88 if last else 0x08, number, block)
 
 
@@ -297,5 +303,5 @@ ACTIVATE = CommandAPDU(PROPRIETARY, 0x44, 0x00, 0x00)
 
 
 def reset_key_tries(sam_key_id: int) -> CommandAPDU:
-    """Give a card key its tries back, in the issuer's session (card specification 3)."""
+    """Reset the try counter of a card key, in the issuer's session (card specification 3)."""
     return CommandAPDU(PROPRIETARY, 0x2C, 0x00, sam_key_id)

@@ -1,19 +1,19 @@
-"""The one hierarchy of errors: everything this library raises on purpose is a `CardError`."""
+"""The errors of this library: everything that it raises on purpose is a `CardError`."""
 
 
 class CardError(Exception):
-    """Root of every error that cardlib raises on purpose."""
+    """The base class of every error that cardlib raises on purpose."""
 
 
 class FormatError(CardError, ValueError):
-    """Bytes or text that do not follow the format they claim (APDU, TLV, field, key file)."""
+    """Bytes or text do not follow their format (APDU, TLV, field, script, recording)."""
 
 
 class StatusWordError(CardError):
-    """A command that the card refused.
+    """The card refused a command.
 
-    `command` names the command and its target, `sw` is the two status bytes as a number,
-    `explanation` says what would satisfy the card, where that is known.
+    `command` names the command and its target. `sw` is the two status bytes as a number.
+    `explanation` says what the card needs, if that is known.
     """
 
     def __init__(self, command: str, sw: int, explanation: str = "") -> None:
@@ -25,16 +25,16 @@ class StatusWordError(CardError):
 
 
 class TransportError(CardError):
-    """The APDU did not reach the card, or its answer did not come back."""
+    """A command did not reach the card, or its answer did not come back."""
 
 
 class ChannelError(CardError):
-    """A secure channel could not be opened, or a message of it is not what the peer sent."""
+    """Secure messaging could not be opened, or a message was changed or is not the card's."""
 
 
 class StorageError(CardError, OSError):
-    """A file of ours could not be written whole: the disk is full, or gone."""
+    """A file could not be written completely: the disk is full, or was removed."""
 
 
 class CardKeyError(CardError):
-    """A key is missing, is of the wrong kind, or its container cannot be opened."""
+    """A key is missing or of the wrong kind, or a key store cannot be opened."""

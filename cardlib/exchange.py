@@ -1,4 +1,4 @@
-"""One command and its response: the connection that carries them, and who may watch."""
+"""Send commands to a card over a connection, and show each exchange to observers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from .errors import FormatError
 
 
 class Connection(Protocol):
-    """One powered card. TransportError when a command or its answer does not get through."""
+    """One card that has power. Raises TransportError when a command or its answer is lost."""
 
     @property
     def atr(self) -> bytes:
@@ -19,19 +19,20 @@ class Connection(Protocol):
         ...
 
     def transmit(self, command: bytes, /) -> bytes:
-        """Send one command APDU; returns the response APDU, data and 2 status bytes."""
+        """Send one command APDU; return the response APDU (data and 2 status bytes)."""
         ...
 
     def reset(self) -> bytes:
-        """Reset the card; returns its ATR."""
+        """Reset the card; return its ATR."""
         ...
 
 
 def send(transmit: Transmit, command: CommandAPDU, *, may_repeat: bool = True) -> ResponseAPDU:
-    """Send a command; follow 6Cxx once and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1).
+    """Send a command. Follow 6Cxx once, and 61xx to the end (ISO/IEC 7816-4 5.6, 7.6.1).
 
-    `may_repeat` is False for a protected command, which a channel counts: 6Cxx is then the answer.
-    FormatError when a card promises more than 65536 bytes, or bytes that never come.
+    `may_repeat` is False for a protected command, because secure messaging counts commands: 6Cxx
+    is then the answer. Raises FormatError when the card announces more than 65536 bytes, or
+    announces bytes and sends none.
     """
     response = ResponseAPDU.parse(transmit(bytes(command)))
     if may_repeat and response.sw >> 8 == 0x6C and not response.data:
@@ -41,7 +42,7 @@ def send(transmit: Transmit, command: CommandAPDU, *, may_repeat: bool = True) -
 
 
 def send_bytes(transmit: Transmit, command: bytes) -> ResponseAPDU:
-    """Send an encoded command once; follow 61xx to the end. FormatError as `send`."""
+    """Send an encoded command once; follow 61xx to the end. Raises FormatError as `send` does."""
     return _whole(transmit, command[0], ResponseAPDU.parse(transmit(command)))
 
 
@@ -54,17 +55,17 @@ def _whole(transmit: Transmit, cla: int, response: ResponseAPDU) -> ResponseAPDU
         response = ResponseAPDU.parse(transmit(bytes(more)))
         data += response.data
         if len(data) > MAX_EXTENDED_LE or (not response.data and response.sw >> 8 == 0x61):
-            raise FormatError("the card promises bytes without end")
+            raise FormatError("GET RESPONSE: the card announces bytes that it does not send")
     return ResponseAPDU(bytes(data), response.sw)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One command APDU and its response APDU; a reset has no command, and the ATR as response.
+    """One command APDU and its response APDU. A reset has no command; its response is the ATR.
 
-    `seconds` is how long it took here. The rest only a card knows that is watched itself, as a
-    software card can be: `plain` is the command without its secure messaging, `refusal` says why
-    it was refused, `page_writes` counts the memory pages that were programmed.
+    `seconds` is how long it took on this computer. Only a software card fills in the rest: `plain`
+    is the command without its secure messaging, `refusal` says why the card refused it,
+    `page_writes` counts the memory pages that were written.
     """
 
     command: bytes
@@ -76,23 +77,23 @@ class Exchange:
 
 
 class Observer(Protocol):
-    """Who is told of each exchange after it happened; it changes nothing."""
+    """An object that is shown each exchange after it happened. It must not change anything."""
 
     def saw(self, exchange: Exchange, /) -> None:
-        """Take note of one exchange."""
+        """Look at one exchange."""
         ...
 
 
 @runtime_checkable
 class Observable(Protocol):
-    """A connection that tells observers itself, since it knows more: a software card."""
+    """A connection that informs observers itself because it knows more: a software card."""
 
     observers: tuple[Observer, ...]
 
 
 @contextmanager
 def observed(connection: Connection, *observers: Observer) -> Iterator[Connection]:
-    """A connection while observers are told of its exchanges."""
+    """Give a connection whose exchanges are shown to the observers until the block ends."""
     if not isinstance(connection, Observable):
         yield Observed(connection, *observers)
         return
@@ -105,9 +106,9 @@ def observed(connection: Connection, *observers: Observer) -> Iterator[Connectio
 
 
 class Observed:
-    """A Connection around another one that tells observers of every exchange.
+    """A Connection around another one. It shows every exchange to the observers.
 
-    A command that fails with an exception is not told: whether the card got it is not known.
+    A command that raises is not shown: nobody knows whether the card received it.
     """
 
     def __init__(self, connection: Connection, *observers: Observer) -> None:
@@ -115,18 +116,18 @@ class Observed:
 
     @property
     def atr(self) -> bytes:
-        """The card's answer to reset."""
+        """The answer to reset."""
         return self._connection.atr
 
     def transmit(self, command: bytes) -> bytes:
-        """Pass a command on, and tell of it with its response."""
+        """Send a command, and show it with its response."""
         start = perf_counter()
         response = self._connection.transmit(command)
         self._tell(Exchange(command, response, perf_counter() - start))
         return response
 
     def reset(self) -> bytes:
-        """Reset the card, and tell of it."""
+        """Reset the card, and show the reset."""
         atr = self._connection.reset()
         self._tell(Exchange(b"", atr))
         return atr

@@ -1,4 +1,4 @@
-"""Facts with a rule, each a type that is its own bytes or text, and the names of applications."""
+"""Types for values that have a rule (chip serial, region, PIN, spec version), and the AIDs."""
 
 from enum import IntEnum
 from typing import Self
@@ -15,13 +15,13 @@ MF_ID, DDF1_ID = 0x3F00, 0xDDF1
 """File identifiers of the master file and of the health application."""
 
 TRANSPORT_KEY_VERSION, ISSUER_KEY_VERSION = 0xFF, 0x01
-"""Key versions of the SCP03 key sets: the maker's on a blank card, the issuer's after it."""
+"""Versions of the SCP03 key sets: the card maker's on a blank card, then the issuer's."""
 
 
 class ChipSerial(bytes):
-    """A chip's serial number, 8 bytes; `str` gives its 16 hexadecimal digits.
+    """A chip's serial number, 8 bytes. `str` gives its 16 hexadecimal digits.
 
-    FormatError for any other length.
+    Raises FormatError when the length is not 8.
     """
 
     def __new__(cls, raw: bytes) -> Self:
@@ -31,7 +31,7 @@ class ChipSerial(bytes):
 
     @classmethod
     def parse(cls, digits: str) -> Self:
-        """The serial that 16 hexadecimal digits spell; FormatError for anything else."""
+        """Read 16 hexadecimal digits. Raises FormatError when the text is anything else."""
         try:
             return cls(bytes.fromhex(digits))
         except ValueError:
@@ -49,7 +49,10 @@ class ChipSerial(bytes):
 
 
 class Region(bytes):
-    """The region factor of level-2 keys, 8 bytes (card specification 3); FormatError otherwise."""
+    """The region factor of level-2 keys, 8 bytes (card specification 3).
+
+    Raises FormatError when the length is not 8.
+    """
 
     def __new__(cls, raw: bytes) -> Self:
         if len(raw) != 8:
@@ -58,9 +61,12 @@ class Region(bytes):
 
     @classmethod
     def of_city(cls, city_code: str) -> Self:
-        """Two digits of the city code and six zeros, in ASCII; FormatError without two digits."""
+        """Take the first two digits of the city code and add six zeros, in ASCII.
+
+        Raises FormatError when the city code does not begin with two digits.
+        """
         if not (city_code[:2].isascii() and city_code[:2].isdigit() and len(city_code) >= 2):
-            raise FormatError("a city code begins with two digits")
+            raise FormatError("a city code must begin with two digits")
         return cls(city_code[:2].encode("ascii") + b"000000")
 
     def __str__(self) -> str:
@@ -68,7 +74,10 @@ class Region(bytes):
 
 
 class Pin(str):
-    """A holder's PIN, 6 decimal digits; its `repr` does not show them. FormatError otherwise."""
+    """A holder's PIN, 6 decimal digits. Its `repr` does not show them.
+
+    Raises FormatError when the text is not 6 decimal digits.
+    """
 
     __slots__ = ()
 
@@ -77,7 +86,7 @@ class Pin(str):
 
     def __new__(cls, digits: str) -> Self:
         if not (len(digits) == cls.LENGTH and digits.isascii() and digits.isdigit()):
-            raise FormatError("a PIN has 6 digits")
+            raise FormatError("a PIN must have 6 digits")
         return super().__new__(cls, digits)
 
     def __repr__(self) -> str:
@@ -90,27 +99,27 @@ class Pin(str):
 
     @property
     def block(self) -> bytes:
-        """The PIN as DGI 8010 carries it: an ISO 9564-1 format 2 block, 8 bytes."""
+        """The PIN as an ISO 9564-1 format 2 block, 8 bytes, for DGI 8010 (card specification 6)."""
         return bytes.fromhex(f"2{self.LENGTH}{self}".ljust(16, "F"))
 
 
 class SpecVersion(IntEnum):
-    """The version of the card specification, as one byte of the FCI has it: 10 or 20 (hex)."""
+    """The version of the card specification, coded as in the FCI: 10 or 20 (hex)."""
 
     V1 = 0x10
     V2 = 0x20
 
     @classmethod
     def of_protocol(cls, protocol: int) -> "SpecVersion":
-        """The specification of cards that speak version 1 or 2 of secure messaging."""
+        """Return the specification of cards with version 1 or 2 of secure messaging."""
         return cls(protocol << 4)
 
     @property
     def protocol(self) -> int:
-        """The version of secure messaging that such cards speak: 1 or 2."""
+        """The version of secure messaging that such cards use: 1 or 2."""
         return self >> 4
 
     @property
     def text(self) -> str:
-        """The version as the field spec_version has it: 1.0 or 2.0."""
+        """The version as the field spec_version shows it: 1.0 or 2.0."""
         return f"{self >> 4}.{self & 15}"

@@ -1,6 +1,6 @@
-"""The issuer's work on a card: change the transport keys, load the data, activate, reset tries.
+"""What the issuer does with a card: replace transport keys, load data, activate, reset tries.
 
-Card specification 6 and 7. All of it goes through SCP03 sessions (GPC Amendment D).
+All of it needs an SCP03 session (GPC Amendment D; card specification 6 and 7).
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from .status import StatusWord
 from .tlv import ber, dgi, find_ber
 
 LEVEL = 0x33
-"""C-MAC, C-ENC, R-MAC and R-ENC: a reply that says 9000 is the card's own."""
+"""C-MAC, C-ENC, R-MAC and R-ENC: nobody but the card can have sent a 9000."""
 
 SHORT_CAPACITY = 239
 MAX_BLOCKS = 256
@@ -29,7 +29,7 @@ _APPLET, _DOMAIN = "the health application", "the issuer security domain"
 
 
 class CardStage(StrEnum):
-    """How far a card has come; a cut leaves one of these and nothing between."""
+    """How far a card's personalization is. A power cut always leaves one of these."""
 
     TRANSPORT = "blank with transport keys"
     ISSUER = "blank with issuer keys"
@@ -37,13 +37,13 @@ class CardStage(StrEnum):
 
 
 class IssuerSession:
-    """One SCP03 session with the application that is selected; a 9000 in it is the card's own.
+    """One SCP03 session with the selected application.
 
-    After an exception out of it, it is over.
+    Only the card itself can send a 9000 in it. The session is over after any exception.
     """
 
     def __init__(self, channel: Scp03Channel) -> None:
-        """Use `open`."""
+        """Use `open` instead."""
         self._channel = channel
 
     @classmethod
@@ -52,36 +52,38 @@ class IssuerSession:
     ) -> "IssuerSession":
         """Select an application and open a session at level 33 with a chip's keys.
 
-        Scp03Failure says why it does not open; StatusWordError when SELECT is refused.
+        Raises Scp03Failure, which says why it does not open, or StatusWordError when the card
+        refuses SELECT.
         """
         _select(connection, aid)
         return cls(Scp03Channel.open(connection.transmit, keys, LEVEL))
 
     def replace_keys(self, old: Scp03Keys, new: Scp03Keys) -> None:
-        """PUT KEY: put `new` in place of `old`, the set that opened this session.
+        """PUT KEY: replace `old`, the set that opened this session, by `new`.
 
-        ChannelError when the card answers other check values than those of the new keys.
+        Raises ChannelError when the card answers other check values than those of the new keys.
         """
         reply = self._done(put_key_command(new.key_version, new, old), "PUT KEY")
         if reply.data != bytes((new.key_version,)) + b"".join(new.key_check_values):
             raise ChannelError(
-                f"PUT KEY: the card answers other check values than those of {new!r}"
+                f"PUT KEY: the check values in the card's answer are not those of {new!r}"
             )
 
     def load(self, groupings: Iterable[Grouping]) -> None:
-        """STORE DATA: load everything; the card keeps it at the last block, or keeps nothing."""
+        """STORE DATA: load all groupings. The card stores all at the last block, or nothing."""
         blocks = store_data_commands(groupings, self._channel.host.capacity)
         for number, block in enumerate(blocks, 1):
             self._done(block, f"STORE DATA block {number} of {len(blocks)}")
 
     def activate(self) -> None:
-        """ACTIVATE a personalized card; StatusWordError when it refuses."""
+        """ACTIVATE a personalized card. Raises StatusWordError when the card refuses."""
         self._done(commands.ACTIVATE, "ACTIVATE")
 
     def reset_tries(self, key_name: str) -> None:
-        """Give a card key its 15 tries back; CardKeyError for a key that no card has.
+        """Reset the try counter of a card key to 15.
 
-        Whoever uses a card object on the connection calls its `forget` afterwards.
+        Call `forget` afterwards on a card object that uses the same connection. Raises
+        CardKeyError when the card has no such key.
         """
         if key_name not in KEY_BY_NAME:
             raise CardKeyError(f"{key_name} is not a key of the card")
@@ -93,9 +95,9 @@ class IssuerSession:
 
 
 def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03Keys) -> CardStage:
-    """Tell how far a card has come by SELECT and GET DATA 00E0; no key is used.
+    """Find out how far a card is, by SELECT and GET DATA 00E0. No key is used.
 
-    CardKeyError when the card has neither set's key version.
+    Raises CardKeyError when the card has neither set's key version.
     """
     fci = _select(connection, HEALTH_APPLICATION).data
     if find_ber(fci, 0x6F, 0xA5, 0xC1) is not None:
@@ -119,17 +121,17 @@ def personalize(
     groupings: Iterable[Grouping],
     found: CardStage | None = None,
 ) -> None:
-    """Change a blank's transport keys, if it still has them, and load all groupings.
+    """Replace the transport keys of a blank card, if it still has them, and load all groupings.
 
-    `found` is how far the card has come, if `stage` has told just now; else it is asked here.
+    `found` is the result of `stage`, if it was called just before.
 
-    The 81kk and 8010 among the groupings are encrypted under the issuer's Key-DEK. The card
-    commits everything at the last block: after any error it is a blank that can be done again.
-    CardError when the card is personalized already.
+    The groupings 81kk and 8010 are encrypted under the issuer's Key-DEK. The card stores
+    everything at the last block: after an error it is still blank, and can be tried again. Raises
+    CardError when the card is already personalized.
     """
     found = found or stage(connection, transport_keys, issuer_keys)
     if found is CardStage.PERSONALIZED:
-        raise CardError("the card is personalized already")
+        raise CardError("the card is already personalized")
     if found is CardStage.TRANSPORT:
         session = IssuerSession.open(connection, transport_keys, SECURITY_DOMAIN)
         session.replace_keys(transport_keys, issuer_keys)
@@ -137,9 +139,9 @@ def personalize(
 
 
 def put_key_command(new_version: int, keys: Scp03Keys, dek: Scp03Keys) -> CommandAPDU:
-    """PUT KEY that replaces the set `dek` by `keys`, Key-ENC, -MAC, -DEK together (GPC 11.8).
+    """PUT KEY that replaces the set `dek` by `keys`: Key-ENC, Key-MAC, Key-DEK (GPC 11.8).
 
-    Each key: 88 ‖ length ‖ key length ‖ AES-CBC(Key-DEK, key padded 00) ‖ 03 ‖ check value.
+    Each key is 88 ‖ length ‖ key length ‖ AES-CBC(Key-DEK, key padded 00) ‖ 03 ‖ check value.
     """
     data = bytes((new_version,))
     for key in keys.wrapped(dek):
@@ -152,21 +154,24 @@ def put_key_command(new_version: int, keys: Scp03Keys, dek: Scp03Keys) -> Comman
 def store_data_commands(
     groupings: Iterable[Grouping], capacity: int = SHORT_CAPACITY
 ) -> list[CommandAPDU]:
-    """STORE DATA blocks that carry the groupings end to end, each but the last one full.
+    """Return the STORE DATA blocks that carry the groupings; all but the last are full.
 
-    P1 is 08, 88 on the last; P2 counts from 00. `capacity` is the session's (`Scp03Host`).
-    FormatError for none, or for more than 256 blocks.
+    P1 is 08, and 88 in the last block. P2 counts from 00. `capacity` is how many bytes fit one
+    block of the session (`Scp03Host`). Raises FormatError when there are no groupings, or when
+    they need more than 256 blocks.
     """
     whole = b"".join(dgi(tag, value) for tag, value in groupings)
     blocks = [whole[start : start + capacity] for start in range(0, len(whole), capacity)]
     if not 1 <= len(blocks) <= MAX_BLOCKS:
-        raise FormatError(f"{len(whole)} bytes need {len(blocks)} blocks; 1 to {MAX_BLOCKS} fit")
+        raise FormatError(
+            f"STORE DATA: {len(whole)} bytes need {len(blocks)} blocks; 1 to {MAX_BLOCKS} fit"
+        )
     last = len(blocks) - 1
     return [commands.store_data(n, block, last=n == last) for n, block in enumerate(blocks)]
 
 
 def _key_versions(connection: Connection) -> set[int]:
-    """The key version numbers in the security domain's key information template (GPC H.4)."""
+    """Read the key version numbers of the security domain's key information (GPC H.4)."""
     _select(connection, SECURITY_DOMAIN)
     template = _done(send(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
     return {key_set.version for key_set in key_sets(template)}

@@ -1,7 +1,7 @@
-"""Fixtures for pytest: software cards that a test may do anything to, and faults for them.
+"""Fixtures for pytest: software cards for tests, and faults for them.
 
-Installed with the package; a test only names them. Every test gets a card of its own. Override
-`card_roots` in a conftest to have cards with other keys, cipher or protocol.
+They are installed with the package: a test only has to name them. Every test gets its own card.
+Override `card_roots` in a conftest to use cards with other keys, cipher or protocol.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CardFaults(Protocol):
-    """What the fixture `card_faults` is."""
+    """The type of the fixture `card_faults`."""
 
     def __call__(
         self,
@@ -26,17 +26,17 @@ class CardFaults(Protocol):
         seed: int = 0,
         sleep: Callable[[float], None] = ...,
     ) -> "FaultyCard":
-        """Put a card, the test's personalized one if none is given, under the faults of a script.
+        """Make a card faulty: `card`, or else the test's `personalized_card`.
 
-        One fault a line, as in `cardlib.emulator.bench.faults`. Delays take no time, unless a
-        `sleep` is given.
+        Each text in `script` is one fault, written as in `cardlib.emulator.bench.faults`. Delays
+        take no time unless `sleep` is given.
         """
         ...
 
 
 @pytest.fixture(scope="session")
 def card_roots() -> "Roots":
-    """The root keys of the cards: the public test roots."""
+    """The root keys of all cards: the public test roots."""
     from .keys.roots import public_test_roots
 
     return public_test_roots()
@@ -44,7 +44,7 @@ def card_roots() -> "Roots":
 
 @pytest.fixture(scope="session")
 def card_key_store(card_roots: "Roots") -> "KeyStore":
-    """The keys to the cards as a terminal or an issuer has them."""
+    """The key store that belongs to the cards, for a terminal or an issuer."""
     from .keys.store import KeyStore
 
     return KeyStore(card_roots)
@@ -60,7 +60,7 @@ def card_pin() -> str:
 
 @pytest.fixture
 def software_card(card_key_store: "KeyStore") -> "SoftwareCard":
-    """A blank card with transport keys, as its maker delivers it."""
+    """A blank card with transport keys, as a card maker delivers it."""
     from .emulator import SoftwareCard
     from .emulator.bench.ready_made import CHIP
 
@@ -85,7 +85,7 @@ def personalized_card(_personalized_pages: dict[int, bytes]) -> "SoftwareCard":
 
 @pytest.fixture
 def card_image(personalized_card: "SoftwareCard", tmp_path: Path) -> Path:
-    """The personalized card as an image file, closed."""
+    """The path of an image file that holds the personalized card."""
     path = tmp_path / "personalized.card"
     personalized_card.save(path)
     personalized_card.close()

@@ -1,10 +1,10 @@
-"""Status words with words (ISO/IEC 7816-4:2020 table 6 and 7; GlobalPlatform Card 2.3.1 11)."""
+"""Status words and their meaning (ISO/IEC 7816-4:2020 tables 6, 7; GPC 2.3.1 11)."""
 
 from enum import IntEnum
 
 
 class StatusWord(IntEnum):
-    """The status words this card and its security domain answer, with the standard's words."""
+    """The status words that this card and its security domain answer, with their meaning."""
 
     words: str
 
@@ -54,11 +54,11 @@ class StatusWord(IntEnum):
 
 
 OK = b"\x90\x00"
-"""9000 as the bytes that end a response."""
+"""9000 as the two bytes at the end of a response."""
 
 
 def words(sw: int) -> str:
-    """Say a status word, any of the 65,536, in words."""
+    """Return the meaning of a status word, for any of the 65,536 values."""
     if sw in StatusWord._value2member_map_:
         return StatusWord._value2member_map_[sw].words  # type: ignore[attr-defined,no-any-return]
     sw1, sw2 = sw >> 8, sw & 0xFF
@@ -85,10 +85,10 @@ _FAMILIES = {
 
 
 def is_success(sw: int) -> bool:
-    """True for 9000 and 61xx: the command was done (ISO/IEC 7816-4 5.6)."""
+    """Whether the command was done: 9000 and 61xx (ISO/IEC 7816-4 5.6)."""
     return sw == 0x9000 or sw >> 8 == 0x61
 
 
 def is_warning(sw: int) -> bool:
-    """True for 62xx and 63xx: the command was processed with a warning."""
+    """Whether the command was processed with a warning: 62xx and 63xx."""
     return sw >> 8 in (0x62, 0x63)

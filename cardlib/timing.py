@@ -1,10 +1,10 @@
-"""How long a command would take on a real card: the wire at the ATR's speed, and the memory.
+"""Calculate how long a command would take on a real card: transmission and memory writes.
 
-A character takes 12 elementary time units under both protocols, for the ATR asks for no extra
-guard time (ISO/IEC 7816-3:2006 8.3, 10.3, 11.2). T=0 sends a header of 5, a procedure byte before
-data, and fetches what a command with data answers by GET RESPONSE; extended length travels in
-ENVELOPEs (10.3, 12.2). T=1 sends blocks of at most IFS bytes with 4 around them, and waits 22
-units between the directions (11.3, 11.4.3). Memory is programmed a page at a time.
+A character takes 12 elementary time units under both protocols, because the ATR asks for no extra
+guard time (ISO/IEC 7816-3:2006 8.3, 10.3, 11.2). T=0 sends a header of 5 bytes and a procedure
+byte before data; the answer to a command with data is fetched by GET RESPONSE, and extended length
+is sent in ENVELOPE commands (10.3, 12.2). T=1 sends blocks of at most IFS bytes plus 4, and waits
+22 units before the direction changes (11.3, 11.4.3). Memory is written one page at a time.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,12 @@ _BLOCK_OVERHEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class CardTiming:
-    """The model's constants.
+    """The constants of the calculation.
 
     `protocol` is 0 or 1, `clock_hz` the reader's clock, `ta1` the ATR's speed byte, `ifs` the
-    bytes of a T=1 block, `page_write_ms` the time to program a 256-byte page, `command_ms`
-    the card's own time for any command. FormatError for a protocol or speed that is not defined.
+    bytes of a T=1 block, `page_write_ms` the time to write a 256-byte page, `command_ms` the
+    card's own time for any command. Raises FormatError when the standard does not define the
+    protocol or the speed.
     """
 
     protocol: int = 1
@@ -39,9 +40,9 @@ class CardTiming:
 
     def __post_init__(self) -> None:
         if self.protocol not in (0, 1):
-            raise FormatError(f"no protocol T={self.protocol}")
+            raise FormatError(f"there is no protocol T={self.protocol}: use 0 or 1")
         if self.ta1 >> 4 not in _FI or self.ta1 & 0x0F not in _DI:
-            raise FormatError(f"TA1 {self.ta1:02X} is reserved")
+            raise FormatError(f"TA1 {self.ta1:02X} is reserved by ISO/IEC 7816-3")
 
     @property
     def etu_ms(self) -> float:
@@ -49,7 +50,7 @@ class CardTiming:
         return _FI[self.ta1 >> 4] / _DI[self.ta1 & 0x0F] / self.clock_hz * 1000
 
     def exchange_ms(self, command: bytes, response: bytes, page_writes: int = 0) -> float:
-        """The time of one command and its response in ms."""
+        """Return the time of one command and its response, in ms."""
         if self.protocol:
             etu = self._blocks_etu(len(command)) + self._blocks_etu(len(response))
         else:
@@ -57,7 +58,7 @@ class CardTiming:
         return etu * self.etu_ms + self.command_ms + page_writes * self.page_write_ms
 
     def _blocks_etu(self, length: int) -> int:
-        """A chain of T=1 blocks; each but the last is acknowledged by a block without data."""
+        """Time a chain of T=1 blocks; all but the last are acknowledged by an empty block."""
         blocks = max(1, -(-length // self.ifs))
         sent = 2 * blocks - 1
         between = _BLOCK_GUARD - _CHARACTER
@@ -65,7 +66,7 @@ class CardTiming:
 
 
 def _t0_characters(raw: bytes, answered: int) -> int:
-    """Characters in both directions; `answered` is the data of the response."""
+    """Count the characters in both directions; `answered` is the length of the response data."""
     if len(raw) <= _T0_HEADER:
         return _T0_HEADER + (_PROCEDURE_BYTE + answered if answered else 0) + _STATUS
     length = raw[4]

@@ -1,4 +1,8 @@
-"""BER-TLV, SIMPLE-TLV, COMPACT-TLV (ISO/IEC 7816-4:2020 6, 12.1.1.3) and DGIs (EMV CPS 1.1 2.2)."""
+"""Encode and decode TLV objects and data groupings.
+
+BER-TLV, SIMPLE-TLV and COMPACT-TLV are from ISO/IEC 7816-4:2020 6 and 12.1.1.3, DGIs from EMV
+CPS 1.1 2.2. Every decoder raises FormatError when the data ends early.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -7,19 +11,19 @@ from .errors import FormatError
 
 
 class Tlv(NamedTuple):
-    """One data object: the tag as a number (0x87, 0x7F49, ...) and its value."""
+    """One data object: its tag as a number (0x87, 0x7F49, ...) and its value."""
 
     tag: int
     value: bytes
 
 
 def ber_length(length: int) -> bytes:
-    """A definite length field, 1 to 4 bytes (ISO/IEC 7816-4 table 7: up to 65535 needs 3)."""
+    """Encode a definite length, 1 to 4 bytes. Raises FormatError above 2^24 - 1."""
     if length < 0x80:
         return bytes((length,))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
     if len(octets) > 3:
-        raise FormatError(f"value of {length} bytes is too long for a data object")
+        raise FormatError(f"a value of {length} bytes is too long for a data object")
     return bytes((0x80 | len(octets),)) + octets
 
 
@@ -30,7 +34,7 @@ def ber(tag: int, value: bytes) -> bytes:
 
 
 def read_ber(data: bytes, offset: int = 0) -> tuple[Tlv, int]:
-    """Decode the data object at `offset`; returns it and the offset after it."""
+    """Decode the data object at `offset`; return it and the offset after it."""
     start = offset
     try:
         if data[offset] & 0x1F == 0x1F:
@@ -44,20 +48,22 @@ def read_ber(data: bytes, offset: int = 0) -> tuple[Tlv, int]:
         if length >= 0x80:
             count = length & 0x7F
             if not 1 <= count <= 3:
-                raise FormatError(f"length of length {count} at byte {offset - 1}")
+                raise FormatError(f"the length at byte {offset - 1} has {count} bytes, not 1 to 3")
             if offset + count > len(data):
                 raise IndexError
             length = int.from_bytes(data[offset : offset + count], "big")
             offset += count
     except IndexError:
-        raise FormatError(f"data object at byte {start} ends early") from None
+        raise FormatError(f"the data object at byte {start} ends early") from None
     if offset + length > len(data):
-        raise FormatError(f"data object {tag:X} says {length} bytes, {len(data) - offset} are left")
+        raise FormatError(
+            f"data object {tag:X} says {length} bytes, but {len(data) - offset} are left"
+        )
     return Tlv(tag, data[offset : offset + length]), offset + length
 
 
 def iter_ber(data: bytes) -> Iterator[Tlv]:
-    """The data objects that follow one another in `data`."""
+    """Decode the BER-TLV data objects in `data`, one after the other."""
     offset = 0
     while offset < len(data):
         tlv, offset = read_ber(data, offset)
@@ -65,7 +71,7 @@ def iter_ber(data: bytes) -> Iterator[Tlv]:
 
 
 def find_ber(data: bytes, *path: int) -> bytes | None:
-    """The value at a path of tags, each inside the one before; None where there is none."""
+    """Return the value at a path of tags, each inside the one before, or None."""
     for tag in path:
         for tlv in iter_ber(data):
             if tlv.tag == tag:
@@ -77,26 +83,26 @@ def find_ber(data: bytes, *path: int) -> bytes | None:
 
 
 def simple(tag: int, value: bytes) -> bytes:
-    """Encode one SIMPLE-TLV data object: tag 01..FE, length 1 byte, or FF and 2."""
+    """Encode one SIMPLE-TLV data object: tag 01 to FE, length in 1 byte, or FF and 2 bytes."""
     if not 0x01 <= tag <= 0xFE:
-        raise FormatError(f"{tag:X} is no SIMPLE-TLV tag")
+        raise FormatError(f"{tag:X} is not a SIMPLE-TLV tag: use 01 to FE")
     return bytes((tag,)) + _length_1_or_3(len(value)) + value
 
 
 def iter_simple(data: bytes) -> Iterator[Tlv]:
-    """The SIMPLE-TLV data objects that follow one another in `data`."""
+    """Decode the SIMPLE-TLV data objects in `data`, one after the other."""
     return _iter_fixed_tag(data, 1)
 
 
 def dgi(tag: int, value: bytes) -> bytes:
-    """Encode one data grouping: DGI 2 bytes, length 1 byte, or FF and 2 (EMV CPS 1.1 2.2)."""
+    """Encode one data grouping: DGI in 2 bytes, length in 1 byte, or FF and 2 bytes."""
     if not 0 <= tag <= 0xFFFF:
-        raise FormatError(f"{tag:X} is no DGI")
+        raise FormatError(f"{tag:X} is not a DGI: use 0000 to FFFF")
     return tag.to_bytes(2, "big") + _length_1_or_3(len(value)) + value
 
 
 def iter_dgi(data: bytes) -> Iterator[Tlv]:
-    """The data groupings that follow one another in `data`."""
+    """Decode the data groupings in `data`, one after the other."""
     return _iter_fixed_tag(data, 2)
 
 
@@ -104,7 +110,7 @@ def _length_1_or_3(length: int) -> bytes:
     if length < 0xFF:
         return bytes((length,))
     if length > 0xFFFF:
-        raise FormatError(f"value of {length} bytes, at most 65535 fit")
+        raise FormatError(f"the value has {length} bytes; at most 65535 fit")
     return b"\xff" + length.to_bytes(2, "big")
 
 
@@ -116,27 +122,29 @@ def _iter_fixed_tag(data: bytes, tag_size: int) -> Iterator[Tlv]:
         field = data[offset : offset + size]
         offset += size
         if len(field) < size:
-            raise FormatError(f"data object at byte {start} ends early")
+            raise FormatError(f"the data object at byte {start} ends early")
         length = field[0] if size == 1 else int.from_bytes(field[1:], "big")
         if offset + length > len(data):
-            raise FormatError(f"data object at byte {start} says {length} bytes, fewer are left")
+            raise FormatError(
+                f"the data object at byte {start} says {length} bytes, but fewer are left"
+            )
         tag = int.from_bytes(data[start : start + tag_size], "big")
         yield Tlv(tag, data[offset : offset + length])
         offset += length
 
 
 def iter_compact(data: bytes) -> Iterator[Tlv]:
-    """COMPACT-TLV of historical bytes; tags are given as 0x4X (ISO/IEC 7816-4 12.1.1.3)."""
+    """Decode the COMPACT-TLV objects of historical bytes; tag X is returned as 0x4X."""
     offset = 0
     while offset < len(data):
         tag, length = 0x40 | data[offset] >> 4, data[offset] & 0x0F
         value = data[offset + 1 : offset + 1 + length]
         if len(value) < length:
-            raise FormatError(f"COMPACT-TLV object at byte {offset} ends early")
+            raise FormatError(f"the COMPACT-TLV object at byte {offset} ends early")
         yield Tlv(tag, value)
         offset += 1 + length
 
 
 def concatenate(parts: Iterable[tuple[int, bytes]]) -> bytes:
-    """BER-TLV data objects, one after the other."""
+    """Encode BER-TLV data objects, one after the other."""
     return b"".join(ber(tag, value) for tag, value in parts)

@@ -1,4 +1,4 @@
-"""The resident health card for a terminal: read, update, visits, PIN, blocks."""
+"""The resident health card as a terminal uses it: reading, updates, visits, PIN, blocking."""
 
 from .health_card import ResidentHealthCard
 from .identity import CardIdentity

@@ -1,6 +1,6 @@
-"""Reading in as few commands as it takes, and why the card refuses.
+"""Read files in as few commands as possible, and explain why a card refuses a change.
 
-Card specification, sections 1, 2 and 4.
+Card specification 1, 2 and 4.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Send = Callable[[CommandAPDU], ResponseAPDU]
 
 
 def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:
-    """All records by P2=05, as many whole ones as fit each reply; None for one that is not there.
+    """Read all records with P2=05, as many whole records as fit each reply.
 
-    `room` is the most bytes of a reply.
-    Of a cyclic file those that were appended, at least one. StatusWordError when the card refuses.
+    `room` is the most bytes of a reply. None stands for a record that is not there. Of a cyclic
+    file only the appended records are returned. Raises StatusWordError when the card refuses.
     """
     found: list[bytes | None] = []
     while len(found) < file.records:
@@ -32,7 +32,7 @@ def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[b
         _check(file, name, response)
         records = _split(file, number, response.data)
         if not records:
-            raise FormatError(f"{name}: no record in the reply")
+            raise FormatError(f"{name}: the reply has no record")
         found += records
     return found[: file.records]
 
@@ -40,7 +40,7 @@ def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[b
 def read_range(
     send: Send, file: FileSpec, offset: int, end: int, room: int = MAX_SHORT_LE
 ) -> bytes:
-    """Bytes `offset` to `end` of a transparent file; fewer when the file ends before."""
+    """Read bytes `offset` to `end` of a transparent file; fewer if the file ends before."""
     data = b""
     while (place := offset + len(data)) < end:
         le = min(room, end - place)
@@ -56,7 +56,7 @@ def read_range(
 
 
 def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> bytes:
-    """A transparent file as far as its 2-byte length says, if it begins with one; the rest FF."""
+    """Read a transparent file up to its 2-byte length, if it begins with one; the rest is FF."""
     first = min(room, file.size)
     data = read_range(send, file, 0, first, room)
     end = _announced_end(file, data)
@@ -66,16 +66,16 @@ def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> by
 
 
 def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
-    """What would satisfy the card that refused to change a file with `sw`; "" if unknown.
+    """Say what the card needs that refused to change a file with `sw`, or "" if unknown.
 
-    `needed` is the right's key, `stk` the key that the command was protected with in version 1.
+    `needed` is the key of the right, `stk` the key that protected the command in version 1.
     """
     if needed == NEVER:
-        return "nothing changes this file"
+        return "this file can never be changed"
     if sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED:
         return f"needs {needed}" + (" and the holder's PIN" if file.holder_present else "")
     if sw == StatusWord.SM_DATA_OBJECT_INCORRECT:
-        return f"{stk} as tried is not the card's"
+        return f"the {stk} that was tried is not the card's"
     if sw == StatusWord.CONDITIONS_NOT_SATISFIED:
         return f"the card is not activated, or {file.df_path} is blocked"
     return ""
@@ -89,7 +89,7 @@ def _announced_end(file: FileSpec, start: bytes) -> int:
 
 
 def _split(file: FileSpec, number: int, data: bytes) -> list[bytes]:
-    """The records of one reply; what is left over at its end is a record, too short."""
+    """Split a reply into records; bytes left at its end become one record that is too short."""
     records: list[bytes] = []
     while data:
         size = file.record_length(min(number + len(records), file.records))

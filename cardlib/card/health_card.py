@@ -1,4 +1,4 @@
-"""ResidentHealthCard: select, authenticate, read and update, every field with its state."""
+"""Select, authenticate, read and update a resident health card; every field has a state."""
 
 import secrets
 from collections.abc import Mapping
@@ -36,19 +36,19 @@ _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 _ABSENT = (StatusWord.FILE_NOT_FOUND, StatusWord.RECORD_NOT_FOUND)
 _SESSION_KEYS = ("RK1_DDF1", *(key.name for key in KEYS if key.role == "RK"))
-"""Keys that open a session to read a free file in, the first that is held."""
+"""Keys that can open a session for reading a free file, in order of preference."""
 
 
 class ResidentHealthCard:
-    """One card over a connection that it has for itself.
+    """One card on a connection that nothing else uses.
 
-    Without a `KeySet` only what is free can be read. `min_protocol` is the least version of secure
-    messaging that the terminal accepts of a card; `clear_updates` sends version 1's appends, marks
-    and binary updates without a MAC. Who sends commands past this object calls `forget` afterwards.
+    Without a `KeySet` only free files can be read. `min_protocol` is the least version of secure
+    messaging that the terminal accepts. `clear_updates` sends appends, marks and binary updates of
+    version 1 without a MAC. Call `forget` after sending commands without this object.
 
-    Under version 2 the first authentication opens a session, and from then on everything is
-    protected. What breaks it (an altered or unprotected reply, a failed authentication or
-    transport) ends it with all rights: ChannelError to everything until `reset`.
+    Under version 2 the first authentication opens a session, and from then on every command is
+    protected. A changed or unprotected reply, a failed authentication or transport ends it with
+    all rights. Every method then raises ChannelError until `reset`.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class ResidentHealthCard:
 
     @property
     def rights(self) -> frozenset[str]:
-        """The names of the keys that were authenticated and whose rights are still held."""
+        """The names of the authenticated keys whose rights are still held."""
         over = self._channel is not None and self._channel.is_over
         return frozenset() if over else self._rights
 
     @property
     def protocol(self) -> int:
-        """The version of secure messaging; ChannelError when the terminal does not accept it."""
+        """The card's version of secure messaging. Raises ChannelError when it is not accepted."""
         return self._accepted().protocol
 
     def forget(self) -> None:
-        """Assume nothing about what is selected and held; a session is over until `reset`."""
+        """Forget what is selected and which rights are held; an open session ends until `reset`."""
         if self._channel is not None:
             self._channel.close()
             if self._channel.is_over:
@@ -87,16 +87,16 @@ class ResidentHealthCard:
         self._forget()
 
     def reset(self) -> None:
-        """Reset the card: all rights are gone, and so is a session."""
+        """Reset the card: it ends the session and all rights."""
         self._connection.reset()
         self._forget()
 
     def identify(self) -> CardIdentity:
-        """Select DDF1 and read what the card says of itself; CardError when it is no health card.
+        """Select DDF1 and read what the card says about itself.
 
-        StatusWordError when there is no such application. Outside a session anybody may have said
-        it: the first authentication confirms spec, cipher and key version, that of a level-2 key
-        also the region, which after a level-1 key alone stays anybody's word.
+        Outside a session nothing protects it. The first authentication confirms spec, cipher and
+        key version; a level-2 key also confirms the region. Raises StatusWordError or CardError
+        when it is not a personalized health card.
         """
         command = self._select_command("DDF1", fci=True)
         try:
@@ -104,7 +104,7 @@ class ResidentHealthCard:
         except StatusWordError as error:
             if error.sw != _DENIED or self._channel is not None:
                 raise
-            # Somebody left the card in a session, which has ended with that command.
+            # Another program left the card in a session; that command has ended it.
             fci = self._sent(command, "SELECT DDF1").data
         self._entered("DDF1")
         identity = CardIdentity.parse(fci, self._connection.atr)
@@ -113,20 +113,20 @@ class ResidentHealthCard:
             self._channel = self._new_channel(identity)
         elif identity != self._identity:
             self._channel.close()
-            raise ChannelError(f"the card first said {self._identity}; protected: {identity}")
+            raise ChannelError(f"the card said {self._identity} in clear, {identity} protected")
         return identity
 
     def select(self, path: str) -> bytes:
-        """Select "MF", "DDF1", a DF or an EF by its path; returns its FCI."""
+        """Select "MF", "DDF1", a DF or an EF by its path; return its FCI."""
         response = self._sent(self._select_command(path, fci=True), f"SELECT {path}")
         self._entered(path if path not in FILE_BY_PATH else FILE_BY_PATH[path].df_path)
         return response.data
 
     def authenticate(self, key_name: str) -> None:
-        """EXTERNAL AUTHENTICATE with a role key in its DF, which is selected when needed.
+        """EXTERNAL AUTHENTICATE with a role key, in its DF, which is selected if necessary.
 
-        StatusWordError when the card refuses, saying which key was tried: it also refuses if the
-        FCI was changed on the line. ChannelError when the card's answer is not the card's own.
+        Raises StatusWordError, which names the key, when the card refuses; it also refuses if the
+        FCI was changed on the line. Raises ChannelError when the card's cryptogram is wrong.
         """
         key, keys, channel = _key(key_name), self._keys(), self._messaging()
         self._enter(key.df_path)
@@ -135,12 +135,12 @@ class ResidentHealthCard:
             self._rights -= {key_name}
             check_value = keys.key_check_value(key_name).hex().upper()
             target = f"EXTERNAL AUTHENTICATE with {key_name} in {key.df_path}"
-            tried = f"tried check value {check_value}, {self._identity}"
+            tried = f"tried check value {check_value} for {self._identity}"
             raise StatusWordError(target, response.sw, tried)
         self._rights |= {key_name}
 
     def internal_authenticate(self) -> None:
-        """INTERNAL AUTHENTICATE; ChannelError if the card does not hold the issuer's IRK."""
+        """INTERNAL AUTHENTICATE. Raises ChannelError when the card does not hold the IRK."""
         keys, identity = self._keys(), self._accepted()
         self._enter("DDF1")
         sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
@@ -149,12 +149,13 @@ class ResidentHealthCard:
         expected = v1.cryptogram(keys.process_key("IRK_DDF1", sam_random), data8)
         if not compare_digest(reply, expected):
             tried = f"IRK_DDF1 {keys.key_check_value('IRK_DDF1').hex().upper()}, {identity}"
-            raise ChannelError(f"the card is not genuine by INTERNAL AUTHENTICATE; tried {tried}")
+            raise ChannelError(f"INTERNAL AUTHENTICATE: the card is not genuine; tried {tried}")
 
     def verify_pin(self, pin: str) -> None:
-        """VERIFY the holder's PIN, 6 digits; StatusWordError with the tries left if it is wrong.
+        """VERIFY the holder's PIN, 6 digits.
 
-        ChannelError on a card of spec 2.0 outside a session: it does not go out in clear.
+        Raises StatusWordError, which says how many tries are left, when the PIN is wrong, and
+        ChannelError on a card of spec 2.0 outside a session: a PIN is never sent in clear there.
         """
         command = commands.verify(Pin(pin))
         self._accepted()
@@ -162,12 +163,12 @@ class ResidentHealthCard:
         self._sent(command, "VERIFY")
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
-        """Every field of a file with its state: `denied` names the key, `missing` has no record.
+        """Read every field of a file with its state; a picture is read up to its length.
 
-        A cyclic file that nothing was appended to is one `unwritten` entry.
-        StatusWordError for any other refusal. A picture is read as far as its length says. A free
-        file of a 2.0 card is read in a session, which a read key at hand opens first (RK1_DDF1 if
-        it is held); with no read key it comes in clear, and anybody on the line may change it.
+        A refusal gives fields that are `denied` (with the key that is needed) or `missing`; a
+        cyclic file without records gives one `unwritten` entry. A free file of a 2.0 card is read
+        in a session: a read key opens it first (RK1_DDF1 if held). Without a read key it is read in
+        clear, where nothing protects it. Raises StatusWordError on any other refusal.
         """
         self._protect_reading(file := _file(path))
         try:
@@ -183,9 +184,9 @@ class ResidentHealthCard:
         return decode_file(file, records)
 
     def read_raw(self, path: str) -> list[bytes | None]:
-        """The whole records of a file in order, one if transparent; None for one it has not.
+        """Read the whole records of a file in order (one if transparent); None if one is absent.
 
-        Of a cyclic file only what was appended. StatusWordError when the card refuses.
+        Of a cyclic file only appended records. Raises StatusWordError when the card refuses.
         """
         self._protect_reading(file := _file(path))
         try:
@@ -196,7 +197,7 @@ class ResidentHealthCard:
             raise
 
     def read_binary(self, path: str, offset: int, length: int) -> bytes:
-        """A part of a transparent file; fewer bytes when the file ends before."""
+        """Read a part of a transparent file; fewer bytes if the file ends before."""
         file = _file(path)
         self._protect_reading(file)
         self._select_file(file)
@@ -204,16 +205,16 @@ class ResidentHealthCard:
         return file_access.read_range(self._send, file, offset, end, self._messaging().reply_room)
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
-        """Write one whole record (0: a transparent file); fields not given become FF.
+        """Write one whole record (0: a transparent file). Fields that are left out become FF.
 
-        The right of the file's update key must be held. FormatError for a value that does not fit.
+        It needs the right of the file's update key. Raises FormatError when a value does not fit.
         """
         file = _file(path)
         if file.structure is Structure.TRANSPARENT:
             self.write_binary(path, 0, encode_record(file, 1, values))
             return
         if file.structure is Structure.CYCLIC or not 1 <= record <= file.records:
-            raise FormatError(f"{path} has no record {record} that can be updated")
+            raise FormatError(f"UPDATE RECORD: {path} has no record {record} that can be updated")
         data = encode_record(file, record, values)
         self._select_file(file)
         self._protected(file, commands.update_record(record, data), f"UPDATE RECORD {record}")
@@ -222,16 +223,16 @@ class ResidentHealthCard:
         """Append a record to a cyclic file; it becomes record 1."""
         file = _file(path)
         if file.structure is not Structure.CYCLIC:
-            raise FormatError(f"{path} is not cyclic")
+            raise FormatError(f"APPEND RECORD: {path} is not a cyclic file")
         data = encode_record(file, 1, values)
         self._select_file(file)
         self._protected(file, commands.append_record(data), "APPEND RECORD")
 
     def write_binary(self, path: str, offset: int, data: bytes) -> None:
-        """Replace bytes of a transparent file, as many a command as one carries."""
+        """Replace bytes of a transparent file, in as many commands as necessary."""
         file = _file(path)
         if file.structure is not Structure.TRANSPARENT or offset + len(data) > file.size:
-            raise FormatError(f"{path} has no {len(data)} bytes at {offset}")
+            raise FormatError(f"UPDATE BINARY: {path} has no {len(data)} bytes at {offset}")
         self._select_file(file)
         room = self._messaging().command_room
         for start in range(0, len(data), room):
@@ -251,20 +252,20 @@ class ResidentHealthCard:
         self._protected(file, command, f"ERASE RECORD {record}", file.erase_key)
 
     def write_visit(self, kind: visits.VisitKind, values: Mapping[str, str | bytes]) -> int:
-        """Write an inpatient or outpatient record; returns its slot. See `visits.write_visit`."""
+        """Write an inpatient or outpatient record; return its slot. See `visits.write_visit`."""
         return visits.write_visit(self, kind, values)
 
     def read_visits(self, kind: visits.VisitKind) -> list[tuple[int, tuple[FieldValue, ...]]]:
-        """The inpatient or outpatient records that are marked valid, with their slots."""
+        """Read the inpatient or outpatient records that are marked valid, with their slots."""
         return visits.read_visits(self, kind)
 
     def send(self, command: CommandAPDU, name: str) -> ResponseAPDU:
-        """Send a command, as protected as the session is; StatusWordError when it is refused."""
+        """Send a command, protected in a session. Raises StatusWordError when it is refused."""
         self._accepted()
         return self._sent(command, name)
 
     def change(self, command: CommandAPDU, key_name: str) -> ResponseAPDU:
-        """Send a changing command in the current DF, under version 1 with the MAC of that key."""
+        """Send a command that changes the card; under version 1 with the MAC of `key_name`."""
         return self._messaging().change(command, self._keys(), key_name)
 
     # --- inside ---------------------------------------------------------------------------
@@ -297,20 +298,21 @@ class ResidentHealthCard:
         return response
 
     def _accepted(self) -> CardIdentity:
-        """The card's identity; ChannelError when it speaks less than the terminal accepts."""
+        """Return the card's identity. Raises ChannelError when its protocol is not accepted."""
         identity = self._identity or self.identify()
         if identity.protocol < self._min_protocol:
             raise ChannelError(
-                f"the card says that it speaks version {identity.protocol} of secure messaging; "
-                f"this terminal accepts {self._min_protocol} and later"
+                f"the card uses version {identity.protocol} of secure messaging; "
+                f"this terminal accepts version {self._min_protocol} and later"
             )
         return identity
 
     def _protect_reading(self, file: FileSpec) -> None:
         """Open a session before a free file of a 2.0 card is read, if a read key is at hand.
 
-        What is read in clear is anybody's word. The key is RK1_DDF1, else the first read key
-        that is held; with none the file is read in clear. CardKeyError for keys of another kind.
+        Nothing protects what is read in clear. The key is RK1_DDF1, else the first read key that
+        is held; without one the file is read in clear. Raises CardKeyError when the keys are of
+        another kind.
         """
         channel = self._messaging()
         if file.read_key or self._key_set is None or channel.is_protected or channel.is_over:
@@ -323,13 +325,13 @@ class ResidentHealthCard:
     def _keys(self) -> CardKeys:
         if self._card_keys is None:
             if self._key_set is None:
-                raise CardKeyError("no keys were given: only what is free can be read")
+                raise CardKeyError("no keys were given: only free files can be read")
             identity, keys = self._accepted(), self._key_set
             given = (keys.protocol, keys.cipher, keys.version)
             if given != (identity.protocol, identity.cipher, identity.key_version):
                 raise CardKeyError(
-                    f"keys for protocol {keys.protocol}, {keys.cipher.name}, version "
-                    f"{keys.version} are not this card's: {identity}"
+                    f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version "
+                    f"{keys.version}; this card is different: {identity}"
                 )
             self._card_keys = keys.for_card(identity.chip, identity.region)
         return self._card_keys
@@ -339,7 +341,7 @@ class ResidentHealthCard:
         return commands.select(path, fci=fci, by_name=by_name)
 
     def _enter(self, df_path: str) -> None:
-        """Be in a DF, or for keys of DDF1 anywhere below it: they are found from there."""
+        """Select a DF unless it is current; keys of DDF1 are also found from the DFs below it."""
         if self._df == df_path or (df_path == "DDF1" and self._df.startswith("DDF1/")):
             return
         self._sent(self._select_command(df_path), f"SELECT {df_path}")
@@ -356,7 +358,7 @@ class ResidentHealthCard:
         self._entered(file.df_path)
 
     def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:
-        """Send a changing command, under version 1 with the STK of the file's DF."""
+        """Send a command that changes a file; under version 1 with the STK of the file's DF."""
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
@@ -393,5 +395,5 @@ def _is_without_records(file: FileSpec, error: StatusWordError) -> bool:
 
 
 def _contains(directory: str, path: str) -> bool:
-    """Whether a directory is the other one or above it."""
+    """Whether `directory` is the DF `path` or contains it."""
     return directory in ("MF", path) or path.startswith(f"{directory}/")

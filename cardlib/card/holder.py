@@ -1,6 +1,6 @@
-"""The holder's PIN and the blocks of a card (card specification 5a and 7).
+"""Change and unblock the holder's PIN; block and unblock a card (card specification 5a and 7).
 
-Both versions of secure messaging; the card object is spoken to as in `card.py`.
+The functions work with both versions of secure messaging.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,27 @@ _PUK = "PUK_DDF1"
 
 
 def block_application(card: ResidentHealthCard, df_path: str) -> None:
-    """Block DF01 to DF05 after authenticating its LK: its files are unusable until unblocked.
+    """Block DF01 to DF05 after authenticating its LK. Its files cannot be used until unblocked.
 
-    StatusWordError when the card refuses, CardKeyError for a DF that has no LK.
+    Raises StatusWordError when the card refuses, CardKeyError when the DF has no LK.
     """
     _as_keeper(card, df_path, "LK", "STK", "APPLICATION BLOCK", commands.block_application)
 
 
 def unblock_application(card: ResidentHealthCard, df_path: str) -> None:
-    """Open a blocked DF again; errors as in `block_application`."""
+    """Unblock a DF. Raises the errors of `block_application`."""
     _as_keeper(card, df_path, "LK", "STK", "APPLICATION UNBLOCK", commands.unblock_application)
 
 
 def block_card(card: ResidentHealthCard) -> None:
-    """Block the card, for ever, after authenticating BK."""
+    """Block the card after authenticating its BK. This cannot be undone."""
     _as_keeper(card, "MF", "BK", "STM", "CARD BLOCK", commands.block_card)
 
 
 def pin_tries(card: ResidentHealthCard) -> int | None:
-    """How many tries the PIN has left, 0 if it is blocked, None while it is verified.
+    """Ask how many tries the PIN has left: 0 if it is blocked, None while it is verified.
 
-    Asking spends none. StatusWordError when the card has no PIN.
+    Asking spends no try. Raises StatusWordError when the card has no PIN.
     """
     card.select("DDF1")
     try:
@@ -51,9 +51,10 @@ def pin_tries(card: ResidentHealthCard) -> int | None:
 
 
 def change_pin(card: ResidentHealthCard, old: str, new: str) -> None:
-    """CHANGE REFERENCE DATA: 6 digits each; StatusWordError with the tries left if `old` is wrong.
+    """CHANGE REFERENCE DATA: replace the PIN, 6 digits each.
 
-    In clear on a card of spec 1.0, as VERIFY is; on one of 2.0 a session is needed.
+    On a card of spec 1.0 it is sent in clear, as VERIFY is; on a 2.0 card it needs a session.
+    Raises StatusWordError, which says how many tries are left, when `old` is wrong.
     """
     command = commands.change_reference_data(Pin(old), Pin(new))
     card.select("DDF1")
@@ -61,9 +62,10 @@ def change_pin(card: ResidentHealthCard, old: str, new: str) -> None:
 
 
 def unblock_pin(card: ResidentHealthCard, new: str | None = None) -> None:
-    """Give the PIN all its tries back under the PUK, and 6 new digits if there are any.
+    """Unblock the PIN with the PUK: reset its tries, and set 6 new digits if given.
 
-    Version 1 sends 84 24 with the PUK's MAC, version 2 RESET RETRY COUNTER in the PUK's session.
+    Version 1 sends 84 24 with the PUK's MAC, version 2 RESET RETRY COUNTER in a session after the
+    PUK was authenticated.
     """
     in_clear = card.protocol == 1
     command = commands.unblock_pin(None if new is None else Pin(new), proprietary=in_clear)
@@ -81,7 +83,7 @@ def _as_keeper(
     name: str,
     make: Callable[..., CommandAPDU],
 ) -> None:
-    """A command without data in a DF, after the keeper's authentication, under the MAC key."""
+    """Authenticate a DF's LK or BK, then send a command without data under the MAC key."""
     directory = df_path.rsplit("/", 1)[-1]
     card.authenticate(f"{keeper}_{directory}")
     card.select(df_path)
@@ -93,5 +95,5 @@ def _changed(card: ResidentHealthCard, command: CommandAPDU, key_name: str, name
     response = card.change(command, key_name)
     if response.sw != StatusWord.SUCCESS:
         wrong_mac = response.sw == StatusWord.SM_DATA_OBJECT_INCORRECT
-        why = f"{key_name} as tried is not the card's" if wrong_mac else ""
+        why = f"the {key_name} that was tried is not the card's" if wrong_mac else ""
         raise StatusWordError(name, response.sw, why)

@@ -1,4 +1,4 @@
-"""What a card says of itself: chip, specification, cipher, key version, region."""
+"""Read what a card says about itself: chip, specification, cipher, key version, region."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ..transport import chip_serial
 
 @dataclass(frozen=True, slots=True)
 class CardIdentity:
-    """What a card says of itself: chip serial (8 bytes) in the ATR, the rest in DDF1's FCI.
+    """What a card says about itself: the chip serial (8 bytes) in the ATR, the rest in DDF1's FCI.
 
     `spec` is 10 or 20 (hex) for specification 1.0 or 2.0, `region` the 8-byte region factor.
     """
@@ -23,26 +23,28 @@ class CardIdentity:
 
     @classmethod
     def parse(cls, fci: bytes, atr: bytes) -> "CardIdentity":
-        """Take apart DDF1's FCI and the ATR; CardError when they are no health card's."""
+        """Decode DDF1's FCI and the ATR. Raises CardError when they are not a health card's."""
         issuer_data = find_ber(fci, 0x6F, 0xA5)
         card = None if issuer_data is None else find_ber(issuer_data, 0xC1)
         region = None if issuer_data is None else find_ber(issuer_data, 0xC2)
         if card is None or region is None or len(card) != 3 or len(region) != 8:
-            raise CardError("not a personalized health card: its FCI does not say so")
+            raise CardError("not a personalized health card: its FCI has no C1 and C2")
         if card[1] not in list(Cipher):
-            raise CardError(f"the card's cipher {card[1]:02X} is unknown")
+            raise CardError(f"the card's cipher is {card[1]:02X}; 01 (SM4) and 02 (AES) are known")
         if card[0] >> 4 not in (1, 2):
-            raise CardError(f"the card's specification {card[0] >> 4}.{card[0] & 15} is unknown")
+            raise CardError(
+                f"the card is of specification {card[0] >> 4}.{card[0] & 15}; 1.0 and 2.0 are known"
+            )
         return cls(chip_serial(atr), card[0], Cipher(card[1]), card[2], region)
 
     @property
     def protocol(self) -> int:
-        """The version of secure messaging that the card speaks."""
+        """The card's version of secure messaging."""
         return self.spec >> 4
 
     @property
     def spec_text(self) -> str:
-        """The specification's version as the card's files have it: 1.0 or 2.0."""
+        """The version of the specification as in the field spec_version: 1.0 or 2.0."""
         return f"{self.spec >> 4}.{self.spec & 15}"
 
     @property

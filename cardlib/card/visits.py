@@ -1,6 +1,6 @@
-"""Visit records: slots, marks and the order of writing that leaves a record absent or whole.
+"""Write and read visit records so that a power cut leaves a record whole or absent.
 
-Card specification, section 9. Everything here works over the few card operations of `Slots`.
+The functions need only the card operations of `Slots` (card specification 9).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ VALID, FREE = b"\x00", b"\xff"
 
 
 class Slots(Protocol):
-    """What a card must be able to do for visit records."""
+    """The card operations that visit records need."""
 
     @property
     def rights(self) -> frozenset[str]:
@@ -24,15 +24,15 @@ class Slots(Protocol):
         ...
 
     def read(self, path: str) -> tuple[FieldValue, ...]:
-        """Every field of a file with its state."""
+        """Read every field of a file with its state."""
         ...
 
     def read_raw(self, path: str) -> list[bytes | None]:
-        """The records of a file."""
+        """Read the records of a file."""
         ...
 
     def read_binary(self, path: str, offset: int, length: int) -> bytes:
-        """A part of a transparent file."""
+        """Read a part of a transparent file."""
         ...
 
     def write_binary(self, path: str, offset: int, data: bytes) -> None:
@@ -50,7 +50,7 @@ class Slots(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VisitFiles:
-    """The index file of one kind of visit, its slots in order, and the field that dates it."""
+    """One kind of visit: its index file, its slots in order, and the field with its date."""
 
     index: str
     slots: tuple[str, ...]
@@ -72,11 +72,11 @@ VISITS = MappingProxyType(
 
 
 def write_visit(card: Slots, kind: VisitKind, values: Mapping[str, str | bytes]) -> int:
-    """Write a record into a free slot, or over the oldest one; returns the slot, from 1.
+    """Write a record into a free slot, or over the oldest record; return the slot, from 1.
 
-    The oldest one's mark is erased first, the record is written whole, its mark last. FormatError
-    for values that do not fit, before the card is touched; CardError when no slot is free and the
-    right of the index file's erase key is not held.
+    If no slot is free, the oldest record's mark is erased first. Then the record is written, and
+    its mark last. Raises FormatError, before anything is written, when a value does not fit, and
+    CardError when no slot is free and the right of the index file's erase key is not held.
     """
     files = VISITS[kind]
     record = encode_record(FILE_BY_PATH[files.slots[0]], 1, values)
@@ -86,7 +86,7 @@ def write_visit(card: Slots, kind: VisitKind, values: Mapping[str, str | bytes])
     else:
         needed = FILE_BY_PATH[files.index].erase_key
         if needed not in card.rights:
-            raise CardError(f"no free slot for an {kind} record: erasing one needs {needed}")
+            raise CardError(f"no free slot for an {kind} record: erasing the oldest needs {needed}")
         slot = _oldest(card, files, marks)
         card.erase_mark(files.index, slot)
     card.write_binary(files.slots[slot - 1], 0, record)
@@ -95,7 +95,7 @@ def write_visit(card: Slots, kind: VisitKind, values: Mapping[str, str | bytes])
 
 
 def read_visits(card: Slots, kind: VisitKind) -> list[tuple[int, tuple[FieldValue, ...]]]:
-    """The records that are marked valid, with their slots; any other slot is never shown."""
+    """Read the records that are marked valid, with their slots. Other slots are never shown."""
     files = VISITS[kind]
     marks = card.read_raw(files.index)
     return [
@@ -106,7 +106,7 @@ def read_visits(card: Slots, kind: VisitKind) -> list[tuple[int, tuple[FieldValu
 
 
 def _oldest(card: Slots, files: VisitFiles, marks: list[bytes | None]) -> int:
-    """The slot to give up: one whose mark or date cannot be read before the earliest date."""
+    """Choose the slot to overwrite: one without a readable mark or date, else the earliest."""
 
     def age(slot: int) -> str:
         if marks[slot - 1] != VALID:

@@ -1,1 +1,1 @@
-"""Verification: read a card back, compare it, and try what it must refuse."""
+"""Verify issued cards: read them back, compare them, and try what they must refuse."""

@@ -1,7 +1,7 @@
-"""Verify a card as a terminal would: read it back, compare it, try what must be refused.
+"""Verify an issued card: read it back, compare it, and try what it must refuse.
 
-Nothing here presents a wrong cryptogram or a wrong PIN, and no refused command would change the
-card if it were accepted: it writes what is there already.
+No wrong cryptogram and no wrong PIN is ever presented. A command that must be refused writes only
+what is on the card already, so it would change nothing if it were accepted (card specification 8).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,14 +18,14 @@ from ..layout.load import ISSUER_FILE, Records, decoded
 from ..status import words
 
 _AUTHENTICATING = {1: ("RK", "UK", "LK", "BK"), 2: ("RK", "UK", "LK", "BK", "PUK")}
-"""Roles that EXTERNAL AUTHENTICATE takes, by the version of secure messaging."""
+"""The roles that EXTERNAL AUTHENTICATE accepts, by the version of secure messaging."""
 _CLINICAL = next(file for file in FILES if file.path == "DDF1/DF02/EF05")
 _REFUSED, _NOT_ACTIVE = 0x6982, 0x6985
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be; expected and found may be personal data."""
+    """One thing that is wrong with a card. `expected` and `found` may be personal data."""
 
     path: str
     record: int
@@ -37,12 +37,12 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Where it is, without what was there: fit for a journal."""
+        """Where it is, without personal data, for the journal."""
         record = f" record {self.record}" if self.record else ""
         return f"{self.path}{record} {self.field}".strip() or self.problem
 
     def as_dict(self) -> dict[str, str | int]:
-        """The finding as a JSON object's members."""
+        """Return the finding as the members of a JSON object."""
         return asdict(self)
 
 
@@ -55,11 +55,11 @@ def verify_card(
     active: bool,
     pin: Pin | None = None,
 ) -> tuple[Finding, ...]:
-    """Everything that is wrong with a personalized card; empty when it is good.
+    """Find everything that is wrong with a personalized card; empty if it is good.
 
-    `issued` are the records that the card was loaded with, the chip's included.
-    `pin` is presented only to a card whose holder cannot have changed it. TransportError when the
-    card does not answer any more.
+    `issued` are the records that the card was loaded with, including its chip serial number. Give
+    `pin` only if the holder cannot have changed it. Raises TransportError when the card does not
+    answer any more.
     """
     connection.reset()
     card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol)
@@ -71,7 +71,7 @@ def verify_card(
     findings += _refused_commands(connection)
     card.forget()
     if not_genuine := _checked("internal authentication", card.internal_authenticate):
-        # Its other keys would be wrong too, and each wrong one spends a try of the card.
+        # Its other keys would be wrong too, and each wrong key spends one of its tries.
         return (*findings, *not_genuine)
     for df_path in dict.fromkeys(file.df_path for file in FILES):
         findings += _directory(card, df_path, issued)
@@ -92,7 +92,7 @@ def verify_card(
 
 
 def _checked(name: str, act: Callable[[], object]) -> list[Finding]:
-    """One finding when the card refuses what it must do."""
+    """Return one finding if the card refuses what it must do."""
     try:
         act()
     except TransportError:
@@ -117,7 +117,7 @@ def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Findi
 
 
 def _closed_files(card: ResidentHealthCard) -> list[Finding]:
-    """Every protected file must answer 6982 to a reader without rights."""
+    """Check that every protected file answers 6982 to a reader without rights."""
     findings = []
     for file in FILES:
         if not file.read_key:
@@ -125,7 +125,7 @@ def _closed_files(card: ResidentHealthCard) -> list[Finding]:
         read = _read(card, file)
         states = {read.problem} if isinstance(read, Finding) else {v.state.value for v in read}
         if states != {State.DENIED.value}:
-            problem = "not closed to a reader without keys"
+            problem = "can be read without keys"
             found = ", ".join(sorted(states))
             findings.append(Finding(file.path, 0, "", problem, State.DENIED, found))
     return findings
@@ -141,14 +141,14 @@ def _read(card: ResidentHealthCard, file: FileSpec) -> tuple[FieldValue, ...] | 
 
 
 def _refused_commands(connection: Connection) -> list[Finding]:
-    """The transport keys are gone, and what nobody may update is not updated."""
+    """Check that the transport keys are gone, and that a file nobody may update is refused."""
     update = CommandAPDU(0x80, 0x50, 0xFF, 0x00, bytes(8), le=256)
     findings = _expect(connection, update, (0x6A88,), "INITIALIZE UPDATE with transport keys")
     return findings + _plain_update(connection, ISSUER_FILE, (_REFUSED, _NOT_ACTIVE))
 
 
 def _plain_update(connection: Connection, file: FileSpec, allowed: Sequence[int]) -> list[Finding]:
-    """An update without secure messaging, of record 1 with what it holds."""
+    """Try to update record 1 with its own content, without secure messaging."""
     transmit = connection.transmit
     path = bytes.fromhex(file.path.replace("/", ""))
     send(transmit, CommandAPDU(0x00, 0xA4, 0x08, 0x0C, path))
@@ -163,7 +163,7 @@ def _plain_update(connection: Connection, file: FileSpec, allowed: Sequence[int]
 def _protected_update(
     card: ResidentHealthCard, file: FileSpec, allowed: Sequence[int]
 ) -> list[Finding]:
-    """An update in the session by one who may only read, of record 1 with what it holds."""
+    """Try to update record 1 with its own content, in a session that may only read."""
     try:
         (record, *_) = card.read_raw(file.path)
         response = card.change(CommandAPDU(0x00, 0xDC, 0x01, 0x04, record or b""), "")
@@ -175,7 +175,7 @@ def _protected_update(
 
 
 def _plain_command(connection: Connection) -> list[Finding]:
-    """A session takes no command in clear."""
+    """Check that a session refuses a command in clear."""
     command = CommandAPDU(0x00, 0xB2, 0x01, 0x04, le=256)
     return _expect(connection, command, (_REFUSED,), "READ RECORD in clear in a session")
 
@@ -191,11 +191,11 @@ def _refused(response: ResponseAPDU, allowed: Sequence[int], name: str, path: st
         return []
     want = " or ".join(f"{sw:04X}" for sw in allowed)
     found = f"{response.sw:04X} {words(response.sw)}"
-    return [Finding(path, 0, "", f"{name} is not refused as it should be", want, found)]
+    return [Finding(path, 0, "", f"{name} is not refused with the right status word", want, found)]
 
 
 def _directory(card: ResidentHealthCard, df_path: str, issued: Records) -> list[Finding]:
-    """One DF: its keys one after the other, its files under the read key."""
+    """Check one DF: authenticate each of its keys, and compare its files."""
     findings = _role_keys(card, df_path)
     for file in FILES:
         if file.df_path == df_path:
@@ -210,11 +210,11 @@ def _directory(card: ResidentHealthCard, df_path: str, issued: Records) -> list[
 
 
 def _spec_version(identity: CardIdentity, values: Iterable[FieldValue]) -> list[Finding]:
-    """Tag 02 of the issuer's data must name the specification that the FCI names."""
+    """Check that tag 02 of the issuer's data names the specification that the FCI names."""
     (value,) = (value for value in values if value.field.name == "spec_version")
     if value.state is State.VALUE and value.text == identity.spec_text:
         return []
-    problem = "is not the specification in the card's FCI"
+    problem = "differs from the specification in the card's FCI"
     return [Finding(ISSUER_FILE.path, value.record, "spec_version", problem, identity.spec_text,
                     value.text, value.state)]  # fmt: skip
 
@@ -227,14 +227,14 @@ def _role_keys(card: ResidentHealthCard, df_path: str) -> list[Finding]:
             name = key.name
             wrong = _checked(name, lambda name=name: card.authenticate(name))  # type: ignore[misc]
             if wrong and card.protocol == 2:
-                # A refused authentication has ended the session, with all other rights.
+                # A refused authentication ends the session and all other rights.
                 card.reset()
             findings += wrong
     return findings
 
 
 def compare(file: FileSpec, values: Iterable[FieldValue], issued: Records) -> list[Finding]:
-    """Fields as read against the records that were issued; both are decoded."""
+    """Compare the fields that were read with the records that were issued."""
     wanted = {(each.record, each.field.name): each for each in decoded(file, issued)}
     findings = []
     for value in values:
@@ -258,7 +258,7 @@ def _as_issued(value: FieldValue, want: FieldValue | None) -> bool:
 
 def _difference(file: FileSpec, value: FieldValue, want: FieldValue | None) -> Finding:
     expected = want.text if want is not None else ""
-    problem = "differs" if expected else "should not be written"
+    problem = "differs" if expected else "must be unwritten"
     if value.detail:
         problem += f" ({value.detail})"
     return Finding(

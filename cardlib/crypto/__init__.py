@@ -1,4 +1,4 @@
-"""Primitives shared by host and emulator: one block cipher, CMAC, KDF, diversification."""
+"""Cryptographic primitives that host and emulator share: block cipher, CMAC, key derivation."""
 
 from .block import BLOCK_SIZE, BlockCipher, Cipher, pad, unpad
 from .derivation import counter_kdf, counter_mode, diversify, fold, key_check_value, static_keys

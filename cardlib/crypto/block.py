@@ -1,4 +1,4 @@
-"""The 128-bit block cipher of a card, SM4 or AES, and its modes, over `cryptography`."""
+"""The block cipher of a card (SM4 or AES) and its modes, built on the package `cryptography`."""
 
 from enum import IntEnum
 
@@ -23,17 +23,18 @@ _KEY_LENGTHS = {Cipher.SM4: (16,), Cipher.AES: (16, 24, 32)}
 
 
 class BlockCipher:
-    """One keyed block cipher: SM4 (GB/T 32907) or AES (FIPS 197). Its key is never shown.
+    """A block cipher with its key: SM4 (GB/T 32907) or AES (FIPS 197). The key is never shown.
 
-    Contexts are kept where the mode allows it: making one costs more than using it.
+    Contexts are kept where the mode allows it, because making one costs more than using it.
     """
 
     __slots__ = ("_algorithm", "_cmac", "_ecb", "cipher")
 
     def __init__(self, cipher: Cipher, key: bytes) -> None:
-        """Take a key of 16 bytes (SM4) or 16, 24, 32 (AES); FormatError otherwise."""
+        """Take a key of 16 bytes (SM4) or 16, 24, 32 (AES). Raises FormatError otherwise."""
         if len(key) not in _KEY_LENGTHS[cipher]:
-            raise FormatError(f"{len(key)}-byte key for {cipher.name}")
+            fit = " or ".join(map(str, _KEY_LENGTHS[cipher]))
+            raise FormatError(f"the key has {len(key)} bytes; {cipher.name} needs {fit}")
         self.cipher = cipher
         make = algorithms.SM4 if cipher is Cipher.SM4 else algorithms.AES
         self._algorithm: algorithms.SM4 | algorithms.AES = make(key)
@@ -45,7 +46,7 @@ class BlockCipher:
 
     @property
     def check_value(self) -> bytes:
-        """First 3 bytes of E_K(00*16) for SM4, of E_K(01*16) for AES.
+        """The key check value: 3 bytes of E_K(00*16) for SM4, of E_K(01*16) for AES.
 
         GlobalPlatform Card Amendment D 4.1.6 for AES; card specification 3 for SM4.
         """
@@ -65,11 +66,11 @@ class BlockCipher:
         return _Cipher(self._algorithm, modes.ECB()).decryptor().update(blocks)
 
     def cbc_encryptor(self, iv: bytes = _ZERO_IV) -> CipherContext:
-        """A CBC encryption context that may be kept and never finalized (SP 800-38A 6.2)."""
+        """Return a CBC encryption context; it need not be finalized (SP 800-38A 6.2)."""
         return _Cipher(self._algorithm, modes.CBC(iv)).encryptor()
 
     def cbc_decryptor(self, iv: bytes = _ZERO_IV) -> CipherContext:
-        """A CBC decryption context that may be kept and never finalized (SP 800-38A 6.2)."""
+        """Return a CBC decryption context; it need not be finalized (SP 800-38A 6.2)."""
         return _Cipher(self._algorithm, modes.CBC(iv)).decryptor()
 
     def encrypt_cbc(self, blocks: bytes, iv: bytes = _ZERO_IV) -> bytes:
@@ -83,17 +84,17 @@ class BlockCipher:
         return self.cbc_decryptor(iv).update(blocks)
 
     def cbc_mac(self, blocks: bytes, iv: bytes = _ZERO_IV) -> bytes:
-        """Last block of CBC over whole blocks: ISO/IEC 9797-1 algorithm 1, 16 bytes."""
+        """Return the last CBC block over whole blocks, 16 bytes (ISO/IEC 9797-1 algorithm 1)."""
         return self.encrypt_cbc(blocks, iv)[-BLOCK_SIZE:]
 
     def keyed_cmac(self) -> CMAC:
-        """A fresh CMAC context under this key, copied from a kept one (SP 800-38B 6.2)."""
+        """Return a new CMAC context under this key (SP 800-38B 6.2)."""
         if self._cmac is None:
             self._cmac = CMAC(self._algorithm)
         return self._cmac.copy()
 
     def cmac(self, message: bytes) -> bytes:
-        """CMAC of a message, 16 bytes (SP 800-38B 6.2, RFC 4493)."""
+        """Return the CMAC of a message, 16 bytes (SP 800-38B 6.2, RFC 4493)."""
         context = self.keyed_cmac()
         context.update(message)
         return context.finalize()
@@ -105,10 +106,10 @@ def pad(data: bytes) -> bytes:
 
 
 def unpad(data: bytes) -> bytes:
-    """Remove what `pad` appended; FormatError when it is not there."""
+    """Remove what `pad` appended. Raises FormatError when the padding is wrong."""
     stripped = data.rstrip(b"\0")
     if len(data) % BLOCK_SIZE or not stripped.endswith(b"\x80") or len(data) - len(stripped) > 15:
-        raise FormatError("padding is not 80 00..")
+        raise FormatError("the padding is not 80 00..")
     return stripped[:-1]
 
 

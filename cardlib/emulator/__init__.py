@@ -1,4 +1,4 @@
-"""The software card: what a resident health card does, byte for byte, without a chip."""
+"""The software card: a program that behaves like a resident health card, byte for byte."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ _WHEN_ASKED_FOR = {
     "parse_faults": ".bench.faults",
     "random_faults": ".bench.faults",
 }
-"""What a card that only answers does not need: its import would be a tenth of the start-up."""
+"""Names that are imported when they are used: a card that only answers starts 10 % faster."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Which commands the card knows, and how a command reaches its handler."""
+"""The tables of the card's commands and their handlers."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -59,7 +59,7 @@ INTERINDUSTRY: Mapping[int, CommandHandler] = MappingProxyType({
     0xE8: CommandHandler(administration.terminate_ef),
     0xFE: CommandHandler(administration.terminate_card_usage),
 })  # fmt: skip
-"""Commands of CLA 0x, by INS."""
+"""The commands of class 0x, by INS."""
 
 PROPRIETARY: Mapping[int, CommandHandler] = MappingProxyType(
     {
@@ -77,7 +77,7 @@ PROPRIETARY: Mapping[int, CommandHandler] = MappingProxyType(
         0xD2: CommandHandler(record_commands.write_record, protected=True),
     }
 )
-"""Commands of CLA 8x, by INS."""
+"""The commands of class 8x, by INS."""
 
 COMMANDS: Commands = (dict(INTERINDUSTRY), dict(PROPRIETARY))
-"""Both tables, by the first bit of the class byte."""
+"""Both tables; bit 8 of the class byte is the index."""

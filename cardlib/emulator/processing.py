@@ -1,7 +1,7 @@
-"""What happens to a command on its way to its handler and back (ISO/IEC 7816-4:2020 5).
+"""Process one command (ISO/IEC 7816-4:2020 5).
 
-Class byte, logical channel, chaining, secure messaging, the handler, and how much of the answer
-Le lets through. Whoever calls `process` commits what the command changed, or undoes it.
+The order is: class byte, logical channel, chaining, secure messaging, handler, and the length of
+the answer by Le. The caller of `process` commits or undoes what the command changed.
 """
 
 from ..apdu import MAX_EXTENDED_DATA, MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU
@@ -22,7 +22,7 @@ _BLOCKED = int(LifeCycle.BLOCKED)
 
 
 def _channel_number(cla: int) -> int:
-    """The logical channel of a class byte (ISO/IEC 7816-4 5.4.1); -1 where it is refused."""
+    """Return the logical channel of a class byte (ISO/IEC 7816-4 5.4.1), or -1 if refused."""
     if cla & 0x60 or cla & (_PROPRIETARY | 0x08) == _PROPRIETARY | 0x08:
         return _NO_CHANNEL
     return cla & 0x03
@@ -30,9 +30,9 @@ def _channel_number(cla: int) -> int:
 
 def _refused_class(cla: int) -> Refusal:
     if cla & 0xC0 == 0x40:
-        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "channels 4 to 19")
+        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "there are no channels 4 to 19")
     if _CHANNEL_NUMBERS[cla] != _NO_CHANNEL:
-        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "that channel is not open")
+        return Refusal(StatusWord.LOGICAL_CHANNEL_NOT_SUPPORTED, "the channel is not open")
     return Refusal(StatusWord.CLASS_NOT_SUPPORTED)
 
 
@@ -40,7 +40,7 @@ _CHANNEL_NUMBERS = tuple(_channel_number(cla) for cla in range(0x100))
 
 
 def process(card: Card, command: CommandAPDU) -> bytes:
-    """The response (data ‖ status word) to one command; a Refusal where there is none."""
+    """Return the response (data ‖ status word) to one command. Raises Refusal when it refuses."""
     cla = command.cla
     channel = card.channels.get(_CHANNEL_NUMBERS[cla])
     if channel is None:
@@ -53,7 +53,7 @@ def process(card: Card, command: CommandAPDU) -> bytes:
     if channel.v2:
         _check_class(card, channel, command)
     if command.extended and not card.options.extended_length:
-        raise Refusal(StatusWord.WRONG_LENGTH, "extended length is off")
+        raise Refusal(StatusWord.WRONG_LENGTH, "this card does not support extended length")
     if cla & _CHAINING or channel.chain:
         joined = _chained(card, channel, command)
         if joined is None:
@@ -69,7 +69,7 @@ def process(card: Card, command: CommandAPDU) -> bytes:
 
 
 def _end_sessions(channel: LogicalChannel, command: CommandAPDU) -> None:
-    """A blocked or terminated card answers 6A81 to everything but GET DATA, and that in clear."""
+    """End the sessions of a blocked or terminated card; refuse everything except GET DATA."""
     channel.scp03 = channel.load = channel.chain = None
     channel.end_v2()
     if command.ins != _GET_DATA:
@@ -77,17 +77,17 @@ def _end_sessions(channel: LogicalChannel, command: CommandAPDU) -> None:
 
 
 def _check_class(card: Card, channel: LogicalChannel, command: CommandAPDU) -> None:
-    """What a version-2 session does not take ends it: plain commands, and too long ones."""
+    """End a version-2 session at a plain command, or at one that is too long."""
     plain = command.cla & _PROPRIETARY or command.cla & _SM_BITS != _SM_ISO
     if plain or (command.extended and not card.options.extended_length):
         channel.end_v2()
     if plain:
-        why = "a session takes protected commands only, and has ended"
+        why = "not protected: the session has ended"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
 
 
 def _chained(card: Card, channel: LogicalChannel, command: CommandAPDU) -> CommandAPDU | None:
-    """Collect a chain of commands; the whole command with its last (ISO/IEC 7816-4 5.3.3)."""
+    """Collect a chain of commands; return the joined one at the end (ISO/IEC 7816-4 5.3.3)."""
     if command.cla & _CHAINING and not card.options.command_chaining:
         raise Refusal(StatusWord.COMMAND_CHAINING_NOT_SUPPORTED)
     header = bytes((command.cla & ~_CHAINING, command.ins, command.p1, command.p2))
@@ -95,11 +95,11 @@ def _chained(card: Card, channel: LogicalChannel, command: CommandAPDU) -> Comma
     channel.chain = None
     if header != started:
         if command.cla & _CHAINING:
-            raise Refusal(StatusWord.LAST_COMMAND_EXPECTED, "another chain is not finished")
+            raise Refusal(StatusWord.LAST_COMMAND_EXPECTED, "finish the first chain before another")
         return command
     collected += command.data
     if len(collected) > MAX_EXTENDED_DATA:
-        raise Refusal(StatusWord.WRONG_LENGTH, "the chain is longer than any command")
+        raise Refusal(StatusWord.WRONG_LENGTH, "the chain has more than 65535 bytes of data")
     if command.cla & _CHAINING:
         channel.chain = header, collected
         return None
@@ -120,14 +120,14 @@ def _in_secure_channel(card: Card, channel: LogicalChannel, command: CommandAPDU
     response = session.wrap(_in_session(card, channel, plain))
     if channel.session_ends:
         channel.scp03, channel.load, channel.session_ends = None, None, False
-    # What is protected leaves whole: Le is of the plain data, and some hosts send none.
+    # A protected reply is sent whole: Le means the plain data, and some hosts send none.
     return _fit(channel, _longest(command), response)
 
 
 def _in_version_2(
     card: Card, channel: LogicalChannel, session: SessionV2, command: CommandAPDU
 ) -> bytes:
-    """A session error is answered plain and ends the session."""
+    """Process a command of a version-2 session. An error of it is answered in clear and ends it."""
     try:
         plain = session.unwrap(command)
     except Refusal:
@@ -147,7 +147,7 @@ def _longest(command: CommandAPDU) -> int:
 
 
 def _limited(session: SessionV2, plain: CommandAPDU, response: bytes) -> bytes:
-    """The plain response, if DO97 and the protected form have room for its data."""
+    """Return the plain response, or a refusal if it does not fit DO97 or the protected form."""
     available = len(response) - 2
     if available > session.room:
         return StatusWord.WRONG_LENGTH.to_bytes(2, "big")
@@ -157,7 +157,7 @@ def _limited(session: SessionV2, plain: CommandAPDU, response: bytes) -> bytes:
 
 
 def _in_session(card: Card, channel: LogicalChannel, plain: CommandAPDU) -> bytes:
-    """Execute a command that came protected; what refuses it goes back protected too."""
+    """Execute a command that came protected; a refusal is protected too."""
     try:
         response = _execute(card, channel, plain, in_session=True)
         card.memory.commit()
@@ -184,18 +184,18 @@ def _execute(
 
 
 def _unknown(card: Card, command: CommandAPDU) -> Refusal:
-    """6D00 for a command that nobody has, and for one of GlobalPlatform's that this card lacks."""
+    """Choose 6D00 (unknown, or a GlobalPlatform command that this card does not have) or 6E00."""
     elsewhere = any(command.ins in table for table in card.commands)
     of_globalplatform = command.cla & _PROPRIETARY and spec_of(command.cla, command.ins)
     if elsewhere and not of_globalplatform:
-        return Refusal(StatusWord.CLASS_NOT_SUPPORTED, "known in the other class only")
+        return Refusal(StatusWord.CLASS_NOT_SUPPORTED, "the command exists in the other class only")
     return Refusal(StatusWord.INSTRUCTION_NOT_SUPPORTED)
 
 
 def _begin_secure_messaging(
     card: Card, channel: LogicalChannel, command: CommandAPDU, entry: CommandHandler
 ) -> None:
-    """Outside a session: version 1 uses up the challenge; GlobalPlatform's own opens one."""
+    """Outside a session: version 1 uses up the challenge; GlobalPlatform commands may pass."""
     messaging = command.cla & _SM_BITS
     if messaging == _SM_PROPRIETARY and entry.protected and card.spec != SPEC_2_0:
         channel.used_challenge, channel.challenge = channel.challenge, None
@@ -206,7 +206,7 @@ def _begin_secure_messaging(
 
 
 def _fit(channel: LogicalChannel, le: int | None, response: bytes) -> bytes:
-    """Answer as much as Le allows: 61xx without one, 6Cxx where it is too small."""
+    """Return as much as Le allows: 61xx without Le, 6Cxx if it is too small."""
     available = len(response) - 2
     if le is None:
         channel.pending = response
@@ -225,7 +225,7 @@ def _more_available(count: int) -> bytes:
 
 def _get_response(channel: LogicalChannel, command: CommandAPDU) -> bytes:
     if not channel.pending:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "nothing to get")
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "no response data is waiting")
     if command.p1 or command.p2:
         raise Refusal(StatusWord.INCORRECT_P1_P2)
     response, wanted = channel.pending, command.le or MAX_SHORT_LE

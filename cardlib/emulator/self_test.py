@@ -1,8 +1,7 @@
-"""The self-test at power-on: whether the memory holds a card, or what no command can have left.
+"""The self-test at power-on: find memory contents that no command can have written.
 
-What the card keeps of itself carries checksums (`state`); the rest is held to the values that
-it can have. What a file should contain no card knows: a terminal reads it as `corrupt`, if it
-is none of what the field can be.
+The card's own state has checksums (`card_state`); other values are checked for being possible.
+File contents are not checked: a terminal reads damaged fields as `corrupt` (card specification 7).
 """
 
 from collections.abc import Iterator
@@ -21,31 +20,31 @@ _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 
 
 def damage(memory: Memory, state: CardState) -> str:
-    """What is wrong with a card's memory, for a person; nothing if it is whole."""
+    """Say what is wrong with a card's memory, or "" if it is whole."""
     if memory.journal_is_damaged:
-        return "the journal of an interrupted command does not check"
+        return "the journal of an interrupted command is damaged"
     return next(_problems(memory, state), "")
 
 
 def _problems(memory: Memory, state: CardState) -> Iterator[str]:
     yield from state.damaged_parts()
     if state.life_cycle not in list(LifeCycle):
-        yield f"there is no life cycle {state.life_cycle:02X}"
+        yield f"the life cycle {state.life_cycle:02X} is not valid"
     if not _options_are_whole(state.options):
-        yield "the card's options are none that there are"
+        yield "the card's options are not valid"
     if problem := created_files.problem(memory):
         yield problem
     if not _data_objects_are_whole(memory):
-        yield "the data objects cannot be told apart"
+        yield "the data objects are not valid BER-TLV"
     nodes: list[Directory | ElementaryFile] = []
     if state.is_personalized:
         nodes += PROFILE.values()
     nodes += (n for children in created_files.load(memory).values() for n in children.values())
     for node in nodes:
         if memory.byte(node.state_address) not in _FILE_STATES:
-            yield f"{node.path} is in no state that a file can be in"
+            yield f"the life cycle state of {node.path} is not valid"
         if isinstance(node, ElementaryFile) and not _records_are_whole(memory, node):
-            yield f"{node.path} counts records that it has no room for"
+            yield f"the record count of {node.path} is larger than its space"
 
 
 def _options_are_whole(raw: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""SoftwareCard: the resident health card on a software chip."""
+"""The resident health card on a software chip."""
 
 import os
 import random
@@ -24,7 +24,7 @@ _BLANK = int(LifeCycle.BLANK)
 
 
 class SoftwareCard(Chip):
-    """One resident health card with its issuer security domain, in memory or in an image file."""
+    """One resident health card with its security domain, in memory or in an image file."""
 
     commands = COMMANDS
 
@@ -44,9 +44,9 @@ class SoftwareCard(Chip):
         options: CardOptions = _DEFAULT_OPTIONS,
         seed: int | None = None,
     ) -> "SoftwareCard":
-        """A card as its maker delivers it: chip serial (8 bytes) and transport ENC, MAC, DEK.
+        """Make a blank card with a chip serial (8 bytes) and transport keys ENC, MAC, DEK.
 
-        With a seed its challenges repeat from run to run: for tests.
+        With a seed its challenges are the same in every run, for tests.
         """
         memory = Memory()
         state = CardState(memory)
@@ -73,11 +73,11 @@ class SoftwareCard(Chip):
 
     @property
     def spec(self) -> int:
-        """The card's spec, 0x10 or 0x20; FF on a blank card."""
+        """The card's spec: 0x10 or 0x20, and 0xFF on a blank card."""
         return self.state.profile[0]
 
     def power_on(self) -> None:
-        """Forget selection, rights and sessions; finish an interrupted commit; test the memory."""
+        """Forget selection, rights and sessions; undo an interrupted commit; test the memory."""
         self.memory.power_on()
         self.channels = {0: LogicalChannel(0, MF)}
         self.damage = self_test.damage(self.memory, self.state)
@@ -86,16 +86,16 @@ class SoftwareCard(Chip):
             self.refresh()
 
     def process(self, command: CommandAPDU) -> bytes:
-        """The response to one command; a Refusal where there is none."""
+        """Return the response to one command. Raises Refusal when it refuses."""
         return process(self, command)
 
     def refresh(self) -> None:
-        """Learn anew from memory which files were created and which cannot be used."""
+        """Read from memory again which files were created and which cannot be used."""
         self.created = created_files.load(self.memory, self.created)
         self.unusable = unusable_nodes(self)
 
     def child(self, directory: Directory, fid: int) -> Node | None:
-        """The file of that identifier in a directory."""
+        """Return the file with this identifier in a directory, or None."""
         if self.created:
             node = self.created.get(directory, {}).get(fid)
             if node:
@@ -105,7 +105,7 @@ class SoftwareCard(Chip):
         return directory.children.get(fid)
 
     def application(self, name: bytes) -> Directory | None:
-        """The DF of that name, whole (ISO/IEC 7816-4 5.2.2)."""
+        """Return the DF with exactly this name (ISO/IEC 7816-4 5.2.2), or None."""
         if name == HEALTH_APPLICATION:
             return MF if self.state.life_cycle == LifeCycle.BLANK else DDF1
         for children in self.created.values():
@@ -115,7 +115,7 @@ class SoftwareCard(Chip):
         return None
 
     def forget(self, gone: Node) -> None:
-        """No channel keeps a deleted file, or anything in a deleted DF, selected."""
+        """Deselect a deleted file, or a file in a deleted DF, on every channel."""
         for channel in self.channels.values():
             inside = any(node is gone for node in channel.directory.ancestors())
             if inside or channel.file is gone:

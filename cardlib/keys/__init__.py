@@ -1,4 +1,4 @@
-"""Where keys live: interfaces that use keys and never show their bytes."""
+"""The interfaces to keys. They use keys and never show their bytes."""
 
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -9,28 +9,28 @@ from ..layout.load import Grouping
 
 
 class Purpose(StrEnum):
-    """What is sealed: each purpose has a sealing key of its own."""
+    """What is sealed. Each purpose has its own sealing key."""
 
     BATCH = "batch"
     PIN = "pin"
 
 
 class Issuer(Protocol):
-    """The issuer's keys, for whoever makes or checks cards. No key shows its bytes."""
+    """The issuer's keys, for making and checking cards. No key shows its bytes."""
 
     @property
     def identity(self) -> str:
-        """32 hex digits that name the roots of one version; a new version has another identity."""
+        """32 hex digits that name one version's roots (card specification 3)."""
         ...
 
     @property
     def key_version(self) -> int:
-        """The version of the card keys, 1..7."""
+        """The version of the card keys, 1 to 7."""
         ...
 
     @property
     def spec(self) -> SpecVersion:
-        """The version of the card specification that cards with these keys are of."""
+        """The version of the card specification that these keys are for."""
         ...
 
     @property
@@ -45,78 +45,81 @@ class Issuer(Protocol):
 
     @property
     def terminal_keys(self) -> "KeySet":
-        """The card keys, as a terminal that was given all of them has them."""
+        """The card keys as a terminal uses them, all 30."""
         ...
 
     def transport_keys(self, chip: ChipSerial) -> "Scp03Keys":
-        """A chip's transport keys, version FF (card specification 6)."""
+        """Return a chip's transport keys, version FF (card specification 6)."""
         ...
 
     def issuer_keys(self, chip: ChipSerial) -> "Scp03Keys":
-        """A chip's issuer keys, version 01 (card specification 6)."""
+        """Return a chip's issuer keys, version 01 (card specification 6)."""
         ...
 
     def groupings(self, chip: ChipSerial, region: Region, pin: Pin) -> tuple[Grouping, ...]:
-        """The groupings 81kk, 8010 and 9010 of a card, encrypted under the issuer's Key-DEK."""
+        """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
         ...
 
     def security_code(self, card_number: str, issue_date: str) -> str:
-        """Three digits over card number and issue date, YYYYMMDD (card specification 2).
+        """Calculate three digits from card number and issue date, YYYYMMDD (card specification 2).
 
-        FormatError when one of them cannot be stored on a card.
+        Raises FormatError when one of them cannot be stored on a card.
         """
         ...
 
     def holder_hash(self, number: str) -> bytes:
-        """32 bytes that tell equal holders without naming them: HMAC-SHA-256 of a number."""
+        """Return the HMAC-SHA-256 of a number, 32 bytes: it finds equal holders without names."""
         ...
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
-        """Encrypt and authenticate data, bound to what it belongs to, which is not in the result.
+        """Encrypt and authenticate data. `bound` names what it belongs to; it is not in the result.
 
         AES-256-GCM (SP 800-38D): nonce (12) ‖ ciphertext ‖ tag (16).
         """
         ...
 
     def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
-        """The data back; CardKeyError when it is damaged, of other keys, or bound otherwise."""
+        """Decrypt sealed data.
+
+        Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
+        """
         ...
 
 
 class KeyUse(Protocol):
-    """What keys are for; a set of them is for one protocol, cipher and version."""
+    """What a set of keys is for: one protocol, one cipher and one version."""
 
     @property
     def protocol(self) -> int:
-        """Version of secure messaging the keys are for: 1 or 2."""
+        """The version of secure messaging that the keys are for: 1 or 2."""
         ...
 
     @property
     def cipher(self) -> Cipher:
-        """The block cipher the keys are for."""
+        """The block cipher that the keys are for."""
         ...
 
     @property
     def version(self) -> int:
-        """The key version, 1..7."""
+        """The key version, 1 to 7."""
         ...
 
 
 class KeySet(KeyUse, Protocol):
-    """Root keys, of one protocol, cipher and version, that cards' keys are derived from."""
+    """Root keys of one protocol, cipher and version. The keys of cards are derived from them."""
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the keys it holds."""
+        """The names of the keys in this set."""
         ...
 
     def for_card(self, chip: bytes, region: bytes) -> "CardKeys":
-        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         ...
 
 
 class WrappedKey(NamedTuple):
-    """One key as PUT KEY carries it: its length, encrypted under a Key-DEK, 3-byte check value."""
+    """One key for PUT KEY: its length, the key under a Key-DEK, its 3-byte check value."""
 
     length: int
     encrypted: bytes
@@ -131,7 +134,7 @@ class ProcessKey(Protocol):
         ...
 
     def mac(self, message: bytes) -> bytes:
-        """CBC-MAC, IV 0, over the message padded 80 00..: the first 4 bytes."""
+        """Return the first 4 bytes of the CBC-MAC, IV 0, over the message padded 80 00.. ."""
         ...
 
 
@@ -143,7 +146,7 @@ class SessionKeys(NamedTuple):
 
 
 class MutualAuthentication(Protocol):
-    """One version-2 authentication under way, by one card key; a SAM does 80 EA and 80 EB here."""
+    """One version-2 authentication by one card key (with a SAM: 80 EA, then 80 EB)."""
 
     @property
     def cryptogram(self) -> bytes:
@@ -151,9 +154,9 @@ class MutualAuthentication(Protocol):
         ...
 
     def session_keys(self, reply: bytes, chaining: bytes) -> SessionKeys:
-        """Check the card's 40 bytes and derive the session's keys; `chaining` is P, 16 bytes.
+        """Check the card's 40 bytes and derive the session keys. `chaining` is P, 16 bytes.
 
-        ChannelError when the answer is not the card's. Once only.
+        It can be called once. Raises ChannelError when the answer is wrong.
         """
         ...
 
@@ -163,61 +166,62 @@ class Scp03Keys(Protocol):
 
     @property
     def key_version(self) -> int:
-        """The key version number on the card, 01..FF."""
+        """The key version number on the card, 01 to FF."""
         ...
 
     @property
     def key_length(self) -> int:
-        """Bytes of each key: 16, 24 or 32."""
+        """The bytes of each key: 16, 24 or 32."""
         ...
 
     @property
     def chip(self) -> bytes | None:
-        """The chip serial, 8 bytes, that the keys were derived for; None if they are of no chip."""
+        """The chip serial, 8 bytes, that the keys were derived for, or None."""
         ...
 
     @property
     def key_check_values(self) -> tuple[bytes, bytes, bytes]:
-        """Check values of Key-ENC, Key-MAC and Key-DEK, 3 bytes each."""
+        """The check values of Key-ENC, Key-MAC and Key-DEK, 3 bytes each."""
         ...
 
     def session_key(self, constant: int, context: bytes) -> BlockCipher:
-        """S-ENC (04, from Key-ENC), S-MAC (06) or S-RMAC (07, both from Key-MAC).
+        """Derive S-ENC (04, from Key-ENC), S-MAC (06) or S-RMAC (07, both from Key-MAC).
 
-        `context` is host challenge ‖ card challenge, 16 or 32 bytes; Amendment D 6.2.1.
+        `context` is host challenge ‖ card challenge, 16 or 32 bytes (Amendment D 6.2.1).
         """
         ...
 
     def encrypt_dek(self, data: bytes) -> bytes:
-        """AES-CBC under the static Key-DEK, IV 0, over whole blocks (Amendment D 6.2.8)."""
+        """Encrypt whole blocks by AES-CBC, IV 0, under the static Key-DEK (Amendment D 6.2.8)."""
         ...
 
     def wrapped(self, dek: "Scp03Keys") -> tuple[WrappedKey, WrappedKey, WrappedKey]:
-        """The three keys for PUT KEY, encrypted under the Key-DEK of the set now on the card."""
+        """Return the three keys for PUT KEY, encrypted under the Key-DEK that is on the card."""
         ...
 
 
 class CardKeys(KeyUse, Protocol):
-    """The 30 keys of one card, chip and region fixed. CardKeyError for a key it does not hold."""
+    """The keys of one card. Every method raises CardKeyError when a key is not in the set."""
 
     def process_key(self, name: str, challenge: bytes) -> ProcessKey:
-        """The process key of a card key for an 8-byte challenge.
+        """Return the process key of a card key for an 8-byte challenge.
 
-        CardKeyError under protocol 2, except for the IRK, which INTERNAL AUTHENTICATE uses in both.
+        Raises CardKeyError under protocol 2, except for the IRK: INTERNAL AUTHENTICATE is the same
+        in both protocols.
         """
         ...
 
     def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> MutualAuthentication:
-        """Begin a version-2 authentication: the card's 8-byte challenge, and B (6 bytes).
+        """Begin a version-2 authentication with the card's 8-byte challenge and B (6 bytes).
 
-        CardKeyError under protocol 1.
+        Raises CardKeyError under protocol 1.
         """
         ...
 
     def key_check_value(self, name: str) -> bytes:
-        """A card key's check value, 3 bytes (card specification 3)."""
+        """Return a card key's check value, 3 bytes (card specification 3)."""
         ...
 
     def grouping(self, name: str, dek: Scp03Keys) -> bytes:
-        """Value of a key's DGI 81kk: version ‖ cipher ‖ AES-CBC(Key-DEK, key16) ‖ KCV3."""
+        """Return the value of a key's DGI 81kk, 21 bytes (card specification 6)."""
         ...

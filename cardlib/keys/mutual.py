@@ -1,4 +1,4 @@
-"""Version-2 mutual authentication with a card key in memory (card specification 5)."""
+"""Mutual authentication of version 2 with a card key in memory (card specification 5)."""
 
 import secrets
 from collections.abc import Callable
@@ -11,11 +11,13 @@ from . import SessionKeys
 CRYPTOGRAM_SIZE = 40
 _FROM_TERMINAL, _FROM_CARD = b"\x01", b"\x02"
 _MAC_SIZE = 8
-_NOT_GENUINE = "the card's cryptogram is wrong: not the card that holds this key, or not its answer"
+_NOT_GENUINE = (
+    "the card's cryptogram is wrong: the card does not hold this key, or its answer was changed"
+)
 
 
 class SoftwareAuthentication:
-    """One authentication by one card key: its cryptogram is sent, the card's answer gives keys.
+    """One authentication by one card key: it makes the cryptogram and checks the card's answer.
 
     M = CBC(K_ENC, IV 0, RND.IFD8 ‖ RND.IC8 ‖ K.IFD16), T = CMAC(K_MAC, 01 ‖ B ‖ M)[:8].
     """
@@ -31,9 +33,9 @@ class SoftwareAuthentication:
         binding: bytes,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Take the card's 8-byte challenge and B, 6 bytes; CardKeyError for other lengths."""
+        """Take the card's 8-byte challenge and B, 6 bytes. Raises CardKeyError when not so long."""
         if len(rnd_ic) != 8 or len(binding) != 6:
-            raise CardKeyError("an authentication takes a challenge of 8 and a binding of 6 bytes")
+            raise CardKeyError("an authentication needs a challenge of 8 bytes and a B of 6 bytes")
         parent = BlockCipher(cipher, card_key)
         self._enc = BlockCipher(cipher, diversify(parent, b"RHC2-ENC"))
         self._mac = BlockCipher(cipher, diversify(parent, b"RHC2-MAC"))
@@ -47,12 +49,13 @@ class SoftwareAuthentication:
         return f"<authentication {self._cipher.name} {self._binding.hex().upper()}>"
 
     def session_keys(self, reply: bytes, chaining: bytes) -> SessionKeys:
-        """Check the card's 40 bytes, T first and then both randoms; the keys of the session.
+        """Check the card's 40 bytes (T first, then both randoms) and return the session keys.
 
-        `chaining` is P, 16 bytes. ChannelError for a wrong answer, or for a second one.
+        `chaining` is P, 16 bytes. Raises ChannelError when the answer is wrong or the call is the
+        second.
         """
         if len(chaining) != 16:
-            raise CardKeyError("P has 16 bytes")
+            raise CardKeyError(f"P must have 16 bytes, not {len(chaining)}")
         message, tag = reply[:-_MAC_SIZE], reply[-_MAC_SIZE:]
         used, self._used = self._used, True
         if used or len(reply) != CRYPTOGRAM_SIZE:

@@ -1,4 +1,4 @@
-"""Everything a bureau keeps secret, as one value: roots of card, transport and issuer keys."""
+"""The root keys of a bureau as one value: roots of card, transport and issuer keys."""
 
 import hashlib
 import json
@@ -16,9 +16,10 @@ TEST_TRANSPORT_ROOT = bytes.fromhex("404142434445464748494A4B4C4D4E4F")
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Root keys, 16 bytes each, and a 32-byte secret that sealing keys are derived from.
+    """Root keys, 16 bytes each, and a 32-byte secret for deriving the sealing keys.
 
-    `card` maps the 30 key names to their roots; `cvk` makes security codes and is on no card.
+    `card` maps the 30 key names to their roots. `cvk` makes security codes and is on no card.
+    Raises CardKeyError when a root is missing, has the wrong length, or the version is not 1 to 7.
     """
 
     protocol: int
@@ -33,11 +34,11 @@ class Roots:
     def __post_init__(self) -> None:
         sixteen = [*self.card.values(), self.transport, self.issuer, self.cvk]
         if self.card.keys() != KEY_BY_NAME.keys():
-            raise CardKeyError("a key store holds the roots of all 30 card keys")
+            raise CardKeyError("the key store does not hold the roots of all 30 card keys")
         if {len(root) for root in sixteen} != {16} or len(self.secret) != 32:
-            raise CardKeyError("root keys have 16 bytes, the sealing secret 32")
+            raise CardKeyError("root keys must have 16 bytes, the sealing secret 32")
         if self.protocol not in (1, 2) or not 1 <= self.version <= 7:
-            raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
+            raise CardKeyError("a key set must be for protocol 1 or 2 and have version 1 to 7")
 
     @property
     def is_test(self) -> bool:
@@ -50,7 +51,7 @@ class Roots:
 
 
 def new_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
-    """Random roots from the operating system's generator."""
+    """Make random roots with the operating system's generator."""
     card = {name: secrets.token_bytes(16) for name in KEY_BY_NAME}
     transport, issuer, cvk = (secrets.token_bytes(16) for _ in range(3))
     secret = secrets.token_bytes(32)
@@ -58,7 +59,7 @@ def new_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
 
 
 def public_test_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
-    """The public test roots: the same for everybody, for test cards only."""
+    """Return the public test roots. Everybody knows them: use them for test cards only."""
 
     def public(name: str) -> bytes:
         text = f"rhcard public test root {protocol} {cipher.name} {name}"
@@ -72,7 +73,7 @@ def public_test_roots(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> Roots:
 
 
 def to_json(roots: Roots) -> bytes:
-    """The roots as canonical JSON, for encryption only."""
+    """Encode the roots as canonical JSON, for encryption only."""
     plain = {f.name: getattr(roots, f.name) for f in fields(roots)}
     plain["cipher"] = roots.cipher.name
     plain["card"] = {name: root.hex() for name, root in roots.card.items()}
@@ -82,7 +83,7 @@ def to_json(roots: Roots) -> bytes:
 
 
 def from_json(plain: bytes) -> Roots:
-    """The roots back from `to_json`; CardKeyError when something is missing or of wrong form."""
+    """Decode what `to_json` made. Raises CardKeyError when something is missing or not valid."""
     try:
         entry = json.loads(plain)
         return Roots(
@@ -93,4 +94,4 @@ def from_json(plain: bytes) -> Roots:
             *(bytes.fromhex(entry[name]) for name in ("transport", "issuer", "cvk", "secret")),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise CardKeyError("the key store does not hold what a key store holds") from None
+        raise CardKeyError("the key store is not complete: a part is missing or wrong") from None

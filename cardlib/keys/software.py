@@ -1,4 +1,4 @@
-"""Card keys and roots in memory, over the `crypto` primitives."""
+"""Card keys and root keys in memory (card specification 3)."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ from .mutual import SoftwareAuthentication
 
 _MOST_REGIONAL = 4096
 _INTERNAL_KEY = "IRK_DDF1"
-"""88 keeps its form under both protocols, and 82 never uses this key."""
+"""The key of INTERNAL AUTHENTICATE (88), which is the same in both protocols."""
 
 
 class SoftwareProcessKey:
@@ -29,12 +29,12 @@ class SoftwareProcessKey:
         return self._block.encrypt_ecb(blocks)
 
     def mac(self, message: bytes) -> bytes:
-        """CBC-MAC, IV 0, over the message padded 80 00..: the first 4 bytes."""
+        """Return the first 4 bytes of the CBC-MAC, IV 0, over the message padded 80 00.. ."""
         return self._block.cbc_mac(pad(message))[:4]
 
 
 class _RootKeys:
-    """Root keys as ciphers by key name, and the derivation of card keys from them."""
+    """Root keys by name, as ciphers, and the derivation of card keys from them."""
 
     def __init__(self, cipher: Cipher, roots: Mapping[str, BlockCipher]) -> None:
         self.cipher = cipher
@@ -46,17 +46,17 @@ class _RootKeys:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the keys it holds."""
+        """The names of the keys in this set."""
         return frozenset(self._roots)
 
     def __getitem__(self, name: str) -> BlockCipher:
         try:
             return self._roots[name]
         except KeyError:
-            raise CardKeyError(f"this key set does not hold {name}") from None
+            raise CardKeyError(f"{name} is needed, but this key set does not hold it") from None
 
     def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
-        """The bytes of one card key, 16, for `SoftwareCardKeys` alone (card specification 3)."""
+        """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
         parent = self[name]
         if KEY_BY_NAME[name].levels == 2:
             place = (name, region)
@@ -71,7 +71,7 @@ class _RootKeys:
 
 
 class SoftwareKeySet:
-    """Root keys in memory by key name, all 30 or those that a terminal was given."""
+    """Root keys in memory by key name: all 30, or those that a terminal was given."""
 
     def __init__(
         self,
@@ -80,9 +80,13 @@ class SoftwareKeySet:
         cipher: Cipher,
         version: int = 1,
     ) -> None:
-        """Take 16-byte roots; CardKeyError for an unknown name, protocol, version or length."""
+        """Take 16-byte roots.
+
+        `protocol` is 1 or 2, `version` 1 to 7. Raises CardKeyError when one of them, a key's name
+        or a length is wrong.
+        """
         if protocol not in (1, 2) or not 1 <= version <= 7:
-            raise CardKeyError("a key set is for protocol 1 or 2 and has version 1 to 7")
+            raise CardKeyError("a key set must be for protocol 1 or 2 and have version 1 to 7")
         self.protocol, self.cipher, self.version = protocol, cipher, version
         self._roots = roots if isinstance(roots, _RootKeys) else _root_keys(cipher, roots)
 
@@ -94,18 +98,18 @@ class SoftwareKeySet:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the keys it holds."""
+        """The names of the keys in this set."""
         return self._roots.names
 
     def only(self, names: Iterable[str]) -> "SoftwareKeySet":
-        """A view with some of the keys, as a terminal is given; CardKeyError if one is absent."""
+        """Return a set with only these keys. Raises CardKeyError when one is not in this set."""
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
-        """The keys of the card with this chip serial and region factor, 8 bytes each."""
+        """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         if len(chip) != 8 or len(region) != 8:
-            raise CardKeyError("chip serial and region factor have 8 bytes")
+            raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self._roots, chip, region)
 
 
@@ -113,12 +117,12 @@ def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
     if unknown := roots.keys() - KEY_BY_NAME.keys():
         raise CardKeyError(f"{min(unknown)} is not a key of the card")
     if any(len(root) != 16 for root in roots.values()):
-        raise CardKeyError("root keys have 16 bytes")
+        raise CardKeyError("root keys must have 16 bytes")
     return _RootKeys(cipher, {name: BlockCipher(cipher, root) for name, root in roots.items()})
 
 
 class SoftwareCardKeys:
-    """The keys of one card, derived in memory when they are used."""
+    """The keys of one card in memory. Each is derived when it is used."""
 
     __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
 
@@ -133,9 +137,9 @@ class SoftwareCardKeys:
         return f"<card keys {self.cipher.name} v{self.version} chip {self._chip.hex()} {keys}>"
 
     def process_key(self, name: str, challenge: bytes) -> SoftwareProcessKey:
-        """The process key of a card key for an 8-byte challenge (card specification 3)."""
+        """Return the process key of a card key for an 8-byte challenge (card specification 3)."""
         if self.protocol != 1 and name != _INTERNAL_KEY:
-            raise CardKeyError(f"{name} is a key of protocol {self.protocol}: no process keys")
+            raise CardKeyError(f"{name} has no process key: it is for protocol {self.protocol}")
         block = self._blocks.get(name)
         if block is None:
             block = BlockCipher(self.cipher, self._key(name))
@@ -145,15 +149,17 @@ class SoftwareCardKeys:
     def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> SoftwareAuthentication:
         """Begin a version-2 authentication (card specification 5)."""
         if self.protocol != 2:
-            raise CardKeyError(f"{name} is a key of protocol {self.protocol}: no version 2")
+            raise CardKeyError(
+                f"{name} cannot authenticate by version 2: it is for protocol {self.protocol}"
+            )
         return SoftwareAuthentication(self.cipher, self._key(name), rnd_ic, binding)
 
     def key_check_value(self, name: str) -> bytes:
-        """A card key's check value, 3 bytes (card specification 3)."""
+        """Return a card key's check value, 3 bytes (card specification 3)."""
         return key_check_value(self.cipher, self._key(name))
 
     def grouping(self, name: str, dek: Scp03Keys) -> bytes:
-        """Value of a key's DGI 81kk, 21 bytes (card specification 6)."""
+        """Return the value of a key's DGI 81kk, 21 bytes (card specification 6)."""
         key = self._key(name)
         check_value = key_check_value(self.cipher, key)
         return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value

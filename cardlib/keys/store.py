@@ -1,4 +1,7 @@
-"""The key store: roots in a file under a passphrase (scrypt, RFC 7914; AES-GCM, SP 800-38D)."""
+"""The key store: root keys in a file that a passphrase encrypts.
+
+It uses scrypt (RFC 7914), AES-256-GCM (SP 800-38D) and HKDF (RFC 5869).
+"""
 
 import hashlib
 import hmac
@@ -27,7 +30,7 @@ from .static_keys import SoftwareScp03Keys
 
 FORMAT = "rhcard key store 1"
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}
-"""What a passphrase is protected with, and the least that is opened; tests use less."""
+"""The scrypt parameters of new files, and the least that is opened. Tests use less."""
 _MOST_SCRYPT_MEMORY = 2**29
 _MOST_BYTES = 2**16
 _NONCE = 12
@@ -38,7 +41,7 @@ _CARD_NUMBER, _ISSUE_DATE = (
 
 
 class KeyStore:
-    """An `Issuer` over roots in memory, from a file; it shows none of them."""
+    """An `Issuer` with root keys in memory, read from a file. It never shows them."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
@@ -66,7 +69,7 @@ class KeyStore:
     ) -> "KeyStore":
         """Make a store with random roots (`test`: the public ones) and write its file, mode 0600.
 
-        CardKeyError when the passphrase is empty or the file exists.
+        Raises CardKeyError when the passphrase is empty or the file exists.
         """
         roots = (public_test_roots if test else new_roots)(protocol, cipher)
         _write_new(path, _sealed_file(to_json(roots), passphrase, path))
@@ -74,9 +77,10 @@ class KeyStore:
 
     @classmethod
     def open(cls, path: Path, passphrase: str) -> "KeyStore":
-        """Open a store's file; CardKeyError for a wrong passphrase, a damaged or another file.
+        """Open a store's file.
 
-        CardKeyError too for a file whose passphrase is protected by less than `SCRYPT`.
+        Raises CardKeyError when the passphrase is wrong, the file is damaged or not a key store, or
+        its scrypt parameters are weaker than `SCRYPT`.
         """
         try:
             with path.open("rb") as file:
@@ -86,15 +90,15 @@ class KeyStore:
         return cls(from_json(_opened_file(raw, passphrase, path)))
 
     def transport_keys(self, chip: bytes) -> SoftwareScp03Keys:
-        """A chip's transport keys, version FF (card specification 6)."""
+        """Return a chip's transport keys, version FF (card specification 6)."""
         return SoftwareScp03Keys.from_root(TRANSPORT_KEY_VERSION, self._transport, chip)
 
     def issuer_keys(self, chip: bytes) -> SoftwareScp03Keys:
-        """A chip's issuer keys, version 01 (card specification 6)."""
+        """Return a chip's issuer keys, version 01 (card specification 6)."""
         return SoftwareScp03Keys.from_root(ISSUER_KEY_VERSION, self._issuer, chip)
 
     def groupings(self, chip: bytes, region: Region, pin: Pin) -> tuple[Grouping, ...]:
-        """The groupings 81kk, 8010 and 9010 of a card, encrypted under the issuer's Key-DEK."""
+        """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
         dek, keys = self.issuer_keys(chip), self.terminal_keys.for_card(chip, region)
         return (
             *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),
@@ -103,33 +107,38 @@ class KeyStore:
         )
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
-        """A chip's transport ENC, MAC, DEK in clear: for whoever makes blank software cards.
+        """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.
 
-        This is not part of `Issuer`: nobody else sees the bytes of a key.
+        This is not a part of `Issuer`: nothing else shows the bytes of a key.
         """
         return static_keys(self._transport, chip)
 
     def security_code(self, card_number: str, issue_date: str) -> str:
-        """Three digits from the CVK over both fields as stored (card specification 2)."""
+        """Calculate three digits from both fields with the CVK (card specification 2)."""
         stored = encode(_CARD_NUMBER, card_number) + encode(_ISSUE_DATE, issue_date)
         digest = hashlib.sha256(stored).digest()[:16]
         return f"{int.from_bytes(self._cvk.encrypt_ecb(digest), 'big') % 1000:03}"
 
     def holder_hash(self, number: str) -> bytes:
-        """HMAC-SHA-256 of a number, 32 bytes."""
+        """Return the HMAC-SHA-256 of a number, 32 bytes."""
         return hmac.digest(self._holders, number.encode(), "sha256")
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
-        """Nonce (12) ‖ ciphertext ‖ tag (16) under the key of a purpose (HKDF, RFC 5869)."""
+        """Encrypt data under the key of a purpose: nonce (12) ‖ ciphertext ‖ tag (16)."""
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._sealing[purpose].encrypt(nonce, data, bound)
 
     def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
-        """The data back; CardKeyError when it is damaged, of other keys, or bound otherwise."""
+        """Decrypt sealed data.
+
+        Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
+        """
         try:
             return self._sealing[purpose].decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
         except (InvalidTag, ValueError):
-            raise CardKeyError(f"not sealed for this {purpose} with these keys") from None
+            raise CardKeyError(
+                f"not sealed for this {purpose} with these keys, or damaged"
+            ) from None
 
     def _identity(self) -> str:
         content = hashlib.sha256(to_json(self._roots)).digest()
@@ -141,7 +150,7 @@ class KeyStore:
 
 def _passphrase_key(passphrase: str, kdf: dict[str, Any], path: Path) -> bytes:
     if not passphrase:
-        raise CardKeyError("the passphrase is empty")
+        raise CardKeyError("the passphrase is empty: type one")
     n, r, p = (int(kdf[name]) for name in ("n", "r", "p"))
     if n.bit_count() != 1 or n < 2 or r < 1 or not 1 <= p <= 16:
         raise ValueError
@@ -186,13 +195,13 @@ def _opened_file(raw: bytes, passphrase: str, path: Path) -> bytes:
         key = _passphrase_key(passphrase, header["kdf"], path)
         return AESGCM(key).decrypt(nonce, sealed, _associated_data(header))
     except InvalidTag:
-        raise CardKeyError(f"key store {path}: wrong passphrase, or a damaged file") from None
+        raise CardKeyError(f"key store {path}: wrong passphrase, or damaged file") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError):
         raise CardKeyError(f"{path} is not a key store, or is damaged") from None
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not exist, whole or not at all, readable by its owner alone."""
+    """Write a new file completely or not at all; only its owner can read it."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -205,7 +214,7 @@ def _write_new(path: Path, content: bytes) -> None:
             os.unlink(name)
         _sync_folder(path.parent)
     except FileExistsError:
-        raise CardKeyError(f"{path} exists and is not overwritten") from None
+        raise CardKeyError(f"{path} exists already and is not overwritten") from None
     except OSError as error:
         raise CardKeyError(f"key store {path}: {error.strerror}") from None
 

@@ -1,4 +1,4 @@
-"""The card as data: files, fields, keys, codes and DGIs, and the codecs that follow from them."""
+"""The card's layout as tables (files, fields, keys, codes, DGIs), and the codecs that use them."""
 
 from .codecs import decode, encode
 from .codes import CodeTable, code_table

@@ -1,8 +1,8 @@
-"""The characters that no field of the card holds, by a table of Unicode 17.0 (characters.csv).
+"""Find the characters that no field may hold, by a table of Unicode 17.0 (characters.csv).
 
 They are control and format characters, private use, noncharacters, unassigned code points, and
-U+FFFD, which says that text was lost. The interpreter's own table is not asked: it may be older
-than a name (card specification 2).
+U+FFFD, which says that text was lost. The interpreter's own table is not used: it may be too old
+for the characters of a name (card specification 2).
 """
 
 import re
@@ -19,7 +19,7 @@ _ORDINARY = re.compile(
     "[ -~\u00a0-\u00ac\u00ae-\u0377\u0400-\u052f\u2010-\u2027\u3000-\u303f\u3400-\u9fff"
     "\uff01-\uff5e\U00020000-\U0002a6df]*"
 )
-"""Ranges without a gap in the table: what ordinary text is made of, told in one look."""
+"""Ranges in which every character is allowed: ordinary text needs only this one test."""
 
 _REMEDIES = {
     "control character": "write the value without it, on one line",
@@ -36,19 +36,19 @@ _REMEDIES = {
 
 
 class Unfit(NamedTuple):
-    """A character that no field holds, and what kind of character it is."""
+    """A character that no field may hold, and what kind of character it is."""
 
     char: str
     kind: str
 
     @property
     def problem(self) -> str:
-        """What it is, with its code point: "format character U+200B"."""
+        """What is wrong, with the code point: "format character U+200B"."""
         return f"{self.kind} U+{ord(self.char):04X}"
 
     @property
     def remedy(self) -> str:
-        """What to do about it; names the right character where older tables tell it."""
+        """What to do; it names the right character if an older code table tells it."""
         if right := character_of_private_use(self.char):
             return (
                 f"write {right} (U+{ord(right):04X}), which GBK and older GB 18030 tables had there"
@@ -57,7 +57,7 @@ class Unfit(NamedTuple):
 
 
 def unfit_in(text: str) -> Iterator[Unfit]:
-    """Every character of the text that no field of the card holds, in order."""
+    """Find every character of the text that no field may hold, in order."""
     if _ORDINARY.fullmatch(text):
         return
     starts, ranges = _table()
@@ -68,19 +68,19 @@ def unfit_in(text: str) -> Iterator[Unfit]:
 
 
 def first_unfit(text: str) -> Unfit | None:
-    """The first character of the text that no field of the card holds; None if all are fit."""
+    """Return the first character of the text that no field may hold, or None."""
     return next(unfit_in(text), None)
 
 
 def printable(text: str) -> str:
-    """The text for a terminal: what no field holds as escapes, such as \\x1b or \\u202e."""
+    """Return the text for a terminal: characters that no field may hold become \\x1b or \\u202e."""
     unfit = {found.char for found in unfit_in(text)}
     return "".join(ascii(char)[1:-1] if char in unfit else char for char in text)
 
 
 @cache
 def _table() -> tuple[list[int], list[tuple[int, str]]]:
-    """First code points, and (last, kind) of the range before each and of the one after all."""
+    """Read first code points, and (last, kind) of the range before each and of the last range."""
     rows = read_table(Path(__file__).with_name("characters.csv"))
     starts = [int(row["first"], 16) for row in rows]
     return starts, [(-1, ""), *((int(row["last"], 16), row["what"]) for row in rows)]

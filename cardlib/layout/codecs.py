@@ -1,4 +1,4 @@
-"""One field to bytes and back: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
+"""Encode and decode one field: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
 
 import re
 from datetime import datetime
@@ -11,26 +11,27 @@ from .field_value import State
 from .model import FieldSpec, Kind
 
 Decoded = tuple[State, str | bytes | None, str]
-"""State, value, and why, for `corrupt`."""
+"""State, value, and for `corrupt` the reason."""
 
 _LENGTH_PREFIXED = (Kind.PHOTO, Kind.DER)
 _DATE_FORMAT = {Kind.DATE: "%Y%m%d", Kind.DATETIME: "%Y%m%d%H%M%S"}
 _NUMBER = {Kind.AMOUNT: re.compile(r"\d+(\.\d+)?"), Kind.COUNT: re.compile(r"\d+")}
 _ONE_DIGIT = {
-    Kind.FLAG: (1, "neither 01 yes nor 00 no"),
-    Kind.MARK: (0, "neither 00 valid nor FF empty"),
-    Kind.CODE: (9, "no one-digit code"),
+    Kind.FLAG: (1, "neither 01 (yes) nor 00 (no)"),
+    Kind.MARK: (0, "neither 00 (valid) nor FF (empty)"),
+    Kind.CODE: (9, "not a one-digit code"),
 }
 _MIN_AID = 5
-"""Bytes of an AID's registered part at least (ISO/IEC 7816-5)."""
+"""The fewest bytes of an AID (ISO/IEC 7816-5)."""
 _CN_NIBBLES = "0123456789."
 
 
 def encode(field: FieldSpec, value: str | bytes) -> bytes:
-    """The full-length bytes of a value; FormatError says why a value cannot be stored.
+    """Encode a value to the full length of its field. A value that does not fit is never cut.
 
-    Text fields take text; cn digits; one-digit b fields the digit; other b fields bytes or hex.
-    A value that does not fit is an error, never cut. A closed code table's codes are all there are.
+    `ans` fields take text, `cn` fields digits, one-digit `b` fields the digit, other `b` fields
+    bytes or hex. Raises FormatError, which says why the value cannot be stored; a code that a
+    closed code table does not have cannot be stored either.
     """
     raw = _encode_coding(field, value)
     if field.kind is Kind.CODE and (problem := _code_problem(field, value)):
@@ -47,9 +48,9 @@ def _encode_coding(field: FieldSpec, value: str | bytes) -> bytes:
 
 
 def decode(field: FieldSpec, raw: bytes) -> Decoded:
-    """State, value and reason of a field's bytes; nothing in `raw` raises."""
+    """Decode a field's bytes to state, value and reason. It never raises, whatever `raw` is."""
     if len(raw) != field.length:
-        return _corrupt(f"{len(raw)} bytes, the field has {field.length}")
+        return _corrupt(f"{len(raw)} bytes, but the field has {field.length}")
     if raw.count(0xFF) == len(raw):
         return State.UNWRITTEN, None, ""
     decoded = _decode_coding(field, raw)
@@ -68,7 +69,7 @@ def _decode_coding(field: FieldSpec, raw: bytes) -> Decoded:
 
 
 def _code_problem(field: FieldSpec, code: str | bytes | None) -> str | None:
-    """Why the code can be none: the field's table is closed and lacks it."""
+    """Say why a code is not valid: the field's table is closed and does not have it."""
     table = code_table(field.table)
     if isinstance(code, str) and table.lacks(code):
         return f"{table.title_en} has no code {code}"
@@ -81,7 +82,7 @@ def _corrupt(why: str) -> Decoded:
 
 def _text(value: str | bytes) -> str:
     if isinstance(value, bytes):
-        raise FormatError("text is expected, not bytes")
+        raise FormatError("this field takes text, not bytes")
     return value
 
 
@@ -95,12 +96,12 @@ def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
     if len(raw) > field.length:
         raise FormatError(f"too long: {len(raw)} bytes in GB 18030, {field.length} fit")
     if not text.strip(" ") or text.endswith(" "):
-        raise FormatError("text is blank or ends in a blank")
+        raise FormatError("the text is blank or ends in a blank: remove the blanks")
     return raw.ljust(field.length, b"\0")
 
 
 def _ascii_problem(field: FieldSpec, text: str) -> str | None:
-    """Why the text does not go into an ASCII field, if this is one."""
+    """Say why the text cannot be stored, if the field takes ASCII only."""
     if field.kind is not Kind.ASCII or text.isascii():
         return None
     return f"not ASCII: {next(char for char in text if not char.isascii())}"
@@ -131,7 +132,7 @@ def _encode_cn(field: FieldSpec, value: str | bytes) -> bytes:
 
 
 def _cn_problem(field: FieldSpec, text: str) -> str | None:
-    """Why the text is no value of this cn field, if it is not."""
+    """Say why the text is not a value of this cn field, if it is not."""
     if not text.isascii() or not text or not all(char in _CN_NIBBLES for char in text):
         return "not a number: digits only"
     if field.kind in _DATE_FORMAT:
@@ -139,7 +140,7 @@ def _cn_problem(field: FieldSpec, text: str) -> str | None:
     pattern = _NUMBER.get(field.kind)
     if pattern and not pattern.fullmatch(text):
         return "not a number"
-    return None if pattern or "." not in text else "a decimal point where only digits go"
+    return None if pattern or "." not in text else "a decimal point is not allowed here"
 
 
 def _date_problem(kind: Kind, text: str) -> str | None:
@@ -171,12 +172,12 @@ def _encode_b(field: FieldSpec, value: str | bytes) -> bytes:
         return b"\1" if value == "1" else b"\0"
     if field.kind is Kind.MARK:
         if value != "0":
-            raise FormatError("a mark is 0 for valid, or not written")
+            raise FormatError("a mark is 0 (valid), or left out")
         return b"\0"
     if field.kind is Kind.CODE:
         text = _text(value)
         if not (text.isascii() and text.isdigit() and len(text) == 1):
-            raise FormatError("a one-digit code is needed")
+            raise FormatError("write a one-digit code")
         return bytes((int(text),))
     return _encode_binary(field, value)
 
@@ -185,21 +186,21 @@ def _encode_binary(field: FieldSpec, value: str | bytes) -> bytes:
     try:
         raw = bytes.fromhex(value) if isinstance(value, str) else value
     except ValueError:
-        raise FormatError("not hexadecimal") from None
+        raise FormatError("not hexadecimal: write two hex digits for each byte") from None
     if field.kind in _LENGTH_PREFIXED:
         if not 0 < len(raw) <= field.length - 2:
-            raise FormatError(f"{len(raw)} bytes, 1 to {field.length - 2} fit")
+            raise FormatError(f"{len(raw)} bytes, but 1 to {field.length - 2} fit")
         return (len(raw).to_bytes(2, "big") + raw).ljust(field.length, b"\xff")
     if field.kind is Kind.AID:
         if not _MIN_AID <= len(raw) <= field.length:
             raise FormatError(f"an AID has {_MIN_AID} to 16 bytes, not {len(raw)}")
         if raw.endswith(b"\xff"):
-            raise FormatError("an AID that ends in FF would lose it among the padding")
+            raise FormatError("an AID must not end in FF: FF is the padding of this field")
         return raw.ljust(field.length, b"\xff")
     if len(raw) != field.length:
-        raise FormatError(f"{len(raw)} bytes, exactly {field.length} are needed")
+        raise FormatError(f"{len(raw)} bytes, but the field needs exactly {field.length}")
     if raw.count(0xFF) == len(raw):
-        raise FormatError("FF in every byte would read as unwritten")
+        raise FormatError("a value of only FF would be read as unwritten")
     return raw
 
 
@@ -213,10 +214,10 @@ def _decode_b(field: FieldSpec, raw: bytes) -> Decoded:
     if field.kind in _LENGTH_PREFIXED:
         length = int.from_bytes(raw[:2], "big")
         if not 0 < length <= field.length - 2:
-            return _corrupt(f"length {length}, 1 to {field.length - 2} is possible")
+            return _corrupt(f"length {length}, but 1 to {field.length - 2} is possible")
         return State.VALUE, raw[2 : 2 + length], ""
     if field.kind is Kind.AID:
         raw = raw.rstrip(b"\xff")
         if len(raw) < _MIN_AID:
-            return _corrupt(f"AID of {len(raw)} bytes, 5 at least")
+            return _corrupt(f"AID of {len(raw)} bytes, but it needs at least {_MIN_AID}")
     return State.VALUE, raw, ""

@@ -1,4 +1,4 @@
-"""Code tables: the coded fields' values with their labels and the standard they come from."""
+"""Code tables: the codes of a field with their labels and the standard that defines them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from .tables import read_table
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """One table: `codes` maps a code as the card spells it to its English and Chinese label.
+    """One code table. `codes` maps a code, as on the card, to its English and Chinese label.
 
-    `closed` tables are complete: another code is an error. Open ones may have more codes in use.
+    A `closed` table is complete: another code is an error. Other codes of an open table may be in
+    use (card specification 2).
     """
 
     name: str
@@ -23,12 +24,12 @@ class CodeTable:
     codes: Mapping[str, tuple[str, str]]
 
     def label(self, code: str, language: str = "en") -> str | None:
-        """The label of a code in "en" or "zh"; None for a code that is not in the table."""
+        """Return the label of a code in "en" or "zh", or None if the table does not have it."""
         labels = self.codes.get(code)
         return labels and labels[1 if language == "zh" else 0]
 
     def lacks(self, code: str) -> bool:
-        """Whether there is no such code and can be none: the table is closed without it."""
+        """Whether the code is not valid: the table is closed and does not have it."""
         return self.closed and code not in self.codes
 
 
@@ -38,7 +39,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 @cache
 def code_table(name: str) -> CodeTable:
-    """The table of that name; KeyError when codes/index.csv has none."""
+    """Load the table with this name. Raises KeyError when codes/index.csv does not have it."""
     index = {row["table"]: row for row in _rows("index")}
     row = index[name]
     codes = {line["code"]: (line["label_en"], line["label_zh"]) for line in _rows(name)}

@@ -1,4 +1,4 @@
-"""A field as it was read: a value and a state, never a blank that could mean several things."""
+"""The value and the state of a field that was read (card specification 2)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,11 +6,11 @@ from enum import StrEnum
 from .model import FieldSpec
 
 NO_ENTRIES = "no entries recorded"
-"""Nobody wrote an entry: that is not the same as that there is none to write."""
+"""Nobody wrote an entry. This does not mean "none": it says nothing about the resident."""
 
 
 class State(StrEnum):
-    """Why a field has a value or has none (card specification, section 2)."""
+    """Why a field has a value, or why it has none (card specification 2)."""
 
     VALUE = "value"
     NEGATIVE = "negative"
@@ -23,13 +23,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """One field of one record as read.
+    """One field of one record that was read.
 
     `value` is text (digits for cn, the code for one-digit b) or bytes (photo, signature,
-    certificate); None unless the state is `value` or `negative`. `detail` names the key for
-    `denied`, says why for `corrupt`, and is NO_ENTRIES for a cyclic file that nothing was ever
-    appended to (one `unwritten` entry, record 1). `record` is the record it came from, 0 if
-    transparent.
+    certificate). It is None unless the state is `value` or `negative`. `detail` names the key that
+    is needed (`denied`), says why the field is `corrupt`, or is NO_ENTRIES for a cyclic file
+    without records (one `unwritten` entry, record 1). `record` is 0 in a transparent file.
     """
 
     field: FieldSpec
@@ -40,5 +39,5 @@ class FieldValue:
 
     @property
     def text(self) -> str:
-        """The value as input files spell it: text as it is, bytes in hex, "" without a value."""
+        """The value as in an input file: text unchanged, bytes in hex, "" if there is none."""
         return self.value.hex().upper() if isinstance(self.value, bytes) else self.value or ""

@@ -1,7 +1,7 @@
-"""GB 18030 in its 2022 edition, whatever edition the interpreter's codec has.
+"""Encode and decode GB 18030, edition 2022, whatever edition Python's codec has.
 
-A character has one form when it is written, the 2022 edition's. The bytes that older editions
-had for 25 characters read as the same characters (gb18030.csv; card specification 2).
+A character is always written as the bytes of the 2022 edition. The different bytes that older
+editions have for 25 characters are read as the same characters (gb18030.csv; card specification 2).
 """
 
 import re
@@ -13,16 +13,19 @@ _ROWS = read_table(Path(__file__).with_name("gb18030.csv"))
 _BYTES = {chr(int(row["code_point"], 16)): bytes.fromhex(row["bytes"]) for row in _ROWS}
 
 _CHARACTERS = {chr(int(row["private_use"], 16)): chr(int(row["code_point"], 16)) for row in _ROWS}
-"""What older tables have as a private-use character → the character that it is."""
+"""Private-use character in older tables → the character that is meant."""
 
 _CHANGED = re.compile("([" + "".join(_BYTES) + "])")
 _PRIVATE_USE = re.compile("[" + "".join(_CHARACTERS) + "]")
 _GBK_LAST_ROW = range(0xE815, 0xE865)
-"""GBK 1.0 has these private-use characters for its last row's 80, FE50 to FEA0, in order."""
+"""GBK 1.0 maps the 80 characters of its last row, FE50 to FEA0, to these, in this order."""
 
 
 def encode(text: str) -> bytes:
-    """The bytes of the 2022 edition; UnicodeEncodeError for half a surrogate pair."""
+    """Encode text by the 2022 edition. Raises UnicodeEncodeError when half a surrogate pair is in.
+
+    `characters.first_unfit` finds such text before.
+    """
     if not _CHANGED.search(text):
         return text.encode("gb18030")
     parts = _CHANGED.split(text)
@@ -30,10 +33,10 @@ def encode(text: str) -> bytes:
 
 
 def decode(raw: bytes, errors: str = "strict") -> str:
-    """The text of bytes of any edition; UnicodeDecodeError by `errors`, as for bytes.decode.
+    """Decode bytes of any edition. `errors` and UnicodeDecodeError are as in bytes.decode.
 
-    The older codecs read the bytes of the 2022 edition as private-use characters, the newer ones
-    the older bytes; both come back as the character that is meant.
+    Old codecs decode the bytes of the 2022 edition to private-use characters, new codecs do so
+    with the old bytes. Both are replaced by the character that is meant.
     """
     text = raw.decode("gb18030", errors)
     if text.isascii() or not _PRIVATE_USE.search(text):
@@ -42,7 +45,7 @@ def decode(raw: bytes, errors: str = "strict") -> str:
 
 
 def character_of_private_use(char: str) -> str | None:
-    """The character that GBK 1.0 or an older GB 18030 table had as this private-use character."""
+    """Return the character that older tables (GBK 1.0, GB 18030) map to this private-use one."""
     if char in _CHARACTERS or ord(char) not in _GBK_LAST_ROW:
         return _CHARACTERS.get(char)
     trail = 0x50 + _GBK_LAST_ROW.index(ord(char))

@@ -1,6 +1,6 @@
-"""What a card is loaded with at personalization, as data groupings, and what they say.
+"""The data groupings that a card is loaded with at personalization, and their fields.
 
-The groupings of keys and PIN come in as bytes: whoever holds the keys has encrypted them.
+Groupings with keys and the PIN arrive encrypted; this module never decodes them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,23 +16,23 @@ Grouping = tuple[int, bytes]
 """One data grouping: its DGI and its value (card specification 6)."""
 
 Records = Mapping[int, bytes]
-"""The records of a card by DGI. A record that is not there stays unwritten; FF may lack at the end
-of a transparent file."""
+"""The records of a card by DGI. A record that is left out stays unwritten. A transparent file may
+be given without the FF at its end."""
 
 
 def records(prepared: Iterable[Grouping], chip: ChipSerial) -> Records:
-    """The records of one card, to load and to check: those prepared, and its chip serial number."""
+    """Return the records of one card: the prepared ones and its chip serial number."""
     return dict([*prepared, chip_grouping(chip)])
 
 
 def chip_grouping(chip: ChipSerial) -> Grouping:
-    """The grouping 0109: the record chip_serial_number of the issuer's file."""
+    """Return the grouping 0109: the record chip_serial_number of DDF1/EF05."""
     record = encode_record(ISSUER_FILE, SERIAL_RECORD, {"chip_serial_number": chip.as_field})
     return dgi_of_record(ISSUER_FILE, SERIAL_RECORD), record
 
 
 def decoded(file: FileSpec, loaded: Records) -> tuple[FieldValue, ...]:
-    """The fields of those records of a file that are loaded, each with its state."""
+    """Decode the fields of a file's loaded records, each with its state."""
     found: list[FieldValue] = []
     for number in range(1, file.records + 1):
         raw = loaded.get(dgi_of_record(file, number))
@@ -42,7 +42,7 @@ def decoded(file: FileSpec, loaded: Records) -> tuple[FieldValue, ...]:
 
 
 def text_of(loaded: Records, path: str, record: int, name: str) -> str:
-    """The text of one field of a record (1 in a transparent file); "" when it is not written."""
+    """Return the text of one field of a record (1 in a transparent file), or "" if unwritten."""
     file = FILE_BY_PATH[path]
     raw = loaded.get(dgi_of_record(file, record))
     if raw is None:

@@ -1,4 +1,4 @@
-"""FileSpec, FieldSpec, KeySpec: the four tables of the card specification, as frozen values."""
+"""The four tables of the card specification as frozen values: files, fields, keys, columns."""
 
 import re
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from types import MappingProxyType
 from .tables import read_table
 
 NEVER = "NEVER"
-"""In a key column: no key opens this; the command is refused with 6985."""
+"""The entry of a key column when no key allows the access: the card answers 6985."""
 
 
 class Structure(StrEnum):
-    """EF structures (ISO/IEC 7816-4:2020 7.2.2), the TLV one with SIMPLE-TLV records."""
+    """The structure of an EF (ISO/IEC 7816-4:2020 7.2.2); TLV records are SIMPLE-TLV."""
 
     TRANSPARENT = "transparent"
     LINEAR_FIXED = "linear-fixed"
@@ -22,7 +22,7 @@ class Structure(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a field's coded value means: it decides what is checked, and what text it reads as."""
+    """What a field's value means. It decides how the value is checked and shown."""
 
     TEXT = "text"
     ASCII = "ascii"
@@ -43,10 +43,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """One of the card's 30 keys, by name, reference on the card and number in the SAM.
+    """One of the card's 30 keys: its name, its reference on the card and its number in the SAM.
 
     `reference` is the KID of EXTERNAL AUTHENTICATE; bit 8 set means a key of the current DF.
-    `levels` is the number of diversification steps: 2 by region then chip, 1 by chip.
+    `levels` is the number of diversification steps: 2 (region, then chip) or 1 (chip) (card
+    specification 3).
     """
 
     name: str
@@ -72,8 +73,8 @@ class KeySpec:
 class FieldSpec:
     """One field of a file.
 
-    `record` is the record that holds it in a TLV file, else 0; `offset` and `length` are bytes
-    within the record's value (within the file, in a transparent one).
+    `record` is its record in a TLV file, else 0. `offset` and `length` are in bytes, within the
+    record's value (in a transparent file, within the file).
     """
 
     path: str
@@ -90,7 +91,7 @@ class FieldSpec:
 
     @property
     def label_en(self) -> str:
-        """The name as an English label: "ABO blood group"."""
+        """The English label, made from the name: "ABO blood group"."""
         words = [_CAPITALS.get(word, word) for word in self.name.split("_")]
         label = " ".join(words)
         return label[0].upper() + label[1:]
@@ -98,10 +99,10 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """One elementary file: structure, records, the keys that open it, and its fields.
+    """One elementary file: its structure, records, access keys and fields.
 
-    `line` is its line in files.csv after the header, the nn of its DGIs. `read_key`,
-    `update_key` and `erase_key` are a key's name, "" for free, or NEVER.
+    `line` is its line in files.csv after the header: the nn of its DGIs. `read_key`, `update_key`
+    and `erase_key` are a key's name, "" (free) or NEVER.
     """
 
     line: int
@@ -129,22 +130,22 @@ class FileSpec:
         return self.structure is Structure.LINEAR_VARIABLE_TLV
 
     def fields_of(self, record: int) -> tuple[FieldSpec, ...]:
-        """The fields of one record (any number, in files whose records are alike)."""
+        """Return the fields of one record (any number if all records have the same fields)."""
         return (self.fields[record - 1],) if self.is_tlv else self.fields
 
     def record_length(self, record: int) -> int:
-        """Bytes of one whole record, tag and length included; of the file, if transparent."""
+        """Return the bytes of one record with tag and length, or of a whole transparent file."""
         return sum(field.length for field in self.fields_of(record)) + (2 if self.is_tlv else 0)
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """The bytes of the whole file."""
         return sum(self.record_length(record) for record in range(1, self.records + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column an input file may have, with the record and the field that it fills."""
+    """One column that an input file may have, with the record and the field that it fills."""
 
     name: str
     path: str
@@ -175,7 +176,7 @@ def _load_keys() -> tuple[KeySpec, ...]:
 
 
 def _field_path(path: str) -> str:
-    """The path as fields.csv spells it: EE01..EE03 share the lines of EE0n."""
+    """Return the path as in fields.csv: EE01 to EE03 share the lines of EE0n."""
     folder, name = path.rsplit("/", 1)
     return f"{folder}/{name[:3]}n" if f"{name[:3]}n" in _SLOTS else path
 
@@ -206,7 +207,7 @@ def _load_files() -> tuple[FileSpec, ...]:
 
 
 def _kind(row: dict[str, str], kinds: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:
-    """Kind and code table of a field: by its path or any, by its name or any of that pattern."""
+    """Find kind and code table of a field by its path or *, and its name or name with _#."""
     names = (row["name"], re.sub(r"_\d+$", "_#", row["name"]))
     keys = ((path, name) for path in (row["path"], "*") for name in names)
     found = next((kinds[key] for key in keys if key in kinds), {"kind": "text", "table": ""})

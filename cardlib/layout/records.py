@@ -1,4 +1,4 @@
-"""Records to fields and back, and the data groupings that carry them (card specification 2, 6)."""
+"""Encode and decode records, and find their data groupings (card specification 2 and 6)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +13,10 @@ DGI_PIN_TRIES = 0x9010
 
 
 def encode_record(file: FileSpec, record: int, values: Mapping[str, str | bytes]) -> bytes:
-    """The bytes of one whole record, or of a transparent file; fields not given stay FF.
+    """Encode one whole record, or a transparent file. Fields that are left out become FF.
 
-    FormatError names the field that cannot be stored, or what the file does not have.
+    Raises FormatError, which names the field that cannot be stored, or the record or field that
+    the file does not have.
     """
     if file.structure is not Structure.TRANSPARENT and not 1 <= record <= file.records:
         raise FormatError(f"{file.path} has no record {record}")
@@ -38,9 +39,9 @@ def _encode_named(field: FieldSpec, value: str | bytes | None) -> bytes:
 
 
 def decode_record(file: FileSpec, record: int, raw: bytes) -> tuple[FieldValue, ...]:
-    """The fields of one whole record with their states; never raises on what a card answers.
+    """Decode one whole record to its fields and their states. It never raises, whatever `raw` is.
 
-    The record number that comes back is 0 for a transparent file.
+    The returned record number is 0 for a transparent file.
     """
     fields = file.fields_of(record)
     number = 0 if file.structure is Structure.TRANSPARENT else record
@@ -48,11 +49,11 @@ def decode_record(file: FileSpec, record: int, raw: bytes) -> tuple[FieldValue, 
     if tag is not None:
         expected = bytes((tag, fields[0].length))
         if raw[:2] != expected:
-            why = f"record begins {raw[:2].hex().upper()}, not {expected.hex().upper()}"
+            why = f"the record begins {raw[:2].hex().upper()}, not {expected.hex().upper()}"
             return tuple(FieldValue(f, number, State.CORRUPT, None, why) for f in fields)
         raw = raw[2:]
     if tag is None and len(raw) != file.record_length(record):
-        why = f"record of {len(raw)} bytes, not {file.record_length(record)}"
+        why = f"the record has {len(raw)} bytes, not {file.record_length(record)}"
         return tuple(FieldValue(f, number, State.CORRUPT, None, why) for f in fields)
     if tag is not None:
         return (FieldValue(fields[0], number, *decode(fields[0], raw)),)
@@ -62,10 +63,10 @@ def decode_record(file: FileSpec, record: int, raw: bytes) -> tuple[FieldValue, 
 
 
 def decode_file(file: FileSpec, records: Sequence[bytes | None]) -> tuple[FieldValue, ...]:
-    """All fields of a file from its records in order (one, if transparent).
+    """Decode all fields of a file from its records in order (one if transparent).
 
-    None stands for a record that the card does not have: its fields are `missing`. A cyclic file
-    without records is one entry that is `unwritten`.
+    None is a record that the card does not have: its fields are `missing`. A cyclic file without
+    records gives one entry that is `unwritten`.
     """
     if file.structure is Structure.CYCLIC and not records:
         return without_entries(file)
@@ -81,20 +82,20 @@ def decode_file(file: FileSpec, records: Sequence[bytes | None]) -> tuple[FieldV
 def without_value(
     file: FileSpec, record: int, state: State, detail: str = ""
 ) -> tuple[FieldValue, ...]:
-    """One record's fields that could not be read, each with the same state and reason."""
+    """Return the fields of a record that could not be read, each with this state and reason."""
     number = 0 if file.structure is Structure.TRANSPARENT else record
     return tuple(FieldValue(f, number, state, None, detail) for f in file.fields_of(record))
 
 
 def without_entries(file: FileSpec) -> tuple[FieldValue, ...]:
-    """The one entry, `unwritten`, that a cyclic file without records reads as."""
+    """Return the one `unwritten` entry of a cyclic file without records."""
     return without_value(file, 1, State.UNWRITTEN, NO_ENTRIES)
 
 
 def without_access(file: FileSpec, state: State, detail: str = "") -> tuple[FieldValue, ...]:
-    """A whole file that could not be read: every field of every record, with the reason.
+    """Return every field of a file that could not be read, with the reason.
 
-    Cyclic files give the fields of one record: how many were appended cannot be known.
+    Of a cyclic file it returns one record, because nobody knows how many were appended.
     """
     count = 1 if file.structure is Structure.CYCLIC else file.records
     numbers = range(1, count + 1)
@@ -102,12 +103,12 @@ def without_access(file: FileSpec, state: State, detail: str = "") -> tuple[Fiel
 
 
 def dgi_of_record(file: FileSpec, record: int) -> int:
-    """The DGI nnrr of a record; rr is 00 for a transparent file."""
+    """Return the DGI nnrr of a record; rr is 00 for a transparent file."""
     return file.line << 8 | (0 if file.structure is Structure.TRANSPARENT else record)
 
 
 def record_of_dgi(dgi: int) -> tuple[FileSpec, int] | None:
-    """The file and record of a DGI nnrr (record 0 if transparent); None if it is none."""
+    """Return the file and record of a DGI nnrr (record 0 if transparent), or None."""
     line, record = dgi >> 8, dgi & 0xFF
     if not 1 <= line <= len(FILES):
         return None
@@ -118,12 +119,12 @@ def record_of_dgi(dgi: int) -> tuple[FileSpec, int] | None:
 
 
 def dgi_of_key(key: KeySpec) -> int:
-    """The DGI 81kk of a card key; kk is its key id in the SAM, unique among the 30."""
+    """Return the DGI 81kk of a card key; kk is its key id in the SAM."""
     return DGI_KEYS | key.sam_key_id
 
 
 def key_of_dgi(dgi: int) -> KeySpec | None:
-    """The card key of a DGI 81kk; None if it is none."""
+    """Return the card key of a DGI 81kk, or None."""
     return next((key for key in KEYS if dgi_of_key(key) == dgi), None)
 
 
@@ -132,4 +133,5 @@ MANDATORY_DGIS = frozenset(
     | {DGI_PIN, DGI_PIN_TRIES}
     | {dgi_of_record(FILES[0], r) for r in range(1, FILE_BY_PATH["DDF1/EF05"].records + 1)}
 )
-"""All card keys, the PIN, its counter and the ten records of file 01 (card specification 6)."""
+"""The groupings that a load must have: all card keys, the PIN, its tries, the ten records of file
+01 (card specification 6)."""

@@ -1,10 +1,10 @@
-"""Reading the CSV tables that stand beside the code."""
+"""Read the CSV tables in this package."""
 
 import csv
 from pathlib import Path
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a UTF-8 CSV file by its header; lines that begin with # are remarks."""
+    """Read the rows of a UTF-8 CSV file by its header; lines that begin with # are skipped."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))

@@ -1,4 +1,4 @@
-"""A field in words, in English or Chinese, and as JSON: the one rendering of it (words.csv)."""
+"""Show a field in words, in English or Chinese, and as JSON (words.csv)."""
 
 from functools import cache
 from pathlib import Path
@@ -12,14 +12,14 @@ from .tables import read_table
 LANGUAGES = ("en", "zh")
 _FIXED = {Kind.FLAG: "yes", Kind.MARK: "valid"}
 _LONGEST_HEX = 32
-"""Hexadecimal digits that are shown; of longer values the number of bytes is said."""
+"""The most hexadecimal digits that are shown; of a longer value only its size is shown."""
 
 
 class FieldAsJson(TypedDict):
-    """A field in JSON. `value` is null without one; `label` is the value in words, "" without one.
+    """A field in JSON. `label` is the value in words. Without a value they are null and "".
 
-    `record` is 0 for a transparent file. `state` is one of the seven words of `State`, `detail`
-    the key that is needed, the reason why it is corrupt, or "no entries recorded".
+    `record` is 0 for a transparent file. `state` is one of the seven words of `State`. `detail` is
+    the key that is needed, the reason why the field is corrupt, or "no entries recorded".
     """
 
     file: str
@@ -32,23 +32,23 @@ class FieldAsJson(TypedDict):
 
 
 def word(key: str, language: str = "en") -> str:
-    """A line of words.csv in "en" or "zh"; KeyError for a key or language that it has not."""
+    """Return a line of words.csv in "en" or "zh". Raises KeyError when it is not there."""
     return _words()[key][language]
 
 
 def field_title(spec: FieldSpec, language: str = "en") -> str:
-    """A field's label, in "en" or "zh"."""
+    """Return a field's label in "en" or "zh"."""
     return spec.label_zh if language == "zh" else spec.label_en
 
 
 def file_title(spec: FileSpec, language: str = "en") -> str:
-    """A file's title and path, in "en" or "zh"."""
+    """Return a file's title in "en" or "zh", and its path."""
     title = spec.title_zh if language == "zh" else spec.title
     return f"{title}  {spec.path}"
 
 
 def value_in_words(value: FieldValue, language: str = "en") -> str:
-    """A field's value for a person: code labels, yes and no, dates; "" when there is none."""
+    """Return a field's value for a person (code label, yes or no, date), or "" without one."""
     if value.state is State.NEGATIVE:
         return word("no", language)
     if value.state is not State.VALUE:
@@ -78,7 +78,7 @@ def _code_in_words(spec: FieldSpec, code: str, language: str) -> str:
 
 
 def state_in_words(value: FieldValue, language: str = "en") -> str:
-    """A field's state; for `denied` the key that it needs, for `corrupt` why it is."""
+    """Return a field's state in words, with the key that is needed or why it is corrupt."""
     if value.state is State.UNWRITTEN and value.detail == NO_ENTRIES:
         return word("no entries", language)
     said = word(f"state.{value.state}", language)
@@ -88,7 +88,7 @@ def state_in_words(value: FieldValue, language: str = "en") -> str:
 
 
 def as_json(value: FieldValue, language: str = "en") -> FieldAsJson:
-    """A field as a JSON object, with the label in "en" or "zh"."""
+    """Return a field as a JSON object, with the label in "en" or "zh"."""
     return {
         "file": value.field.path,
         "record": value.record,

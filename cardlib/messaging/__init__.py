@@ -1,4 +1,4 @@
-"""Secure messaging, host side: state without I/O, and thin channels over a `transmit`."""
+"""Secure messaging on the host: protection without I/O, and channels that send commands."""
 
 from typing import Protocol
 
@@ -8,44 +8,40 @@ from ..layout import KeySpec
 
 
 class Messaging(Protocol):
-    """How a terminal speaks to a card in one version of secure messaging.
-
-    `reply_room` and `command_room` are the most plain bytes that a reply and a command without Le
-    carry.
-    """
+    """What a terminal needs of each version of secure messaging (card specification 4 and 5)."""
 
     @property
     def reply_room(self) -> int:
-        """The most bytes of data in a reply."""
+        """The most plain bytes that a reply can carry."""
         ...
 
     @property
     def command_room(self) -> int:
-        """The most bytes of data in a changing command."""
+        """The most plain bytes that a command without Le can carry."""
         ...
 
     @property
     def is_protected(self) -> bool:
-        """Whether every command and reply is protected now."""
+        """Whether a session is open, in which every command and reply is protected."""
         ...
 
     @property
     def is_over(self) -> bool:
-        """Whether a session has ended and nothing may be sent until the card is reset."""
+        """Whether the session has ended: nothing may be sent until the card is reset."""
         ...
 
     def close(self) -> None:
-        """End a session, if there is one."""
+        """End the session, if there is one."""
         ...
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:
-        """Send a command, as protected as the session is."""
+        """Send a command: protected in a session, else in clear."""
         ...
 
     def authenticate(self, keys: CardKeys, key: KeySpec) -> ResponseAPDU:
-        """Authenticate by a role key in the current DF; the card's answer to 82."""
+        """Authenticate with a role key in the current DF; return the card's answer to 82."""
         ...
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
-        """Send a changing command, protected in any case; `stk` is the DF's key of version 1."""
+        """Send a command that changes the card, protected; version 1 uses the key `stk`."""
         ...

@@ -1,7 +1,7 @@
-"""ISO secure messaging as ICAO 9303-11 9.8 profiles it: data objects, padding and counter.
+"""ISO secure messaging by the profile of ICAO 9303-11 9.8: data objects, padding, counter.
 
-The protocol is one; what a session's keys do is a `Suite`, so that version 2 runs it with SM4 or
-AES and the tests run the same code with the published 3DES examples.
+The ciphers are a parameter, the `Suite`: version 2 uses SM4 or AES, and the tests run the same code
+with the published 3DES examples.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ _ALTERED = "the reply is not what the card sent"
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A session's keys at work: the block cipher with its IV rule, the MAC, the counter's start.
+    """The ciphers of a session with its keys: encryption, MAC, and the first counter value.
 
-    `encrypt` and `decrypt` take the counter as a number and whole blocks, `mac` whole blocks and
-    gives 8 bytes. `block_size` is the cipher's, 16 or 8; the counter is as long as a block.
+    `encrypt` and `decrypt` take the counter as a number and whole blocks. `mac` takes whole blocks
+    and returns 8 bytes. `block_size` is 16 or 8; the counter is as long as a block.
     """
 
     block_size: int
@@ -41,10 +41,11 @@ class Suite:
 
 
 def cmac_suite(enc: BlockCipher, mac: BlockCipher) -> Suite:
-    """CBC under IV E(counter) and CMAC cut to 8 bytes, counter from 0 (ICAO 9303-11 9.8.7.2).
+    """Make the suite of version 2: CBC with IV E(counter), CMAC cut to 8 bytes, counter from 0.
 
-    One CBC context a direction serves the session: E(counter) is the ciphertext of a first block
-    `counter` under IV 0, so the last ciphertext, xored into that block, restarts the chain.
+    ICAO 9303-11 9.8.7.2. Each direction uses one CBC context for the whole session: E(counter) is
+    the ciphertext of a first block `counter` under IV 0, so xoring the last ciphertext into that
+    block starts the chain again.
     """
     seal, unseal = enc.cbc_encryptor().update, enc.cbc_decryptor().update
     encrypt_block, keyed_cmac = enc.encrypt_ecb, mac.keyed_cmac
@@ -70,12 +71,12 @@ def cmac_suite(enc: BlockCipher, mac: BlockCipher) -> Suite:
 
 @cache
 def _paddings(block_size: int) -> tuple[bytes, ...]:
-    """80 00.. by the number of bytes used in the last block (ISO/IEC 9797-1 method 2)."""
+    """Return 80 00.. for each number of bytes in the last block (ISO/IEC 9797-1 method 2)."""
     return tuple(b"\x80" + bytes(block_size - 1 - used) for used in range(block_size))
 
 
 def protected_length(ins: int, size: int, le_bytes: int, block_size: int = BLOCK_SIZE) -> int:
-    """Bytes of the protected data field of a command: `size` of plain data, Le of 0, 1 or 2."""
+    """Return the length of a protected data field: `size` plain bytes, Le of 0, 1 or 2 bytes."""
     length = _MAC_OBJECT + (2 + le_bytes if le_bytes else 0)
     if size:
         value = size + block_size - size % block_size + (0 if ins & 1 else 1)
@@ -84,9 +85,10 @@ def protected_length(ins: int, size: int, le_bytes: int, block_size: int = BLOCK
 
 
 class SecureMessaging:
-    """One session's protection, both ways, without I/O. After any exception out of it, it is dead.
+    """The protection of one session in both directions, without I/O.
 
-    Odd INS carry their data as BER-TLV in DO85 instead of DO87 (ISO/IEC 7816-4 table 51).
+    Commands with an odd INS carry their data in DO85 instead of DO87 (ISO/IEC 7816-4 table 51). The
+    session is over after any exception.
     """
 
     __slots__ = (
@@ -111,7 +113,7 @@ class SecureMessaging:
         self._is_open = False
 
     def renew(self, suite: Suite) -> None:
-        """Use other keys from the next command on; the counter starts again."""
+        """Use new keys from the next command on; the counter starts again."""
         self._block, self._mask = suite.block_size, suite.block_size - 1
         self._padding = _paddings(suite.block_size)
         self._header_padding = self._padding[4]
@@ -119,7 +121,7 @@ class SecureMessaging:
         self._counter = suite.counter_start
 
     def wrap(self, command: CommandAPDU) -> CommandAPDU:
-        """A command under the session's protection; see `protect`."""
+        """Protect a command. See `protect`."""
         return CommandAPDU.parse(
             self.protect(
                 command.cla, command.ins, command.p1, command.p2,
@@ -128,7 +130,7 @@ class SecureMessaging:
         )  # fmt: skip
 
     def unwrap(self, response: ResponseAPDU) -> ResponseAPDU:
-        """The reply to the last protected command, its protection checked and taken off."""
+        """Check and remove the protection of the reply to the last command. See `unprotect`."""
         return ResponseAPDU(self.unprotect(response.data, response.sw), response.sw)
 
     def protect(
@@ -142,14 +144,16 @@ class SecureMessaging:
         *,
         extended: bool = False,
     ) -> bytes:
-        """A whole protected command: [DO85/87] ‖ [DO97] ‖ DO8E, and a Le for the reply's objects.
+        """Encode a protected command: [DO85/87] ‖ [DO97] ‖ DO8E and Le 00.
 
-        The class is 00..03, else FormatError. The extended form is used where `extended` asks for
-        it, or where the short one cannot carry the lengths; DO97 has 2 bytes where Le needs them.
+        The extended form is used if `extended` is set or the short form cannot carry the lengths;
+        DO97 has 2 bytes if Le needs them. Raises FormatError when the class is not 00 to 03, and
+        ChannelError when the session is over or the last reply is missing.
         """
         try:
             if not self._is_open or self._pending:
-                raise ChannelError("the session is over" if not self._is_open else "no reply yet")
+                over = "the session is over: reset the card"
+                raise ChannelError("the last command has no reply yet" if self._is_open else over)
             if cla & 0xFC:
                 raise FormatError(f"class {cla:02X} cannot be protected by secure messaging")
             self._counter = counter = self._counter + 1
@@ -171,18 +175,18 @@ class SecureMessaging:
             raise
 
     def unprotect(self, data: bytes, sw: int) -> bytes:
-        """The plain data of the reply to the last protected command.
+        """Return the plain data of the reply to the last protected command.
 
-        `data` is [DO85/87] ‖ DO99 ‖ DO8E, `sw` what follows it, which must be DO99's. ChannelError
-        when the reply is not what the card sent, or is not protected; which of all the checks
-        failed is not told.
+        `data` is [DO85/87] ‖ DO99 ‖ DO8E. `sw` is the status word after it, which must be the one
+        in DO99. Raises ChannelError when the reply is not protected or was changed. It does not say
+        which check failed.
         """
         try:
             if not self._is_open or not self._pending:
                 raise ChannelError("no command is waiting for a reply in this session")
             self._pending = False
             if len(data) < _MAC_OBJECT:
-                raise ChannelError(f"a reply without protection, {sw:04X} {words(sw)}")
+                raise ChannelError(f"the reply is not protected: {sw:04X} {words(sw)}")
             self._counter = counter = self._counter + 1
             body, mac = data[:-_MAC_OBJECT], data[-_MAC_OBJECT:]
             message = counter.to_bytes(self._block, "big") + body
@@ -203,7 +207,7 @@ class SecureMessaging:
         return b"\x87" + ber_length(len(sealed) + 1) + _PADDED + sealed
 
     def _opened(self, counter: int, sealed: bytes) -> bytes:
-        """The plain data of one whole DO87, or DO85 for an odd INS."""
+        """Decrypt one whole DO87 (DO85 for an odd INS)."""
         blocks = _value(_ENCRYPTED_BER if self._odd else _ENCRYPTED, sealed)
         if not self._odd:
             if blocks[:1] != _PADDED:
@@ -219,14 +223,14 @@ class SecureMessaging:
 
 
 def _expected(le: int, extended: bool) -> bytes:
-    """DO97: Le as the unprotected command would code it."""
+    """Encode DO97: Le as in the plain command."""
     if extended:
         return b"\x97\x02" + (le & 0xFFFF).to_bytes(2, "big")
     return b"\x97\x01" + bytes((le & 0xFF,))
 
 
 def _value(tag: int, data: bytes) -> bytes:
-    """The value of the one data object that `data` is; ChannelError if it is not just that."""
+    """Return the value of the one object in `data`. Raises ChannelError if it is not just that."""
     start = 2
     length = data[1] if len(data) > 1 else 0
     if length >= 0x80:

@@ -1,4 +1,4 @@
-"""SCP03, host side (GlobalPlatform Card Specification Amendment D 1.2): state without I/O."""
+"""SCP03 on the host, without I/O (GlobalPlatform Card Specification Amendment D 1.2)."""
 
 import secrets
 from collections.abc import Callable
@@ -43,10 +43,10 @@ _OPEN = _State.OPEN
 
 @dataclass(frozen=True, slots=True)
 class CardChallenge:
-    """The reply to INITIALIZE UPDATE, taken apart (Amendment D 7.1.1.6).
+    """The parts of the reply to INITIALIZE UPDATE (Amendment D 7.1.1.6).
 
-    10 bytes of key diversification data, the version of the keys, the parameter i, challenge
-    and cryptogram (8 bytes each with S8, 16 with S16), the 3-byte sequence counter or nothing.
+    `diversification` has 10 bytes, `challenge` and `cryptogram` have 8 (S8) or 16 (S16) bytes,
+    `sequence_counter` has 3 or none.
     """
 
     diversification: bytes
@@ -58,13 +58,18 @@ class CardChallenge:
 
     @classmethod
     def parse(cls, data: bytes, size: int) -> "CardChallenge":
-        """Take apart the reply to a challenge of `size` bytes; Scp03Failure if it is none."""
+        """Decode the reply to a challenge of `size` bytes.
+
+        Raises Scp03Failure when the card does not answer as SCP03, or in another length.
+        """
         if len(data) < 13 or data[11] != 3:
             protocol = f"SCP{data[11]:02X}, key version {data[10]:02X}" if len(data) > 12 else "?"
             raise Scp03Failure(Cause.PROTOCOL, f"INITIALIZE UPDATE answered {protocol}")
         i = data[12]
         if bool(i & _S16) != (size == 16):
-            raise Scp03Failure(Cause.CHALLENGE_LENGTH, f"it has i={i:02X}, {size} bytes were sent")
+            raise Scp03Failure(
+                Cause.CHALLENGE_LENGTH, f"the card has i={i:02X}, but {size} bytes were sent"
+            )
         counter = 3 if i & _PSEUDO_RANDOM else 0
         end = 13 + 2 * size
         if len(data) != end + counter:
@@ -81,13 +86,13 @@ class CardChallenge:
 
 
 class Scp03Host:
-    """One session from INITIALIZE UPDATE on. After any exception out of it, it is dead.
+    """One session from INITIALIZE UPDATE on. It is over after any exception.
 
-    `level` is 01, 03, 11, 13 or 33 (C-MAC 01, C-ENC 02, R-MAC 10, R-ENC 20). The host
-    challenge is random, 8 bytes (S8) or 16 (S16), unless a test gives one.
+    `level` is 01, 03, 11, 13 or 33 (C-MAC 01, C-ENC 02, R-MAC 10, R-ENC 20). The host challenge is
+    random, 8 bytes (S8) or 16 (S16), unless a test gives one.
 
-    One CBC context a direction serves the session. The last ciphertext, fed back, cancels itself
-    and leaves E(0); the ICV is then the ciphertext of a block `counter` xor that constant.
+    Each direction uses one CBC context for the whole session: feeding back the last ciphertext
+    gives E(0), and the ICV is then the ciphertext of the block `counter` xor E(0).
     """
 
     __slots__ = (
@@ -114,11 +119,11 @@ class Scp03Host:
         s16: bool = False,
     ) -> None:
         if level not in LEVELS:
-            raise ChannelError(f"security level {level:02X} is none of 01, 03, 11, 13, 33")
+            raise ChannelError(f"security level {level:02X}: use 01, 03, 11, 13 or 33")
         if host_challenge is None:
             host_challenge = secrets.token_bytes(16 if s16 else 8)
         if len(host_challenge) not in (8, 16):
-            raise ChannelError("a host challenge has 8 or 16 bytes")
+            raise ChannelError("a host challenge must have 8 or 16 bytes")
         self._keys, self._level, self._challenge = keys, level, host_challenge
         self._version, self._identifier = key_version, key_identifier
         self._encrypts = bool(level & C_ENC)
@@ -141,23 +146,23 @@ class Scp03Host:
 
     @property
     def capacity(self) -> int:
-        """The most bytes of plain data that a short command can carry: 255 less MAC and padding."""
+        """The most plain bytes that a short command can carry: 255 less MAC and padding."""
         room = 255 - self._mac_size
         return room // BLOCK_SIZE * BLOCK_SIZE - 1 if self._encrypts else room
 
     def close(self) -> None:
-        """End the session; nothing can be wrapped or unwrapped any more."""
+        """End the session."""
         self._state = _State.DEAD
 
     def initialize_update(self) -> CommandAPDU:
-        """INITIALIZE UPDATE (Amendment D 7.1.1)."""
+        """Return the command INITIALIZE UPDATE (Amendment D 7.1.1)."""
         self._step(_State.NEW, _State.CHALLENGED)
         return CommandAPDU(0x80, 0x50, self._version, self._identifier, self._challenge, le=256)
 
     def external_authenticate(self, response: ResponseAPDU) -> CommandAPDU:
-        """Check the card's answer to INITIALIZE UPDATE; EXTERNAL AUTHENTICATE (7.1.2).
+        """Check the answer to INITIALIZE UPDATE; return EXTERNAL AUTHENTICATE (7.1.2).
 
-        Scp03Failure says what is wrong and which keys were tried.
+        Raises Scp03Failure, which says what is wrong and which keys were tried.
         """
         self._step(_State.CHALLENGED, _State.DEAD)
         if response.sw != 0x9000:
@@ -181,7 +186,7 @@ class Scp03Host:
         return CommandAPDU(0x84, 0x82, self._level, 0, cryptogram + self._chain[: self._mac_size])
 
     def opened(self, response: ResponseAPDU) -> None:
-        """Check the card's answer to EXTERNAL AUTHENTICATE; Scp03Failure unless it is 9000."""
+        """Check the answer to EXTERNAL AUTHENTICATE. Raises Scp03Failure when it is not 9000."""
         self._step(_State.AUTHENTICATING, _State.DEAD)
         if response.sw != 0x9000 or response.data:
             cause = _REFUSALS_OF_HOST.get(response.sw, Cause.REFUSED)
@@ -191,7 +196,7 @@ class Scp03Host:
         self._state = _State.OPEN
 
     def wrap(self, command: CommandAPDU) -> CommandAPDU:
-        """A command under the session's protection; see `protect`."""
+        """Protect a command. See `protect`."""
         return CommandAPDU.parse(
             self.protect(
                 command.cla, command.ins, command.p1, command.p2,
@@ -200,7 +205,7 @@ class Scp03Host:
         )  # fmt: skip
 
     def unwrap(self, response: ResponseAPDU) -> ResponseAPDU:
-        """The reply to the last wrapped command, its protection checked and taken off."""
+        """Check and remove the protection of the reply to the last command. See `unprotect`."""
         return ResponseAPDU(self.unprotect(response.data, response.sw), response.sw)
 
     def protect(
@@ -214,10 +219,10 @@ class Scp03Host:
         *,
         extended: bool = False,
     ) -> bytes:
-        """A whole command APDU under C-MAC and C-ENC, ready to send (Amendment D 6.2.4, 6.2.6).
+        """Encode a command under C-MAC and C-ENC (Amendment D 6.2.4, 6.2.6).
 
-        FormatError when protection would outgrow the short form and `extended` was not asked
-        for; under R-MAC a Le below the most is widened by what protection adds to the reply.
+        Under R-MAC, Le is increased by what protection adds to the reply. Raises FormatError when
+        the protected command does not fit the short form and `extended` is not set.
         """
         try:
             if self._state is not _OPEN or cla & 0x68:
@@ -246,10 +251,10 @@ class Scp03Host:
             raise
 
     def unprotect(self, data: bytes, sw: int) -> bytes:
-        """The plain data of the reply to the last protected command (Amendment D 6.2.5, 6.2.7).
+        """Return the plain data of the reply to the last command (Amendment D 6.2.5, 6.2.7).
 
-        Under R-MAC every 9000, 62xx and 63xx must carry its MAC; an error comes without data or
-        MAC, unauthenticated. ChannelError when the reply is not what the card sent.
+        Under R-MAC every 9000, 62xx and 63xx must carry a MAC; an error has neither data nor MAC,
+        so it is not authenticated. Raises ChannelError when the reply was changed.
         """
         try:
             if self._state is not _State.OPEN or self._answered == self._counter:
@@ -269,7 +274,7 @@ class Scp03Host:
     def _checked(self, data: bytes, sw: int) -> bytes:
         size = len(data) - self._mac_size
         if size < 0:
-            raise ChannelError(f"the reply {sw:04X} has lost its MAC")
+            raise ChannelError(f"the reply {sw:04X} has no MAC")
         body = data[:size]
         mac = self._rmac_copy()
         mac.update(self._chain + body + sw.to_bytes(2, "big"))
@@ -280,7 +285,7 @@ class Scp03Host:
         if size % BLOCK_SIZE:
             raise ChannelError(_ALTERED)
         icv = self._s_enc.encrypt_ecb((self._counter | _REPLY_BIT).to_bytes(16, "big"))
-        # The MAC was right, so a card may pad by more than it must, as Samsung's does.
+        # Some cards (Samsung's) pad with more than one block; the MAC was right, so accept it.
         plain = self._decrypt(icv + body)[16:].rstrip(b"\0")
         if plain[-1:] != b"\x80":
             raise ChannelError(_ALTERED)
@@ -289,13 +294,15 @@ class Scp03Host:
     def _step(self, before: _State, after: _State) -> None:
         state, self._state = self._state, _State.DEAD
         if state is not before:
-            raise ChannelError(f"the session is {state.name.lower()}, not {before.name.lower()}")
+            raise ChannelError(
+                f"wrong order: the SCP03 session is {state.name.lower()}, not {before.name.lower()}"
+            )
         self._state = after
 
     def _check_abilities(self) -> None:
         card, keys = self.card, self._keys
         if card.key_version != keys.key_version:
-            raise self._failure(Cause.KEY_VERSION, f"it answered with {card}")
+            raise self._failure(Cause.KEY_VERSION, f"the card answered {card}")
         if self._level & R_MAC and not card.i & _CAN_R_MAC:
             raise self._failure(Cause.LEVEL, f"{self._level:02X} needs R-MAC; {card}")
         if self._level & R_ENC and card.i & _CAN_R_ENC != _CAN_R_ENC:
@@ -304,9 +311,9 @@ class Scp03Host:
     def _wrong_cryptogram(self) -> Scp03Failure:
         chip, told = self._keys.chip, self.card.diversification[:8]
         if chip is None or chip == told:
-            return self._failure(Cause.KEY, f"card cryptogram wrong; the card has {self.card}")
-        chips = f"derived for {chip.hex().upper()}, the card is {told.hex().upper()}"
-        return self._failure(Cause.DIVERSIFICATION, f"card cryptogram wrong; {chips}; {self.card}")
+            return self._failure(Cause.KEY, f"wrong card cryptogram; the card has {self.card}")
+        chips = f"derived for {chip.hex().upper()}, but the card is {told.hex().upper()}"
+        return self._failure(Cause.DIVERSIFICATION, f"wrong card cryptogram; {chips}; {self.card}")
 
     def _failure(self, cause: Cause, found: str) -> Scp03Failure:
         return Scp03Failure(cause, f"{found}; tried {self._keys!r}")
@@ -320,7 +327,7 @@ class Scp03Host:
             self._encrypt, self._decrypt = self._first_encrypt, self._first_decrypt
 
     def _first_encrypt(self, blocks: bytes) -> bytes:
-        """Make the session's one CBC context when it is needed: that costs more than using it."""
+        """Make the CBC context when it is needed: making one costs more than using it."""
         self._encrypt = encrypt = self._s_enc.cbc_encryptor().update
         zero = encrypt(bytes(BLOCK_SIZE))
         self._zero = int.from_bytes(zero)
@@ -333,14 +340,14 @@ class Scp03Host:
 
     def _refusal(self, cla: int) -> ChannelError:
         if self._state is not _OPEN:
-            return ChannelError(f"the session is {self._state.name.lower()}, not open")
+            return ChannelError(f"the SCP03 session is {self._state.name.lower()}, not open")
         return ChannelError(f"class {cla:02X} cannot be protected by SCP03")
 
     def _lc(self, size: int, extended: bool) -> bytes:
         if extended:
             return b"\0" + size.to_bytes(2)
         if size > 255:
-            raise FormatError(f"a short command carries at most {self.capacity} bytes here")
+            raise FormatError(f"too long: a short command carries {self.capacity} bytes here")
         return bytes((size,))
 
     def _le(self, le: int, extended: bool) -> bytes:
@@ -354,5 +361,5 @@ class Scp03Host:
 
 
 def _on_channel_0(command: bytes) -> bytes:
-    """What is MACed: the command as it would go on logical channel 0."""
+    """Return the command as on logical channel 0: this is what the MAC is calculated over."""
     return bytes((command[0] & 0xFC,)) + command[1:]

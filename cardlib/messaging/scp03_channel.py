@@ -1,4 +1,4 @@
-"""An SCP03 session over a transmit: opened, then every command goes out protected."""
+"""Open an SCP03 session with a card and send commands in it (GPC Amendment D)."""
 
 from ..apdu import CommandAPDU, ResponseAPDU, Transmit
 from ..errors import CardError
@@ -9,7 +9,7 @@ from .scp03_failure import Scp03Failure, diagnosed
 
 
 class Scp03Channel:
-    """An open SCP03 session over a transmit: every command goes out protected."""
+    """An open SCP03 session with a card. It sends every command protected."""
 
     def __init__(self, transmit: Transmit, host: Scp03Host) -> None:
         self._transmit, self.host = transmit, host
@@ -26,7 +26,7 @@ class Scp03Channel:
         key_identifier: int = 0,
         s16: bool = False,
     ) -> "Scp03Channel":
-        """Authenticate both sides; Scp03Failure says why not and which keys were tried."""
+        """Authenticate both sides. Raises Scp03Failure: it says why, and which keys were tried."""
         host = Scp03Host(
             keys, level, key_version, host_challenge, key_identifier=key_identifier, s16=s16
         )
@@ -38,9 +38,9 @@ class Scp03Channel:
         return cls(transmit, host)
 
     def send(self, command: CommandAPDU) -> ResponseAPDU:
-        """Send a command protected; ChannelError when the reply is not what the card sent.
+        """Send a command protected. Raises ChannelError when the reply was changed.
 
-        A session whose transport failed is over: what the card has done is not known.
+        After a transport failure the session is over: nobody knows what the card has done.
         """
         try:
             wrapped = self.host.wrap(command)

@@ -1,8 +1,8 @@
-"""Why an SCP03 session does not open, told apart as far as the protocol allows.
+"""Find out why an SCP03 session does not open, as far as the protocol allows.
 
-Amendment D has one answer to a wrong cryptogram. What else is known says more: the key version and
-the diversification data that the card answers, and the key information it gives to whoever asks
-(GET DATA 00E0, GPCS 11.3.3.1 and H.4).
+Amendment D has only one answer for every wrong cryptogram. More is found out from the key version
+and the diversification data in the card's answer, and from the key information, which everybody can
+read (GET DATA 00E0, GPC 2.3.1 11.3.3.1 and H.4).
 """
 
 from dataclasses import dataclass
@@ -22,23 +22,23 @@ _SCP03_OID = bytes.fromhex("2A864886FC6B0403")
 
 
 class Cause(StrEnum):
-    """What is wrong; DIVERSIFICATION, KEY_TYPE and KEY are kinds of a wrong card cryptogram."""
+    """What is wrong. DIVERSIFICATION, KEY_TYPE and KEY all mean a wrong card cryptogram."""
 
     NO_KEY_SET = "the card has no such key set"
     KEY_VERSION = "the card uses another key version"
-    PROTOCOL = "the card does not speak SCP03 with these keys"
-    CHALLENGE_LENGTH = "the card wants challenges of another length"
-    LEVEL = "the card cannot do this security level"
+    PROTOCOL = "the card does not use SCP03 with these keys"
+    CHALLENGE_LENGTH = "the card needs challenges of another length"
+    LEVEL = "the card does not support this security level"
     DIVERSIFICATION = "the keys were derived for another chip"
     KEY_TYPE = "the card's keys are of another type"
     KEY = "wrong keys"
-    HOST_REFUSED = "the card did not take the host's cryptogram"
+    HOST_REFUSED = "the card refused the host's cryptogram"
     BLOCKED = "the key set has no tries left"
     REFUSED = "the card refused"
 
 
 class Scp03Failure(ChannelError):
-    """A session that did not open. `cause` is why, `detail` what was tried and what was found."""
+    """A session did not open. `cause` says why, `detail` what was tried and what was found."""
 
     def __init__(self, cause: Cause, detail: str) -> None:
         super().__init__(f"{cause}: {detail}")
@@ -47,7 +47,7 @@ class Scp03Failure(ChannelError):
 
 @dataclass(frozen=True, slots=True)
 class KeySetInformation:
-    """One key set as the card describes it: version, type (88 AES) and bytes of a key."""
+    """One key set as the card describes it: version, key type (88 is AES), bytes of each key."""
 
     version: int
     type: int
@@ -65,13 +65,14 @@ class KeySetInformation:
 
 
 def key_sets(template: bytes) -> list[KeySetInformation]:
-    """The key sets in the answer to GET DATA 00E0, in its order; CardError if it is none.
+    """Decode the key sets in the answer to GET DATA 00E0, in its order.
 
-    Each key is C0 { identifier, version, type, length }; of a set's keys the first counts.
+    Each key is C0 { identifier, version, type, length }; the first key of a set counts. Raises
+    CardError when the answer has no key information.
     """
     information = find_ber(template, 0xE0)
     if information is None:
-        raise CardError("GET DATA 00E0: no key information template")
+        raise CardError("GET DATA 00E0: the answer has no key information template")
     found: dict[int, KeySetInformation] = {}
     for entry in iter_ber(information):
         if entry.tag == 0xC0 and len(entry.value) >= 4:
@@ -81,9 +82,9 @@ def key_sets(template: bytes) -> list[KeySetInformation]:
 
 
 def diagnosed(transmit: Transmit, failure: Scp03Failure, keys: Scp03Keys) -> Scp03Failure:
-    """The same failure with what the card says of its keys; its cause may become more exact.
+    """Add to a failure what the card says about its keys; its cause may become more exact.
 
-    Only plain GET DATA is sent. Where the card does not answer it, the failure stays as it was.
+    Only plain GET DATA is sent. If the card does not answer it, the failure stays unchanged.
     """
     try:
         if failure.cause is Cause.CHALLENGE_LENGTH:

@@ -1,6 +1,7 @@
-"""Secure messaging version 2, host side (card specification 5): authentication, then a session."""
+"""Secure messaging version 2 on the host: authentication, then a session (card specification 5)."""
 
 from ..apdu import MAX_SHORT_DATA, MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit
+from ..commands import Body, name_of, spec_of
 from ..crypto import BLOCK_SIZE
 from ..errors import CardError, ChannelError, FormatError, StatusWordError
 from ..exchange import send, send_bytes
@@ -21,31 +22,30 @@ EXTENDED_ROOM = 65503
 _CHAINING = b"RHC2-CHAIN"
 _MF_ID = b"\x3f\x00"
 _MORE_FOLLOWS = 0x10
-_WITH_PIN = (0x20, 0x21, 0x24, 0x25, 0x2C, 0x2D)
-"""VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (ISO/IEC 7816-4 11.6.6 to 11.6.10)."""
 
 
 def binding(key: KeySpec, c1: bytes) -> bytes:
-    """B: file id of the DF that holds the key (2) ‖ KID (1) ‖ the value of C1 (3), 6 bytes.
+    """Return B, 6 bytes: file id of the DF that holds the key (2) ‖ KID (1) ‖ value of C1 (3).
 
-    C1 is what the card's FCI said: spec, cipher, key version. FormatError for another length.
+    `c1` is from the card's FCI: spec, cipher, key version. Raises FormatError when its length is
+    not 3.
     """
     if len(c1) != C1_SIZE:
-        raise FormatError(f"C1 has {C1_SIZE} bytes")
+        raise FormatError(f"C1 must have {C1_SIZE} bytes, not {len(c1)}")
     name = key.df_path.rsplit("/", 1)[-1]
     directory = _MF_ID if name == "MF" else bytes.fromhex(name)
     return directory + bytes((key.reference,)) + c1
 
 
 def external_authenticate(attempt: MutualAuthentication, key: KeySpec) -> CommandAPDU:
-    """00 82 00 KID 28 … 28: M ‖ T, 40 bytes each way."""
+    """Return EXTERNAL AUTHENTICATE, 00 82 00 KID 28 M ‖ T 28: 40 bytes in both directions."""
     return CommandAPDU(0x00, 0x82, 0x00, key.reference, attempt.cryptogram, le=CRYPTOGRAM_SIZE)
 
 
 class V2Host:
-    """The keys of one session, from one authentication to the next; no I/O.
+    """The keys of one session, without I/O. Each authentication replaces them.
 
-    After any exception out of it or its `messaging`, the session is over.
+    The session is over after any exception from this object or its `messaging`.
     """
 
     __slots__ = ("_keys", "messaging")
@@ -55,9 +55,10 @@ class V2Host:
         self._keys: SessionKeys | None = None
 
     def authenticated(self, attempt: MutualAuthentication, reply: bytes) -> None:
-        """Check the card's 40 bytes; its new keys are used from the next command on.
+        """Check the card's 40 bytes; the new keys are used from the next command on.
 
-        P chains them to the session they were agreed in. ChannelError for a wrong answer.
+        P binds them to the session in which they were agreed. Raises ChannelError when the answer
+        is wrong.
         """
         try:
             chaining = self._keys.mac.cmac(_CHAINING) if self._keys else bytes(BLOCK_SIZE)
@@ -74,18 +75,18 @@ class V2Host:
 
 
 class V2Channel:
-    """Version 2 over a transmit: plain until the first authentication, then all is protected.
+    """Version 2 with a card: in clear until the first authentication, then all is protected.
 
-    An unprotected or altered reply, a failed further authentication and a failed transport end
-    it for good: ChannelError to everything, until the card is reset and another channel is made.
+    An unprotected or changed reply, a failed further authentication and a failed transport end the
+    session. Every method then raises ChannelError: reset the card and make a new object.
     """
 
     def __init__(
         self, transmit: Transmit, c1: bytes, *, extended: bool = False, chaining: bool = False
     ) -> None:
-        """`c1` is C1 as the FCI gave it: an authentication fails if the card's own is another.
+        """Take C1 of the FCI in `c1`. Authentication fails if the card itself has another one.
 
-        `extended` and `chaining` say what the card's ATR announces.
+        `extended` and `chaining` say whether the card's ATR announces them.
         """
         self._transmit, self._c1 = transmit, c1
         self._extended, self._chaining = extended, chaining
@@ -98,42 +99,43 @@ class V2Channel:
 
     @property
     def is_protected(self) -> bool:
-        """Whether a session is open: every command and reply is protected."""
+        """Whether a session is open, in which every command and reply is protected."""
         return self._host.messaging is not None and not self._is_over
 
     @property
     def is_over(self) -> bool:
-        """Whether a session has ended and nothing may be sent until the card is reset."""
+        """Whether the session has ended: nothing may be sent until the card is reset."""
         return self._is_over
 
     @property
     def reply_room(self) -> int:
-        """The most plain bytes in a reply: 223 in a session, 65503 by extended length."""
+        """The most plain bytes in a reply: 223 in a session, 65503 with extended length."""
         if not self.is_protected:
             return MAX_SHORT_LE
         return EXTENDED_ROOM if self._extended else SHORT_REPLY_ROOM
 
     @property
     def command_room(self) -> int:
-        """The most plain bytes in a command without Le that goes out in one piece."""
+        """The most plain bytes in a command without Le that is sent in one piece."""
         return EXTENDED_ROOM if self._extended else SHORT_COMMAND_ROOM
 
     def close(self) -> None:
-        """End the session, if there is one; the card ends it at reset or the next plain command."""
+        """End the session, if there is one. The card ends it at reset or the next plain command."""
         self._is_over = self._is_over or self._host.messaging is not None
 
     def authenticate(self, keys: CardKeys, key: KeySpec) -> ResponseAPDU:
-        """GET CHALLENGE and EXTERNAL AUTHENTICATE with a key of the current DF, or above it.
+        """Send GET CHALLENGE and EXTERNAL AUTHENTICATE with a key of the current DF, or above it.
 
-        The card's answer, 9000 if both sides are authenticated; a refusal ends an open session.
-        ChannelError when the card's cryptogram is wrong.
+        Return the card's answer: 9000 if both sides are authenticated. A refusal ends an open
+        session. Raises ChannelError when the card's cryptogram is wrong.
         """
         challenge = self.send(GET_CHALLENGE)
         if challenge.sw != 0x9000:
             raise StatusWordError("GET CHALLENGE", challenge.sw)
         if len(challenge.data) != 8:
             self.close()
-            raise ChannelError(f"the card gave a challenge of {len(challenge.data)} bytes")
+            given = len(challenge.data)
+            raise ChannelError(f"GET CHALLENGE: the card's challenge has {given} bytes, not 8")
         attempt = keys.authentication(key.name, challenge.data, binding(key, self._c1))
         response = self._once(external_authenticate(attempt, key))
         if response.sw != 0x9000:
@@ -149,19 +151,22 @@ class V2Channel:
     def send(self, command: CommandAPDU) -> ResponseAPDU:
         """Send a command: in clear before the first authentication, protected after it.
 
-        ChannelError for a PIN in clear: the card would refuse it, but it would have been heard.
+        Raises ChannelError for a command with a PIN in clear: the card would refuse it, but
+        somebody on the line could read it.
         """
         if self._host.messaging is not None or self._is_over:
             return self._once(command)
-        if command.data and command.ins in _WITH_PIN:
-            raise ChannelError("a PIN is not sent in clear: authenticate first")
+        spec = spec_of(command.cla, command.ins)
+        if command.data and spec is not None and spec.sent is Body.PIN:
+            raise ChannelError(f"{spec.name}: a PIN is never sent in clear: authenticate first")
         return send(self._transmit, command)
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
-        """Send a changing command in the session; without one it is not sent: ChannelError."""
+        """Send a command that changes the card. Raises ChannelError when no session is open."""
         del keys, stk
         if not self.is_protected:
-            raise ChannelError("nothing is changed outside a session: authenticate first")
+            name = name_of(command.cla, command.ins)
+            raise ChannelError(f"{name} needs an open session: authenticate first")
         return self._once(command)
 
     def _once(self, command: CommandAPDU) -> ResponseAPDU:
@@ -180,13 +185,16 @@ class V2Channel:
             raise
 
     def _fits(self, command: CommandAPDU) -> bool:
-        """Whether a command goes out in one piece; FormatError if the card takes it in no way."""
+        """Whether a command is sent in one piece. Raises FormatError if the card cannot take it."""
         if self._extended:
             return True
         length = protected_length(command.ins, len(command.data), command.le is not None)
         fits = length <= MAX_SHORT_DATA
         if _is_long(command) or not (fits or self._chaining):
-            raise FormatError("too long for this card: its ATR announces no longer commands")
+            raise FormatError(
+                f"{name_of(command.cla, command.ins)} is too long: the card's ATR announces neither"
+                " extended length nor chaining"
+            )
         return fits
 
     def _protected(
@@ -201,21 +209,23 @@ class V2Channel:
         return self._chained(CommandAPDU.parse(raw))
 
     def _chained(self, command: CommandAPDU) -> ResponseAPDU:
-        """One protected data field cut into segments (ISO/IEC 7816-4 5.3.3).
+        """Send one protected data field in segments (ISO/IEC 7816-4 5.3.3).
 
-        The card's 9000 between them is plain and proves nothing; its last answer does.
+        The card's 9000 to each segment is plain and proves nothing; only its last answer does.
         """
         parts = [command.data[i : i + 255] for i in range(0, len(command.data), 255)]
         head = bytes((command.cla | _MORE_FOLLOWS, command.ins, command.p1, command.p2))
         for part in parts[:-1]:
             reply = send_bytes(self._transmit, head + bytes((len(part),)) + part)
             if reply.data or reply.sw != 0x9000:
-                raise ChannelError(f"a chained command was cut: {reply.sw:04X} {words(reply.sw)}")
+                raise ChannelError(
+                    f"a segment of a chain was refused: {reply.sw:04X} {words(reply.sw)}"
+                )
         return send_bytes(
             self._transmit, command.header + bytes((len(parts[-1]),)) + parts[-1] + b"\0"
         )
 
 
 def _is_long(command: CommandAPDU) -> bool:
-    """Whether only the extended form can say what the command asks."""
+    """Whether the plain command needs the extended form."""
     return command.extended or (command.le or 0) > MAX_SHORT_LE

@@ -1,4 +1,4 @@
-"""The language of .scriptor files, its runner, and the decoder of answers."""
+"""APDU scripts: the language of .scriptor files, its runner, and the decoder of answers."""
 
 from .language import Script, ScriptError, parse, read_script
 from .runner import Difference, Outcome, Runner, difference

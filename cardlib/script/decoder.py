@@ -1,4 +1,4 @@
-"""What an answer says: the fields of records, and facts in ATR, FCI, CPLC and key information."""
+"""Decode answers for a person: fields of records; facts in ATR, FCI, CPLC, key information."""
 
 from typing import NamedTuple
 
@@ -19,14 +19,14 @@ _CHIP_IN_CPLC = slice(12, 20)
 
 
 class Fact(NamedTuple):
-    """One thing an answer says, for a person."""
+    """One thing that an answer says, for a person."""
 
     name: str
     value: str
 
 
 class Profile(NamedTuple):
-    """C1 and C2 in the FCI of DDF1: spec (10, 20), cipher, key version, region factor."""
+    """C1 and C2 of DDF1's FCI: spec (10 or 20), cipher, key version, region factor (8 bytes)."""
 
     spec: int
     cipher: int
@@ -40,7 +40,10 @@ class Profile(NamedTuple):
 
 
 def fields_of(file: FileSpec, command: bytes, response: ResponseAPDU) -> tuple[FieldValue, ...]:
-    """The fields that READ RECORD asked for, with their states; none for any other refusal."""
+    """Decode the fields that READ RECORD asked for, with their states.
+
+    The result is empty when the card refused for any reason but a missing right, file or record.
+    """
     numbers = _records_asked(file, command[2], command[3])
     if response.sw == StatusWord.SUCCESS:
         return _decoded(file, numbers, response.data, several=command[3] == _FROM_NUMBER)
@@ -75,20 +78,20 @@ def _decoded(
 
 
 def _not_appended(file: FileSpec, numbers: list[int]) -> tuple[FieldValue, ...]:
-    """The one entry that nobody appended: of an empty file, or behind its last one."""
+    """Return one entry that nobody appended: of an empty file, or after the last record."""
     if numbers[:1] == [1]:
         return without_entries(file)
     return _all(file, numbers, State.UNWRITTEN, "")
 
 
 def _all(file: FileSpec, numbers: list[int], state: State, detail: str) -> tuple[FieldValue, ...]:
-    """Every record asked for; of a cyclic file one, for how many it has cannot be known."""
+    """Return every record asked for; of a cyclic file one, because its number is not known."""
     known = numbers[:1] if file.structure is Structure.CYCLIC else numbers
     return tuple(v for number in known for v in without_value(file, number, state, detail))
 
 
 def profile_in(command: bytes, response: ResponseAPDU) -> Profile | None:
-    """What the FCI of the health application says, if the answer is that FCI."""
+    """Decode C1 and C2 if the answer is the FCI of the health application, else return None."""
     if command[1] != _SELECT or response.sw != StatusWord.SUCCESS:
         return None
     try:
@@ -102,7 +105,7 @@ def profile_in(command: bytes, response: ResponseAPDU) -> Profile | None:
 
 
 def facts_of_reset(atr: bytes) -> tuple[Fact, ...]:
-    """The chip serial in an ATR."""
+    """Return the chip serial in an ATR, or why there is none."""
     try:
         return (Fact("chip serial", chip_serial(atr).hex().upper()),)
     except FormatError as error:
@@ -110,7 +113,7 @@ def facts_of_reset(atr: bytes) -> tuple[Fact, ...]:
 
 
 def facts_of(command: bytes, response: ResponseAPDU) -> tuple[Fact, ...]:
-    """What the answers to SELECT and GET DATA say."""
+    """Decode the answers to SELECT and GET DATA; other answers give nothing."""
     if response.sw != StatusWord.SUCCESS or not response.data:
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Scripts that follow from the layout: `python -m cardlib.script.from_layout` writes them anew."""
+"""Write the scripts that are made from the layout: `python -m cardlib.script.from_layout`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from .language import SUFFIX
 
 _SELECT_PATH = (0x00, 0xA4, 0x08, 0x0C)
 _HEAD = """#!/usr/bin/env scriptor
-# Every protected file refuses a reader without its key: 6982 for every form of read.
+# Try to read every protected file without its key: each form of read must answer 6982.
 # Made from the layout by python -m cardlib.script.from_layout; a test compares the two.
 
 reset
@@ -18,7 +18,7 @@ reset
 
 
 def check_protected() -> str:
-    """The script that tries to read every protected file without a key, in every form."""
+    """Return the script that tries to read every protected file without a key, in every form."""
     blocks = [_HEAD]
     for file in FILES:
         if file.read_key:
@@ -35,14 +35,14 @@ def _line(command: CommandAPDU) -> str:
 
 
 def _select(file: FileSpec) -> CommandAPDU:
-    """SELECT by path from the MF, without an answer."""
+    """SELECT by path from the MF; the card answers no data."""
     names = file.path.split("/")
     path = b"".join(bytes.fromhex(name) for name in names)
     return CommandAPDU(*_SELECT_PATH, path)
 
 
 def _reads(file: FileSpec) -> Iterator[CommandAPDU]:
-    """READ BINARY; or READ RECORD by number, from a number on, and by tag where there is one."""
+    """READ BINARY, or READ RECORD by number, from a number on, and by tag in a TLV file."""
     if file.structure is Structure.TRANSPARENT:
         yield CommandAPDU(0x00, 0xB0, 0x00, 0x00, le=256)
         return
@@ -53,7 +53,7 @@ def _reads(file: FileSpec) -> Iterator[CommandAPDU]:
 
 
 def write(folder: Path) -> None:
-    """Write each of them to its file in a folder."""
+    """Write the script to its file in a folder."""
     path = folder / f"check_protected{SUFFIX}"
     path.write_text(check_protected(), encoding="utf-8", newline="\n")
 

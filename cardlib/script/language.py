@@ -1,6 +1,7 @@
-"""APDU scripts as text: what pcsc-tools' scriptor runs, with our expectations in its comments.
+"""Parse APDU scripts: files for pcsc-tools' scriptor, with expectations in their comments.
 
-The language is in docs/reference/scripts.md. A file that parses here means the same to scriptor.
+docs/reference/scripts.md describes the language. A script that is valid here does the same in
+scriptor.
 """
 
 import re
@@ -23,7 +24,7 @@ _ATR = "ATR"
 
 
 class ScriptError(FormatError):
-    """A line of a script that is not valid; `line` is its number from 1."""
+    """A line of a script is not valid. `line` is its number from 1."""
 
     def __init__(self, name: str, line: int, problem: str) -> None:
         super().__init__(f"{name}, line {line} is not valid: {problem}")
@@ -32,10 +33,10 @@ class ScriptError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One answer that may come: its status word, "" for an ATR, and its data.
+    """One expected answer: its status word ("" for an ATR) and its data.
 
-    `sw` is four characters, hex digits or `x` for any. With `key` it holds only in runs that
-    authenticated with that key since the last reset, or (`with_key` false) only in others.
+    `sw` is four characters: hex digits, or X for any. If `key` is set, it applies only to runs that
+    authenticated with that key since the last reset, or (`with_key` false) that did not.
     """
 
     sw: str
@@ -44,7 +45,7 @@ class Expectation:
     with_key: bool = True
 
     def applies(self, authenticated: frozenset[str]) -> bool:
-        """Whether it counts in a run that has authenticated with these keys."""
+        """Whether it applies to a run that has authenticated with these keys."""
         return not self.key or (self.key in authenticated) == self.with_key
 
     def accepts(self, sw: int) -> bool:
@@ -60,7 +61,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Send these bytes; `file` is the file whose records the answer holds, if a line says so."""
+    """Send these bytes. `file` is the file that a #= line names, whose records are answered."""
 
     line: int
     apdu: bytes
@@ -80,7 +81,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """EXTERNAL AUTHENTICATE with a card key, in runs that have keys; scriptor sees a comment."""
+    """EXTERNAL AUTHENTICATE with a card key, in runs with keys. For scriptor it is a comment."""
 
     line: int
     key: KeySpec
@@ -92,7 +93,7 @@ Step = Command | Reset | Authenticate
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script: its name, what its first comment says, and its steps in order."""
+    """A script: its name, its first comment as the title, and its steps in order."""
 
     name: str
     title: str
@@ -100,28 +101,28 @@ class Script:
 
 
 def read_script(path: Path) -> Script:
-    """The script in a file.
+    """Read the script in a file.
 
-    ScriptError for a line that is not valid, FormatError for a file that is not UTF-8 text.
+    Raises ScriptError when a line is not valid, FormatError when the file is not UTF-8 text.
     """
     with path.open("rb") as file:
         raw = file.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
-        raise FormatError(f"{path}: a script has at most {_LARGEST:,} bytes")
+        raise FormatError(f"{path} is too long: a script has at most {_LARGEST:,} bytes")
     try:
         return parse(raw.decode("utf-8"), path.name)
     except UnicodeDecodeError:
-        raise FormatError(f"{path}: not UTF-8 text") from None
+        raise FormatError(f"{path} is not UTF-8 text: save it as UTF-8") from None
 
 
 def parse(text: str, name: str = "script") -> Script:
-    """The script in a text; ScriptError names the line that is not valid."""
+    """Parse a script. Raises ScriptError, which names the line that is not valid."""
     return _Parser(name).parse(text)
 
 
 @dataclass(slots=True)
 class _Parser:
-    """Lines so far: steps, the command that a backslash left open, comments before a step."""
+    """The lines so far: steps, a command that a backslash left open, comments before a step."""
 
     name: str
     line: int = 0
@@ -136,7 +137,7 @@ class _Parser:
                 break
             self._take(line)
         if self.open_command is not None:
-            raise self._error("the last command is not complete")
+            raise self._error("the last command ends in \\: its rest is missing")
         return Script(self.name, self.title, tuple(self.steps))
 
     def _error(self, problem: str) -> ScriptError:
@@ -162,7 +163,7 @@ class _Parser:
 
     def _closed(self) -> None:
         if self.open_command is not None:
-            raise self._error("the line before ends in \\, so the rest of its command comes here")
+            raise self._error("the line before ends in \\: write the rest of its command here")
 
     def _comment(self) -> str:
         text = "\n".join(self.comments)
@@ -175,14 +176,15 @@ class _Parser:
         packed = _PACKED.fullmatch(digits)
         if not packed and not _SPACED.fullmatch(digits):
             raise self._error(
-                "write reset, exit, a # comment, or hex pairs with one blank between all or none"
+                "write reset, exit, a # comment, or a command in hex: all bytes separated by one"
+                " blank (00 A4 04 00), or none (00A40400)"
             )
         apdu = (self.open_command or b"") + bytes.fromhex(digits)
         self.open_command = apdu if more else None
         if more:
             return
         if len(apdu) < 4:
-            raise self._error(f"a command has at least CLA INS P1 P2, not {len(apdu)} bytes")
+            raise self._error(f"a command needs CLA INS P1 P2, but this has {len(apdu)} bytes")
         self.steps.append(Command(self.line, apdu, self._comment()))
 
     def _take_comment(self, line: str) -> None:
@@ -204,10 +206,10 @@ class _Parser:
     def _take_expectation(self, words: list[str]) -> None:
         step = self.steps[-1] if self.steps else None
         if not isinstance(step, Command | Reset):
-            raise self._error("an expectation follows the command or reset that it is for")
+            raise self._error("write #> directly after the command or reset that it is for")
         expectation = self._expectation(words)
         if bool(expectation.sw) == isinstance(step, Reset):
-            raise self._error("after reset write #> ATR ..., after a command #> and a status word")
+            raise self._error("write #> ATR ... after reset, #> and a status word after a command")
         self.steps[-1] = replace(step, expectations=(*step.expectations, expectation))
 
     def _expectation(self, words: list[str]) -> Expectation:
@@ -216,7 +218,7 @@ class _Parser:
             key, with_key = self._key(words[-1]).name, words[-2] == "with"
             words = words[:-2]
         if not words or not (words[0] == _ATR or _STATUS_WORD.fullmatch(words[0])):
-            raise self._error("an expectation begins with a status word like 9000 or 63Cx, or ATR")
+            raise self._error("write a status word like 9000 or 63Cx after #>, or ATR")
         sw = "" if words[0] == _ATR else words[0].upper()
         try:
             data = parse_pattern(words[1:]) if words[1:] else None
@@ -227,19 +229,19 @@ class _Parser:
     def _key(self, name: str) -> KeySpec:
         key = KEY_BY_NAME.get(name)
         if key is None or key.role not in _AUTHENTICATING_ROLES:
-            raise self._error(f"{name!r} is no key of the card for authenticating")
+            raise self._error(f"{name!r} is not a key for authenticating: use an RK, UK, LK or BK")
         return key
 
     def _take_action(self, words: list[str]) -> None:
         if len(words) != 2 or words[0] != "authenticate":
-            raise self._error("the only action is #! authenticate KEY")
+            raise self._error("after #! only this is possible: authenticate KEY")
         self.steps.append(Authenticate(self.line, self._key(words[1]), self._comment()))
 
     def _take_file(self, words: list[str]) -> None:
         step = self.steps[-1] if self.steps else None
         if not isinstance(step, Command) or step.apdu[1] != _READ_RECORD:
-            raise self._error("#= follows a READ RECORD command")
+            raise self._error("write #= only after a READ RECORD command")
         file = FILE_BY_PATH.get(" ".join(words))
         if file is None or file.structure is Structure.TRANSPARENT:
-            raise self._error("#= names a file of records by its path, like DDF1/DF02/EF05")
+            raise self._error("after #= write the path of a file with records: DDF1/DF02/EF05")
         self.steps[-1] = replace(step, file=file)

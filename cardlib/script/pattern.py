@@ -1,4 +1,4 @@
-"""What the bytes of an answer must look like, as a script spells it: `6F xx 84*2 xx*3 ..`."""
+"""Patterns for the data of an answer, as a script writes them: `6F xx 84*2 xx*3 ..`."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _MAX_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Expected bytes: None stands for any byte; `open_ended` lets any number more follow."""
+    """Expected bytes. None stands for any byte; `open_ended` allows more bytes at the end."""
 
     values: tuple[int | None, ...]
     open_ended: bool = False
 
     def difference(self, data: bytes) -> str:
-        """Where `data` departs from the pattern, in words; "" where it does not."""
+        """Say where `data` differs from the pattern, or "" if it does not."""
         for offset, (expected, found) in enumerate(zip(self.values, data, strict=False)):
             if expected is not None and expected != found:
                 return f"byte {offset} is {found:02X}, not {expected:02X}"
@@ -35,7 +35,7 @@ class Pattern:
 
 
 def parse_pattern(words: list[str]) -> Pattern:
-    """The pattern that the words of a line spell; FormatError says which word does not fit."""
+    """Parse the words of a line. Raises FormatError, which names the word that is not valid."""
     if words == [_NOTHING]:
         return Pattern(())
     open_ended = words[-1:] == [_REST]
@@ -47,5 +47,5 @@ def parse_pattern(words: list[str]) -> Pattern:
         value = None if item[1].lower() == "xx" else int(item[1], 16)
         values += [value] * int(item[2] or 1)
         if len(values) > _MAX_BYTES:
-            raise FormatError(f"more than {_MAX_BYTES} bytes")
+            raise FormatError(f"the pattern has more than {_MAX_BYTES} bytes")
     return Pattern(tuple(values), open_ended)

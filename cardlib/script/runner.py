@@ -1,4 +1,4 @@
-"""Run a script on a card: what was sent, what came back, what differs from what was expected."""
+"""Run a script on a card and compare each answer with what the script expects."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ from .decoder import Fact, Profile, facts_of, facts_of_reset, fields_of, profile
 from .language import Authenticate, Command, Expectation, Reset, Script, Step
 
 NO_KEYS = "no keys given"
-"""Why authentications are skipped in a run without keys."""
+"""The reason why authentications are skipped in a run without keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What was not as expected; `in_data` when the status word was and only the data was not."""
+    """What was not as expected. `in_data`: the status word was right, only the data was not."""
 
     text: str
     in_data: bool = False
@@ -30,7 +30,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One step done: its answer (`sw` None and the ATR as data for a reset) and what it says.
+    """The result of one step: the answer and what it says. A reset has `sw` None and ATR as data.
 
     `skipped` says why an authentication was not tried.
     """
@@ -50,7 +50,7 @@ def difference(
     data: bytes,
     authenticated: frozenset[str] = frozenset(),
 ) -> Difference | None:
-    """None when one of the expectations that apply is met, or when there is none that applies."""
+    """Compare an answer with the expectations that apply; None if one is met, or none applies."""
     applying = [each for each in expectations if each.applies(authenticated)]
     if not applying:
         return None
@@ -64,10 +64,10 @@ def difference(
 
 
 class Runner:
-    """Runs scripts on one connection; with a key set it authenticates where a script says so.
+    """Runs scripts on one connection. With keys it authenticates where a script says so.
 
-    On a card of spec 2.0 the first authentication opens a session, in which each further command
-    goes out protected; what it shows and compares is what was under the protection.
+    On a card of spec 2.0 the first authentication opens a session, and all further commands are
+    sent protected. The plain answers are shown and compared.
     """
 
     def __init__(
@@ -83,9 +83,10 @@ class Runner:
         self._session: V2Channel | None = None
 
     def run(self, script: Script) -> Iterator[Outcome]:
-        """Do the steps in order, whatever the answers; yields each step's outcome.
+        """Do all steps in order, whatever the card answers; yield the result of each.
 
-        TransportError when the card does not answer, CardKeyError when the keys are not for it.
+        Raises TransportError when the card does not answer, CardKeyError when the keys are for
+        other cards.
         """
         for step in script.steps:
             if isinstance(step, Reset):
@@ -131,28 +132,28 @@ class Runner:
         if self._wrong_cryptogram:
             return Outcome(step, None, skipped="the card refused these keys before")
         if self._profile is None:
-            hint = "no region factor was read: SELECT the application with Le first"
+            hint = "the region factor is not known: SELECT the application with Le first"
             return Outcome(step, None, difference=Difference(hint))
         keys = self._card_keys(self._keys, self._profile)
         response = self._prove(step, keys, self._profile.c1)
         if response.ok:
             self._authenticated |= {name}
             return Outcome(step, response.sw)
-        # Every further try with wrong keys would spend one of a card key's 15 tries.
+        # Each further try with wrong keys would spend one of a key's 15 tries.
         self._wrong_cryptogram = response.sw & 0xFFF0 == 0x63C0
         differs = Difference(f"{name} refused: {words(response.sw)}")
         return Outcome(step, response.sw, difference=differs)
 
     def _card_keys(self, keys: KeySet, profile: Profile) -> CardKeys:
-        """The card's keys; CardKeyError before a try is spent when the key set is of other kind."""
+        """Return the card's keys. Raises CardKeyError, before a try is spent, if they don't fit."""
         if keys.protocol != profile.spec >> 4:
             raise CardKeyError(
-                f"the keys given are for version {keys.protocol} of secure messaging, the card"
+                f"the keys are for version {keys.protocol} of secure messaging, but the card"
                 f" is of spec {profile.spec >> 4}.{profile.spec & 15}"
             )
         if (keys.cipher, keys.version) != (profile.cipher, profile.key_version):
             raise CardKeyError(
-                f"the keys given are {keys.cipher.name} version {keys.version}, the card's are"
+                f"the keys are {keys.cipher.name} version {keys.version}, but the card's are"
                 f" of cipher {profile.cipher:02X} version {profile.key_version}"
             )
         try:
@@ -162,14 +163,15 @@ class Runner:
         return keys.for_card(chip, profile.region)
 
     def _prove(self, step: Authenticate, keys: CardKeys, c1: bytes) -> ResponseAPDU:
-        """GET CHALLENGE and EXTERNAL AUTHENTICATE (card specification 4 and 5)."""
+        """Send GET CHALLENGE and EXTERNAL AUTHENTICATE (card specification 4 and 5)."""
         if keys.protocol == 2:
             return self._prove_2(step, keys, c1)
         challenge = self._send(bytes(v1.GET_CHALLENGE))
         if not challenge.ok:
             return challenge
         if len(challenge.data) != 8:
-            raise TransportError(f"a challenge of {len(challenge.data)} bytes")
+            given = len(challenge.data)
+            raise TransportError(f"GET CHALLENGE: the card's challenge has {given} bytes, not 8")
         process_key = keys.process_key(step.key.name, challenge.data)
         command = v1.external_authenticate(
             process_key, self._random(8), step.key.reference, keys.version

@@ -1,4 +1,4 @@
-"""How APDUs travel: PC/SC readers, recordings, and what an ATR says."""
+"""Connections to cards: PC/SC readers and recordings; and what an ATR says."""
 
 from .atr import Capabilities, capabilities, chip_serial, historical_bytes
 

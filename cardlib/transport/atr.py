@@ -1,4 +1,4 @@
-"""The answer to reset: historical bytes and the chip serial (ISO/IEC 7816-3:2006 8.2)."""
+"""Read an answer to reset: historical bytes, chip serial (ISO/IEC 7816-3:2006 8.2)."""
 
 from typing import NamedTuple
 
@@ -6,38 +6,38 @@ from ..errors import FormatError
 from ..tlv import iter_compact
 
 CHIP_SERIAL_TAG = 0x45
-"""COMPACT-TLV tag 5, card issuer's data: the 8-byte chip serial (card specification 1)."""
+"""Tag of the 8-byte chip serial: COMPACT-TLV tag 5, card issuer's data (card specification 1)."""
 
 CAPABILITIES_TAG = 0x47
 _CHAINING, _EXTENDED_LENGTH = 0x80, 0x40
 
 
 class Capabilities(NamedTuple):
-    """What the ATR announces beyond short single commands (ISO/IEC 7816-4 table 119)."""
+    """Which command forms the ATR announces beside short ones (ISO/IEC 7816-4 table 119)."""
 
     command_chaining: bool
     extended_length: bool
 
 
 def historical_bytes(atr: bytes) -> bytes:
-    """The historical bytes of an ATR, 0 to 15; FormatError when it ends early."""
+    """Return the 0 to 15 historical bytes of an ATR. Raises FormatError when it ends early."""
     if len(atr) < 2 or atr[0] not in (0x3B, 0x3F):
-        raise FormatError("not an answer to reset")
+        raise FormatError("not an answer to reset: it must begin with 3B or 3F")
     count, indicator, offset = atr[1] & 0x0F, atr[1] >> 4, 2
     while indicator:
         offset += (indicator & 0x07).bit_count()
         if not indicator & 0x08:
             break
         if offset >= len(atr):
-            raise FormatError("ATR ends inside its interface bytes")
+            raise FormatError("the ATR ends inside its interface bytes")
         indicator, offset = atr[offset] >> 4, offset + 1
     if offset + count > len(atr):
-        raise FormatError("ATR ends inside its historical bytes")
+        raise FormatError("the ATR ends inside its historical bytes")
     return atr[offset : offset + count]
 
 
 def chip_serial(atr: bytes) -> bytes:
-    """The 8-byte chip serial in an ATR, found by its tag; FormatError when there is none."""
+    """Find the 8-byte chip serial in an ATR by its tag. Raises FormatError when it is absent."""
     historical = historical_bytes(atr)
     if historical[:1] == b"\x80":
         for tlv in iter_compact(historical[1:]):
@@ -47,7 +47,7 @@ def chip_serial(atr: bytes) -> bytes:
 
 
 def capabilities(atr: bytes) -> Capabilities:
-    """The card capabilities in an ATR; nothing where it does not say."""
+    """Return the card capabilities in an ATR; both are False if the ATR names none."""
     historical = historical_bytes(atr)
     third = 0
     if historical[:1] == b"\x80":

@@ -1,4 +1,4 @@
-"""Count what goes to and from a card, and say what it would take on a real one."""
+"""Count commands and bytes, and calculate the time that a real card would need."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ _TIMING = CardTiming()
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Commands, bytes sent and bytes received, GET RESPONSE included, the ATR not.
+    """Commands, bytes sent and bytes received; GET RESPONSE is counted, the ATR is not.
 
-    `card_ms` is the time a real card would take in ms, by the model of `CardTiming`.
+    `card_ms` is the time that a real card would need, in ms, calculated by `CardTiming`.
     """
 
     commands: int = 0
@@ -30,15 +30,15 @@ class Figures:
 
     @property
     def bytes_both_ways(self) -> int:
-        """Bytes of commands and responses."""
+        """The bytes of commands and responses together."""
         return self.sent + self.received
 
 
 class Meter:
-    """An observer that counts; `figures` is the count so far. A reset is not counted."""
+    """An observer that counts. `figures` is the count so far; resets are not counted."""
 
     def __init__(self, timing: CardTiming = _TIMING) -> None:
-        """Time by `timing`; memory writes count where the card tells them: a software card."""
+        """Calculate by `timing`. Memory writes count only if a software card reports them."""
         self._timing = timing
         self.figures = Figures()
 

@@ -1,6 +1,6 @@
-"""Cards in the readers of this machine, through PC/SC (pcsc-lite) and pyscard.
+"""Connect to cards in the readers of this computer, through PC/SC (pcsc-lite) and pyscard.
 
-The only module that imports pyscard: its low level, for the exact result of every call.
+No other module imports pyscard. Its low level is used because it gives the result of every call.
 """
 
 import time
@@ -16,35 +16,35 @@ from ..errors import TransportError
 
 
 class PcscNotRunning(TransportError):
-    """There is no PC/SC service to talk to, or the one there was has ended."""
+    """The PC/SC service is not running, has ended, or refuses this user."""
 
 
 class NoReader(TransportError):
-    """No reader, none of that name or number, or one that was unplugged."""
+    """There is no reader, or none with this name or number, or it was unplugged."""
 
 
 class AmbiguousReader(TransportError):
-    """More than one reader answers to the name."""
+    """More than one reader fits the choice."""
 
 
 class ReaderInUse(TransportError):
-    """Another program has the card for itself."""
+    """Another program uses the card exclusively."""
 
 
 class NoCard(TransportError):
-    """No card in the reader, or one that does not answer to reset."""
+    """There is no card in the reader, or it does not answer to reset."""
 
 
 class CardPulledOut(TransportError):
-    """The card was removed while it was connected. A new one needs a new connection."""
+    """The card was removed while it was connected. Open a new connection for the next card."""
 
 
 class CardWasReset(TransportError):
-    """Another program reset the card: selection, rights and sessions are gone; `reset` goes on."""
+    """Another program reset the card: selection, rights and sessions are lost. Call `reset`."""
 
 
 class CardProtocol(IntEnum):
-    """The transmission protocol, T=0 or T=1 (ISO/IEC 7816-3), or whichever the service takes."""
+    """The transmission protocol: T=0, T=1 (ISO/IEC 7816-3), or the one that the service chooses."""
 
     T0 = 1
     T1 = 2
@@ -53,7 +53,7 @@ class CardProtocol(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader as listed: number from 0, name, and the ATR of the card in it, empty if none."""
+    """A reader: its number (from 0), its name, and the ATR of the card in it (empty if none)."""
 
     number: int
     name: str
@@ -64,7 +64,7 @@ class Reader:
 
 
 class _Scard(Protocol):
-    """The calls of smartcard.scard that are used, with types: each begins with its result."""
+    """The calls of smartcard.scard that are used, with types. Each returns its result first."""
 
     def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...
     def SCardReleaseContext(self, context: int) -> int: ...
@@ -104,7 +104,7 @@ _GONE = {
 }
 _STATUS_BYTES = 2
 _NOTICE_TIME = 1.5
-"""Seconds that pcscd may take to notice that a card is gone (it looks every 0.4)."""
+"""Seconds to wait until pcscd notices that a card was removed (it looks every 0.4 s)."""
 _LOOK_AGAIN = 0.1
 
 _FAILURES: dict[int, tuple[type[TransportError], str]] = {
@@ -120,33 +120,33 @@ _FAILURES: dict[int, tuple[type[TransportError], str]] = {
     _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
     _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
     _constants.SCARD_E_SHARING_VIOLATION: (
-        ReaderInUse, "another program has the card for itself"),
+        ReaderInUse, "another program uses the card exclusively: close that program"),
     _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card"),
     _constants.SCARD_W_UNRESPONSIVE_CARD: (
-        NoCard, "the card does not answer to reset: is it the wrong way round?"),
+        NoCard, "the card does not answer to reset: check that it is the right way round"),
     _constants.SCARD_W_UNPOWERED_CARD: (NoCard, "the card has no power"),
     _constants.SCARD_W_UNSUPPORTED_CARD: (NoCard, "the reader cannot work with this card"),
-    _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "card pulled out"),
+    _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "the card was pulled out"),
     _constants.SCARD_W_RESET_CARD: (CardWasReset, "another program reset the card"),
     _constants.SCARD_E_INVALID_HANDLE: (TransportError, "the connection is closed"),
     _constants.SCARD_E_NOT_TRANSACTED: (TransportError, "no answer from the card"),
     _constants.SCARD_F_COMM_ERROR: (TransportError, "no answer from the card"),
     _constants.SCARD_E_PROTO_MISMATCH: (
-        TransportError, "the card does not offer this protocol, or is in use with the other one"),
+        TransportError, "the card does not offer this protocol, or another program uses the other"),
 }  # fmt: skip
 
 
 def list_readers() -> list[Reader]:
-    """Every reader, with the ATR of the card in it; an empty list when there is none."""
+    """List every reader, with the ATR of the card in it. The list is empty without readers."""
     with _new_context() as context:
         return _look(context)
 
 
 def find_reader(choice: str | int | None = None) -> Reader:
-    """The reader of that number, name or part of a name; without one, the only one with a card.
+    """Find a reader by number, name or part of its name; without a choice, the one with a card.
 
-    Raises NoReader or AmbiguousReader, which names the readers there are; without a choice
-    also NoCard.
+    Raises NoReader or AmbiguousReader, which name the readers, or NoCard when no choice was given
+    and no reader has a card.
     """
     readers = list_readers()
     if not readers:
@@ -155,14 +155,19 @@ def find_reader(choice: str | int | None = None) -> Reader:
         return _only(readers, [reader for reader in readers if reader.atr])
     found = _matching(readers, str(choice))
     if len(found) > 1:
-        raise AmbiguousReader(f"{choice!r} may be reader {_names(found, ' or ')}")
+        raise AmbiguousReader(
+            f"{choice!r} fits several readers: {_names(found, ', ')}. Give the number of one"
+        )
     if not found:
-        raise NoReader(f"no reader {choice!r}; there is {_names(readers, ', ')}")
+        raise NoReader(f"no reader {choice!r}. Connected: {_names(readers, ', ')}")
     return found[0]
 
 
 def wait_for_card(choice: str | int | None = None, timeout: float = 60) -> Reader:
-    """The reader of `find_reader` as soon as a card is in it; NoCard after `timeout` seconds."""
+    """Wait until the reader of `find_reader` has a card, and return that reader.
+
+    Raises NoCard after `timeout` seconds.
+    """
     end = time.monotonic() + timeout
     while True:
         with suppress(NoCard):
@@ -170,7 +175,7 @@ def wait_for_card(choice: str | int | None = None, timeout: float = 60) -> Reade
             if reader.atr:
                 return reader
         if time.monotonic() >= end:
-            raise NoCard(f"no card within {timeout:g} s")
+            raise NoCard(f"no card was inserted within {timeout:g} s")
         time.sleep(_LOOK_AGAIN)
 
 
@@ -182,17 +187,17 @@ def open_reader(
 ) -> "PcscConnection":
     """Connect to the card in a reader, chosen as by `find_reader`.
 
-    Shared access lets other programs talk to the card between our commands: use `transaction`.
+    Unless `exclusive` is set, other programs can send commands between ours: use `transaction`.
     Raises NoReader, AmbiguousReader, NoCard, ReaderInUse, PcscNotRunning or TransportError.
     """
     return PcscConnection(find_reader(choice).name, protocol, exclusive=exclusive)
 
 
 class PcscConnection:
-    """A card in a reader: a Connection, and a context manager that closes it.
+    """A card in a reader: a Connection that is also a context manager.
 
-    Commands go out as they are given, under T=0 too: cardlib.exchange.send follows 61xx and 6Cxx.
-    A connection whose card was pulled out, or whose pcscd ended, is dead: open another one.
+    Commands are sent unchanged, also under T=0: cardlib.exchange.send follows 61xx and 6Cxx. After
+    the card was pulled out, or pcscd ended, the connection cannot be used: open a new one.
     """
 
     def __init__(self, reader: str, protocol: CardProtocol, *, exclusive: bool = False) -> None:
@@ -230,7 +235,7 @@ class PcscConnection:
         return self._atr
 
     def transmit(self, command: bytes) -> bytes:
-        """Send one command APDU; returns the response APDU, data and 2 status bytes."""
+        """Send one command APDU; return the response APDU (data and 2 status bytes)."""
         result, response = _scard.SCardTransmit(self._card, self._pci, list(command))
         if result != _SUCCESS:
             raise self._lost(result)
@@ -239,7 +244,7 @@ class PcscConnection:
         return bytes(response)
 
     def reset(self, *, cold: bool = False) -> bytes:
-        """Reset the card, `cold`: by taking its power away; returns its ATR."""
+        """Reset the card and return its ATR. `cold` turns its power off first."""
         how = _UNPOWER if cold else _RESET
         result, active = _scard.SCardReconnect(self._card, self._sharing, self.protocol, how)
         if result != _SUCCESS:
@@ -252,7 +257,7 @@ class PcscConnection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep other programs' commands away from the card until the block ends."""
+        """Keep other programs from sending commands until the block ends."""
         result = _scard.SCardBeginTransaction(self._card)
         if result != _SUCCESS:
             raise self._lost(result)
@@ -262,7 +267,7 @@ class PcscConnection:
             _scard.SCardEndTransaction(self._card, _LEAVE)
 
     def close(self, *, reset: bool = True) -> None:
-        """Let go of the card; it is reset, so that no program inherits its rights and sessions."""
+        """Release the card. It is reset, so that no other program gets its rights and sessions."""
         if self._context:
             _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
             _scard.SCardReleaseContext(self._context)
@@ -275,10 +280,10 @@ class PcscConnection:
         return bytes(atr)
 
     def _lost(self, result: int) -> TransportError:
-        """Why a call failed, found out as far as pcscd tells."""
+        """Find out why a call failed, as far as pcscd can tell."""
         if result in _GONE and not self._pulled_out:
             if self._context and _service_answers():
-                return PcscNotRunning(f"{self.reader}: pcscd was restarted; open the reader again")
+                return PcscNotRunning(f"{self.reader}: pcscd was restarted: open the reader again")
             return _failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
@@ -288,14 +293,14 @@ class PcscConnection:
         return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
 
     def _is_gone(self) -> bool:
-        """Whether the card was pulled out since; no command may reach the one that is in now."""
+        """Whether the card was pulled out; no command may reach the card that is in now."""
         if not self._pulled_out and self._count_card_changes() != self._card_changes:
             self._pulled_out = True
             self.close(reset=False)
         return self._pulled_out
 
     def _count_card_changes(self) -> int:
-        """How often a card was inserted or removed, as pcscd counts in the high half; 0 if gone."""
+        """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown."""
         look = [(self.reader, _UNAWARE)]
         result, states = _scard.SCardGetStatusChange(self._context, 0, look)
         return states[0][1] >> 16 if result == _SUCCESS else 0
@@ -337,7 +342,7 @@ def _look(context: int) -> list[Reader]:
 
 
 def _matching(readers: list[Reader], choice: str) -> list[Reader]:
-    """Exact name, else number, else part of the name in either case."""
+    """Match the exact name or the number, else a part of the name, upper or lower case."""
     exact = [reader for reader in readers if choice in (reader.name, str(reader.number))]
     return exact or [reader for reader in readers if choice.casefold() in reader.name.casefold()]
 
@@ -346,7 +351,9 @@ def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
     if not with_card:
         raise NoCard(f"no card in reader {_names(readers, ' or ')}")
     if len(with_card) > 1:
-        raise AmbiguousReader(f"there are cards in readers {_names(with_card, ' and ')}: say which")
+        raise AmbiguousReader(
+            f"several readers have a card: {_names(with_card, ', ')}. Give the number of one"
+        )
     return with_card[0]
 
 

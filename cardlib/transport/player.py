@@ -1,4 +1,4 @@
-"""A connection that answers from a recording: a card without a card."""
+"""Answer commands from a recording instead of a card."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +8,9 @@ from .recorder import Recorded, load, note
 
 
 class Player:
-    """A Connection that plays exchanges back in order and refuses any other command.
+    """A Connection that plays recorded exchanges back in order.
 
-    TransportError when a command differs from the recorded one, or nothing is left.
+    Raises TransportError when a command differs from the recorded one, or when the recording ends.
     """
 
     def __init__(self, exchanges: Iterable[Recorded]) -> None:
@@ -22,7 +22,7 @@ class Player:
 
     @classmethod
     def open(cls, path: Path) -> "Player":
-        """Take a recording file; FormatError when it is none."""
+        """Open a recording file. Raises FormatError when it is not a recording."""
         return cls(load(path.read_text(encoding="ascii", errors="replace")))
 
     @property
@@ -36,20 +36,22 @@ class Player:
         return self._next == len(self._exchanges)
 
     def transmit(self, command: bytes) -> bytes:
-        """The recorded response to the recorded command."""
+        """Return the recorded response to the recorded command."""
         return self._play(note(command, b"")).response
 
     def reset(self) -> bytes:
-        """The recorded ATR."""
+        """Return the recorded ATR."""
         self._atr = self._play(Recorded(b"", b"")).response
         return self._atr
 
     def _play(self, sent: Recorded) -> Recorded:
         if self.finished:
-            raise TransportError("the recording is at its end")
+            raise TransportError("the recording has ended")
         expected = self._exchanges[self._next]
         if (expected.command, expected.hidden) != (sent.command, sent.hidden):
-            raise TransportError(f"exchange {self._next}: {_say(sent)}, not {_say(expected)}")
+            raise TransportError(
+                f"recording, exchange {self._next}: expected {_say(expected)}, got {_say(sent)}"
+            )
         self._next += 1
         return expected
 

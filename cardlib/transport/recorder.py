@@ -1,4 +1,4 @@
-"""A connection that notes every exchange, for tests, figures and support."""
+"""Record every exchange with a card, for tests, measurements and support."""
 
 import json
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ _SECRET = (Body.KEY, Body.PIN)
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One command and its response; a reset has an empty command and the ATR as response.
+    """One command and its response. A reset has an empty command; its response is the ATR.
 
-    `hidden` counts the bytes at the end of the command that were not noted.
+    `hidden` counts the bytes at the end of the command that were left out.
     """
 
     command: bytes
@@ -26,14 +26,14 @@ class Recorded:
 
     @property
     def command_length(self) -> int:
-        """Bytes of the command as it was sent."""
+        """How many bytes the command had when it was sent."""
         return len(self.command) + self.hidden
 
 
 def note(command: bytes, response: bytes) -> Recorded:
-    """An exchange as it may be kept: no body that carries keys or a PIN.
+    """Return an exchange as it may be kept: without data that carries keys or a PIN.
 
-    SCP03 has no forward secrecy: a kept body is readable to whoever gets the keys later.
+    SCP03 has no forward secrecy: who gets the keys later could read a kept body.
     """
     spec = spec_of(command[0], command[1]) if len(command) > 5 else None
     if spec is None or spec.sent not in _SECRET:
@@ -42,9 +42,9 @@ def note(command: bytes, response: bytes) -> Recorded:
 
 
 class Recorder(Observed):
-    """A Connection around another one; `exchanges` grows with every command and reset.
+    """A Connection around another one. It adds every command and reset to `exchanges`.
 
-    Nothing is noted of a command that fails.
+    A command that raises is not recorded.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -52,7 +52,7 @@ class Recorder(Observed):
         self.exchanges: list[Recorded] = [Recorded(b"", connection.atr)]
 
     def saw(self, exchange: Exchange) -> None:
-        """Note one exchange."""
+        """Record one exchange."""
         self.exchanges.append(note(exchange.command, exchange.response))
 
     @property
@@ -61,12 +61,16 @@ class Recorder(Observed):
         return [exchange for exchange in self.exchanges if exchange.command]
 
     def save(self, path: Path) -> None:
-        """Write the recording as JSON lines. It holds whatever was read from the card."""
+        """Write the recording as JSON lines. It holds everything that was read from the card."""
         path.write_text(dump(self.exchanges), encoding="ascii")
 
 
 def dump(exchanges: Iterable[Recorded]) -> str:
-    """JSON lines: the format, then `reset`, or `command`, `response` and `hidden` if not 0."""
+    """Encode a recording as JSON lines.
+
+    The first line names the format. Each further line has `reset`, or `command`, `response` and,
+    if it is not 0, `hidden`.
+    """
     lines = [json.dumps({"format": FORMAT})]
     for exchange in exchanges:
         response = exchange.response.hex().upper()
@@ -81,7 +85,7 @@ def dump(exchanges: Iterable[Recorded]) -> str:
 
 
 def load(text: str) -> list[Recorded]:
-    """The exchanges of a recording; FormatError names the line that is none."""
+    """Decode a recording. Raises FormatError, which names the line, when a line is not valid."""
     exchanges: list[Recorded] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -94,5 +98,5 @@ def load(text: str) -> list[Recorded]:
             raw = bytes.fromhex(entry["reset"] if response is None else response)
             exchanges.append(Recorded(bytes.fromhex(command), raw, int(entry.get("hidden", 0))))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise FormatError(f"line {number} is not of a {FORMAT}") from None
+            raise FormatError(f"line {number} is not valid in a file of format {FORMAT}") from None
     return exchanges

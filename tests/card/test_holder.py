@@ -151,5 +151,5 @@ def test_a_wrong_messaging_key_is_named() -> None:
     keys = MappingProxyType({**roots.card, "STK_DF03": other.card["STK_DF03"]})
     mixed = KeyStore(replace(roots, card=keys))
     terminal = ResidentHealthCard(personalized_card(roots), mixed.terminal_keys, min_protocol=1)
-    with pytest.raises(StatusWordError, match=r"6988.*STK_DF03 as tried is not the card's"):
+    with pytest.raises(StatusWordError, match=r"6988.*the STK_DF03 that was tried is not"):
         administration.block_application(terminal, "DDF1/DF03")

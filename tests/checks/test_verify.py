@@ -276,7 +276,7 @@ def test_a_field_that_should_be_there_and_is_not_is_found_in_every_state(state: 
 def test_a_field_that_should_be_unwritten_must_be_just_that(state: State) -> None:
     file = FILE_BY_PATH["DDF1/EF06"]
     (finding,) = compare(file, without_value(file, 1, state), {})
-    assert finding.problem == "should not be written"
+    assert finding.problem == "must be unwritten"
     assert compare(file, without_value(file, 1, State.UNWRITTEN), {}) == []
 
 

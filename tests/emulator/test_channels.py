@@ -273,7 +273,7 @@ def test_extended_length_is_6700_where_it_is_off() -> None:
     talk = Talk()
     for command in ("00A4080C000004DDF1EF05", "00B00000000000", "00B2010400000100"):
         assert talk(command) == "6700"
-        assert talk.card.last_refusal == "extended length is off"
+        assert talk.card.last_refusal == "this card does not support extended length"
 
 
 @pytest.mark.parametrize(("command", "length"), [

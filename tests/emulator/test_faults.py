@@ -93,10 +93,10 @@ def test_what_is_left_out_is_before_and_kept_and_numbers_may_be_hexadecimal() ->
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("cutt:write=1", "no such fault; there are cut, lost"),
+        ("cutt:write=1", "no such fault. Possible: cut, lost"),
         ("", "no such fault"),
-        ("cut", "needs one of write and apdu"),
-        ("cut:write=1:apdu=2", "needs one of write and apdu"),
+        ("cut", "give exactly one of write and apdu"),
+        ("cut:write=1:apdu=2", "give exactly one of write and apdu"),
         ("cut:write=0", "counts begin at 1"),
         ("cut:write=x", "'x' is not a number"),
         ("cut:write=", "'' is not a number"),
@@ -104,20 +104,20 @@ def test_what_is_left_out_is_before_and_kept_and_numbers_may_be_hexadecimal() ->
         ("cut:write=1_0", "'1_0' is not a number"),
         ("cut:write=1..2", "not a number"),
         ("cut:write=1:write=2", "write is given twice"),
-        ("cut:write=1:during", "no option 'during'; it takes write, apdu"),
+        ("cut:write=1:during", "no option 'during'. Possible: write, apdu"),
         ("cut:write=1:moment=after", "no option 'moment=after'"),
         ("lost", "needs apdu"),
-        ("lost:apdu=5:before", "no option 'before'; it takes apdu"),
+        ("lost:apdu=5:before", "no option 'before'. Possible: apdu"),
         ("lost:apdu=5..4", "5..4 ends before it begins"),
         ("lost:apdu=..4", "'' is not a number"),
         ("delay:apdu=1", "needs ms"),
         ("delay", "needs apdu and ms"),
-        ("mac:command=1:reply=1", "needs one of command and reply"),
-        ("memory:page=1:offset=256:bit=0", "a page has the bytes 0 to 255"),
-        ("memory:page=1:offset=0:bit=8", "a byte the bits 0 to 7"),
-        ("memory:page=1:offset=0:bit=0:crc=no", "crc is kept or broken, not 'no'"),
-        ("worn", "needs one of write and page"),
-        ("stuck:counter=puk", "no try counter puk: pin, a key's name, or keys-01"),
+        ("mac:command=1:reply=1", "give exactly one of command and reply"),
+        ("memory:page=1:offset=256:bit=0", "offset must be 0 to 255"),
+        ("memory:page=1:offset=0:bit=8", "bit must be 0 to 7"),
+        ("memory:page=1:offset=0:bit=0:crc=no", "crc must be kept or broken, not 'no'"),
+        ("worn", "give exactly one of write and page"),
+        ("stuck:counter=puk", "no try counter puk: write pin, a key's name, or keys-"),
         ("stuck:counter=keys-0", "no try counter keys-0"),
         ("stuck:counter=keys-1g", "no try counter keys-1g"),
     ],
@@ -156,9 +156,9 @@ def test_a_script_is_a_fault_a_line() -> None:
     ("text", "why"),
     [
         ("random", "needs seed and rate"),
-        ("random:seed=1:rate=2", "a rate is from 0 to 1, not 2.0"),
+        ("random:seed=1:rate=2", "rate must be 0 to 1, not 2.0"),
         ("random:seed=1:rate=often", "'often' is not a number from 0 to 1"),
-        ("random:seed=1:rate=0.5:kinds=stuck", "stuck is not drawn; cut, lost"),
+        ("random:seed=1:rate=0.5:kinds=stuck", "no kind stuck. Possible: cut, lost"),
         ("random:seed=1:rate=0.5:after", "no option 'after'"),
     ],
 )
@@ -572,7 +572,7 @@ def test_a_page_that_does_not_check_makes_the_card_mute_and_its_image_unreadable
 
 def test_a_page_that_was_never_programmed_has_nothing_to_break(card_image: Path) -> None:
     opened_card = SoftwareCard.open(card_image)
-    with pytest.raises(FormatError, match="0x4000 was never programmed"):
+    with pytest.raises(FormatError, match="0x4000 was never written"):
         FaultyCard(opened_card, [MemoryFlip(0x4000, 0, 0, Crc.BROKEN)])
     opened_card.close()
 
@@ -687,7 +687,7 @@ def test_the_documentation_has_an_example_of_every_kind_and_each_can_be_read() -
     kinds = {example.partition(":")[0] for example in examples}
     with pytest.raises(FormatError) as caught:
         parse_fault("")
-    assert kinds == set(str(caught.value).partition("there are ")[2].split(", "))
+    assert kinds == set(str(caught.value).partition("Possible: ")[2].split(", "))
 
 
 def test_the_documentation_s_test_passes(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_an_image_cut_anywhere_is_damage(path: Path, image: bytes) -> None:
 def test_bytes_after_the_last_page_are_damage_unless_an_append_was_cut(
     path: Path, image: bytes
 ) -> None:
-    opens_as_damaged(path, image + bytes(SLOT + 1), "goes on")
+    opens_as_damaged(path, image + bytes(SLOT + 1), "longer than its pages")
     for leftover in (image[-SLOT:], image[-SLOT:][:100], b"x"):
         path.write_bytes(image + leftover)
         card = SoftwareCard.open(path)

@@ -86,9 +86,9 @@ def test_any_bit_of_what_carries_a_checksum_is_noticed(
     for place in range(address, address + size):
         for bit in range(8):
             card = flipped(pages, place, bit)
-            assert "does not check" in card.damage, (place, bit)
+            assert "the checksum of " in card.damage, (place, bit)
             assert card.transmit(H("80CA004500")) == H("6581")
-            assert "does not check" in card.last_refusal
+            assert "the checksum of " in card.last_refusal
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_any_bit_of_what_carries_a_checksum_is_noticed(
     [
         (7 * PAGE_SIZE, 1, "options"),
         (7 * PAGE_SIZE + 2, 6, "options"),
-        (NODE_STATES, 6, "MF is in no state"),
-        (NODE_STATES + len(PROFILE) - 1, 1, "is in no state"),
-        (FILE_ADDRESS["DDF1/DF02/EF07"], 4, "DDF1/DF02/EF07 counts records"),
-        (FILE_ADDRESS["DDF1/DF02/EF07"] + 1, 4, "DDF1/DF02/EF07 counts records"),
+        (NODE_STATES, 6, "life cycle state of MF"),
+        (NODE_STATES + len(PROFILE) - 1, 1, "life cycle state of DDF1/DF05/EF05"),
+        (FILE_ADDRESS["DDF1/DF02/EF07"], 4, "record count of DDF1/DF02/EF07"),
+        (FILE_ADDRESS["DDF1/DF02/EF07"] + 1, 4, "record count of DDF1/DF02/EF07"),
         (DATA_OBJECTS, 4, "data objects"),
         (DYNAMIC_AREA + 1, 3, "the entry of a created file"),
         (DYNAMIC_AREA + PAGE_SIZE + 5, 3, "the entry of a created file"),
         (DYNAMIC_AREA + PAGE_SIZE + 7, 0, "the entry of a created file"),
         (DYNAMIC_AREA + 2 * PAGE_SIZE + 8, 5, "the entry of a created file"),
-        (DYNAMIC_AREA, 3, "is in no state"),
+        (DYNAMIC_AREA, 3, "life cycle state of MF/A001"),
     ],
 )
 def test_what_no_command_can_have_left_is_noticed(
@@ -127,7 +127,7 @@ def test_an_image_of_a_damaged_card_is_not_opened(tmp_path: Path, pages: dict[in
     card = flipped(pages, PAGE_SIZE, 0)
     card.save(path)
     card.close()
-    with pytest.raises(CardImageError, match="damaged card image: the PIN does not check"):
+    with pytest.raises(CardImageError, match="damaged card image: the checksum of the PIN is"):
         SoftwareCard.open(path)
     with pytest.raises(CardImageError, match="damaged"):
         SoftwareCard.open(path)

@@ -63,7 +63,7 @@ def test_good_values(column: str, given: str, text: str) -> None:
         ("abo_blood_group", "9X", "not in code table"),
         ("asthma", "yes", "a flag is 1 for yes or 0 for no"),
         ("issuer_code", "12a", "not a number: digits only"),
-        ("issuer_code", "1.5", "a decimal point where only digits go"),
+        ("issuer_code", "1.5", "a decimal point is not allowed here"),
         ("issuer_code", "1" * 23, "too long: 23 digits, 22 fit"),
         ("city_code", "4101", "6 digits are needed, not 4"),
         ("city_code", "41010a", "not a number: digits only"),
@@ -71,8 +71,8 @@ def test_good_values(column: str, given: str, text: str) -> None:
         ("resident_id_number", ID[:-1], "18 characters are needed, not 17"),
         ("bank_payment_application_aid", "A0", "an AID has 5 to 16 bytes, not 1"),
         ("bank_payment_application_aid", "x", "not hexadecimal"),
-        ("bank_payment_application_aid", "A0000000FF", "an AID that ends in FF"),
-        ("bank_payment_application_aid", "FF" * 16, "an AID that ends in FF"),
+        ("bank_payment_application_aid", "A0000000FF", "an AID must not end in FF"),
+        ("bank_payment_application_aid", "FF" * 16, "an AID must not end in FF"),
     ],
 )
 def test_faulty_values(column: str, given: str, problem: str) -> None:

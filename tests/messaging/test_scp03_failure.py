@@ -91,7 +91,7 @@ def test_another_key_version_is_named_with_those_that_are_there() -> None:
     sets = (StoredKeySet(1, *raw_keys(16), 15), StoredKeySet(3, *raw_keys(32), 15))
     found = failure(card_with(*sets).transmit, SoftwareScp03Keys(3, *raw_keys(32)))
     assert found.cause is Cause.KEY_VERSION
-    assert "answered with key version 01" in found.detail
+    assert "the card answered key version 01" in found.detail
     assert found.detail.endswith("the card has key sets 01 (AES-128), 03 (AES-256)")
 
 

@@ -296,7 +296,7 @@ def test_wrong_lengths_and_the_other_protocol_are_refused() -> None:
     with pytest.raises(CardKeyError):
         attempt(Cipher.SM4).session_keys(bytes(40), bytes(15))
     version1 = SoftwareKeySet({NAME: ROOT}, 1, Cipher.SM4).for_card(CHIP, REGION)
-    with pytest.raises(CardKeyError, match="no version 2"):
+    with pytest.raises(CardKeyError, match="cannot authenticate by version 2"):
         version1.authentication(NAME, RND_IC, bytes(6))
 
 
@@ -304,7 +304,7 @@ def test_a_protocol_2_key_set_makes_process_keys_of_the_irk_alone() -> None:
     keys = card_keys(Cipher.SM4, "IRK_DDF1", NAME, "STK_DF02", "BK_MF")
     assert keys.process_key("IRK_DDF1", bytes(8)).mac(b"") != b""
     for name in (NAME, "STK_DF02", "BK_MF"):
-        with pytest.raises(CardKeyError, match="no process keys"):
+        with pytest.raises(CardKeyError, match="no process key"):
             keys.process_key(name, bytes(8))
 
 
@@ -451,7 +451,7 @@ def test_an_odd_ins_takes_do85_alone() -> None:
 @pytest.mark.parametrize("sw", ["9000", "6982", "6A82", "6988", "6987", "6C10", "63C0", "6282"])
 @pytest.mark.parametrize("data", ["", "99029000", "00" * 9])
 def test_a_reply_without_protection_ends_the_session(sw: str, data: str) -> None:
-    assert "without protection" in refused(H(data + sw))
+    assert "is not protected" in refused(H(data + sw))
 
 
 def test_replies_are_not_taken_before_their_command_or_twice() -> None:
@@ -609,7 +609,7 @@ def test_a_pin_is_not_sent_in_clear_and_asking_for_its_tries_is(ins: int) -> Non
         return b"\x63\xc3"
 
     channel = V2Channel(transmit, c1(Cipher.SM4))
-    with pytest.raises(ChannelError, match="not sent in clear"):
+    with pytest.raises(ChannelError, match="never sent in clear"):
         channel.send(CommandAPDU(0x00, ins, 0, 0, b"135790"))
     assert not sent
     assert channel.send(CommandAPDU(0x00, ins, 0, 0)).sw == 0x63C3
@@ -638,7 +638,7 @@ def test_long_commands_are_chained_where_the_atr_says_so() -> None:
 def test_a_chain_that_is_refused_midway_ends_the_session() -> None:
     channel, peer = opened(chaining=True)
     peer.tamper = lambda _: b"\x68\x84"
-    with pytest.raises(ChannelError, match="chained command was cut: 6884"):
+    with pytest.raises(ChannelError, match="segment of a chain was refused: 6884"):
         channel.send(CommandAPDU(0x00, 0xD6, 0, 0, bytes(300)))
     assert channel.is_over and len(peer.seen) == 1
 

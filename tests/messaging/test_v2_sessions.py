@@ -162,7 +162,7 @@ def test_what_a_right_does_not_open_is_denied_and_changes_nothing() -> None:
     with pytest.raises(StatusWordError, match="needs UK1_DF02"):
         reader.update(CLINICAL, 1, {"abo_blood_group": "2"})
     assert states(reader.read("DDF1/DF01/EF05")) == {State.DENIED}
-    with pytest.raises(StatusWordError, match="nothing changes this file"):
+    with pytest.raises(StatusWordError, match="this file can never be changed"):
         reader.update("DDF1/EF05", 1, {"card_category": "2"})
 
 
@@ -382,9 +382,9 @@ def test_the_pin_is_unblocked_by_the_puk() -> None:
 def test_a_pin_is_never_sent_in_clear() -> None:
     recorder = Recorder(fresh(card_of()))
     reader = ResidentHealthCard(recorder, key_set(Cipher.SM4))
-    with pytest.raises(ChannelError, match="not sent in clear"):
+    with pytest.raises(ChannelError, match="never sent in clear"):
         reader.verify_pin(PIN)
-    with pytest.raises(ChannelError, match="not sent in clear"):
+    with pytest.raises(ChannelError, match="never sent in clear"):
         change_pin(ResidentHealthCard(recorder), PIN, "246802")
     reader.authenticate("RK1_DF04")
     reader.verify_pin(PIN)
@@ -522,7 +522,7 @@ def test_a_terminal_accepts_version_2_alone_unless_told_otherwise() -> None:
     for act in (lambda: reader.authenticate("RK1_DF02"), lambda: reader.verify_pin(PIN),
                 lambda: reader.read("DDF1/EF05"), reader.internal_authenticate,
                 lambda: reader.mark(INDEX, 1)):  # fmt: skip
-        with pytest.raises(ChannelError, match="accepts 2 and later"):
+        with pytest.raises(ChannelError, match="accepts version 2 and later"):
             act()
     assert {exchange.command[1] for exchange in recorder.commands} == {0xA4}
     told = ResidentHealthCard(fresh(card), version1, min_protocol=1)
@@ -550,9 +550,9 @@ def saying(card: SoftwareCard, old: str, new: str) -> Line:
 
 def test_a_card_made_to_say_1_0_is_not_spoken_to() -> None:
     line = saying(card_of(), "C103200101", "C103100101")
-    with pytest.raises(ChannelError, match="accepts 2"):
+    with pytest.raises(ChannelError, match="accepts version 2"):
         ResidentHealthCard(line, key_set(Cipher.SM4)).authenticate("RK1_DF02")
-    with pytest.raises(CardKeyError, match="not this card's"):
+    with pytest.raises(CardKeyError, match="this card is different"):
         ResidentHealthCard(line, key_set(Cipher.SM4), min_protocol=1).authenticate("RK1_DF02")
     assert not [raw for raw in line.sent if raw[1] in (0x82, 0x84)]
 
@@ -562,7 +562,7 @@ def test_a_card_made_to_say_1_0_is_not_spoken_to() -> None:
 ])  # fmt: skip
 def test_keys_of_another_cipher_or_version_are_not_tried(old: str, new: str) -> None:
     line = saying(card_of(), old, new)
-    with pytest.raises(CardKeyError, match="not this card's"):
+    with pytest.raises(CardKeyError, match="this card is different"):
         ResidentHealthCard(line, key_set(Cipher.SM4)).authenticate("RK1_DF02")
 
 
@@ -627,14 +627,14 @@ def test_an_fci_asked_for_again_in_the_session_must_be_the_first_one() -> None:
     line = saying(card_of(), "C208" + REGION.hex(), "C208" + b"88000000".hex())
     reader = ResidentHealthCard(line, key_set(Cipher.SM4))
     reader.authenticate("UK1_DDF1")
-    with pytest.raises(ChannelError, match="the card first said"):
+    with pytest.raises(ChannelError, match=r"in clear, chip .* protected"):
         reader.identify()
 
 
 def test_an_unknown_specification_is_no_card_of_ours() -> None:
     for spec in ("00", "30", "FF"):
         line = saying(card_of(), "C103200101", f"C103{spec}0101")
-        with pytest.raises(CardError, match="unknown"):
+        with pytest.raises(CardError, match=r"1.0 and 2.0 are known"):
             ResidentHealthCard(line, key_set(Cipher.SM4)).identify()
 
 

@@ -48,7 +48,7 @@ def test_an_altered_answer_is_a_difference_and_so_is_all_after_it() -> None:
     outcomes = outcomes_of(parse(TWO_READS), line, key_set(Cipher.SM4))
     texts = [outcome.difference.text for outcome in outcomes if outcome.difference]
     assert len(texts) == 2
-    assert "without protection" in texts[0] and "reset the card" in texts[1]
+    assert "is not protected" in texts[0] and "reset the card" in texts[1]
 
 
 def test_keys_of_the_other_version_are_refused_before_a_try_is_spent() -> None:

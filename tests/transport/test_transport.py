@@ -117,13 +117,13 @@ def test_what_was_recorded_plays_back(tmp_path: Path) -> None:
 
 def test_a_player_refuses_what_was_not_recorded() -> None:
     exchanges = [Recorded(H("00A40000"), H("9000"))]
-    with pytest.raises(TransportError, match=r"00A40001 of 4 bytes, not command 00A40000"):
+    with pytest.raises(TransportError, match=r"expected command 00A40000.*got command 00A40001"):
         Player(exchanges).transmit(H("00A40001"))
-    with pytest.raises(TransportError, match="a reset, not command"):
+    with pytest.raises(TransportError, match="got a reset"):
         Player(exchanges).reset()
     player = Player(exchanges)
     player.transmit(H("00A40000"))
-    with pytest.raises(TransportError, match="at its end"):
+    with pytest.raises(TransportError, match="has ended"):
         player.transmit(H("00A40000"))
 
 

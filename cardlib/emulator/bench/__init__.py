@@ -1,1 +1,1 @@
-"""Round the card: faults, trace, virtual reader, ready-made cards, a look inside."""
+"""Tools for a software card: faults, trace, virtual reader, ready-made cards, inspection."""

@@ -1,25 +1,25 @@
-"""What can go wrong with a card, as data: a script says which fault, when, and at which bit.
+"""Faults for a software card: a script says which fault happens, when, and at which bit.
 
 A fault is written `kind:option=value:...`. APDUs, memory writes and protected messages are
-counted from 1 for as long as one `FaultyCard` lives; a SPAN is `5`, `5..9`, or `5..` for ever.
+counted from 1 for each `FaultyCard`. A SPAN is `5`, `5..9`, or `5..` (from 5 on).
 
-    cut:write=N[:before|after]    the supply fails at the N-th memory write, recovery included
-    cut:apdu=N[:before|after]     or at the N-th APDU; before it, unless told otherwise
-    lost:apdu=SPAN                the command is carried out, its reply never arrives
-    delay:apdu=SPAN:ms=N          the reply comes N ms late
-    truncate:apdu=SPAN[:bytes=N]  of the reply only the first N bytes arrive
-    flip:apdu=SPAN[:bit=N]        bit N of the reply arrives changed, 0 being its very first
+    cut:write=N[:before|after]    power fails at the N-th memory write (recovery writes count too)
+    cut:apdu=N[:before|after]     power fails at the N-th APDU; before it, unless given
+    lost:apdu=SPAN                the command is executed, but its reply never arrives
+    delay:apdu=SPAN:ms=N          the reply arrives N ms late
+    truncate:apdu=SPAN[:bytes=N]  only the first N bytes of the reply arrive
+    flip:apdu=SPAN[:bit=N]        bit N of the reply is changed; 0 is the first bit
     mac:command=SPAN              the MAC of the N-th protected command is wrong
     mac:reply=SPAN                the MAC of the N-th reply that carries one is wrong
     remove:apdu=N[:before|after]  the card is pulled out
-    memory:page=N:offset=N:bit=N[:crc=kept|broken]  a bit of the image changed by itself
+    memory:page=N:offset=N:bit=N[:crc=kept|broken]  one bit of the memory is changed
     worn:write=SPAN               these memory writes fail
-    worn:page=SPAN                these pages can be programmed no more
-    stuck:counter=NAME            a try counter never moves: pin, a key's name, or keys-VV
-    random:seed=N:rate=R[:apdus=N][:kinds=A+B]      what `random_faults` draws
+    worn:page=SPAN                writes to these pages fail
+    stuck:counter=NAME            a try counter never changes: pin, a key's name, or keys-VV
+    random:seed=N:rate=R[:apdus=N][:kinds=A+B]      the faults that `random_faults` chooses
 
-Numbers are decimal, or hexadecimal after 0x. A bit or length that is left out is chosen by the
-seed of the `FaultyCard`. Blank lines and what follows a # are nothing.
+Numbers are decimal, or hexadecimal after 0x. A bit or length that is left out is chosen at random,
+by the seed of the `FaultyCard`. Blank lines and text after a # are ignored.
 """
 
 import random
@@ -35,18 +35,18 @@ from ..chip.memory import PAGE_SIZE
 
 PIN_COUNTER = "pin"
 KEY_SET_COUNTER = "keys-"
-"""Before a key set's version, two hex digits, the name of its try counter: keys-01."""
+"""The name of a key set's try counter is this and its version in two hex digits: keys-01."""
 
 
 class Moment(StrEnum):
-    """On which side of its event a fault strikes."""
+    """Whether a fault happens before or after its event."""
 
     BEFORE = "before"
     AFTER = "after"
 
 
 class Crc(StrEnum):
-    """Whether a page that changed by itself still agrees with its checksum in the image."""
+    """Whether the checksum in the image file is corrected after a bit was changed."""
 
     KEPT = "kept"
     BROKEN = "broken"
@@ -54,7 +54,7 @@ class Crc(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The counts from `first` to `last`, both of them in it; without end if `last` is None."""
+    """The counts from `first` to `last`, both included; no end if `last` is None."""
 
     first: int
     last: int | None
@@ -69,7 +69,7 @@ class Span:
 
 
 class _Written:
-    """A fault; `str` writes it as `parse_fault` reads it."""
+    """A fault. `str` writes it as `parse_fault` reads it."""
 
     __slots__ = ()
 
@@ -82,7 +82,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Cut(_Written):
-    """The supply fails, at one memory write or at one APDU."""
+    """Power fails at one memory write or at one APDU."""
 
     write: int | None = None
     apdu: int | None = None
@@ -94,14 +94,14 @@ class Cut(_Written):
 
 @dataclass(frozen=True, slots=True)
 class LostReply(_Written):
-    """The card does what it is told, and nobody hears of it."""
+    """The command is executed, but its reply never arrives."""
 
     apdu: Span
 
 
 @dataclass(frozen=True, slots=True)
 class DelayedReply(_Written):
-    """The reply comes `ms` milliseconds late."""
+    """The reply arrives `ms` milliseconds late."""
 
     apdu: Span
     ms: int
@@ -117,7 +117,7 @@ class TruncatedReply(_Written):
 
 @dataclass(frozen=True, slots=True)
 class FlippedReply(_Written):
-    """One bit of the reply arrives changed; its status bytes are not spared."""
+    """One bit of the reply is changed; this can be a bit of its status word."""
 
     apdu: Span
     bit: int | None = None
@@ -125,7 +125,7 @@ class FlippedReply(_Written):
 
 @dataclass(frozen=True, slots=True)
 class WrongMac(_Written):
-    """The MAC is wrong, in protected commands or in replies that carry one."""
+    """The MAC of protected commands, or of protected replies, is wrong."""
 
     command: Span | None = None
     reply: Span | None = None
@@ -144,7 +144,7 @@ class Removal(_Written):
 
 @dataclass(frozen=True, slots=True)
 class MemoryFlip(_Written):
-    """A bit of the memory, 7 the highest of its byte, changed while there was no power."""
+    """One bit of the memory was changed while the card had no power; 7 is the highest bit."""
 
     page: int
     offset: int
@@ -153,12 +153,12 @@ class MemoryFlip(_Written):
 
     def __post_init__(self) -> None:
         if self.offset >= PAGE_SIZE or self.bit > 7:
-            raise FormatError(f"a page has the bytes 0 to {PAGE_SIZE - 1}, a byte the bits 0 to 7")
+            raise FormatError(f"offset must be 0 to {PAGE_SIZE - 1}, bit must be 0 to 7")
 
 
 @dataclass(frozen=True, slots=True)
 class WornMemory(_Written):
-    """Some memory writes fail, or all of some pages: the card answers 6581."""
+    """Some memory writes, or all writes to some pages, fail: the card answers 6581."""
 
     write: Span | None = None
     page: Span | None = None
@@ -169,14 +169,16 @@ class WornMemory(_Written):
 
 @dataclass(frozen=True, slots=True)
 class StuckCounter(_Written):
-    """A try counter keeps its value, and the card does not notice: it never blocks."""
+    """A try counter keeps its value without being noticed, so it never blocks."""
 
     counter: str
 
     def __post_init__(self) -> None:
         versions = [f"{KEY_SET_COUNTER}{version:02X}" for version in range(1, 0x100)]
         if self.counter not in (PIN_COUNTER, *KEY_BY_NAME, *versions):
-            raise FormatError(f"no try counter {self.counter}: pin, a key's name, or keys-01")
+            raise FormatError(
+                f"no try counter {self.counter}: write pin, a key's name, or keys- and a version"
+            )
 
 
 Fault: TypeAlias = (
@@ -195,16 +197,19 @@ Fault: TypeAlias = (
 
 def _one_of(**options: object) -> None:
     if sum(value is not None for value in options.values()) != 1:
-        raise FormatError(f"needs one of {' and '.join(options)}")
+        raise FormatError(f"give exactly one of {' and '.join(options)}")
 
 
 def parse_fault(text: str) -> Fault:
-    """Read one fault as this module's docstring writes it; FormatError says what is wrong."""
+    """Parse one fault, written as in this module's docstring.
+
+    Raises FormatError, which says what is wrong, when it is not valid.
+    """
     kind, *parts = text.strip().split(":")
     try:
         form = _FORMS.get(kind)
         if form is None:
-            raise FormatError(f"no such fault; there are {', '.join((*_FORMS, _RANDOM))}")
+            raise FormatError(f"no such fault. Possible: {', '.join((*_FORMS, _RANDOM))}")
         fault: Fault = form.fault(**_options(parts, form.options, form.required))
         return fault
     except FormatError as error:
@@ -212,7 +217,7 @@ def parse_fault(text: str) -> Fault:
 
 
 def parse_faults(texts: Iterable[str]) -> tuple[Fault, ...]:
-    """Read a script, a fault a line; a `random` line becomes the faults it stands for."""
+    """Parse a script with one fault on each line; a `random` line becomes several faults."""
     found: list[Fault] = []
     for line in texts:
         text = line.partition("#")[0].strip()
@@ -226,16 +231,16 @@ def parse_faults(texts: Iterable[str]) -> tuple[Fault, ...]:
 def random_faults(
     seed: int, kinds: Sequence[str] = (), rate: float = 0.01, apdus: int = 1000
 ) -> tuple[Fault, ...]:
-    """Draw a script: at each of the first `apdus` APDUs a fault with probability `rate`.
+    """Choose faults at random: one at each of the first `apdus` APDUs with probability `rate`.
 
-    `kinds` are among RANDOM_KINDS, all of them if none is given. FormatError for others, or for a
-    rate that is not 0 to 1. One seed draws one script, which `str` writes line by line.
+    `kinds` are some of RANDOM_KINDS; none means all. The same seed gives the same faults. Raises
+    FormatError when a kind is unknown, or the rate is not 0 to 1.
     """
     kinds = kinds or tuple(RANDOM_KINDS)
     if unknown := [kind for kind in kinds if kind not in RANDOM_KINDS]:
-        raise FormatError(f"{unknown[0]} is not drawn; {', '.join(RANDOM_KINDS)} are")
+        raise FormatError(f"no kind {unknown[0]}. Possible: {', '.join(RANDOM_KINDS)}")
     if not 0 <= rate <= 1:
-        raise FormatError(f"a rate is from 0 to 1, not {rate}")
+        raise FormatError(f"rate must be 0 to 1, not {rate}")
     drawing = random.Random(seed)
     struck = [number for number in range(1, apdus + 1) if drawing.random() < rate]
     return tuple(RANDOM_KINDS[drawing.choice(kinds)](drawing, number) for number in struck)
@@ -257,7 +262,7 @@ RANDOM_KINDS: Mapping[str, Callable[[random.Random, int], Fault]] = MappingProxy
     "remove": lambda drawing, n: Removal(n, _moments(drawing)),
     "worn": lambda drawing, n: WornMemory(Span(n, n)),
 })  # fmt: skip
-"""The kinds that `random_faults` draws, each for the n-th APDU, message or memory write."""
+"""The kinds that `random_faults` chooses, for the n-th APDU, message or memory write."""
 
 
 # --- the grammar ----------------------------------------------------------------------
@@ -276,7 +281,7 @@ def _number(text: str) -> int:
 def _count(text: str) -> int:
     if number := _number(text):
         return number
-    raise FormatError("counts begin at 1")
+    raise FormatError("counts begin at 1, not 0")
 
 
 def _range(text: str, number: Callable[[str], int]) -> Span:
@@ -298,7 +303,7 @@ def _pages(text: str) -> Span:
 def _crc(text: str) -> Crc:
     if text in list(Crc):
         return Crc(text)
-    raise FormatError(f"crc is {' or '.join(Crc)}, not {text!r}")
+    raise FormatError(f"crc must be {' or '.join(Crc)}, not {text!r}")
 
 
 def _rate(text: str) -> float:
@@ -317,7 +322,7 @@ _Options = Mapping[str, Callable[[str], object]]
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How one kind of fault is written: the value it makes, and its options in order."""
+    """How one kind of fault is written: its class, and its options in order."""
 
     fault: Any
     options: _Options
@@ -346,7 +351,7 @@ _RANDOM_OPTIONS: _Options = MappingProxyType(
 
 
 def _options(parts: Iterable[str], options: _Options, required: Iterable[str]) -> dict[str, Any]:
-    """The values of a fault's options by name; `before` and `after` are the option moment."""
+    """Parse a fault's options by name; `before` and `after` are the option moment."""
     found: dict[str, Any] = {}
     for part in parts:
         name, _, text = part.partition("=")
@@ -354,7 +359,7 @@ def _options(parts: Iterable[str], options: _Options, required: Iterable[str]) -
             name, text = "moment", part
         if name not in options or (name == "moment" and part not in list(Moment)):
             known = [option for option in options if option != "moment"]
-            raise FormatError(f"no option {part!r}; it takes {', '.join(known)}")
+            raise FormatError(f"no option {part!r}. Possible: {', '.join(known)}")
         if name in found:
             raise FormatError(f"{name} is given twice")
         found[name] = options[name](text)

@@ -1,4 +1,4 @@
-"""FaultyCard: a software card to which the faults of a script happen, each when it is due."""
+"""A connection to a software card that injects the faults of a script."""
 
 import random
 import time
@@ -39,32 +39,32 @@ _OfReplies = LostReply | DelayedReply | TruncatedReply | FlippedReply
 
 
 class InjectedFault(TransportError):
-    """Root of what a FaultyCard raises: the fault happened, and there is no reply."""
+    """The base class of what a FaultyCard raises: a fault happened, and there is no reply."""
 
 
 class PowerLost(InjectedFault):
-    """The supply failed. The card does nothing more before `reset`."""
+    """Power failed. The card does nothing until `reset`."""
 
 
 class ReplyLost(InjectedFault):
-    """The command was carried out, and its reply never came."""
+    """The command was executed, but its reply never arrived."""
 
 
 class CardRemoved(InjectedFault):
-    """The card is not in the reader. It stays away until `insert`."""
+    """The card is not in the reader, until `insert`."""
 
 
 class CardMute(InjectedFault):
-    """The card's memory does not agree with its checksums: it does not answer to reset."""
+    """The card does not answer to reset: its memory does not match its checksums."""
 
 
 class FaultyCard:
-    """A connection to a software card; what goes wrong, and when, is in `faults`.
+    """A Connection to a software card with the faults in `faults`.
 
-    `apdus` and `writes` count commands and memory writes from here on, whatever power cuts lie
-    between. `happened` tells the faults that struck, with where they did. The same card, faults
-    and seed behave alike every time. `sleep` waits for a delayed reply. A card has the faults of
-    the last FaultyCard that it was given to.
+    `apdus` and `writes` count commands and memory writes; a power cut does not reset them.
+    `happened` lists the faults that happened, and where. The same card, faults and seed always
+    behave the same. `sleep` waits for a delayed reply. Only the last FaultyCard made for a card has
+    an effect on it.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class FaultyCard:
 
     @property
     def atr(self) -> bytes:
-        """The card's answer to reset."""
+        """The answer to reset."""
         return self.card.atr
 
     def reset(self) -> bytes:
-        """Give the card its power, or take it away and give it again; returns the ATR.
+        """Turn the card's power off and on; return the ATR.
 
-        A cut may strike here too, when the card takes back what an earlier cut interrupted.
+        A cut can happen here too, while the card undoes what an earlier cut interrupted.
         """
         self._demand_a_card()
         self._reply_is_protected = False
@@ -107,12 +107,12 @@ class FaultyCard:
         return self._with_power(self.card.reset)
 
     def insert(self) -> bytes:
-        """Put a card that was removed back into the reader; returns the ATR."""
+        """Put a removed card back into the reader; return the ATR."""
         self._present = True
         return self.reset()
 
     def transmit(self, command: bytes) -> bytes:
-        """Answer one command APDU, or raise the InjectedFault that came between."""
+        """Answer one command APDU. Raises InjectedFault when a fault prevents the reply."""
         self._demand_a_card()
         if not self._powered:
             raise PowerLost("the card has no power: reset it")
@@ -127,19 +127,19 @@ class FaultyCard:
 
     def _demand_a_card(self) -> None:
         if not self._present:
-            raise CardRemoved("no card in the reader")
+            raise CardRemoved("no card in the reader: insert it")
         if self._mute:
-            raise CardMute("no answer to reset: a page of the memory does not check")
+            raise CardMute("no answer to reset: a page of the card's memory is damaged")
 
     def _with_power(self, work: Callable[[], bytes]) -> bytes:
         try:
             return work()
         except PowerCut:
             self._powered = False
-            raise PowerLost(f"the supply failed: {self.happened[-1]}") from None
+            raise PowerLost(f"power failed: {self.happened[-1]}") from None
 
     def _strike(self, moment: Moment) -> None:
-        """Cut the supply or pull the card out, if that is due on this side of the APDU."""
+        """Cut the power or remove the card, if that must happen at this moment of the APDU."""
         for fault in self.faults:
             if not isinstance(fault, Cut | Removal):
                 continue
@@ -148,7 +148,7 @@ class FaultyCard:
                 if isinstance(fault, Removal):
                     self._present = False
                     raise CardRemoved(f"the card was pulled out: {self._note(fault)}")
-                raise PowerLost(f"the supply failed: {self._note(fault)}")
+                raise PowerLost(f"power failed: {self._note(fault)}")
 
     def _note(self, fault: Fault) -> str:
         told = f"{fault} at APDU {self.apdus}, memory write {self.writes}"
@@ -171,7 +171,7 @@ class FaultyCard:
                 and not done
                 and (self.writes in (fault.write or ()) or page in (fault.page or ()))
             ):
-                raise MemoryFailure(f"a worn page: {self._note(fault)}")
+                raise MemoryFailure(f"the memory page is worn: {self._note(fault)}")
 
     def _flip_memory(self, flips: Iterable[MemoryFlip]) -> None:
         memory = self.card.memory
@@ -189,7 +189,7 @@ class FaultyCard:
     # --- messages -------------------------------------------------------------------------
 
     def _command(self, raw: bytes) -> bytes:
-        """The command as the card receives it."""
+        """Return the command as the card receives it."""
         try:
             command = CommandAPDU.parse(raw)
         except FormatError:
@@ -216,7 +216,7 @@ class FaultyCard:
         return session is not None and bool(session.level & R_MAC)
 
     def _reply(self, command: bytes, reply: bytes) -> bytes:
-        """The reply as the terminal receives it."""
+        """Return the reply as the terminal receives it."""
         if self._reply_is_protected and len(reply) > _STATUS + _SHORTEST_MAC and reply[-2] != 0x61:
             self._reply_is_protected = False
             self._protected_replies += 1
@@ -247,7 +247,7 @@ class FaultyCard:
         return self._changed(reply, 0, fault.bit)
 
     def _changed(self, data: bytes, start: int, bit: int | None = None) -> bytes:
-        """Data with one bit changed: that one, counted from the first, or any from `start` on."""
+        """Change one bit of the data: bit `bit`, or a random one from byte `start` on."""
         if bit is None:
             bit = self._random.randrange(8 * start, 8 * len(data))
         if bit >= 8 * len(data):
@@ -258,7 +258,7 @@ class FaultyCard:
 
 
 def _is_protected(command: CommandAPDU) -> bool:
-    """Whether a command carries a MAC: in version 1, in version 2 and in SCP03 it ends its data."""
+    """Whether a command carries a MAC at the end of its data, in any secure messaging."""
     messaging = command.cla & _SM_BITS and not command.cla & _OTHER_CHANNELS
     return bool(messaging) and len(command.data) >= _SHORTEST_MAC
 
@@ -268,7 +268,7 @@ _store_key_sets = vars(CardState)["key_sets"].fset
 
 
 class _StuckState(CardState):
-    """A card's state whose named try counters keep the value they have."""
+    """The state of a card whose named try counters never change."""
 
     __slots__ = ("_stuck",)
 

@@ -1,4 +1,4 @@
-"""What a card image holds, without opening any of its secrets: for `rhcard emulator show`."""
+"""Describe a card image without showing its secrets, for `rhcard emulator show`."""
 
 from typing import TypedDict
 
@@ -15,7 +15,7 @@ _STATES = {ACTIVATED: "activated", DEACTIVATED: "deactivated", TERMINATED: "term
 
 
 class KeyState(TypedDict):
-    """One card key: its key check value and what remains of its tries."""
+    """One card key: its key check value and its remaining tries."""
 
     name: str
     version: int
@@ -25,7 +25,7 @@ class KeyState(TypedDict):
 
 
 class KeySetState(TypedDict):
-    """One SCP03 key set: check values of ENC, MAC and DEK."""
+    """One SCP03 key set: the check values of ENC, MAC and DEK, and its remaining tries."""
 
     version: str
     bits: int
@@ -34,7 +34,7 @@ class KeySetState(TypedDict):
 
 
 class FileState(TypedDict):
-    """One file: life cycle, records that can be read, and how many of its bytes were written."""
+    """One file: life cycle, number of records, and how many of its bytes are not FF."""
 
     path: str
     structure: str
@@ -45,7 +45,7 @@ class FileState(TypedDict):
 
 
 class CardReport(TypedDict):
-    """A card image in words and numbers."""
+    """The description of a card image."""
 
     chip: str
     atr: str
@@ -64,7 +64,7 @@ class CardReport(TypedDict):
 
 
 def inspect(card: Card) -> CardReport:
-    """Describe a card as its image has it; keys by check value only, no field contents."""
+    """Describe a card: keys by check value only, and no field contents."""
     state = card.state
     spec, cipher, _, region = state.profile
     personalized = state.is_personalized

@@ -1,6 +1,6 @@
-"""Personalized software cards without a bureau: for tests, of programs that read and write cards.
+"""Make personalized software cards without a bureau, for tests of programs that use cards.
 
-What the issuer's sessions would load is put through the same checks, but without the sessions.
+The data are checked as in STORE DATA, but no issuer's session is needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from ..sessions.scp03 import Scp03Session
 from ..software_card import SoftwareCard
 
 Records = Mapping[str, Sequence[Mapping[str, str | bytes]]]
-"""The records of each file from 1 on, as field names and values; {} leaves one unwritten."""
+"""The records of each file, from record 1 on: field names and values. {} stays unwritten."""
 
 CHIP = bytes.fromhex("5248430000000001")
 PIN = "135790"
@@ -46,7 +46,7 @@ RESIDENT: Records = MappingProxyType({
     ),
     "DDF1/DF02/EF07": ({"allergen": "青霉素", "allergic_reaction": "皮疹"}, {"allergen": "花生"}),
 })  # fmt: skip
-"""A made-up resident; the area code 99 is not assigned."""
+"""A made-up resident. The area code 99 is not assigned."""
 
 
 def personalized_card(
@@ -59,11 +59,11 @@ def personalized_card(
     options: CardOptions | None = None,
     seed: int | None = None,
 ) -> SoftwareCard:
-    """A card with the keys of these roots, those records, and a PIN of 6 digits.
+    """Make a card with the keys of these roots, these records, and a PIN of 6 digits.
 
-    The issuer's file (DDF1/EF05) is made up as far as `records` does not give it. Refusal for
-    what STORE DATA would refuse, FormatError for a value that does not fit. `seed` as in
-    `SoftwareCard.blank`.
+    Fields of the issuer's file (DDF1/EF05) that `records` does not give are made up. `seed` is as
+    in `SoftwareCard.blank`. Raises FormatError when a value does not fit, and Refusal when STORE
+    DATA would refuse it.
     """
     store = KeyStore(roots)
     options = options or CardOptions()

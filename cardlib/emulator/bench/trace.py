@@ -1,8 +1,8 @@
-"""One JSON line for each APDU: what was asked of which file, what was answered, and why not.
+"""Write one JSON line for each APDU: command, file, answer, and why it was refused.
 
-What a body may hold is said in `commands`. Keys are never shown: SCP03 has no forward secrecy, so
-what is encrypted today can be read by whoever learns the keys. Personal data and PINs are shown
-only when they are asked for.
+`cardlib.commands` says what the data may hold. Data with keys are never shown, not even encrypted:
+SCP03 has no forward secrecy, so who gets the keys later could decrypt them. Personal data and PINs
+are shown only on request.
 """
 
 import json
@@ -31,9 +31,9 @@ _FURTHER_CHANNELS, _PROPRIETARY = 0x40, 0x80
 
 
 class Trace:
-    """An observer of a software card that writes a line for each exchange.
+    """An observer of a software card that writes one line for each exchange.
 
-    `personal` asks for personal data and PINs as well; `timing` is the model behind `card_ms`.
+    `personal` also shows personal data and PINs. `timing` calculates `card_ms`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Trace:
         self._number = 0
 
     def saw(self, exchange: Exchange) -> None:
-        """Write what happened."""
+        """Write one exchange."""
         self._number += 1
         line: dict[str, object] = {"n": self._number}
         try:
@@ -74,7 +74,7 @@ class Trace:
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def _described(self, sent: CommandAPDU, exchange: Exchange) -> dict[str, object]:
-        """A command as sent, and where it came protected, what it was without the protection."""
+        """Describe a command as sent, and without protection if it was protected."""
         plain = exchange.plain or sent
         spec = spec_of(plain.cla, plain.ins)
         number = _channel_number(sent.cla)
@@ -106,12 +106,12 @@ def _body(body: bytes, shown: bool) -> str:
 
 
 def _channel_number(cla: int) -> int:
-    """The logical channel in a class byte (ISO/IEC 7816-4 5.4.1)."""
+    """Return the logical channel in a class byte (ISO/IEC 7816-4 5.4.1)."""
     return 4 + (cla & 0x0F) if cla & (_FURTHER_CHANNELS | _PROPRIETARY) == 0x40 else cla & 0x03
 
 
 def _place(channel: LogicalChannel, command: CommandAPDU) -> dict[str, object]:
-    """Directory, file, record, key and rule, as far as the command concerns them."""
+    """Return the directory, file, record, key and rule that the command is about."""
     found: dict[str, object] = {"directory": channel.directory.path}
     file, ins = channel.file, command.ins
     if file and (ins == _SELECT or ins in _READING | _ERASING | _CHANGING):
@@ -130,7 +130,7 @@ def _place(channel: LogicalChannel, command: CommandAPDU) -> dict[str, object]:
 
 
 def _rule(file: ElementaryFile, ins: int) -> str:
-    """The access rule of the file that decides on a command, and what it asks for."""
+    """Return the file's access rule for a command, in words."""
     if ins in _READING:
         name, rule = "read", file.read
     elif ins in _ERASING:

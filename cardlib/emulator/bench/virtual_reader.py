@@ -1,9 +1,9 @@
-"""A software card in a virtual reader of pcscd, so that any PC/SC program sees it (vpcd protocol).
+"""Put a software card into a virtual reader of pcscd, so that any PC/SC program can use it.
 
-The driver, vpcd of the vsmartcard project, listens on a TCP port a slot while pcscd runs. Each
-message is its length, 2 bytes big-endian, and as many bytes: one byte is an order of the reader,
-anything else a command APDU. Only commands and the order for the ATR are answered, in the same
-form. Power off (0) changes nothing that power on will not.
+The driver is vpcd of the vsmartcard project. While pcscd runs it listens on one TCP port for each
+slot. A message is its length (2 bytes, big-endian) and its bytes: one byte is an order of the
+reader, anything else a command APDU. Only commands and the order for the ATR are answered. The
+order "power off" (0) needs no action.
 """
 
 import math
@@ -19,30 +19,30 @@ from ..chip.refusal import PowerCut
 
 HOST = "127.0.0.1"
 FIRST_PORT = 35963
-"""Port of the first slot; the next slot has the next port (Debian's reader has two)."""
+"""The port of the first slot; the next slot has the next port (Debian's reader has two)."""
 NOT_LISTENING = "pcscd not running: systemctl start pcscd"
 INSERTED = "in the reader"
-NO_ANSWER = "the reader does not answer: is another card in it?"
-POWER_CUT = "lost its power during a command"
+NO_ANSWER = "the reader does not answer: check whether another card is in it"
+POWER_CUT = "power failed during a command"
 NO_REPLY = "no reply"
 
 _POWER_ON, _RESET, _GET_ATR = 1, 2, 4
 _FIRST_RETRY, _LAST_RETRY = 0.1, 1.0
 _GREETING_TIME = 3.0
 _AWAY_TIME = 0.6
-"""Seconds between two insertions: pcscd looks every 0.4, and a shorter absence goes unnoticed."""
+"""Seconds between two insertions: pcscd looks every 0.4 s and would not notice a shorter time."""
 
 
 def _say_nothing(_: str) -> None: ...
 
 
 class VirtualReader:
-    """One slot of the virtual reader. A card in it is served by a thread until it is removed.
+    """One slot of the virtual reader. A thread serves the card in it until it is removed.
 
-    pcscd may come and go: the card is inserted again when the port listens again. A card that
-    raises TransportError or PowerCut instead of an answer (`FaultyCard`) is pulled out, and put
-    back when its `reset` works. `report` is told each change of state once, in words, from that
-    thread. `failure` is any other exception of the card: it ended the thread.
+    When pcscd stops and starts, the card is inserted again. A card that raises TransportError or
+    PowerCut (`FaultyCard`) is removed, and inserted again when its `reset` works. The thread calls
+    `report` with each change of state, in words. `failure` is any other exception of the card,
+    which ended the thread.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class VirtualReader:
         self.failure: Exception | None = None
 
     def insert(self, card: Connection) -> None:
-        """Put a card into the slot; the one that is in it is removed first."""
+        """Put a card into the slot; a card that is in it is removed first."""
         self.remove()
         self._removed.clear()
         self.failure = None
@@ -72,7 +72,7 @@ class VirtualReader:
         self._thread.start()
 
     def remove(self) -> None:
-        """Pull the card out; a command that is being answered is finished first."""
+        """Remove the card, after the running command was answered."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -101,7 +101,7 @@ class VirtualReader:
             self._wait_for_card(card)
 
     def _wait_for_reader(self) -> socket.socket | None:
-        """A connection to the driver; None when the card is removed before there is one."""
+        """Connect to the driver; return None if the card is removed before."""
         pause = max(0.0, self._empty_since + _AWAY_TIME - time.monotonic())
         while not self._removed.wait(pause):
             connection = connect(self._address)
@@ -112,7 +112,7 @@ class VirtualReader:
         return None
 
     def _wait_for_card(self, card: Connection) -> None:
-        """Take the card's power away; a fault may keep the card from starting again at once."""
+        """Reset the card, and try again while a fault keeps it from starting."""
         while True:
             try:
                 card.reset()
@@ -124,7 +124,7 @@ class VirtualReader:
                 return
 
     def _attach(self, connection: socket.socket) -> bool:
-        """Make a connection the one that `remove` hangs up; False if it came too late."""
+        """Keep the connection that `remove` closes; return False if the card is removed already."""
         with self._lock:
             if self._removed.is_set():
                 connection.close()
@@ -148,7 +148,7 @@ class VirtualReader:
             connection.close()
 
     def _wait_for_greeting(self, connection: socket.socket) -> None:
-        """The reader asks for the ATR at once, unless it is busy with another card."""
+        """Wait until the reader asks for the ATR, as it does unless another card is in it."""
         connection.settimeout(_GREETING_TIME)
         try:
             connection.recv(1, socket.MSG_PEEK)
@@ -170,12 +170,12 @@ class VirtualReader:
 
 
 def connect(address: tuple[str, int]) -> socket.socket | None:
-    """A connection to the driver; None while it does not listen."""
+    """Connect to the driver; return None while it does not listen."""
     try:
         connection = socket.create_connection(address)
     except OSError:
         return None
-    # The port is one that the system also gives to callers: a call can reach itself.
+    # The port is in the range for outgoing connections: the socket may connect to itself.
     if connection.getsockname() == address:
         connection.close()
         return None
@@ -183,16 +183,16 @@ def connect(address: tuple[str, int]) -> socket.socket | None:
 
 
 def serve(connection: socket.socket, card: Connection) -> None:
-    """Answer the reader until it hangs up; ConnectionError when it does not do so in order.
+    """Answer the reader until it closes the connection.
 
-    What the card raises instead of an answer goes through; TransportError for an empty answer,
-    for the driver would wait for ever.
+    Raises what the card raises, TransportError when the card's answer is empty (the driver would
+    wait for it without end), and ConnectionError when the connection breaks.
     """
     receive, send, transmit = connection.recv, connection.sendall, card.transmit
     set_option, tcp, quick_ack = connection.setsockopt, socket.IPPROTO_TCP, socket.TCP_QUICKACK
     whole = socket.MSG_WAITALL
     while True:
-        # The driver sends length and body apart: without this the body waits 44 ms for an ACK.
+        # The driver sends length and body separately: otherwise the body waits 44 ms for an ACK.
         set_option(tcp, quick_ack, 1)
         header = receive(2, whole)
         length = int.from_bytes(header, "big")

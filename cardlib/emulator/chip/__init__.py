@@ -1,1 +1,1 @@
-"""The chip: memory in pages, its image file, and a card that answers from them."""
+"""The chip: its memory in pages, its image file, and the base class of software cards."""

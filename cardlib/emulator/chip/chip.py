@@ -1,4 +1,4 @@
-"""A software chip: memory, power and an image file, for any card that answers command APDUs."""
+"""A software chip: memory, power and an image file, for any kind of software card."""
 
 import os
 from abc import ABC, abstractmethod
@@ -17,14 +17,13 @@ from .refusal import MemoryFailure, Refusal
 
 
 class Chip(ABC):
-    """One card's memory with its supply: bytes in, bytes out, never a Python exception.
+    """The base class of software cards: command bytes in, response bytes out.
 
-    A card is a subclass: it says what its ATR is, what it does at power-on, and how it processes
-    a command. What a refused command changed is undone here; what another changed is committed.
+    A subclass defines the ATR, what happens at power-on, and how a command is processed. This class
+    commits what a command changed, or undoes it when the command is refused.
 
-    `last_refusal` says why the last command was refused, for a person. `damage` says what is
-    wrong with a memory that failed the self-test at power-on; such a card answers 6581 only.
-    `observers` are told of every exchange.
+    `last_refusal` says why the last command was refused. `damage` says why the memory failed the
+    self-test at power-on; such a card answers only 6581. `observers` are shown every exchange.
     """
 
     def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
@@ -42,21 +41,21 @@ class Chip(ABC):
 
     @abstractmethod
     def power_on(self) -> None:
-        """Begin anew from what the memory holds; set `damage` if it holds no whole card."""
+        """Start from the contents of the memory; set `damage` if they are damaged."""
 
     @abstractmethod
     def process(self, command: CommandAPDU) -> bytes:
-        """The response (data ‖ status word) to one command; a Refusal where there is none."""
+        """Return the response (data ‖ status word) to one command. Raises Refusal if it refuses."""
 
     @abstractmethod
     def refresh(self) -> None:
-        """Learn anew from memory what was derived from it."""
+        """Read from memory again what the card keeps a copy of."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """A card from its image; from here on every memory write goes to the file.
+        """Open a card image; from then on every memory write goes to the file.
 
-        Raises CardImageError if the file is no card image, damaged, or in use.
+        Raises CardImageError when the file is not a card image, is damaged, or in use.
         """
         opened, pages = image.open_image(path)
         memory = Memory(pages)
@@ -69,24 +68,27 @@ class Chip(ABC):
         return card
 
     def save(self, path: Path) -> None:
-        """Write the whole card to a file, replacing it at once; later writes go there too."""
+        """Write the card to a file, which replaces an existing one; later writes go there too.
+
+        Raises CardImageError when the file cannot be written, or is in use.
+        """
         self.close()
         self._image = image.create(path, self.memory.pages)
         self.memory.store = self._image
 
     def close(self) -> None:
-        """Let go of the image file; the card stays usable in memory."""
+        """Close the image file; the card can still be used in memory."""
         if self._image:
             self._image.close()
         self._image = self.memory.store = None
 
     def reset(self) -> bytes:
-        """Take the power away and give it again: finish an interrupted commit, give the ATR."""
+        """Turn the power off and on, which undoes an interrupted commit; return the ATR."""
         self.power_on()
         return self.atr
 
     def transmit(self, raw: bytes) -> bytes:
-        """Answer one command APDU."""
+        """Answer one command APDU with the response APDU."""
         if not self.observers:
             return self._answer(raw)
         writes, start = self.memory.writes, perf_counter()
@@ -114,7 +116,7 @@ class Chip(ABC):
         return response
 
     def undo(self, sw: int, reason: str) -> bytes:
-        """Forget what a refused command changed; its response is the status word alone."""
+        """Undo what a refused command changed; return its status word."""
         self.last_refusal = reason
         if self.memory.rollback() and not self.damage:
             self.refresh()

@@ -1,9 +1,9 @@
-"""A card's memory as one file: header, then a slot for each programmed page, each with a CRC.
+"""Store a card's memory in one file: a header, then one slot for each written page, with CRCs.
 
 Version 1: magic "RHCARD", version (2), page size (2), number of slots (4), CRC-32 of these (4);
 then slots of page number (4), CRC-32 over number and content (4), content (256). Numbers are
-big-endian. A page that is programmed again is written in place. A new one is appended and then
-counted: what lies behind the counted slots is an append that was cut short, at most one slot.
+big-endian. An existing page is written in place. A new page is appended first and counted then, so
+after an interrupted append there is at most one slot after the counted ones.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ _SLOT_SIZE = 8 + PAGE_SIZE
 
 
 class CardImageError(CardError):
-    """A card image that cannot be opened: missing, in use, damaged, or of another version."""
+    """A card image cannot be opened: it is missing, in use, damaged, or of another version."""
 
 
 def _header(slots: int) -> bytes:
@@ -39,14 +39,14 @@ def _slot(number: int, content: bytes) -> bytes:
 
 
 class ImageFile:
-    """An open card image; it is locked against every other process while it is open."""
+    """An open card image. It is locked against other processes."""
 
     def __init__(self, file: BinaryIO, slots: dict[int, int]) -> None:
         self._file = file
         self._slots = slots
 
     def write_page(self, number: int, content: bytes) -> None:
-        """Program one page in the file; it is there when this returns, else MemoryFailure."""
+        """Write one page to the file. Raises MemoryFailure when it cannot be written."""
         known = len(self._slots)
         slot = self._slots.get(number, known)
         self._write(_HEADER_SIZE + slot * _SLOT_SIZE, _slot(number, content))
@@ -55,12 +55,12 @@ class ImageFile:
             self._slots[number] = slot
 
     def damage(self, number: int, offset: int, bit: int) -> None:
-        """Change one bit of a page, 7 the highest of its byte, in the file but not its CRC.
+        """Change one bit of a page in the file, without correcting its CRC; 7 is the highest bit.
 
-        FormatError for a page that was never programmed.
+        Raises FormatError when the page was never written.
         """
         if number not in self._slots:
-            raise FormatError(f"page {number:#06x} was never programmed")
+            raise FormatError(f"page {number:#06x} was never written: choose another page")
         position = _HEADER_SIZE + self._slots[number] * _SLOT_SIZE + 8 + offset
         self._file.seek(position)
         old = self._file.read(1)[0]
@@ -76,18 +76,19 @@ class ImageFile:
         raise MemoryFailure("card image: the disk is full")
 
     def close(self) -> None:
-        """Bring the file to the disk and release it."""
+        """Write the file to the disk and unlock it."""
         if not self._file.closed:
             os.fsync(self._file.fileno())
             self._file.close()
 
 
 def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
-    """Write a new image whole, in place of what is at `path`, and keep it open.
+    """Write a new image, which replaces the file at `path`, and keep it open.
 
-    CardImageError if it cannot be written, or a card there is in use; then that is there still.
+    Raises CardImageError when it cannot be written, or a card at `path` is in use; the old file
+    then stays unchanged.
     """
-    from tempfile import NamedTemporaryFile  # a card in memory does not need it to start
+    from tempfile import NamedTemporaryFile  # here: a card in memory starts faster without it
 
     raw = _header(len(pages)) + b"".join(_slot(*page) for page in pages.items())
     try:
@@ -110,17 +111,17 @@ def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
 
 
 def _lock_what_is_at(path: Path) -> None:
-    """BlockingIOError if another card is at work there: replaced, it would lose what it writes."""
+    """Raise BlockingIOError if another process uses the card there: it would lose its writes."""
     with suppress(FileNotFoundError), path.open("rb") as present:
         fcntl.flock(present, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _in_use(path: Path) -> CardImageError:
-    return CardImageError(f"{path}: another program has this card in use")
+    return CardImageError(f"{path}: in use by another program: stop that program first")
 
 
 def open_image(path: Path) -> tuple[ImageFile, dict[int, bytes]]:
-    """Open an image and read its pages; CardImageError says what is wrong with it."""
+    """Open an image and read its pages. Raises CardImageError, which says what is wrong."""
     try:
         file = path.open("r+b", buffering=0)
     except OSError as error:
@@ -142,20 +143,20 @@ def _parse(path: Path, raw: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
         raise CardImageError(f"{path}: not a card image")
     version = int.from_bytes(raw[6:8], "big")
     if version != VERSION:
-        raise CardImageError(f"{path}: image version {version}, this program reads {VERSION}")
+        raise CardImageError(f"{path}: image version {version}; this program reads only {VERSION}")
     count = int.from_bytes(raw[10:14], "big")
     if raw[:_HEADER_SIZE] != _header(count):
-        raise CardImageError(f"{path}: damaged card image: the header does not check")
+        raise CardImageError(f"{path}: damaged card image: wrong checksum of the header")
     end = _HEADER_SIZE + count * _SLOT_SIZE
     if len(raw) < end:
         raise CardImageError(f"{path}: damaged card image: it ends before its last page")
     if len(raw) > end + _SLOT_SIZE:
-        raise CardImageError(f"{path}: damaged card image: it goes on after its last page")
+        raise CardImageError(f"{path}: damaged card image: it is longer than its pages")
     pages, slots = {}, {}
     for index, start in enumerate(range(_HEADER_SIZE, end, _SLOT_SIZE)):
         number = int.from_bytes(raw[start : start + 4], "big")
         content = raw[start + 8 : start + _SLOT_SIZE]
         if _slot(number, content) != raw[start : start + _SLOT_SIZE] or number in pages:
-            raise CardImageError(f"{path}: damaged card image: page {index} does not check")
+            raise CardImageError(f"{path}: damaged card image: wrong checksum of page {index}")
         pages[number], slots[number] = content, index
     return pages, slots

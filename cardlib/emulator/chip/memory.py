@@ -1,10 +1,9 @@
-"""The card's non-volatile memory: pages, and commits that are whole or did not happen.
+"""The card's non-volatile memory: pages, and commits that are done completely or not at all.
 
-A page is programmed at once or not at all. A change of one page is one such write; a change of
-more goes through an undo journal: what the pages held, then a header that makes it valid, then
-the pages themselves, then the header's erasure, which is the commit point. Until then a cut or
-a page that fails leads back to the old pages, so that a refusal never hides a change. Pages
-never written are not stored, in the journal neither, and read FF.
+Writing one page is atomic. A change of several pages uses an undo journal: first the old pages,
+then a header that makes the journal valid, then the new pages, then the header is erased. This last
+write is the commit. A power cut or a failed write before it restores the old pages, so a refused
+command never changes anything. Pages that were never written are not stored and read FF.
 """
 
 import zlib
@@ -19,21 +18,21 @@ JOURNAL_PAGE = 0x8000
 _BLANK = b"\xff" * PAGE_SIZE
 _MAGIC = b"RHJ1"
 _WAS_BLANK, _CONTENT_FOLLOWS = b"\0", b"\1"
-"""After a page's number in the journal: it held nothing, or what it held comes next."""
+"""The byte after a page number in the journal: the page was blank, or its old content follows."""
 
 
 class PageStore(Protocol):
-    """Where programmed pages are kept beside RAM: the image file."""
+    """What also stores written pages: the image file."""
 
     def write_page(self, number: int, content: bytes) -> None:
-        """Keep one page, 256 bytes; MemoryFailure if it cannot."""
+        """Store one page, 256 bytes. Raises MemoryFailure when it cannot."""
 
 
 class Memory:
-    """Pages by number, as programmed and as the running command sees them.
+    """Pages by number: as written, and as the running command sees them.
 
-    `on_write` is called with the page number before each page is programmed; a fault raises
-    from it. `writes` counts programmed pages.
+    `on_write` is called with the page number before (False) and after (True) each page is written;
+    it may raise to inject a fault. `writes` counts written pages.
     """
 
     __slots__ = ("_dirty", "_programmed", "_view", "on_write", "store", "writes")
@@ -48,11 +47,11 @@ class Memory:
 
     @property
     def pages(self) -> dict[int, bytes]:
-        """A copy of every programmed page, as an image keeps them."""
+        """A copy of every written page."""
         return dict(self._programmed)
 
     def read(self, address: int, length: int) -> bytes:
-        """`length` bytes from `address`, the running command's own changes included."""
+        """Read `length` bytes from `address`, with the changes of the running command."""
         number, offset = address >> 8, address & 0xFF
         end = offset + length
         if end <= PAGE_SIZE:
@@ -63,11 +62,11 @@ class Memory:
         return joined[offset:end]
 
     def byte(self, address: int) -> int:
-        """One byte as a number."""
+        """Read one byte as a number."""
         return self._view.get(address >> 8, _BLANK)[address & 0xFF]
 
     def write(self, address: int, data: bytes) -> None:
-        """Change bytes; nothing is programmed before `commit`."""
+        """Change bytes. No page is written before `commit`."""
         while data:
             number, offset = address >> 8, address & 0xFF
             part = data[: PAGE_SIZE - offset]
@@ -77,16 +76,16 @@ class Memory:
             address, data = address + len(part), data[len(part) :]
 
     def erase(self, address: int, length: int) -> None:
-        """Let whole pages from `address` on, and so `length` bytes at least, read FF again."""
+        """Set all pages that hold these `length` bytes to FF; `address` begins a page."""
         last = (address + length - 1) // PAGE_SIZE
         for number in [n for n in self._view if address // PAGE_SIZE <= n <= last]:
             self._view[number] = _BLANK
             self._dirty.add(number)
 
     def commit(self) -> None:
-        """Program everything written since the last commit, whole or not at all.
+        """Write all changes since the last commit, completely or not at all.
 
-        MemoryFailure when a page fails: what is programmed is then as it was before.
+        Raises MemoryFailure when a page cannot be written; all pages are then as before.
         """
         if not self._dirty:
             return
@@ -103,7 +102,7 @@ class Memory:
         self._dirty.clear()
 
     def rollback(self) -> bool:
-        """Forget everything written since the last commit; whether there was anything."""
+        """Forget all changes since the last commit; return whether there were any."""
         changed = bool(self._dirty)
         for number in self._dirty:
             if number in self._programmed:
@@ -115,7 +114,7 @@ class Memory:
         return changed
 
     def decay(self, number: int, offset: int, bit: int) -> None:
-        """Let one bit of a page, 7 the highest of its byte, change by itself: it is no write."""
+        """Change one bit of a page as a fault, not counted as a write; 7 is the highest bit."""
         page = bytearray(self._programmed.get(number, _BLANK))
         page[offset] ^= 1 << bit
         self._programmed[number] = self._view[number] = bytes(page)
@@ -123,8 +122,8 @@ class Memory:
             self.store.write_page(number, bytes(page))
 
     def power_on(self) -> None:
-        """Start from what is programmed; undo a commit that a cut interrupted."""
-        # What a worn page could not take back is still in the journal; the next commit tries again.
+        """Start from the written pages; undo a commit that a power cut interrupted."""
+        # Old pages that a worn page cannot take stay in the journal; the next commit tries again.
         with suppress(MemoryFailure):
             self._restore()
         self._view = self._programmed | self._journalled()
@@ -132,7 +131,7 @@ class Memory:
 
     @property
     def journal_is_damaged(self) -> bool:
-        """Whether a commit was interrupted that cannot be taken back."""
+        """Whether a commit was interrupted and cannot be undone."""
         header = self._programmed.get(JOURNAL_PAGE, _BLANK)
         return header[:4] == _MAGIC and self._journal() is None
 
@@ -160,9 +159,9 @@ class Memory:
         self._program(JOURNAL_PAGE, header.ljust(PAGE_SIZE, b"\xff"))
 
     def _restore(self) -> None:
-        """Take back the pages of a commit that did not come to its end."""
+        """Restore the old pages of a commit that was not finished."""
         if self.journal_is_damaged:
-            raise MemoryFailure("the journal does not check")
+            raise MemoryFailure("the journal is damaged")
         if self._programmed.get(JOURNAL_PAGE, _BLANK)[:4] == _MAGIC:
             for number, content in self._journalled().items():
                 if self._programmed.get(number, _BLANK) != content:
@@ -170,7 +169,7 @@ class Memory:
             self._program(JOURNAL_PAGE, _BLANK)
 
     def _journalled(self) -> dict[int, bytes]:
-        """The old pages in a valid journal, some of which may still have to be taken back."""
+        """Read the old pages in a valid journal; some may not be restored yet."""
         found: dict[int, bytes] = {}
         stream, offset = self._journal() or b"", 0
         while offset < len(stream):
@@ -183,7 +182,7 @@ class Memory:
         return found
 
     def _journal(self) -> bytes | None:
-        """What was written to the journal, if its header is valid and agrees with it."""
+        """Read the journal; return None if its header or checksum is not valid."""
         header = self._programmed.get(JOURNAL_PAGE, _BLANK)
         if header[:4] != _MAGIC:
             return None

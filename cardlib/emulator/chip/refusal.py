@@ -1,12 +1,12 @@
-"""How a command of the software card ends early."""
+"""The exceptions that end a command of the software card early."""
 
 from ...errors import CardError, TransportError
 
 
 class Refusal(CardError):
-    """The card answers this status word; everything the command changed is undone.
+    """The card refuses a command with this status word; everything that it changed is undone.
 
-    `reason` says which rule refused and what would satisfy it; it is for traces, never sent.
+    `reason` says which rule refused it and what it needs. It is for traces and is never sent.
     """
 
     def __init__(self, sw: int, reason: str = "") -> None:
@@ -15,14 +15,14 @@ class Refusal(CardError):
 
 
 class PowerCut(TransportError):
-    """The supply failed: nothing after this memory write happened, and no answer is sent."""
+    """Power failed at a memory write: nothing happened after it, and no answer is sent."""
 
 
 class MemoryFailure(CardError):
-    """A page of the non-volatile memory could not be programmed (status word 6581)."""
+    """A page of the non-volatile memory could not be written (status word 6581)."""
 
 
 def demand_room(le: int | None, available: int) -> None:
-    """Refuse with 6Cxx a short reply that Le has no room for, before anything is done for it."""
+    """Refuse with 6Cxx if a short reply does not fit Le, before the command does anything."""
     if le is not None and le < available < 256:
-        raise Refusal(0x6C00 | available, f"{available} bytes are available")
+        raise Refusal(0x6C00 | available, f"send it again with Le {available:02X}")

@@ -1,1 +1,1 @@
-"""The card's files as nodes over the memory: tree, records, created files, access rules."""
+"""The card's files: tree, records, created files, access rules."""

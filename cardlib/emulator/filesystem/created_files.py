@@ -1,8 +1,8 @@
-"""Files made by CREATE FILE: their entries in memory and the nodes built from them.
+"""Files that CREATE FILE made: their entries in memory, and the nodes built from them.
 
-One page an entry: life cycle byte (00 deleted, FF never used), parent (2 bytes), content address
-(4), FCP length (1), FCP, checksum of all but the life cycle (2). Content lies in pages of its
-own, found by first fit.
+Each entry has one page: life cycle byte (00 deleted, FF never used), parent (2 bytes), content
+address (4), FCP length (1), FCP, checksum of all but the life cycle (2). The content has its own
+pages, the first free ones that fit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,14 +34,14 @@ _STRUCTURES = {
 _DIRECTORY = 0x38
 
 Created = Mapping[Directory, Mapping[int, Node]]
-"""The created files of each directory, by identifier."""
+"""The created files of each directory by identifier."""
 
 _NOTHING: Created = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the FCP of a file to create says (ISO/IEC 7816-4 tables 10 and 12)."""
+    """The FCP of a file to create, decoded (ISO/IEC 7816-4 tables 10 and 12)."""
 
     fid: int
     name: bytes
@@ -55,28 +55,28 @@ class Parameters:
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is a DF that is described."""
+        """Whether the file is a DF."""
         return self.structure is None
 
 
 def parse(fcp: bytes) -> Parameters:
-    """Read an FCP template's value; FormatError where it is not one that can be created."""
+    """Decode the value of an FCP template. Raises FormatError when it cannot be created."""
     found = {tlv.tag: tlv.value for tlv in iter_ber(fcp)}
     descriptor, fid = found.get(0x82, b""), found.get(0x83, b"")
     if len(fid) != 2 or fid in (b"\x3f\x00", b"\x3f\xff", b"\xff\xff", b"\0\0"):
-        raise FormatError("83: a file identifier of 2 bytes that is not reserved")
+        raise FormatError("83 must be a file identifier of 2 bytes that is not reserved")
     if len(descriptor) not in (1, 2, 4, 5, 6):
-        raise FormatError("82: a file descriptor of 1 to 6 bytes")
+        raise FormatError("82 must be a file descriptor of 1, 2, 4, 5 or 6 bytes")
     kind = descriptor[0] & 0x3F
     if kind != _DIRECTORY and kind not in _STRUCTURES:
-        raise FormatError(f"82: no file type {kind:02X} here")
+        raise FormatError(f"82: file type {kind:02X} is not supported")
     size = int.from_bytes(found.get(0x80, found.get(0x81, b"")), "big")
     structure = None if kind == _DIRECTORY else _STRUCTURES[kind]
     length, records = _record_numbers(descriptor)
     if structure not in (None, Structure.TRANSPARENT) and not (length and records):
-        raise FormatError("82: record length and number of records are needed")
+        raise FormatError("82 must say record length and number of records")
     if structure is Structure.TRANSPARENT and not 0 < size <= 0x8000:
-        raise FormatError("80: a size of 1 to 32768 bytes")
+        raise FormatError("80 must be a size of 1 to 32768 bytes")
     coding = descriptor[1] if len(descriptor) > 1 else PROPRIETARY_WRITE
     name = found.get(0x84, b"")
     return Parameters(
@@ -91,19 +91,19 @@ def _record_numbers(descriptor: bytes) -> tuple[int, int]:
     length = int.from_bytes(descriptor[2:4], "big")
     records = int.from_bytes(descriptor[4:], "big") if len(descriptor) > 4 else 254
     if not 0 < length <= 0x7FFF or not 0 < records <= 254:
-        raise FormatError("82: records of 1 to 32767 bytes, 1 to 254 of them")
+        raise FormatError("82 must say 1 to 254 records of 1 to 32767 bytes")
     return length, records
 
 
 def node_number(node: Node) -> int:
-    """How an entry names its parent: the profile's nodes from 0, created ones from 0100."""
+    """Return a node's number for the entries of its children: profile from 0, created from 0100."""
     if node.state_address < DYNAMIC_AREA:
         return node.state_address - NODE_STATES
     return _FIRST_CREATED + (node.state_address - DYNAMIC_AREA) // PAGE_SIZE
 
 
 def build(parameters: Parameters, parent: Directory, state_address: int, address: int) -> Node:
-    """The node of a created file; FormatError where its access rules cannot be kept."""
+    """Build the node of a created file. Raises FormatError when its access rules are not valid."""
     path = f"{parent.path}/{parameters.fid:04X}"
     if parameters.structure is None:
         return Directory(
@@ -126,7 +126,7 @@ def build(parameters: Parameters, parent: Directory, state_address: int, address
 
 
 def content_size(parameters: Parameters) -> int:
-    """Bytes of memory a file's content takes."""
+    """Return the bytes of memory that a file's content needs."""
     if not parameters.records:
         return parameters.size
     variable = parameters.structure is Structure.LINEAR_VARIABLE_TLV
@@ -134,7 +134,7 @@ def content_size(parameters: Parameters) -> int:
 
 
 def _entries(memory: Memory) -> Iterator[tuple[int, int, int, bytes]]:
-    """Address, parent number, content address and FCP of every live entry."""
+    """Find address, parent number, content address and FCP of every entry in use."""
     for index in range(MAX_ENTRIES):
         entry = DYNAMIC_AREA + index * PAGE_SIZE
         state = memory.byte(entry)
@@ -151,9 +151,9 @@ def _entries(memory: Memory) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def load(memory: Memory, known: Created = _NOTHING) -> dict[Directory, dict[int, Node]]:
-    """Every created file by its directory and identifier, as the memory has them.
+    """Read every created file from memory, by directory and identifier.
 
-    A node that is `known` and did not change stays the same object: a channel may be in it.
+    A node in `known` that did not change stays the same object, because a channel may select it.
     """
     found: dict[Directory, dict[int, Node]] = {}
     nodes: dict[int, Node] = {n - NODE_STATES: node for n, node in _PROFILE_BY_STATE.items()}
@@ -182,28 +182,28 @@ def _are_alike(old: Node, new: Node) -> bool:
 
 
 def problem(memory: Memory) -> str:
-    """What of the entries no CREATE FILE can have left, for a person; nothing on a whole card."""
+    """Say what is wrong with the entries, or "" if CREATE FILE can have written them."""
     for entry, _, _, fcp in _entries(memory):
         raw = memory.read(entry + 1, _FCP - 1 + len(fcp) + CHECKSUM_SIZE)
         if raw != with_checksum(raw[:-CHECKSUM_SIZE]):
-            return "the entry of a created file does not check"
+            return "the entry of a created file is damaged"
     try:
         found = load(memory)
         places = sorted((start, content_size(parse(fcp))) for _, _, start, fcp in _entries(memory))
     except FormatError as error:
-        return f"the entry of a created file: {error}"
+        return f"the entry of a created file is not valid: {error}"
     if sum(map(len, found.values())) != len(places):
-        return "a created file has no directory, or shares its identifier"
+        return "a created file has no directory, or two have one identifier"
     end = _CONTENT
     for start, size in places:
         if (start < end and size) or start % PAGE_SIZE or start + size > _CONTENT_END:
-            return "a created file lies where none can"
+            return "the content address of a created file is not valid"
         end = start + size
     return ""
 
 
 def store(memory: Memory, parent: Directory, fcp: bytes, state: int) -> int | None:
-    """Write a new file's entry and give it room; its address, or None where memory is full."""
+    """Write a new file's entry and reserve its memory; return its address, or None if full."""
     size = content_size(parse(fcp))
     entry = _free_entry(memory)
     address = _free_content(memory, size)
@@ -234,7 +234,7 @@ def _free_content(memory: Memory, size: int) -> int | None:
 
 
 def delete(memory: Memory, node: Node) -> None:
-    """Free a created file's entry and wipe its content."""
+    """Free a created file's entry and erase its content."""
     raw = memory.read(node.state_address, PAGE_SIZE)
     size = content_size(parse(raw[_FCP : _FCP + raw[7]]))
     memory.erase(int.from_bytes(raw[3:7], "big"), size)

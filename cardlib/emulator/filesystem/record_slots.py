@@ -1,15 +1,15 @@
-"""Records of a card's files in its memory, by number (ISO/IEC 7816-4:2020 7.4)."""
+"""Read and write the records of a file in the card's memory (ISO/IEC 7816-4:2020 7.4)."""
 
 from ...layout import Structure
 from ..chip.memory import Memory
 from .tree import ElementaryFile
 
-# A member of an enumeration takes longer to look up than a record to be read.
+# Looking up an enumeration member takes longer than reading a record.
 _CYCLIC = Structure.CYCLIC
 
 
 def count(memory: Memory, file: ElementaryFile) -> int:
-    """How many records can be read now: all of them, but in a growing file those appended."""
+    """Count the records: all of them, or in a growing file those that were appended."""
     if not file.growing:
         return len(file.offsets)
     appended = memory.byte(file.address)
@@ -17,7 +17,7 @@ def count(memory: Memory, file: ElementaryFile) -> int:
 
 
 def slot_of(memory: Memory, file: ElementaryFile, number: int) -> int:
-    """The slot that holds a record, from 0; record 1 of a cyclic file is the newest."""
+    """Return the slot of a record, from 0; record 1 of a cyclic file is the newest."""
     if file.structure is not _CYCLIC:
         return number - 1
     newest = memory.byte(file.address + 1)
@@ -25,7 +25,7 @@ def slot_of(memory: Memory, file: ElementaryFile, number: int) -> int:
 
 
 def read(memory: Memory, file: ElementaryFile, number: int) -> bytes:
-    """One whole record; the number must be one that `count` admits."""
+    """Read one whole record; `number` is 1 to `count`."""
     slot = number - 1 if file.structure is not _CYCLIC else slot_of(memory, file, number)
     address = file.address + file.offsets[slot]
     if file.variable:
@@ -35,7 +35,7 @@ def read(memory: Memory, file: ElementaryFile, number: int) -> bytes:
 
 
 def stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes | None:
-    """What is stored for a whole record; None if it is not a record of this file."""
+    """Return the stored bytes of a whole record, or None if it does not fit this file."""
     if file.variable:
         fits = 0 < len(record) <= file.lengths[slot]
         return len(record).to_bytes(2, "big") + record if fits else None
@@ -46,13 +46,13 @@ def stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes | None:
 
 
 def write(memory: Memory, file: ElementaryFile, number: int, stored: bytes) -> None:
-    """Change what is stored of one record."""
+    """Write the stored bytes of one record."""
     slot = slot_of(memory, file, number)
     memory.write(file.address + file.offsets[slot], stored)
 
 
 def append(memory: Memory, file: ElementaryFile, stored: bytes) -> None:
-    """Add a record: the last of a linear file; record 1 of a cyclic one, in place of the oldest."""
+    """Append a record: at the end of a linear file, as record 1 (over the oldest) of a cyclic."""
     present = count(memory, file)
     slots = len(file.offsets)
     slot = present

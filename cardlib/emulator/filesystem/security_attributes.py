@@ -1,4 +1,4 @@
-"""Security attributes of a file to create, compact and expanded, as rules (ISO/IEC 7816-4 9.3)."""
+"""Decode the security attributes of a file to create (ISO/IEC 7816-4 9.3)."""
 
 from ...errors import FormatError
 from ...tlv import Tlv, iter_ber
@@ -12,11 +12,14 @@ _PIN_USAGE = 0x08
 _ACCESS_MODES = range(0x80, 0x90)
 
 Rules = tuple[Rule, Rule, Rule]
-"""What READ and SEARCH need; WRITE, APPEND and UPDATE; ERASE."""
+"""The rules for READ and SEARCH; for WRITE, APPEND and UPDATE; for ERASE."""
 
 
 def rules(directory: Directory, compact: bytes | None, expanded: bytes | None) -> Rules:
-    """The rules of a file in `directory`; without attributes everything is allowed."""
+    """Decode the rules of a file in `directory`; without attributes everything is allowed.
+
+    Raises FormatError when the attributes are not valid.
+    """
     if expanded is not None:
         return _from_expanded(directory, expanded)
     return _from_compact(compact) if compact is not None else (ALWAYS, ALWAYS, ALWAYS)
@@ -25,17 +28,17 @@ def rules(directory: Directory, compact: bytes | None, expanded: bytes | None) -
 def _from_compact(raw: bytes) -> Rules:
     modes, conditions = raw[:1], list(raw[1:])
     if not modes or modes[0] & 0x80 or modes[0].bit_count() != len(conditions):
-        raise FormatError("8C: one security condition byte for each access mode bit")
+        raise FormatError("8C needs one security condition byte for each access mode bit")
     found = {}
     for bit in (0x40, 0x20, 0x10, 0x08, _WRITE, _UPDATE, _READ):
         if modes[0] & bit:
             condition = conditions.pop(0)
             if condition not in (0x00, 0xFF):
-                raise FormatError("8C: always (00) or never (FF); keys go into AB")
+                raise FormatError("8C can only say always (00) or never (FF): put keys into AB")
             found[bit] = NEVER_RULE if condition else ALWAYS
     update = found.get(_UPDATE, NEVER_RULE)
     if found.get(_WRITE, update) != update:
-        raise FormatError("8C: WRITE and UPDATE have one rule here")
+        raise FormatError("8C: WRITE and UPDATE must have the same rule on this card")
     return found.get(_READ, NEVER_RULE), update, update
 
 
@@ -48,7 +51,7 @@ def _from_expanded(directory: Directory, raw: bytes) -> Rules:
         while objects and objects[0].tag not in _ACCESS_MODES:
             conditions.append(objects.pop(0))
         if not conditions:
-            raise FormatError("AB: an access mode without a security condition")
+            raise FormatError("AB: an access mode has no security condition")
         rule = _rule(directory, conditions)
         for operation in _operations(mode):
             found.setdefault(operation, rule)
@@ -63,14 +66,14 @@ def _operations(mode: Tlv) -> list[str]:
         return ["read"] * bool(bits & _READ) + ["update"] * bool(bits & (_UPDATE | _WRITE))
     if mode.tag == 0x84 and mode.value and all(i in _ERASE_INSTRUCTIONS for i in mode.value):
         return ["erase"]
-    raise FormatError("AB: access modes are 80, or 84 with the erase instructions")
+    raise FormatError("AB: use access mode 80, or 84 with the erase instructions")
 
 
 def _rule(directory: Directory, conditions: list[Tlv]) -> Rule:
     if len(conditions) == 1 and conditions[0].tag == _AND:
         conditions = list(iter_ber(conditions[0].value))
     elif len(conditions) > 1:
-        raise FormatError("AB: several conditions go into AF")
+        raise FormatError("AB: put several conditions into AF")
     rule = ALWAYS
     for condition in conditions:
         if condition.tag == _NEVER:
@@ -78,7 +81,7 @@ def _rule(directory: Directory, conditions: list[Tlv]) -> Rule:
         if condition.tag == _AUTHENTICATION:
             rule = _with_authentication(directory, rule, condition.value)
         elif condition.tag != _ALWAYS:
-            raise FormatError(f"AB: no security condition {condition.tag:02X} here")
+            raise FormatError(f"AB: security condition {condition.tag:02X} is not supported")
     return rule
 
 
@@ -89,5 +92,5 @@ def _with_authentication(directory: Directory, rule: Rule, crt: bytes) -> Rule:
         return Rule(rule.rights, True, False, rule.key)
     key = directory.key(reference[0], AUTHENTICATING_ROLES) if len(reference) == 1 else None
     if key is None:
-        raise FormatError("AB: A4 names no key that authenticates in this directory")
+        raise FormatError("AB: A4 does not name an authentication key of this directory")
     return Rule(rule.rights | KEY_BIT[key.name], rule.pin, False, key)

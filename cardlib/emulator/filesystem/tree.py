@@ -1,4 +1,4 @@
-"""The card's files as nodes: the profile of the layout, built once and shared by every card."""
+"""The card's file tree, built from the layout once and shared by all software cards."""
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from ..profile.card_state import FILE_ADDRESS, NODE_STATES
 _LOCAL = 0x80
 _GLOBAL = ("DDF1", "MF")
 PROPRIETARY_WRITE = 0x21
-"""Data coding byte of the profile's files: WRITE replaces; data units of one byte."""
+"""Data coding byte of the profile's files: WRITE replaces; data units have one byte."""
 KEY_BIT = MappingProxyType({key.name: 1 << index for index, key in enumerate(KEYS)})
 """The bit of each key in a channel's mask of rights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an operation on a file needs: these rights (a mask), the PIN, or it is never allowed."""
+    """What an operation on a file needs: rights (a mask), the PIN, or it is never allowed."""
 
     rights: int = 0
     pin: bool = False
@@ -34,7 +34,7 @@ NEVER_RULE = Rule(never=True)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Directory:
-    """The MF or a DF. `kept_rights` are the rights that survive its selection."""
+    """The MF or a DF. `kept_rights` are the rights that remain when it is selected."""
 
     path: str
     fid: int
@@ -47,9 +47,9 @@ class Directory:
     children: dict[int, "Directory | ElementaryFile"] = field(default_factory=dict)
 
     def key(self, kid: int, roles: Container[str]) -> KeySpec | None:
-        """The key a KID names from here: bit 8 set, of this DF; else of DDF1 or the MF.
+        """Find the key of a KID: with bit 8 set in this DF, else in DDF1 or the MF.
 
-        The nearest directory that holds the number counts (card specification, section 3).
+        The nearest directory that holds the number counts (card specification 3).
         """
         holders = [self] if kid & _LOCAL else [n for n in self.ancestors() if n.path in _GLOBAL]
         for holder in holders:
@@ -59,7 +59,7 @@ class Directory:
         return None
 
     def ancestors(self) -> Iterator["Directory"]:
-        """This directory, its parent, and so on to the MF."""
+        """Iterate over this directory, its parent, and so on to the MF."""
         node: Directory | None = self
         while node:
             yield node
@@ -73,12 +73,12 @@ class Directory:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ElementaryFile:
-    """An EF: where its content lies, how records are cut from it, and who may do what.
+    """An EF: where its content is, how it is divided into records, and its access rules.
 
-    `offsets` and `lengths` are of the stored part of each record slot; `prefixes` is what
-    the layout adds before it (tag and length of a TLV record). A `growing` file begins with
-    the number of its records, a `variable` one stores each record's length before it.
-    `data_coding` says what WRITE does (ISO/IEC 7816-4 table 118).
+    `offsets` and `lengths` describe the stored part of each record slot. `prefixes` is not stored:
+    the tag and length of a TLV record. A `growing` file begins with the number of its records; a
+    `variable` one stores each record's length before it. `data_coding` says what WRITE does
+    (ISO/IEC 7816-4 table 118).
     """
 
     path: str
@@ -101,7 +101,7 @@ class ElementaryFile:
 
     @property
     def slots(self) -> int:
-        """How many records the file has room for; 0 if transparent."""
+        """The most records that the file can hold; 0 if transparent."""
         return len(self.offsets)
 
 
@@ -179,11 +179,11 @@ def _profile() -> dict[str, Directory | ElementaryFile]:
 
 
 PROFILE = MappingProxyType(_profile())
-"""Every node of a personalized card by its path, "MF" and "DDF1/..."."""
+"""Every node of a personalized card by its path: "MF", "DDF1/..."."""
 
 
 def directory_of(path: str) -> Directory:
-    """A directory of the profile by its path."""
+    """Return a directory of the profile by its path."""
     node = PROFILE[path]
     assert isinstance(node, Directory)
     return node

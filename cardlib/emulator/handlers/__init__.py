@@ -1,1 +1,1 @@
-"""What the card does at each command: one module a group of commands."""
+"""What the card does for each command: one module for each group of commands."""

@@ -1,4 +1,4 @@
-"""The access rule of every file, enforced: who may, and what would satisfy the rule if not."""
+"""Enforce the access rules of files; a refusal says what the rule needs."""
 
 from collections.abc import Iterable
 
@@ -20,38 +20,38 @@ _UPDATE_RECORD, _UPDATE_BINARY, _PREVIOUS = 0xDC, 0xD6, 0x03
 _MARKS = (0xD2, 0x0C)
 _MESSAGING, _PROPRIETARY_MESSAGING = 0x0C, 0x84
 
-# A member of an enumeration takes longer to look up than a record to be read.
+# Looking up an enumeration member takes longer than reading a record.
 _TRANSPARENT = Structure.TRANSPARENT
 
 
 def permit(rule: Rule, channel: LogicalChannel) -> None:
-    """Refuse with 6985 where the rule says never, with 6982 where a right or the PIN is missing."""
+    """Refuse with 6985 if the rule says never, with 6982 if a right or the PIN is missing."""
     if rule.never:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "no key allows this on this file")
     if rule.rights & ~channel.rights:
         assert rule.key is not None
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs {rule.key.name}")
     if rule.pin and not channel.pin_verified:
-        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the PIN: holder present")
+        raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the holder's PIN")
 
 
 def record_file(card: Card, channel: LogicalChannel) -> ElementaryFile:
-    """The selected EF, if commands work on it; it must hold records."""
+    """Return the selected EF; refuse if it is missing, not usable, or has no records."""
     file = channel.file
     if file is None or file in card.unusable:
         raise _not_usable(card, file)
     if file.structure is _TRANSPARENT:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds no records")
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} has no records")
     return file
 
 
 def binary_file(card: Card, channel: LogicalChannel) -> ElementaryFile:
-    """The selected EF, if commands work on it; it must be transparent."""
+    """Return the selected EF; refuse if it is missing, not usable, or not transparent."""
     file = channel.file
     if file is None or file in card.unusable:
         raise _not_usable(card, file)
     if file.structure is not _TRANSPARENT:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} holds records")
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} has records")
     return file
 
 
@@ -66,7 +66,7 @@ def _not_usable(card: Card, file: ElementaryFile | None) -> Refusal:
 
 
 def unusable_nodes(card: Card) -> frozenset[Node]:
-    """The files that are blocked, deactivated or terminated, and all that lies in such DFs."""
+    """Return the files that are blocked, deactivated or terminated, or are in such a DF."""
     nodes = list(PROFILE.values()) if card.state.is_personalized else []
     for children in card.created.values():
         nodes += children.values()
@@ -87,10 +87,10 @@ def _with_ancestors(node: Node) -> Iterable[Node]:
 
 
 def authorised_data(card: Card, channel: LogicalChannel, command: CommandAPDU, rule: Rule) -> bytes:
-    """The plain data of a changing command, once the rule and secure messaging are satisfied.
+    """Check the rule and secure messaging of a command that changes a file; return its plain data.
 
-    Changes need an ACTIVE card, the rule's right, and the MAC of the directory's STK
-    (card specification, sections 4 and 7).
+    A change needs an ACTIVE card, the rule's right, and the MAC of the directory's STK (card
+    specification 4 and 7).
     """
     assert channel.file is not None
     if rule.never:
@@ -109,7 +109,7 @@ def authorised_data(card: Card, channel: LogicalChannel, command: CommandAPDU, r
 
 
 def _is_field_code(file: ElementaryFile, command: CommandAPDU) -> bool:
-    """An append, a binary update or a mark in clear, as field code sends it."""
+    """Whether it is an append, a binary update or a mark in clear, as field code sends it."""
     if command.ins in _MARKS:
         bare = not command.data and file.is_index
         return bare and command.cla & _PROPRIETARY_MESSAGING == _PROPRIETARY_MESSAGING
@@ -122,7 +122,7 @@ def _is_field_code(file: ElementaryFile, command: CommandAPDU) -> bool:
 def current_messaging_data(
     card: Card, channel: LogicalChannel, command: CommandAPDU, key: KeySpec
 ) -> bytes:
-    """The plain data of a command that secure messaging must protect, under that key."""
+    """Check the secure messaging of a command under this key; return its plain data."""
     if channel.v2:
         return command.data
     if not command.cla & 0x0C:
@@ -132,10 +132,10 @@ def current_messaging_data(
 
 
 def enter(channel: LogicalChannel, directory: Directory) -> None:
-    """Make a DF current: no EF is, and the rights of DFs that are not above it are gone."""
+    """Make a DF current: no EF is selected, and only its own and its ancestors' rights remain."""
     channel.rights &= directory.kept_rights
     channel.directory = directory
     channel.file = None
     channel.record_pointer = 0
-    if DDF1.kept_rights & ~directory.kept_rights:  # it is not in DDF1, the PIN's directory
+    if DDF1.kept_rights & ~directory.kept_rights:  # outside DDF1, where the PIN is valid
         channel.pin_verified = False

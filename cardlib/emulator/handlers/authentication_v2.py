@@ -1,7 +1,7 @@
-"""Version-2 authentication, the card's side: both prove a role key and agree on session keys.
+"""EXTERNAL AUTHENTICATE of version 2: both sides prove a role key and agree on session keys.
 
-Card specification, section 5. One message each way, M ‖ T: encrypted under K_ENC, CMAC under
-K_MAC; the session keys follow from both key shares, both randoms, the key and the old session.
+Each side sends M ‖ T, encrypted under K_ENC, with a CMAC under K_MAC. The session keys are derived
+from both key shares, both randoms, the key and the old session (card specification 5).
 """
 
 from hmac import compare_digest
@@ -21,7 +21,7 @@ from ..sessions.v2 import Session
 
 AUTHENTICATION_LENGTH = 40
 ROLES = (*AUTHENTICATING_ROLES, "PUK")
-"""Roles that EXTERNAL AUTHENTICATE takes on a 2.0 card: the PUK unblocks the PIN in a session."""
+"""The roles that can authenticate on a 2.0 card; the PUK unblocks the PIN in a session."""
 _RANDOM, _KEY_SHARE, _TAG = 8, 16, 8
 _COMMAND, _REPLY = b"\x01", b"\x02"
 
@@ -29,19 +29,19 @@ _COMMAND, _REPLY = b"\x01", b"\x02"
 def external_authenticate(
     card: Card, channel: LogicalChannel, command: CommandAPDU, challenge: bytes | None
 ) -> bytes:
-    """Mutual authentication under a role key: M ‖ T in, M ‖ T out; keys change after the reply.
+    """Authenticate both sides under a role key: M ‖ T in, M ‖ T out.
 
-    A wrong tag or random is 63Cx and ends the session there was.
+    The keys change after the reply. A wrong tag or random is 63Cx and ends an open session.
     """
     spec = channel.directory.key(command.p2, ROLES)
     if spec is None:
-        why = f"no key {command.p2:02X} authenticates here"
+        why = f"no authentication key {command.p2:02X} here"
         raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
     if channel.scp03 and channel.scp03.level:
-        why = "not inside an SCP03 session: its rights would outlive it in clear"
+        why = "not in an SCP03 session: the rights would remain after it, in clear"
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
     if challenge is None:
-        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "GET CHALLENGE comes first")
+        raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "send GET CHALLENGE first")
     key = usable_key(card, spec)
     binding = key_binding(card, spec)
     k_enc, k_mac = _static_keys(key)
@@ -54,7 +54,7 @@ def external_authenticate(
         channel.session_ends = channel.v2 is not None
         raise Refusal(0x63C0 | (key.tries - 1), f"wrong cryptogram for {spec.name}")
     card.state.set_key_tries(spec, KEY_TRIES)
-    card.memory.commit()  # what 6581 answers gives no right
+    card.memory.commit()  # before the right is given: a 6581 must not give it
     channel.rights |= KEY_BIT[spec.name]
     channel.file = None
     share = card.random(_KEY_SHARE)
@@ -67,7 +67,7 @@ def external_authenticate(
 
 
 def key_binding(card: Card, spec: KeySpec) -> bytes:
-    """B: file id of the key's DF (2) ‖ KID (1) ‖ the value of C1 in the FCI (3)."""
+    """Return B, 6 bytes: file id of the key's DF (2) ‖ KID (1) ‖ value of C1 in the FCI (3)."""
     fid = directory_of(spec.df_path).fid
     return fid.to_bytes(2, "big") + bytes((spec.reference, *card.state.profile[:3]))
 

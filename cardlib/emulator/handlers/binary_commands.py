@@ -22,7 +22,7 @@ _ERASED = b"\xff"
 
 def _binary_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> ElementaryFile:
     if command.p1 & 0x80 and not command.ins & 1:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "short file identifiers are not supported")
     return binary_file(card, channel)
 
 
@@ -34,24 +34,24 @@ def _offset(file: ElementaryFile, command: CommandAPDU) -> int:
 
 
 def _beyond(file: ElementaryFile) -> Refusal:
-    return Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has {file.size} bytes")
+    return Refusal(StatusWord.WRONG_P1_P2, f"{file.path} has only {file.size} bytes")
 
 
 def offset_objects(data: bytes) -> dict[int, bytes]:
-    """The data objects of an odd INS by tag: the offset, 54, is among them; 6A80 if not."""
+    """Decode the data objects of an odd INS by tag. Refuses with 6A80 without an offset (54)."""
     try:
         found = {tlv.tag: tlv.value for tlv in iter_ber(data)}
     except FormatError as error:
         raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
     if not 1 <= len(found.get(_OFFSET, b"")) <= 4:
-        raise Refusal(StatusWord.INCORRECT_DATA, "an offset data object 54 is needed")
+        raise Refusal(StatusWord.INCORRECT_DATA, "needs an offset data object (54)")
     return found
 
 
 def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, bytes]:
-    """Offset and bytes of an odd INS on the current EF: P1 P2 00."""
+    """Return offset and bytes of an odd INS on the current EF (P1 P2 00)."""
     if command.p1 or command.p2:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "odd INS: P1 and P2 are 00, the current EF")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "with an odd INS, P1 and P2 must be 00")
     found = offset_objects(data)
     offset = int.from_bytes(found[_OFFSET], "big")
     if offset >= file.size:
@@ -60,13 +60,13 @@ def _odd(file: ElementaryFile, command: CommandAPDU, data: bytes) -> tuple[int, 
 
 
 def read_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Bytes from offset P1-P2: Le of them; all there are, as far as they fit, where Le is 00."""
+    """Answer Le bytes from offset P1-P2; with Le 00 as many as there are and fit."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
     offset, wanted = _offset(file, command), command.le or MAX_SHORT_LE
     room = min(wanted, channel.v2.room) if channel.v2 else wanted
     if room < wanted and wanted not in _NO_LIMIT:
-        raise Refusal(StatusWord.WRONG_LENGTH, f"{room} bytes fit a protected short reply")
+        raise Refusal(StatusWord.WRONG_LENGTH, f"only {room} bytes fit a protected short reply")
     left = file.size - offset
     data = card.memory.read(file.address + offset, room if room < left else left)
     cut = len(data) < wanted and wanted not in _NO_LIMIT
@@ -74,7 +74,7 @@ def read_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
 
 
 def read_binary_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Bytes from the offset in 54, inside a data object 53 (its tag and length count in Le)."""
+    """Answer bytes from the offset in 54 in a data object 53; Le counts its tag and length."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
     offset, _ = _odd(file, command, command.data)
@@ -91,7 +91,7 @@ def update_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
 
 
 def write_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Write bytes from offset P1-P2 on as the file's data coding byte says."""
+    """Write bytes from offset P1-P2 on, as the file's data coding byte says."""
     return _change(card, channel, command, written)
 
 
@@ -100,11 +100,11 @@ def _replaced(_file: ElementaryFile, _old: bytes, new: bytes) -> bytes:
 
 
 def written(file: ElementaryFile, old: bytes, new: bytes) -> bytes:
-    """What WRITE leaves where `old` was (ISO/IEC 7816-4 table 118): once, OR, AND, or replaced."""
+    """Return what WRITE leaves over `old`: once, OR, AND, replace (ISO/IEC 7816-4 table 118)."""
     behaviour = file.data_coding & _WRITE_BEHAVIOUR
     if behaviour == _ONE_TIME:
         if old.strip(_ERASED):
-            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "written once already")
+            raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "it was already written once")
         return new
     if behaviour == _OR:
         return bytes(a | b for a, b in zip(old, new, strict=True))
@@ -126,9 +126,9 @@ def _change(
     else:
         offset = _offset(file, command)
     if not data:
-        raise Refusal(StatusWord.WRONG_LENGTH, "no data")
+        raise Refusal(StatusWord.WRONG_LENGTH, "needs data")
     if offset + len(data) > file.size:
-        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} has {file.size} bytes")
+        raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} has only {file.size} bytes")
     old = card.memory.read(file.address + offset, len(data))
     card.memory.write(file.address + offset, change(file, old, data))
     return OK
@@ -145,13 +145,13 @@ def erase_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> b
         start = _offset(file, command)
     end = int.from_bytes(data, "big") if data else file.size
     if len(data) > 2 or not start < end <= file.size:
-        raise Refusal(StatusWord.INCORRECT_DATA, "the end is after the start and in the file")
+        raise Refusal(StatusWord.INCORRECT_DATA, "the end must be after the start, in the file")
     card.memory.write(file.address + start, _ERASED * (end - start))
     return OK
 
 
 def search_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """The offset of the first match of the data from P1-P2 on, 2 bytes; 6282 without one."""
+    """Answer the offset of the first match of the data from P1-P2 on, 2 bytes; 6282 if none."""
     file = _binary_file(card, channel, command)
     permit(file.read, channel)
     if command.ins & 1:
@@ -159,7 +159,7 @@ def search_binary(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
     else:
         start, wanted = _offset(file, command), command.data
     if not wanted:
-        raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
+        raise Refusal(StatusWord.WRONG_LENGTH, "needs data to search for")
     found = card.memory.read(file.address, file.size).find(wanted, start)
     if found < 0:
         raise Refusal(StatusWord.END_REACHED, "no match")

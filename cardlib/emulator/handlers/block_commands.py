@@ -1,4 +1,4 @@
-"""Application block and unblock, card block (card specification, section 7; PBOC 3.0's INS)."""
+"""APPLICATION BLOCK, APPLICATION UNBLOCK, CARD BLOCK (card specification 7)."""
 
 from ...apdu import CommandAPDU
 from ...layout import KeySpec
@@ -12,9 +12,9 @@ from .access import current_messaging_data
 
 
 def _demand(card: Card, channel: LogicalChannel, command: CommandAPDU, role: str) -> None:
-    """The current directory's key of that role must be authenticated, and its STK's MAC right."""
+    """Refuse unless the current DF's key of this role is authenticated and its STK's MAC right."""
     if command.p1 or command.p2:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00")
     key: KeySpec | None = next((k for k in channel.directory.keys if k.role == role), None)
     messaging = channel.directory.secure_messaging_key
     if key is None or messaging is None:
@@ -23,11 +23,11 @@ def _demand(card: Card, channel: LogicalChannel, command: CommandAPDU, role: str
     if not channel.rights & KEY_BIT[key.name]:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs {key.name}")
     if current_messaging_data(card, channel, command, messaging):
-        raise Refusal(StatusWord.INCORRECT_DATA, "the command carries a MAC only")
+        raise Refusal(StatusWord.INCORRECT_DATA, "send only the MAC, no data")
 
 
 def block_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Block the current DF: SELECT answers 6283, its files 6985."""
+    """Block the current DF: SELECT then answers 6283, its files 6985."""
     _demand(card, channel, command, "LK")
     card.state.blocked_directories |= channel.directory.block_bit
     card.refresh()
@@ -35,7 +35,7 @@ def block_application(card: Card, channel: LogicalChannel, command: CommandAPDU)
 
 
 def unblock_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Open a blocked DF again."""
+    """Unblock the current DF."""
     _demand(card, channel, command, "LK")
     card.state.blocked_directories &= ~channel.directory.block_bit
     card.refresh()
@@ -43,7 +43,7 @@ def unblock_application(card: Card, channel: LogicalChannel, command: CommandAPD
 
 
 def block_card(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Block the card for ever, from the MF."""
+    """Block the card, from the MF. It cannot be undone."""
     if channel.directory is not MF:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "select the MF first")
     _demand(card, channel, command, "BK")

@@ -1,4 +1,4 @@
-"""PUT DATA and what GET DATA finds of it: BER-TLV objects kept beside the files (7816-4 11.5)."""
+"""PUT DATA and GET DATA: data objects outside the files (ISO/IEC 7816-4:2020 11.5)."""
 
 from ...apdu import CommandAPDU
 from ...status import OK, StatusWord
@@ -16,7 +16,7 @@ _MAX_VALUE = 255
 
 
 def objects(memory: Memory) -> dict[int, bytes]:
-    """The stored data objects by tag."""
+    """Read the stored data objects by tag. Raises FormatError when they are damaged."""
     length = int.from_bytes(memory.read(DATA_OBJECTS, _LENGTH), "big")
     if length == 0xFFFF:
         return {}
@@ -24,11 +24,11 @@ def objects(memory: Memory) -> dict[int, bytes]:
 
 
 def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Store the data under tag P1 P2 in the issuer's session; empty data removes the object."""
+    """Store the data with tag P1 P2, in the issuer's session; empty data removes the object."""
     issuer_session(channel)
     tag = command.p1 << 8 | command.p2
     if tag not in _PRIVATE_TAGS or tag in registry.DATA_OBJECTS:
-        why = "tags are 0040..00FE, 5F1F..5F7F, 7F1F..7F7F, but not the security domain's own"
+        why = "the tag must be 0040..00FE, 5F1F..5F7F or 7F1F..7F7F, and not the domain's own"
         raise Refusal(StatusWord.INCORRECT_P1_P2, why)
     if len(command.data) > _MAX_VALUE:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"a data object has at most {_MAX_VALUE} bytes")
@@ -43,9 +43,9 @@ def put_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
 
 
 def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """What PUT DATA stored under tag P1 P2; else what the security domain says of the card.
+    """Answer what PUT DATA stored with tag P1 P2, else the security domain's object.
 
-    Class 00 answers the value alone, class 80 the whole object with tag and length.
+    Class 00 answers only the value, class 80 the whole object (card specification 6).
     """
     tag = command.p1 << 8 | command.p2
     value = objects(card.memory).get(tag)
@@ -59,4 +59,4 @@ _PRIVATE_TAGS = frozenset(
     for tag in (*range(0x40, 0xFF), *range(0x5F1F, 0x5F80), *range(0x7F1F, 0x7F80))
     if tag > 0xFF or tag & 0x1F != 0x1F
 )
-"""Tags that P1 P2 can say and that are whole BER tags (ISO/IEC 7816-4 11.5.2)."""
+"""The tags that P1 P2 can hold and that are whole BER tags (ISO/IEC 7816-4 11.5.2)."""

@@ -1,6 +1,6 @@
 """CREATE, DELETE, ACTIVATE, DEACTIVATE and TERMINATE (ISO/IEC 7816-4:2020 11.9, 7816-9).
 
-All of them need the issuer's SCP03 session with C-ENC (card specification, section 7).
+All of them need the issuer's SCP03 session with C-ENC (card specification 7).
 """
 
 from ...apdu import CommandAPDU
@@ -21,10 +21,10 @@ _FCP = 0x62
 
 
 def create_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Make a file in the current DF from its FCP (62) and select it."""
+    """Create a file in the current DF from its FCP (62), and select it."""
     issuer_session(channel)
     if command.p1 or command.p2:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00")
     fcp = _template(command.data)
     parent = channel.directory
     try:
@@ -34,9 +34,9 @@ def create_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
         raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
     blank = card.state.life_cycle == LifeCycle.BLANK
     if parameters.fid in parent.children or (blank and parameters.name == HEALTH_APPLICATION):
-        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, "the profile's own files come with its load")
+        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, "STORE DATA creates the files of the profile")
     if card.child(parent, parameters.fid) or parameters.fid == parent.fid:
-        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, f"{parameters.fid:04X} is there already")
+        raise Refusal(StatusWord.FILE_ALREADY_EXISTS, f"{parameters.fid:04X} exists already")
     name = parameters.name
     if name and (name == SECURITY_DOMAIN or card.application(name)):
         raise Refusal(StatusWord.DF_NAME_ALREADY_EXISTS)
@@ -59,17 +59,17 @@ def _template(data: bytes) -> bytes:
     except FormatError as error:
         raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
     if tlv.tag != _FCP or end != len(data) or len(tlv.value) > created_files.MAX_FCP:
-        raise Refusal(StatusWord.INCORRECT_DATA, "one FCP template, 62, is needed")
+        raise Refusal(StatusWord.INCORRECT_DATA, "needs one FCP template (62)")
     return tlv.value
 
 
 def _target(
     card: Card, channel: LogicalChannel, command: CommandAPDU
 ) -> Directory | ElementaryFile:
-    """The file a command names by identifier, among the current DF's children, or the current."""
+    """Return the file that a command names by identifier in the current DF, or the current one."""
     issuer_session(channel)
     if command.p1 or command.p2:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00")
     if not command.data:
         return channel.file or channel.directory
     if len(command.data) != 2:
@@ -84,7 +84,7 @@ def _target(
 
 
 def delete_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Remove a created file, a DF with all that is in it; the profile's own files stay."""
+    """Delete a created file, or a DF with everything in it. Files of the profile are refused."""
     node = _target(card, channel, command)
     if node.state_address < DYNAMIC_AREA:
         why = "the files of the profile cannot be deleted"
@@ -118,33 +118,33 @@ def activate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
 
 
 def deactivate_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Make a file unusable until it is activated; the MF cannot be."""
+    """Make a file unusable until it is activated. The MF is refused."""
     node = _target(card, channel, command)
     if node is MF:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the MF stays")
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the MF cannot be deactivated")
     return _set_state(card, node, DEACTIVATED)
 
 
 def terminate_ef(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Make an EF unusable for ever."""
+    """Make an EF unusable. It cannot be undone."""
     node = _target(card, channel, command)
     if not isinstance(node, ElementaryFile):
-        raise Refusal(StatusWord.NO_CURRENT_EF, f"{node.path} is no EF")
+        raise Refusal(StatusWord.NO_CURRENT_EF, f"{node.path} is not an EF")
     return _set_state(card, node, TERMINATED)
 
 
 def terminate_df(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Make a DF and all in it unusable for ever; the MF goes with TERMINATE CARD USAGE."""
+    """Make a DF and everything in it unusable. It cannot be undone. The MF is refused."""
     node = _target(card, channel, command)
     if not isinstance(node, Directory) or node is MF:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{node.path} is no DF to terminate")
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, f"{node.path} is not a DF below the MF")
     return _set_state(card, node, TERMINATED)
 
 
 def terminate_card_usage(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """End the card's life: from now on it answers reset and GET DATA only."""
+    """Terminate the card: from then on it answers only reset and GET DATA."""
     issuer_session(channel)
     if command.p1 or command.p2 or command.data:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00, no data")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00; send no data")
     card.state.life_cycle = LifeCycle.TERMINATED
     return OK

@@ -1,4 +1,4 @@
-"""What SELECT answers: FCI, FCP and FMD (ISO/IEC 7816-4:2020 7.4.1 to 7.4.3 and 9.3)."""
+"""Encode what SELECT answers: FCI, FCP and FMD (ISO/IEC 7816-4:2020 7.4.1 to 7.4.3, 9.3)."""
 
 from ...layout import Structure
 from ...tlv import ber, concatenate
@@ -22,7 +22,7 @@ _NEVER, _ALWAYS = 0x97, 0x90
 
 
 def template(card: Card, node: Directory | ElementaryFile, tag: int) -> bytes:
-    """The FCI, FCP or FMD of a file, by the template's tag."""
+    """Encode the FCI, FCP or FMD of a file; `tag` is the template's."""
     if isinstance(node, Directory) and node.aid:
         return ber(tag, _application(card, node, tag))
     return ber(tag, b"" if tag == FMD else parameters(card, node))
@@ -36,7 +36,7 @@ def _application(card: Card, node: Directory, tag: int) -> bytes:
 
 
 def parameters(card: Card, node: Directory | ElementaryFile) -> bytes:
-    """The control parameters of a file, without the template around them."""
+    """Encode the control parameters of a file, without the template around them."""
     state = ber(0x8A, bytes((card.memory.byte(node.state_address),)))
     fid = ber(0x83, node.fid.to_bytes(2, "big"))
     if isinstance(node, Directory):
@@ -51,7 +51,7 @@ def parameters(card: Card, node: Directory | ElementaryFile) -> bytes:
 
 
 def security_attributes(file: ElementaryFile) -> bytes:
-    """Who may do what, in expanded format (AB), with compact (8C) beside it where it is exact."""
+    """Encode the access rules in expanded format (AB), and in compact (8C) if that is exact."""
     erase = _ERASE_BINARY if file.structure is Structure.TRANSPARENT else _ERASE_RECORD
     expanded = ber(0xAB, concatenate([
         (_INSTRUCTION_ONLY, bytes((erase,))), *_conditions(file.erase),
@@ -75,7 +75,7 @@ def _conditions(rule: Rule) -> list[tuple[int, bytes]]:
 
 
 def _compact(file: ElementaryFile) -> bytes:
-    """Compact format has no key references: it is exact where every rule is always or never."""
+    """Encode the compact format. It is exact only if every rule is always or never."""
     rules = (file.update, file.update, file.read)
     if any(rule.rights or rule.pin for rule in (*rules, file.erase)) or not file.erase.never:
         return b""

@@ -19,7 +19,7 @@ _UPDATE_RECORD = 0xDC
 
 
 def read_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """P2 04: record P1; P2 00: the record with tag P1; P2 05: records from P1 on, as fit."""
+    """Answer record P1 (P2 04), the record with tag P1 (P2 00), or records from P1 on (P2 05)."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)
     if command.p2 == _BY_NUMBER:
@@ -28,12 +28,12 @@ def read_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
         return _read_from(card, file, command.p1, channel.room(command)) + OK
     if command.p2 == _BY_TAG and file.prefixes[0]:
         return record_slots.read(card.memory, file, _by_tag(file, command.p1)) + OK
-    raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00 (tag), 04 (number) or 05 (from number)")
+    raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 00 (tag), 04 (number), 05 (from number)")
 
 
 def _record_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> ElementaryFile:
     if command.p2 & _SHORT_IDENTIFIER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "no short file identifiers")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "short file identifiers are not supported")
     return record_file(card, channel)
 
 
@@ -63,7 +63,7 @@ def _read_from(card: Card, file: ElementaryFile, first: int, room: int) -> bytes
 
 
 def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
-    """A record as it is stored; 6A80 if it is no record of this file."""
+    """Return the stored form of a record. Refuses with 6A80 if it does not fit this file."""
     stored = record_slots.stored_form(file, slot, record)
     if stored is None:
         prefix = file.prefixes[slot]
@@ -74,24 +74,24 @@ def _stored_form(file: ElementaryFile, slot: int, record: bytes) -> bytes:
 
 
 def update_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """P2 04 replaces record P1; P2 03 with P1 00 appends to a cyclic file."""
+    """Replace record P1 (P2 04), or append to a cyclic file (P2 03, P1 00)."""
     if command.p2 == _PREVIOUS and command.p1 == 0:
         return append_record(card, channel, command)
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number) or 03 (append)")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number) or 03 (append)")
     data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "a cyclic file is only appended to")
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "append to a cyclic file: P2 03")
     if file.is_index:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "marks are written, not updated")
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "set marks with WRITE RECORD")
     number = _existing(card, file, command.p1)
     record_slots.write(card.memory, file, number, _stored_form(file, number - 1, data))
     return OK
 
 
 def read_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Record P1 from the offset in 54 on, inside a data object 53 (INS B3)."""
+    """Answer record P1 from the offset in 54 on, in a data object 53 (INS B3)."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)
     record, offset, _ = _part(card, file, command, command.data)
@@ -104,7 +104,8 @@ def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU)
     file = _record_file(card, channel, command)
     data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC or file.is_index or file.variable:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "only in records of fixed length")
+        why = "only for linear files with records of fixed length"
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, why)
     record, offset, new = _part(card, file, command, data)
     changed = record[:offset] + new + record[offset + len(new) :]
     if not new or len(changed) != len(record):
@@ -117,25 +118,25 @@ def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU)
 def _part(
     card: Card, file: ElementaryFile, command: CommandAPDU, data: bytes
 ) -> tuple[bytes, int, bytes]:
-    """The record an odd INS names, the offset in it, and the bytes that came with the command."""
+    """Return the record that an odd INS names, the offset in it, and the command's bytes."""
     if command.p2 != _BY_NUMBER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number)")
     record = record_slots.read(card.memory, file, _existing(card, file, command.p1))
     found = offset_objects(data)
     offset = int.from_bytes(found[0x54], "big")
     if offset >= len(record):
-        raise Refusal(StatusWord.WRONG_P1_P2, f"the record has {len(record)} bytes")
+        raise Refusal(StatusWord.WRONG_P1_P2, f"the record has only {len(record)} bytes")
     return record, offset, found.get(0x53, b"")
 
 
 def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """A new record 1 in a cyclic file, a new last record in a linear file that grows."""
+    """Append a record: record 1 of a cyclic file, the last record of a growing linear file."""
     file = _record_file(card, channel, command)
     if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 are 00")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00")
     data = authorised_data(card, channel, command, file.update)
     if not file.growing:
-        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} does not grow")
+        raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} cannot grow")
     full = record_slots.count(card.memory, file) == file.slots
     if full and file.structure is not Structure.CYCLIC:
         raise Refusal(StatusWord.NOT_ENOUGH_MEMORY, f"{file.path} is full")
@@ -144,17 +145,17 @@ def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
 
 
 def write_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Mark a record of an index file as valid (00); elsewhere write as the data coding says."""
+    """Mark a record of an index file as valid (00); in other files write by the data coding."""
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number)")
     data = authorised_data(card, channel, command, file.update)
     if file.structure is Structure.CYCLIC or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
     number = _existing(card, file, command.p1)
     if file.is_index:
         if data:
-            raise Refusal(StatusWord.INCORRECT_DATA, "a mark carries no data")
+            raise Refusal(StatusWord.INCORRECT_DATA, "send no data with a mark")
         stored = _VALID_MARK
     else:
         new = _stored_form(file, number - 1, data)
@@ -168,25 +169,25 @@ def erase_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> b
     """Set a record of a linear file to FF."""
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (number)")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number)")
     data = authorised_data(card, channel, command, file.erase)
     if file.structure is Structure.CYCLIC or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
     if data:
-        raise Refusal(StatusWord.INCORRECT_DATA, "erasing carries no data")
+        raise Refusal(StatusWord.INCORRECT_DATA, "send no data")
     number = _existing(card, file, command.p1)
     record_slots.write(card.memory, file, number, b"\xff" * file.lengths[number - 1])
     return OK
 
 
 def search_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """The numbers of the records that hold the data: P2 04 from P1 on, P2 05 from P1 back."""
+    """Answer the numbers of the records that hold the data: from P1 on (P2 04) or back (P2 05)."""
     file = _record_file(card, channel, command)
     permit(file.read, channel)
     if command.p2 not in (_BY_NUMBER, _FROM_NUMBER):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 04 (forward) or 05 (backward)")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (forward) or 05 (backward)")
     if not command.data:
-        raise Refusal(StatusWord.WRONG_LENGTH, "what to search for is the data")
+        raise Refusal(StatusWord.WRONG_LENGTH, "needs data to search for")
     present = record_slots.count(card.memory, file)
     start = _existing(card, file, command.p1 or 1)
     forward = command.p2 == _BY_NUMBER

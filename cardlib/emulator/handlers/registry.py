@@ -1,4 +1,4 @@
-"""What the security domain says about card, keys and applications (GPCS 2.3.1 11.3, 11.4, H)."""
+"""GET DATA and GET STATUS of the security domain (GPC 2.3.1 11.3, 11.4, H)."""
 
 from ...apdu import CommandAPDU
 from ...commands import PROPRIETARY
@@ -36,21 +36,20 @@ _APPLET_STATES = {
     LifeCycle.BLOCKED: 0x9F,
     LifeCycle.TERMINATED: 0x87,
 }
-"""SELECTABLE 07 and above it our own bits 4 and 5; bit 8 locked (GPCS 11.1.1 table 11-4)."""
+"""SELECTABLE is 07; bits 4 and 5 are our own; bit 8 is locked (GPC 2.3.1 11.1.1 table 11-4)."""
 
 
 def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """A data object by its tag in P1 P2; 6A88 if the card has none such.
+    """Answer the data object with tag P1 P2, 6A88 if there is none.
 
-    Class 00 answers the value alone, class 80 the whole object with tag and length.
-
-    0045 card image number, 0066 card data, 00C1 sequence counter, 00E0 key information
-    template, 9F7F CPLC (GPCS 11.3.3.1, H.2).
+    Class 00 answers only the value, class 80 the whole object (card specification 6). The objects
+    are 0045 card image number, 0066 card data, 00C1 sequence counter, 00E0 key information
+    template, 9F7F CPLC (GPC 2.3.1 11.3.3.1, H.2).
     """
     if command.cla & _SM_BITS:
         raise Refusal(StatusWord.SECURE_MESSAGING_NOT_SUPPORTED, "no session is open")
     if command.data:
-        raise Refusal(StatusWord.WRONG_LENGTH, "the command carries no data")
+        raise Refusal(StatusWord.WRONG_LENGTH, "send no data")
     tag = command.p1 << 8 | command.p2
     reader = DATA_OBJECTS.get(tag)
     if reader is None:
@@ -59,13 +58,13 @@ def get_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes
 
 
 def answered(command: CommandAPDU, tag: int, value: bytes) -> bytes:
-    """A data object as the class of the command asks for it."""
+    """Return the whole object in class 80, else only its value."""
     return ber(tag, value) if command.cla & PROPRIETARY else value
 
 
 def _card_data(card: Card) -> bytes:
-    """Card recognition data: what the card follows, by object identifiers (GPCS H.2, H.3)."""
-    # No tag 63: it would say that issuer and card are named by 42 and 45, and there is no 42.
+    """Encode the card recognition data: the standards that it follows (GPC 2.3.1 H.2, H.3)."""
+    # No tag 63: it would say that 42 and 45 identify issuer and card, but there is no 42.
     oids = ((0x60, b"\x02\x02\x03\x01"), (0x64, bytes((4, 3, card.options.scp03_i))))
     parts = [(0x06, _GLOBALPLATFORM + b"\x01")]
     parts += [(tag, ber(0x06, _GLOBALPLATFORM + tail)) for tag, tail in oids]
@@ -73,7 +72,7 @@ def _card_data(card: Card) -> bytes:
 
 
 def _key_information(card: Card) -> bytes:
-    """C0 { identifier, version, 88 AES, length } for each key, in the order of the sets."""
+    """Encode C0 { identifier, version, 88 (AES), length } for each key of each set."""
     return concatenate(
         (0xC0, bytes((identifier, keys.version, _AES_KEY, len(keys.enc))))
         for keys in card.state.key_sets.values()
@@ -82,7 +81,7 @@ def _key_information(card: Card) -> bytes:
 
 
 def _production_life_cycle(card: Card) -> bytes:
-    """CPLC, 42 bytes: the chip serial is IC serial number, batch and module fabricator in a row."""
+    """Encode the CPLC, 42 bytes; the chip serial is at offset 12 (card specification 6)."""
     return bytes(12) + card.chip + bytes(22)
 
 
@@ -96,16 +95,17 @@ DATA_OBJECTS = {
 
 
 def get_status(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """The registry: P1 80 the security domain, 40 applications; 20 and 10 find nothing (6A88).
+    """Answer registry entries: the security domain (P1 80) or applications (P1 40).
 
-    Data: 4F and the beginning of an AID, then perhaps 5C and the tags wanted. P2 02 answers
-    E3 templates of 4F, 9F70, C5; P2 00 the older AID, state and privileges without tags.
+    P1 20 and 10 find nothing (6A88). The data are 4F with the beginning of an AID and, optionally,
+    5C with the tags wanted. P2 02 answers E3 templates of 4F, 9F70, C5; P2 00 the older form, AID,
+    state and privileges without tags.
     """
     open_session(channel)
     if command.p1 not in (_SECURITY_DOMAINS, _APPLICATIONS, _LOAD_FILES, _MODULES):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 80, 40, 20 or 10")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 must be 80, 40, 20 or 10")
     if command.p2 not in (_TAGGED, _UNTAGGED):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 02, or 00 for the older form")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 02, or 00 for the older form")
     prefix, tags = _search_criteria(command.data)
     found = [entry for entry in _entries(card, command.p1) if entry[0].startswith(prefix)]
     if not found:
@@ -120,12 +120,12 @@ def _search_criteria(data: bytes) -> tuple[bytes, bytes]:
         raise Refusal(StatusWord.INCORRECT_DATA, str(error)) from None
     tags = [item.tag for item in objects]
     if tags not in ([_SEARCH_AID], [_SEARCH_AID, _TAG_LIST]):
-        raise Refusal(StatusWord.INCORRECT_DATA, "search criteria are 4F and perhaps 5C")
+        raise Refusal(StatusWord.INCORRECT_DATA, "needs 4F and, optionally, 5C")
     return objects[0].value, objects[1].value if len(objects) > 1 else b""
 
 
 def _entries(card: Card, p1: int) -> list[tuple[bytes, int, bytes]]:
-    """AID, life cycle state and privileges of what P1 asks for."""
+    """Return AID, life cycle state and privileges of each entry that P1 asks for."""
     life_cycle = LifeCycle(card.state.life_cycle)
     if p1 == _SECURITY_DOMAINS:
         state = _DOMAIN_STATES[life_cycle]

@@ -1,4 +1,4 @@
-"""SELECT by file identifier, path and DF name (ISO/IEC 7816-4:2020 11.2.2)."""
+"""SELECT by identifier, path and DF name (ISO/IEC 7816-4:2020 11.2.2; card specification 1)."""
 
 from ...apdu import CommandAPDU
 from ...facts import HEALTH_APPLICATION, MF_ID, SECURITY_DOMAIN
@@ -19,7 +19,7 @@ _NEXT_OCCURRENCE = 0x02
 
 
 def select(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """Select; what P2 asks for comes back only if there is an Le."""
+    """Select a file; answer the template that P2 asks for, but only if there is an Le."""
     if command.p1 == _BY_NAME:
         return _select_application(card, channel, command)
     tag = _template_tag(command)
@@ -33,9 +33,9 @@ def select(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
 
 
 def _template_tag(command: CommandAPDU) -> int:
-    """The tag of the template that is asked for; 0 for none."""
+    """Return the tag of the template that is asked for, or 0."""
     if command.p2 not in _TEMPLATE and command.p2 != _NOTHING:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 is 00, 04, 08 or 0C")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 00, 04, 08 or 0C")
     return 0 if command.p2 == _NOTHING or command.le is None else _TEMPLATE[command.p2]
 
 
@@ -62,7 +62,7 @@ def _child_file(card: Card, current: Directory, data: bytes) -> Node:
 
 def _parent(_card: Card, current: Directory, data: bytes) -> Node:
     if data:
-        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "the parent takes no data")
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "send no data to select the parent")
     if current.parent is None:
         raise Refusal(StatusWord.FILE_NOT_FOUND, "the MF has no parent")
     return current.parent
@@ -75,7 +75,7 @@ def _identifier(data: bytes) -> int:
 
 
 def _near(card: Card, current: Directory, fid: int) -> Directory:
-    """The MF, the current DF itself, its parent, or a sibling DF."""
+    """Find the MF, the current DF itself, its parent, or a sibling DF."""
     if fid == MF_ID:
         return MF
     parent = current.parent
@@ -83,7 +83,7 @@ def _near(card: Card, current: Directory, fid: int) -> Directory:
     for node in (current, parent, sibling):
         if isinstance(node, Directory) and node.fid == fid:
             return node
-    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} from {current.path}")
+    raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {fid:04X} in or next to {current.path}")
 
 
 def _from_mf(card: Card, _current: Directory, path: bytes) -> Node:
@@ -92,13 +92,13 @@ def _from_mf(card: Card, _current: Directory, path: bytes) -> Node:
 
 def _by_path(card: Card, start: Directory, path: bytes) -> Node:
     if not path or len(path) % 2:
-        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a path is pairs of bytes")
+        raise Refusal(StatusWord.NC_INCONSISTENT_WITH_P1_P2, "a path needs 2 bytes for each file")
     node: Node = start
     for index in range(0, len(path), 2):
         fid = int.from_bytes(path[index : index + 2], "big")
         child = card.child(node, fid) if isinstance(node, Directory) else None
         if child is None:
-            raise Refusal(StatusWord.FILE_NOT_FOUND, f"no {path.hex().upper()}")
+            raise Refusal(StatusWord.FILE_NOT_FOUND, f"no file {path.hex().upper()}")
         node = child
     return node
 
@@ -111,7 +111,7 @@ _METHODS = {
     0x08: _from_mf,
     0x09: _by_path,
 }
-"""How P1 names a file, beside by name (ISO/IEC 7816-4 table 62)."""
+"""The selection methods by P1, except by name (ISO/IEC 7816-4 table 62)."""
 
 
 def _make_current(card: Card, channel: LogicalChannel, node: Node) -> bytes:
@@ -131,13 +131,13 @@ def _make_current(card: Card, channel: LogicalChannel, node: Node) -> bytes:
 
 def _select_application(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     if command.p2 == _NEXT_OCCURRENCE:
-        raise Refusal(StatusWord.FILE_NOT_FOUND, "there is no next application of that AID")
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "no other application has this AID")
     tag = _template_tag(command)
     is_domain = command.data in (b"", SECURITY_DOMAIN)
     node = MF if is_domain else card.application(command.data)
     if node is None:
         channel.scp03 = channel.load = None
-        raise Refusal(StatusWord.FILE_NOT_FOUND, "no application of that AID")
+        raise Refusal(StatusWord.FILE_NOT_FOUND, "no application has this AID")
     answer = _application_template(card, node, tag, is_domain) if tag else b""
     demand_room(command.le if tag else None, len(answer))
     channel.scp03 = channel.load = None
@@ -153,7 +153,7 @@ def _select_application(card: Card, channel: LogicalChannel, command: CommandAPD
 
 
 def _application_of(directory: Directory) -> Directory:
-    """The application that a directory is in: a created one, else the health application."""
+    """Return the application of a directory: a created one, else the health application."""
     created = (node for node in directory.ancestors() if node.aid and node is not DDF1)
     return next(created, DDF1)
 
@@ -167,6 +167,6 @@ def _application_template(card: Card, node: Directory, tag: int, is_domain: bool
 
 
 def security_domain_template(tag: int) -> bytes:
-    """FCI of the issuer security domain (GlobalPlatform Card 2.3.1, table 11-84)."""
+    """Encode the FCI or FCP of the issuer security domain (GPC 2.3.1 table 11-84)."""
     body = ber(0x84, SECURITY_DOMAIN)
     return ber(tag, body + ber(0xA5, ber(0x9F65, b"\xff")) if tag == FCI else body)

@@ -1,7 +1,7 @@
-"""STORE DATA: a card's personal data, gathered block by block and written at once at the last.
+"""STORE DATA: collect a card's data block by block, and write all of it at the last block.
 
-The commands are GlobalPlatform's (GPCS 2.3.1 11.11), the data groupings EMV CPS's; which there
-are, and what makes a load complete, is the card specification's section 6.
+The command is from GPC 2.3.1 11.11, the form of the data groupings from EMV CPS. Which groupings
+there are, and when a load is complete, is in card specification 6.
 """
 
 from ...apdu import CommandAPDU
@@ -27,19 +27,19 @@ _SPEC_VERSIONS = {b"1.0": 0x10, b"2.0": 0x20}
 
 
 def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
-    """One block of the load: P1 08, or 88 on the last; P2 its number from 00.
+    """Take one block of a load: P1 is 08, or 88 on the last; P2 is its number from 00.
 
-    Needs C-ENC and a BLANK card; any error drops the whole load. The last block commits it.
+    It needs C-ENC and a BLANK card. Any error drops the whole load. The last block commits it.
     """
     load, channel.load = channel.load or Load(), None
     session = open_session(channel, C_ENC)
     refuse_replaced_transport_keys(card, session)
     if card.state.life_cycle != LifeCycle.BLANK:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is personalized already")
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is already personalized")
     if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 is 08, or 88 on the last block")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 must be 08, or 88 on the last block")
     if command.p2 != load.next_block:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, f"block {load.next_block:02X} comes next")
+        raise Refusal(StatusWord.INCORRECT_P1_P2, f"the next block must be {load.next_block:02X}")
     load.add(command.data, session)
     if command.p1 == _MORE_BLOCKS:
         channel.load = load
@@ -52,13 +52,13 @@ def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> byt
 
 def _require_issuer_keys(card: Card, session: Scp03Session) -> None:
     if TRANSPORT_KEY_VERSION in card.state.key_sets:
-        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the transport keys are on the card")
+        raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "replace the transport keys first")
     if not session.is_issuer:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "open a session with the issuer's keys")
 
 
 def commit(card: Card, groupings: dict[int, bytes]) -> None:
-    """Write a finished load: from here on the card is PERSONALIZED."""
+    """Write a finished load; the card is then PERSONALIZED."""
     state, memory = card.state, card.memory
     version, cipher = _common_key_set(groupings)
     for spec in KEYS:
@@ -88,18 +88,18 @@ def commit(card: Card, groupings: dict[int, bytes]) -> None:
 def _common_key_set(groupings: dict[int, bytes]) -> tuple[int, Cipher]:
     heads = {groupings[dgi_of_key(spec)][:2] for spec in KEYS}
     if len(heads) != 1:
-        raise Refusal(StatusWord.INCORRECT_DATA, "all keys have one version and one cipher")
+        raise Refusal(StatusWord.INCORRECT_DATA, "all keys must have one version and one cipher")
     version, cipher = heads.pop()
     return version, Cipher(cipher)
 
 
 def _append_all(card: Card, cyclic: dict[str, dict[int, bytes]]) -> None:
-    """Append the records of cyclic files, oldest first: record 1 ends as the newest."""
+    """Append the records of cyclic files, oldest first, so that record 1 is the newest."""
     for path, by_number in cyclic.items():
         file = PROFILE[path]
         assert isinstance(file, ElementaryFile)
         if sorted(by_number) != list(range(1, len(by_number) + 1)):
-            raise Refusal(StatusWord.INCORRECT_DATA, f"{path}: records from 1 without a gap")
+            raise Refusal(StatusWord.INCORRECT_DATA, f"{path}: a record before the last is missing")
         for number in sorted(by_number, reverse=True):
             record_slots.append(card.memory, file, by_number[number])
 
@@ -113,13 +113,13 @@ def _issuer_field(groupings: dict[int, bytes], name: str) -> bytes:
 def _spec_version(groupings: dict[int, bytes]) -> int:
     text = _issuer_field(groupings, "spec_version").rstrip(b"\0 ")
     if text not in _SPEC_VERSIONS:
-        raise Refusal(StatusWord.INCORRECT_DATA, "spec_version is neither 1.0 nor 2.0")
+        raise Refusal(StatusWord.INCORRECT_DATA, "spec_version must be 1.0 or 2.0")
     return _SPEC_VERSIONS[text]
 
 
 def _region(groupings: dict[int, bytes]) -> bytes:
-    """The region factor, 8 bytes: the first two digits of city_code and six 0, in ASCII."""
+    """Return the region factor, 8 bytes: two digits of city_code and six 0, in ASCII."""
     digits = _issuer_field(groupings, "city_code")[:1].hex()
     if not digits.isdecimal():
-        raise Refusal(StatusWord.INCORRECT_DATA, "city_code does not begin with two digits")
+        raise Refusal(StatusWord.INCORRECT_DATA, "city_code must begin with two digits")
     return digits.encode("ascii") + b"000000"

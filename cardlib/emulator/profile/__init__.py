@@ -1,1 +1,1 @@
-"""What makes a chip a resident health card: its switches, its ATR, and what it keeps by name."""
+"""What makes a chip a resident health card: its options, its ATR, and its persistent state."""

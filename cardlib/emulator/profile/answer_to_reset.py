@@ -1,4 +1,4 @@
-"""The answer to reset (ISO/IEC 7816-3:2006 8, historical bytes ISO/IEC 7816-4:2020 12.1.1)."""
+"""Make the answer to reset (ISO/IEC 7816-3:2006 8, ISO/IEC 7816-4:2020 12.1.1)."""
 
 from functools import reduce
 from operator import xor
@@ -10,12 +10,12 @@ _INTERFACE_BYTES = bytes.fromhex("9E968001")
 _SELECTION = 0xB3
 """DF by full name, path and file identifier; records by number and identifier."""
 _DATA_CODING = 0x21
-"""Write behaviour proprietary; data units of one byte."""
+"""WRITE is proprietary; data units have one byte."""
 _CHAINING, _EXTENDED_LENGTH, _ASSIGNED_BY_CARD = 0x80, 0x40, 0x10
 
 
 def capabilities(options: CardOptions) -> bytes:
-    """Card capabilities, three bytes (ISO/IEC 7816-4 tables 117 to 119)."""
+    """Return the card capabilities, 3 bytes (ISO/IEC 7816-4 tables 117 to 119)."""
     third = options.command_chaining * _CHAINING | options.extended_length * _EXTENDED_LENGTH
     if options.logical_channels > 1:
         third |= _ASSIGNED_BY_CARD | (options.logical_channels - 1)
@@ -23,6 +23,9 @@ def capabilities(options: CardOptions) -> bytes:
 
 
 def answer_to_reset(chip: bytes, options: CardOptions) -> bytes:
-    """TS to TCK: status indicator absent (80), card capabilities (73), chip serial (58)."""
+    """Return the ATR: no status indicator (80), card capabilities (73), chip serial (58).
+
+    See card specification 1.
+    """
     body = _INTERFACE_BYTES + b"\x80\x73" + capabilities(options) + b"\x58" + chip
     return b"\x3b" + body + bytes((reduce(xor, body),))

@@ -1,7 +1,7 @@
-"""What the card keeps through a power cut, by name: an address map over its memory.
+"""The card's persistent state: which values are at which memory address.
 
-Header, PIN, keys and key sets end in a checksum (CRC-16 with CCITT's polynomial),
-which the card looks at when it gets its power.
+Header, PIN, keys and key sets end in a checksum (CRC-16, CCITT polynomial) that the card checks at
+power-on.
 """
 
 from binascii import crc_hqx
@@ -15,7 +15,7 @@ from ..chip.memory import PAGE_SIZE, Memory
 
 
 class LifeCycle(IntEnum):
-    """The card's life cycle (card specification, section 7)."""
+    """The card's life cycle (card specification 7)."""
 
     BLANK = 0
     PERSONALIZED = 1
@@ -25,7 +25,7 @@ class LifeCycle(IntEnum):
 
 
 KEY_TRIES = 15
-"""Every key's own try counter starts here (card specification, section 3)."""
+"""The first value of every key's try counter (card specification 3)."""
 
 _CHIP, LIFE_CYCLE_ADDRESS, _PROTOCOL, _BLOCKED = 0, 8, 9, 20
 _SEQUENCE_COUNTER, _HEADER_SIZE = 24, 28
@@ -51,12 +51,12 @@ def _file_addresses() -> tuple[dict[str, int], int]:
 
 
 FILE_ADDRESS, FILE_AREA_END = _file_addresses()
-"""Where each file of the profile begins; a cyclic file begins with its count and newest slot."""
+"""The address of each file of the profile. A cyclic file begins with its count and newest slot."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredKey:
-    """One card key as the card holds it; `tries` is what remains of its counter."""
+    """One card key as stored on the card, with its remaining tries."""
 
     version: int
     cipher: Cipher
@@ -64,7 +64,7 @@ class StoredKey:
     tries: int
 
     def block_cipher(self) -> BlockCipher:
-        """The key, ready to use."""
+        """Return the key as a cipher."""
         return BlockCipher(self.cipher, self.key)
 
 
@@ -89,12 +89,12 @@ class StoredPin:
 
 
 def with_checksum(raw: bytes) -> bytes:
-    """Bytes with their CRC-16 behind them."""
+    """Append the CRC-16 of the bytes to them."""
     return raw + crc_hqx(raw, 0xFFFF).to_bytes(2, "big")
 
 
 class CardState:
-    """Typed access to the card's persistent state; every change is part of the running command."""
+    """The card's persistent state with types. Each change belongs to the running command."""
 
     __slots__ = ("memory",)
 
@@ -112,7 +112,7 @@ class CardState:
 
     @property
     def life_cycle(self) -> int:
-        """A `LifeCycle` value."""
+        """The life cycle, a `LifeCycle` value on a card that is not damaged."""
         return self.memory.byte(LIFE_CYCLE_ADDRESS)
 
     @life_cycle.setter
@@ -121,7 +121,7 @@ class CardState:
 
     @property
     def is_personalized(self) -> bool:
-        """Whether the card ever was: a blank one can be terminated as well."""
+        """Whether the card was ever personalized; a blank card can be terminated, too."""
         return self.memory.byte(_PROTOCOL) != 0xFF
 
     @property
@@ -136,7 +136,7 @@ class CardState:
 
     @property
     def blocked_directories(self) -> int:
-        """Bit n-1 is set when DF0n is blocked."""
+        """The blocked DFs: bit n-1 is set when DF0n is blocked."""
         return self.memory.byte(_BLOCKED)
 
     @blocked_directories.setter
@@ -154,7 +154,7 @@ class CardState:
 
     @property
     def options(self) -> bytes:
-        """The card's switches as `CardOptions` codes them, 4 bytes; FF where never written."""
+        """The card's options as `CardOptions.encode` makes them, 4 bytes; FF if never written."""
         return self.memory.read(_OPTIONS, 4)
 
     @options.setter
@@ -163,7 +163,7 @@ class CardState:
 
     @property
     def pin(self) -> StoredPin | None:
-        """The PIN; None on a card without one."""
+        """The PIN, or None if the card has none."""
         raw = self.memory.read(_PIN, _PIN_SIZE)
         return None if raw[8] == 0xFF else StoredPin(raw[:8], raw[8], raw[9])
 
@@ -172,7 +172,7 @@ class CardState:
         self.memory.write(_PIN, with_checksum(pin.block + bytes((pin.limit, pin.remaining))))
 
     def card_key(self, spec: KeySpec) -> StoredKey | None:
-        """One of the 30 card keys; None before personalization."""
+        """Return one of the 30 card keys, or None before personalization."""
         raw = self.memory.read(_key_address(spec), _CARD_KEY_SIZE)
         if raw[0] == 0xFF:
             return None
@@ -184,7 +184,7 @@ class CardState:
         self.memory.write(_key_address(spec), with_checksum(raw))
 
     def set_key_tries(self, spec: KeySpec, tries: int) -> None:
-        """Store what remains of one card key's try counter."""
+        """Store the remaining tries of one card key."""
         raw = self.memory.read(_key_address(spec), _CARD_KEY_SIZE)
         self.memory.write(_key_address(spec), with_checksum(raw[:2] + bytes((tries,)) + raw[3:]))
 
@@ -211,17 +211,17 @@ class CardState:
             self.memory.write(address, raw.ljust(_KEY_SET_SLOT, b"\xff"))
 
     def damaged_parts(self) -> Iterator[str]:
-        """What does not agree with its checksum, for a person."""
+        """Name every part that does not match its checksum."""
         if not self._is_whole(0, _HEADER_SIZE, may_be_blank=False):
-            yield "the card's header does not check"
+            yield "the checksum of the card's header is wrong"
         if not self._is_whole(_PIN, _PIN_SIZE):
-            yield "the PIN does not check"
+            yield "the checksum of the PIN is wrong"
         for key in KEYS:
             if not self._is_whole(_key_address(key), _CARD_KEY_SIZE):
-                yield f"{key.name} does not check"
+                yield f"the checksum of {key.name} is wrong"
         for slot in range(KEY_SET_SLOTS):
             if not self._is_whole(_KEY_SETS + slot * _KEY_SET_SLOT, _KEY_SET_SIZE):
-                yield f"key set {slot + 1} does not check"
+                yield f"the checksum of key set {slot + 1} is wrong"
 
     def _is_whole(self, address: int, size: int, *, may_be_blank: bool = True) -> bool:
         raw = self.memory.read(address, size + CHECKSUM_SIZE)

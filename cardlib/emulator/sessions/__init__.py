@@ -1,1 +1,1 @@
-"""What a card forgets at reset: logical channels and their sessions."""
+"""The card's volatile state, lost at reset: logical channels and their sessions."""

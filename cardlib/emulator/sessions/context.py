@@ -1,4 +1,4 @@
-"""What a command's handler may use of the card that runs it; `SoftwareCard` is one."""
+"""The interface between a command's handler and the card that runs it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from .logical_channel import LogicalChannel
 
 @dataclass(frozen=True, slots=True)
 class CommandHandler:
-    """One command: its handler, and whether version-1 secure messaging may carry it.
+    """The handler of one command, and how the command may arrive.
 
-    `data_anyway`: data is answered even without Le, as some outside hosts expect.
-    `globalplatform`: it may come with the class of an SCP03 session when none is open.
+    `protected`: version 1 of secure messaging may protect it. `data_anyway`: data is answered even
+    without Le, as some hosts expect. `globalplatform`: it is also accepted in the class of an SCP03
+    session when none is open.
     """
 
     handler: "Callable[[Card, LogicalChannel, CommandAPDU], bytes]"
@@ -30,11 +31,11 @@ Commands = tuple[dict[int, CommandHandler], dict[int, CommandHandler]]
 
 
 class Card(Protocol):
-    """A card while it runs a command.
+    """A card while it runs a command; `SoftwareCard` is one.
 
-    `created` are the files made by CREATE FILE, `unusable` the nodes that are blocked, not
-    activated or terminated; `random` gives that many random bytes. `commands` has the commands of
-    classes 0x and 8x by INS.
+    `created` are the files made by CREATE FILE; `unusable` are the nodes that are blocked, not
+    activated or terminated. `random` returns that many random bytes. `commands` has the commands of
+    class 0x and of class 8x by INS.
     """
 
     commands: Commands
@@ -61,25 +62,25 @@ class Card(Protocol):
 
     @property
     def spec(self) -> int:
-        """10 or 20 (hex); FF on a blank card."""
+        """The card's spec: 10 or 20 (hex), and FF on a blank card."""
         ...
 
     def child(self, directory: Directory, fid: int) -> Node | None:
-        """The file of that identifier in a directory."""
+        """Return the file with this identifier in a directory, or None."""
         ...
 
     def application(self, name: bytes) -> Directory | None:
-        """The DF of that name."""
+        """Return the DF with this name, or None."""
         ...
 
     def refresh(self) -> None:
-        """Learn anew from memory which files there are."""
+        """Read from memory again which files there are."""
         ...
 
     def forget(self, gone: Node) -> None:
-        """Let no channel keep a deleted file selected."""
+        """Deselect a deleted file on every channel."""
         ...
 
     def undo(self, sw: int, reason: str) -> bytes:
-        """Forget what a refused command changed."""
+        """Undo what a refused command changed; return its status word."""
         ...

@@ -1,4 +1,4 @@
-"""Which commands an SCP03 session allows (card specification, sections 6 and 7)."""
+"""Check which SCP03 session a command needs (card specification 6 and 7)."""
 
 from ...facts import TRANSPORT_KEY_VERSION
 from ...status import StatusWord
@@ -9,7 +9,7 @@ from .scp03 import Scp03Session
 
 
 def open_session(channel: LogicalChannel, level: int = 0) -> Scp03Session:
-    """The open session, if it has at least these level bits; 6982 otherwise."""
+    """Return the open session. Refuses with 6982 without one, or without these level bits."""
     session = channel.scp03
     if session is None or not session.level:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs an SCP03 session")
@@ -19,16 +19,16 @@ def open_session(channel: LogicalChannel, level: int = 0) -> Scp03Session:
 
 
 def issuer_session(channel: LogicalChannel) -> Scp03Session:
-    """The issuer's session; 6982 without it (card specification, section 7)."""
+    """Return the issuer's session. Refuses with 6982 without it (card specification 6)."""
     session = open_session(channel)
     if not session.is_issuer:
-        why = "needs the issuer's session, with C-ENC"
+        why = "needs the issuer's session with C-ENC"
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, why)
     return session
 
 
 def refuse_replaced_transport_keys(card: Card, session: Scp03Session) -> None:
-    """6985 in a session of transport keys once there is another key set: they serve no more."""
+    """Refuse with 6985 in a session of the transport keys if there is another key set."""
     is_transport = session.key_version == TRANSPORT_KEY_VERSION
     if is_transport and card.state.key_sets.keys() - {TRANSPORT_KEY_VERSION}:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "open a session with the issuer's keys")

@@ -1,4 +1,4 @@
-"""What the card forgets at reset: the state of one logical channel."""
+"""The state of one logical channel."""
 
 from ...apdu import MAX_SHORT_LE, CommandAPDU
 from ..filesystem.tree import Directory, ElementaryFile
@@ -8,9 +8,9 @@ from .v2 import Session as SessionV2
 
 
 class LogicalChannel:
-    """Selection, rights, PIN state, challenge and sessions of one logical channel.
+    """One logical channel: its selection, rights, PIN state, challenge and sessions.
 
-    `rights` is a mask: bit n is set while the n-th key of keys.csv is authenticated.
+    `rights` is a mask: bit n is set while the n-th key of keys.csv (from 0) is authenticated.
     """
 
     __slots__ = (
@@ -51,12 +51,12 @@ class LogicalChannel:
         self.session_ends = False
 
     def room(self, command: CommandAPDU) -> int:
-        """How many bytes of data the reply to a reading command may carry."""
+        """Return the most bytes of data in the reply to a reading command."""
         wanted = command.le or MAX_SHORT_LE
         return min(wanted, self.v2.room) if self.v2 else wanted
 
     def end_v2(self) -> None:
-        """End a version-2 session: with it go its rights, the PIN's state and its challenge."""
+        """End a version-2 session with its rights, its PIN state and its challenge."""
         self.v2 = self.next_v2 = None
         self.challenge = None
         self.session_ends = False

@@ -1,4 +1,4 @@
-"""The data groupings of a load, checked as soon as each is whole (card specification, 6)."""
+"""Collect and check the data groupings of a load (card specification 6)."""
 
 from hmac import compare_digest
 
@@ -18,9 +18,9 @@ _MAX_PIN_TRIES = 15
 
 
 class Load:
-    """A load in progress: the next block's number, bytes not yet a grouping, and the groupings.
+    """A load in progress: the number of the next block, and the groupings so far.
 
-    A grouping is kept as it will be stored; keys and PIN are deciphered and checked already.
+    A grouping is kept in the form that will be stored: keys and PIN are decrypted and checked.
     """
 
     __slots__ = ("_pending", "groupings", "next_block")
@@ -31,7 +31,7 @@ class Load:
         self._pending = b""
 
     def add(self, block: bytes, session: Scp03Session) -> None:
-        """Take one block; each grouping is checked as soon as it is whole."""
+        """Add one block. Each grouping is checked as soon as it is complete."""
         data = self._pending + block
         offset = 0
         while (end := _grouping_end(data, offset)) and end <= len(data):
@@ -45,16 +45,16 @@ class Load:
         self.next_block += 1
 
     def finish(self) -> None:
-        """Refuse (6A80) when the last grouping is cut off, (6985) when one is missing."""
+        """Refuse with 6A80 if the last grouping is not complete, with 6985 if one is missing."""
         if self._pending:
-            raise Refusal(StatusWord.INCORRECT_DATA, "the last DGI is cut off")
+            raise Refusal(StatusWord.INCORRECT_DATA, "the last DGI is not complete")
         if missing := MANDATORY_DGIS - self.groupings.keys():
-            why = f"{len(missing)} mandatory DGIs are missing, {min(missing):04X} first"
+            why = f"{len(missing)} mandatory DGIs are missing; the first is {min(missing):04X}"
             raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
 
 
 def _grouping_end(data: bytes, offset: int) -> int:
-    """Where the grouping at `offset` ends; 0 while its head is not whole."""
+    """Return where the grouping at `offset` ends, or 0 if its head is not complete."""
     head = data[offset : offset + 5]
     if len(head) < 3:
         return 0
@@ -64,7 +64,7 @@ def _grouping_end(data: bytes, offset: int) -> int:
 
 
 def _checked(dgi: int, value: bytes, session: Scp03Session) -> bytes:
-    """The content of one grouping as it will be stored: 6A88 if unknown, 6A80 if wrong."""
+    """Return a grouping in the form to store. Refuses with 6A88 if unknown, 6A80 if wrong."""
     if dgi == DGI_PIN:
         return _pin_block(value, session)
     if dgi == DGI_PIN_TRIES:
@@ -79,13 +79,14 @@ def _checked(dgi: int, value: bytes, session: Scp03Session) -> bytes:
 
 
 def _card_key(spec: KeySpec, value: bytes, session: Scp03Session) -> bytes:
-    """Version ‖ cipher ‖ CBC(DEK, key16) ‖ KCV3 becomes version ‖ cipher ‖ key16."""
+    """Decrypt version ‖ cipher ‖ CBC(DEK, key16) ‖ KCV3 to version ‖ cipher ‖ key16."""
     if (
         len(value) != _KEY_GROUPING_LENGTH
         or value[0] not in _KEY_VERSIONS
         or value[1] not in (1, 2)
     ):
-        raise Refusal(StatusWord.INCORRECT_DATA, f"{spec.name}: version, cipher, key16, KCV3")
+        why = f"{spec.name} must be version (1 to 7), cipher (1 or 2), key16, KCV3"
+        raise Refusal(StatusWord.INCORRECT_DATA, why)
     key = session.decrypt_dek(value[2 : 2 + BLOCK_SIZE])
     check_value = key_check_value(Cipher(value[1]), key)
     if not compare_digest(check_value, value[2 + BLOCK_SIZE :]):
@@ -94,8 +95,9 @@ def _card_key(spec: KeySpec, value: bytes, session: Scp03Session) -> bytes:
 
 
 def _pin_block(value: bytes, session: Scp03Session) -> bytes:
-    """One ISO 9564-1 format 2 block of 6 digits, 8 bytes, out of its cryptogram of 16."""
-    wrong = Refusal(StatusWord.INCORRECT_DATA, "the PIN is one ISO 9564-1 format 2 block, 6 digits")
+    """Decrypt 16 bytes to one ISO 9564-1 format 2 block of 6 digits, 8 bytes."""
+    why = "the PIN must be one ISO 9564-1 format 2 block of 6 digits"
+    wrong = Refusal(StatusWord.INCORRECT_DATA, why)
     if len(value) != BLOCK_SIZE:
         raise wrong
     try:
@@ -110,12 +112,12 @@ def _pin_block(value: bytes, session: Scp03Session) -> bytes:
 
 def _pin_tries(value: bytes) -> bytes:
     if len(value) != 2 or not 1 <= value[1] <= value[0] <= _MAX_PIN_TRIES:
-        raise Refusal(StatusWord.INCORRECT_DATA, "PIN limit and remaining tries, 1 to 15")
+        raise Refusal(StatusWord.INCORRECT_DATA, "PIN tries must be limit ‖ remaining, 1 to 15")
     return value
 
 
 def _stored_part(file: ElementaryFile, record: int, value: bytes) -> bytes:
-    """The part of a record that the memory holds; a transparent file may come in part."""
+    """Return the part of a record to store; a transparent file may be shorter than its size."""
     if file.structure is Structure.TRANSPARENT:
         if not 1 <= len(value) <= file.size:
             raise Refusal(StatusWord.INCORRECT_DATA, f"{file.path} has {file.size} bytes")
@@ -124,6 +126,6 @@ def _stored_part(file: ElementaryFile, record: int, value: bytes) -> bytes:
     stored = value[len(prefix) :]
     if value[: len(prefix)] != prefix or len(stored) != file.lengths[record - 1]:
         size = len(prefix) + file.lengths[record - 1]
-        why = f"{file.path} record {record} has {size} bytes {prefix.hex().upper()}"
+        why = f"{file.path} record {record} must have {size} bytes and begin {prefix.hex().upper()}"
         raise Refusal(StatusWord.INCORRECT_DATA, why)
     return stored

@@ -1,12 +1,12 @@
-"""SCP03, the card's side (GlobalPlatform Card Specification, Amendment D version 1.2).
+"""SCP03 on the card (GlobalPlatform Card Specification, Amendment D version 1.2).
 
-A session is in its channel from INITIALIZE UPDATE on: first initiated (level 0, nothing is
-protected yet), then open at the level EXTERNAL AUTHENTICATE gave it, then perhaps aborted.
-The kernel passes every command of the channel through `unwrap` and its response through `wrap`.
+A channel has a session from INITIALIZE UPDATE on: first it is initiated (level 0, nothing is
+protected), then open at the level of EXTERNAL AUTHENTICATE, and after an error aborted. Every
+command of the channel goes through `unwrap` and its response through `wrap`.
 
-For the length of a session its contexts are kept: the ICV is the encrypted counter, so it is
-also the ciphertext of a first CBC block, and one CBC context that is never finalized serves
-every message. A session that met an error is therefore dead, which the standard wants anyway.
+The CBC contexts are kept for the whole session: the ICV is the encrypted counter, which is also the
+ciphertext of a first CBC block. After an error they cannot be used, but the standard aborts the
+session anyway.
 """
 
 from hmac import compare_digest
@@ -21,7 +21,7 @@ from ..profile.card_state import StoredKeySet
 
 C_MAC, C_ENC, R_MAC, R_ENC = 0x01, 0x02, 0x10, 0x20
 LEVELS = frozenset({0x01, 0x03, 0x11, 0x13, 0x33})
-"""Security levels that can be asked for (Amendment D 7.1.2.1, without the unprotected 00)."""
+"""The security levels of Amendment D 7.1.2.1, except 00, which protects nothing."""
 
 _CARD_CRYPTOGRAM, _HOST_CRYPTOGRAM, _CARD_CHALLENGE = 0x00, 0x01, 0x02
 _S_ENC, _S_MAC, _S_RMAC = 0x04, 0x06, 0x07
@@ -32,9 +32,9 @@ _ZERO_BLOCK = bytes(BLOCK_SIZE)
 
 
 def derive(key: BlockCipher, constant: int, context: bytes, size: int) -> bytes:
-    """`size` bytes from a key, a derivation constant and a context (Amendment D 4.1.5).
+    """Derive `size` bytes from a key, a constant and a context (Amendment D 4.1.5).
 
-    SP 800-108 in counter mode with CMAC; label 00*11 ‖ constant, 00, [L]16, [i]8, context.
+    SP 800-108 in counter mode with CMAC over 00*11 ‖ constant ‖ 00 ‖ [L]16 ‖ [i]8 ‖ context.
     """
     label = bytes(11) + bytes((constant, 0)) + (8 * size).to_bytes(2, "big")
     blocks = range(1, -(-size // BLOCK_SIZE) + 1)
@@ -42,18 +42,18 @@ def derive(key: BlockCipher, constant: int, context: bytes, size: int) -> bytes:
 
 
 def card_challenge(key_enc: bytes, counter: bytes, aid: bytes, size: int) -> bytes:
-    """The pseudo-random card challenge, 8 or 16 bytes (Amendment D 6.2.2.1).
+    """Calculate the pseudo-random card challenge, 8 or 16 bytes (Amendment D 6.2.2.1).
 
-    `counter` is the sequence counter, 3 bytes; `aid` is the selected application's.
+    `counter` is the sequence counter, 3 bytes. `aid` is that of the selected application.
     """
     return derive(BlockCipher(Cipher.AES, key_enc), _CARD_CHALLENGE, counter + aid, size)
 
 
 class Scp03Session:
-    """One secure channel session: session keys, chaining value, counter and level.
+    """One SCP03 session: session keys, chaining value, counter and level.
 
-    Challenges of 8 bytes make an S8 session, of 16 an S16 one; MACs and cryptograms have the
-    challenges' length. `level` is 0 while nothing is protected.
+    With challenges of 8 bytes it is an S8 session, with 16 an S16 session; MACs and cryptograms
+    have the same length. `level` is 0 while nothing is protected.
     """
 
     __slots__ = (
@@ -88,7 +88,7 @@ class Scp03Session:
 
     @property
     def is_issuer(self) -> bool:
-        """Whether it may change the card for good: C-ENC, and not by the transport keys."""
+        """Whether it is the issuer's session: with C-ENC, and not opened by the transport keys."""
         return bool(self.level & C_ENC) and self.key_version != TRANSPORT_KEY_VERSION
 
     def decrypt_dek(self, data: bytes) -> bytes:
@@ -96,9 +96,9 @@ class Scp03Session:
         return BlockCipher(Cipher.AES, self._dek).decrypt_cbc(data)
 
     def authenticate(self, command: CommandAPDU) -> None:
-        """Open the session by an EXTERNAL AUTHENTICATE command as received; 6300 if it is wrong.
+        """Open the session by an EXTERNAL AUTHENTICATE as received. Refuses with 6300.
 
-        Wrong cryptogram and wrong C-MAC are one answer (Amendment D 6.2.4, 7.1.2).
+        The answer does not tell a wrong cryptogram from a wrong C-MAC (Amendment D 6.2.4, 7.1.2).
         """
         cryptogram, mac = command.data[: -self.mac_length], command.data[-self.mac_length :]
         chaining = self._command_mac(command, cryptogram)
@@ -110,16 +110,16 @@ class Scp03Session:
         self.level = command.p1
 
     def abort(self) -> None:
-        """After a security error nothing of this session is accepted (Amendment D 5.6)."""
+        """Abort the session after a security error (Amendment D 5.6)."""
         self.level = 0
         self.aborted = True
         self._protected = False
 
     def unwrap(self, command: CommandAPDU) -> CommandAPDU:
-        """The command as its handler sees it: without secure messaging, data decrypted.
+        """Return the command for its handler: without secure messaging, its data decrypted.
 
-        Unprotected commands in an open session, wrong C-MACs and wrong padding abort it and
-        are answered 6982, as is all that follows but what starts or leaves a session.
+        An unprotected command, a wrong C-MAC and a wrong padding are answered 6982 and abort the
+        session. Everything is then answered 6982, except commands that begin or leave a session.
         """
         self._protected = False
         if not (self.level or self.aborted) or _is_for_the_card(command):
@@ -127,7 +127,7 @@ class Scp03Session:
         if self.aborted:
             raise self._security_error("the session was aborted: open a new one")
         if command.cla & (_SECURE_MESSAGING | _FOREIGN_MESSAGING) != _SECURE_MESSAGING:
-            raise self._security_error("an open session takes only its own secure messaging")
+            raise self._security_error("not protected by the open session")
         data = self._verified(command)
         self._counter += 1
         if data and self.level & C_ENC:
@@ -139,9 +139,9 @@ class Scp03Session:
         )
 
     def wrap(self, response: bytes) -> bytes:
-        """The response (data ‖ status word) as it is sent (Amendment D 6.2.5, 6.2.7).
+        """Return the response (data ‖ status word) as it is sent (Amendment D 6.2.5, 6.2.7).
 
-        Errors go out bare; 9000 and warnings carry what the level asks for.
+        Errors are sent in clear; 9000 and warnings are protected as the level says.
         """
         if not (self._protected and self.level & R_MAC):
             return response
@@ -160,7 +160,7 @@ class Scp03Session:
         return Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, reason)
 
     def _command_mac(self, command: CommandAPDU, body: bytes) -> bytes:
-        """The full CMAC of a command, 16 bytes: the next chaining value (Amendment D 6.2.4)."""
+        """Return the full CMAC of a command, 16 bytes: the next chaining value (6.2.4)."""
         length = len(command.data)
         lc = b"\0" + length.to_bytes(2, "big") if command.is_extended else bytes((length,))
         cla = command.cla & ~_CHANNEL_BITS
@@ -182,7 +182,7 @@ class Scp03Session:
 
     def _decrypted(self, body: bytes) -> bytes:
         if len(body) % BLOCK_SIZE:
-            raise self._security_error("encrypted data is not whole blocks")
+            raise self._security_error("the encrypted data is not whole blocks")
         icv = self._s_enc.encrypt_ecb(self._counter.to_bytes(BLOCK_SIZE, "big"))
         plain = self._decryptor.update(icv + body)[BLOCK_SIZE:]
         try:
@@ -191,7 +191,7 @@ class Scp03Session:
             raise self._security_error(str(error)) from None
 
     def _encrypted(self, data: bytes) -> bytes:
-        # E(counter) is the ICV: the same as a first block of counter xor what CBC chains in.
+        # The ICV E(counter) is the ciphertext of a first block: counter xor the last ciphertext.
         first = (self._counter | _RESPONSE_COUNTER) ^ self._last_ciphertext
         stream = self._encryptor.update(first.to_bytes(BLOCK_SIZE, "big") + pad(data))
         self._last_ciphertext = int.from_bytes(stream[-BLOCK_SIZE:], "big")
@@ -199,10 +199,10 @@ class Scp03Session:
 
 
 def _is_for_the_card(command: CommandAPDU) -> bool:
-    """Plain commands that no session judges: the transport's, and those that begin or leave one.
+    """Whether a plain command is not checked by the session (card specification 6).
 
-    GET RESPONSE fetches what was protected already; SELECT by name, MANAGE CHANNEL and
-    INITIALIZE UPDATE go to the card, not to the application in session (GPCS 2.3.1 10.2.3).
+    GET RESPONSE fetches bytes that are already protected. SELECT by name, MANAGE CHANNEL and
+    INITIALIZE UPDATE are for the card, not for the application (GPC 2.3.1 10.2.3).
     """
     cla, ins = command.cla & ~_CHANNEL_BITS, command.ins
     if cla == 0x80:

@@ -1,9 +1,8 @@
-"""Version-2 secure messaging, the card's side (card specification, section 5).
+"""Secure messaging version 2 on the card (card specification 5).
 
-ISO/IEC 7816-4 data objects with padding and counter as ICAO 9303-11 9.8 has them for AES, over
-the card's block cipher. A session's contexts are kept: one CBC encryption context whose first
-block of each message is SSC xor the last ciphertext (its output is the IV), one decryption
-context that is fed the IV first, one keyed CMAC that is copied.
+Data objects, padding and counter are those of ICAO 9303-11 9.8 for AES, with the card's block
+cipher. The contexts are kept for the whole session: for encryption, the first block of each message
+is SSC xor the last ciphertext, whose output is the IV; for decryption, the IV is fed in first.
 """
 
 from hmac import compare_digest
@@ -18,7 +17,7 @@ from ..chip.refusal import Refusal
 SPEC_2_0 = 0x20
 SECURE_MESSAGING = 0x0C
 MAX_SHORT_REPLY = 223
-"""Bytes of data a protected short reply carries: DO87, DO99 and DO8E must fit 256."""
+"""The most data of a protected short reply: DO87, DO99 and DO8E must fit 256 bytes."""
 _TAG = 8
 _CRYPTOGRAM, _CRYPTOGRAM_ODD, _LE = 0x87, 0x85, 0x97
 _STATUS_HEAD, _MAC_HEAD = b"\x99\x02", b"\x8e\x08"
@@ -29,9 +28,9 @@ _HEADER_PADDING = _PADDINGS[4]
 
 
 class Session:
-    """Keys, send sequence counter and contexts of one version-2 session.
+    """One version-2 session: its keys, send sequence counter and contexts.
 
-    `room` is the most bytes of data the reply to the running command carries.
+    `room` is the most bytes of data in the reply to the running command.
     """
 
     __slots__ = ("_decryptor", "_ecb", "_encrypt", "_last", "_odd", "_s_mac", "_ssc", "room")
@@ -50,18 +49,18 @@ class Session:
         return "<version-2 session>"
 
     def chain(self) -> bytes:
-        """What binds the next key set to this one: CMAC(S_MAC, "RHC2-CHAIN")."""
+        """Return P, which binds the next keys to these: CMAC(S_MAC, "RHC2-CHAIN")."""
         return self._s_mac.cmac(b"RHC2-CHAIN")
 
     def unwrap(self, command: CommandAPDU) -> CommandAPDU:
-        """The plain command; 6987 without a MAC, 6988 if it, an object or the padding is wrong."""
+        """Return the plain command. Refuses with 6987 without a MAC, with 6988 for other errors."""
         self._ssc += 1
         cla, ins, p1, p2, data, _, extended = command
         self._odd = ins & 1
         self.room = MAX_EXTENDED_LE if extended else MAX_SHORT_REPLY
         body = data[:-_MAC_OBJECT]
         if data[-_MAC_OBJECT:-_TAG] != _MAC_HEAD:
-            raise Refusal(StatusWord.SM_DATA_OBJECT_MISSING, "no DO8E at the end")
+            raise Refusal(StatusWord.SM_DATA_OBJECT_MISSING, "needs DO8E at the end")
         message = bytes((cla, ins, p1, p2)) + _HEADER_PADDING
         if body:
             message += body + _PADDINGS[len(body) & 15]
@@ -72,7 +71,7 @@ class Session:
         return CommandAPDU(cla & ~SECURE_MESSAGING, ins, p1, p2, plain, le, extended)
 
     def wrap(self, response: bytes) -> bytes:
-        """The protected form of a response (data ‖ status word)."""
+        """Protect a response (data ‖ status word)."""
         self._ssc += 1
         sw = response[-2:]
         body = _STATUS_HEAD + sw
@@ -86,7 +85,7 @@ class Session:
         return context.finalize()[:_TAG]
 
     def _objects(self, body: bytes) -> tuple[bytes, int | None]:
-        """Cryptogram and Le of the objects before the MAC: [85 or 87] then [97], nothing else."""
+        """Return cryptogram and Le of the objects before the MAC: [85 or 87], then [97]."""
         cryptogram = b""
         if body and body[0] != _LE:
             try:
@@ -97,22 +96,22 @@ class Session:
         if not body:
             return cryptogram, None
         if body[0] != _LE or len(body) not in (3, 4) or body[1] != len(body) - 2:
-            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not one DO97 of 1 or 2 bytes")
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "DO97 must have 1 or 2 bytes")
         le = int.from_bytes(body[2:], "big")
         return cryptogram, le or (MAX_SHORT_LE if len(body) == 3 else MAX_EXTENDED_LE)
 
     def _blocks(self, tlv: Tlv) -> bytes:
-        """The whole blocks in DO87, or in DO85 for an odd INS."""
+        """Return the whole blocks in DO87, or in DO85 for an odd INS."""
         expected = _CRYPTOGRAM_ODD if self._odd else _CRYPTOGRAM
         if tlv.tag != expected:
             raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, f"unexpected object {tlv.tag:02X}")
         blocks = tlv.value
         if not self._odd:
             if blocks[:1] != _PADDING_INDICATOR:
-                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "padding indicator not 01")
+                raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "padding indicator must be 01")
             blocks = blocks[1:]
         if not blocks or len(blocks) % BLOCK_SIZE:
-            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "not whole blocks")
+            raise Refusal(StatusWord.SM_DATA_OBJECT_INCORRECT, "the data is not whole blocks")
         return blocks
 
     def _decrypt(self, cryptogram: bytes) -> bytes:
