@@ -17,7 +17,7 @@ from .handlers import (
 from .handlers import (
     file_commands as administration,
 )
-from .sessions.context import CommandHandler, Commands
+from .sessions.card_interface import CommandHandler, Commands
 
 INTERINDUSTRY: Mapping[int, CommandHandler] = MappingProxyType({
     0x04: CommandHandler(administration.deactivate_file),

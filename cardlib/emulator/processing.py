@@ -9,7 +9,7 @@ from ..commands import spec_of
 from ..status import OK, StatusWord
 from .chip.refusal import MemoryFailure, Refusal
 from .profile.card_state import LIFE_CYCLE_ADDRESS, LifeCycle
-from .sessions.context import Card, CommandHandler
+from .sessions.card_interface import Card, CommandHandler
 from .sessions.logical_channel import LogicalChannel
 from .sessions.v2 import SPEC_2_0
 from .sessions.v2 import Session as SessionV2

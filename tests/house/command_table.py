@@ -5,7 +5,7 @@
 
 from cardlib.commands import name_of
 from cardlib.emulator.dispatch import INTERINDUSTRY, PROPRIETARY
-from cardlib.emulator.sessions.context import CommandHandler
+from cardlib.emulator.sessions.card_interface import CommandHandler
 from tests import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "emulator-commands.md"

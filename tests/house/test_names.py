@@ -24,9 +24,6 @@ SHARED_MODULE_NAMES: Mapping[frozenset[str], str] = {
     frozenset({"personalize.cli.pins", "personalize.production.pins"}): _COMMAND,
     frozenset({"personalize.cli.prepare", "personalize.preparation.prepare"}): _COMMAND,
     frozenset({"personalize.cli.verify", "cardlib.checks.verify"}): _COMMAND,
-    frozenset({"personalize.cli.context", "cardlib.emulator.sessions.context"}): (
-        "what a command works with: of the command line, and of the card"
-    ),
 }
 """The modules that may share a name, and why. `__init__` is not a name of its own."""
 

@@ -9,7 +9,7 @@ from ..filesystem import record_slots
 from ..filesystem.tree import PROFILE, Directory, ElementaryFile
 from ..handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
 from ..profile.card_state import LifeCycle
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 
 _STATES = {ACTIVATED: "activated", DEACTIVATED: "deactivated", TERMINATED: "terminated"}
 

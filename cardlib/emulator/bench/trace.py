@@ -17,7 +17,7 @@ from ...timing import CardTiming
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import ElementaryFile
 from ..handlers.registry import DATA_OBJECTS
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 
 _HARMLESS = (Body.OPEN, Body.CRYPTOGRAM)

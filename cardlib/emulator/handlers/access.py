@@ -8,7 +8,7 @@ from ...status import StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Node, Rule
 from ..profile.card_state import LifeCycle
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import unprotect
 

@@ -9,7 +9,7 @@ from ..chip.refusal import Refusal, demand_room
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import DDF1, KEY_BIT
 from ..profile.card_state import KEY_TRIES
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import authentication_cryptogram, process_key, usable_key
 from ..sessions.v2 import SPEC_2_0

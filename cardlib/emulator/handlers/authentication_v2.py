@@ -14,7 +14,7 @@ from ..chip.refusal import Refusal
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import KEY_BIT, directory_of
 from ..profile.card_state import KEY_TRIES, StoredKey
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v1 import usable_key
 from ..sessions.v2 import Session

@@ -8,7 +8,7 @@ from ...status import OK, StatusWord
 from ...tlv import ber, iter_ber
 from ..chip.refusal import Refusal
 from ..filesystem.tree import ElementaryFile
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import authorised_data, binary_file, permit
 

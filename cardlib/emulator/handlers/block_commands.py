@@ -6,7 +6,7 @@ from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import KEY_BIT, MF
 from ..profile.card_state import LifeCycle
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import current_messaging_data
 

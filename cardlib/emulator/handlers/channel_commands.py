@@ -4,7 +4,7 @@ from ...apdu import CommandAPDU
 from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import MF
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 
 _OPEN, _CLOSE = 0x00, 0x80

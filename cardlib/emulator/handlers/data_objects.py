@@ -6,7 +6,7 @@ from ...tlv import ber, iter_ber
 from ..chip.memory import Memory
 from ..chip.refusal import Refusal
 from ..profile.card_state import DATA_OBJECTS, DATA_OBJECTS_SIZE
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.issuer_session import issuer_session
 from ..sessions.logical_channel import LogicalChannel
 from . import registry

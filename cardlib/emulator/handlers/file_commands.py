@@ -12,7 +12,7 @@ from ..chip.refusal import Refusal
 from ..filesystem import created_files
 from ..filesystem.tree import MF, Directory, ElementaryFile
 from ..profile.card_state import DYNAMIC_AREA, LifeCycle
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.issuer_session import issuer_session
 from ..sessions.logical_channel import LogicalChannel
 from .access import ACTIVATED, DEACTIVATED, TERMINATED, enter

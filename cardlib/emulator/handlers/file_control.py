@@ -3,7 +3,7 @@
 from ...layout import Structure
 from ...tlv import ber, concatenate
 from ..filesystem.tree import Directory, ElementaryFile, Rule
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 
 FCI, FCP, FMD = 0x6F, 0x62, 0x64
 _DESCRIPTOR = {

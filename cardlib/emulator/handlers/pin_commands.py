@@ -11,7 +11,7 @@ from ...status import OK, StatusWord
 from ..chip.refusal import Refusal
 from ..filesystem.tree import DDF1, KEY_BIT
 from ..profile.card_state import StoredPin
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.v2 import SPEC_2_0
 from .access import current_messaging_data

@@ -7,7 +7,7 @@ from ...tlv import ber
 from ..chip.refusal import Refusal
 from ..filesystem import record_slots
 from ..filesystem.tree import ElementaryFile
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import authorised_data, permit, record_file
 from .binary_commands import offset_objects, written

@@ -8,7 +8,7 @@ from ...status import OK, StatusWord
 from ...tlv import Tlv, ber, concatenate, iter_ber
 from ..chip.refusal import Refusal
 from ..profile.card_state import LifeCycle
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.issuer_session import open_session
 from ..sessions.logical_channel import LogicalChannel
 

@@ -18,7 +18,7 @@ from ...status import OK, StatusWord
 from ...tlv import iter_ber
 from ..chip.refusal import Refusal
 from ..profile.card_state import KEY_SET_SLOTS, KEY_TRIES, LifeCycle, StoredKeySet
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.issuer_session import (
     issuer_session,
     open_session,

@@ -6,7 +6,7 @@ from ...status import OK, StatusWord
 from ...tlv import ber
 from ..chip.refusal import Refusal, demand_room
 from ..filesystem.tree import DDF1, MF, Directory, ElementaryFile, Node
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 from .access import TERMINATED, enter
 from .file_control import FCI, FCP, FMD, template

@@ -14,7 +14,7 @@ from ..chip.refusal import Refusal
 from ..filesystem import record_slots
 from ..filesystem.tree import PROFILE, ElementaryFile
 from ..profile.card_state import KEY_TRIES, NODE_STATES, LifeCycle, StoredKey, StoredPin
-from ..sessions.context import Card
+from ..sessions.card_interface import Card
 from ..sessions.issuer_session import open_session, refuse_replaced_transport_keys
 from ..sessions.logical_channel import LogicalChannel
 from ..sessions.pending_load import Load

@@ -3,7 +3,7 @@
 from ...facts import TRANSPORT_KEY_VERSION
 from ...status import StatusWord
 from ..chip.refusal import Refusal
-from .context import Card
+from .card_interface import Card
 from .logical_channel import LogicalChannel
 from .scp03 import Scp03Session
 

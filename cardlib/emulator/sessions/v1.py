@@ -9,7 +9,7 @@ from ...layout import KeySpec
 from ...status import StatusWord
 from ..chip.refusal import Refusal
 from ..profile.card_state import KEY_TRIES, StoredKey
-from .context import Card
+from .card_interface import Card
 from .logical_channel import LogicalChannel
 
 MAC_LENGTH = 4
