@@ -15,7 +15,9 @@ _CITATION = re.compile(
     rf"card\s+specification,?\s+(?:sections?\s+)?({_SECTION}(?:(?:, | and | to ){_SECTION})*)"
 )
 _PATH = re.compile(r"\bdocs/[\w./-]+\.md\b")
-_OUTSIDE = re.compile(r"\.\./shared|/work/|\bshared/(?:spec|design|data|vectors)|\bdesign/\w+\.md")
+_OUTSIDE = re.compile(
+    r"\.\./shared|(?<!\w)/(?:work|home|root)/|\bshared/(?:spec|design|data|vectors)|\bdesign/\w+\.md"
+)
 
 
 _ROOMS = ("apdu_scripts", "benchmarks", "cardlib", "docs", "personalize", "tests")
