@@ -1,5 +1,11 @@
 """The errors of this library: everything that it raises on purpose is a `CardError`."""
 
+import errno
+
+_NO_SUCH_FILE = {
+    errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+}  # fmt: skip
+
 
 class CardError(Exception):
     """The base class of every error that cardlib raises on purpose."""
@@ -33,8 +39,18 @@ class ChannelError(CardError):
 
 
 class StorageError(CardError, OSError):
-    """A file could not be written completely: the disk is full, or was removed."""
+    """A file cannot be read or written on this computer: no space, no permission."""
 
 
 class CardKeyError(CardError):
     """A key is missing or of the wrong kind, or a key store cannot be opened."""
+
+
+def file_error(kind: type[CardError], error: OSError, path: object) -> CardError:
+    """Return what to raise for a file that cannot be used.
+
+    That is an error of `kind` if there is no such file, else a StorageError.
+    """
+    if error.errno in _NO_SUCH_FILE:
+        return kind(f"{path}: {error.strerror}")
+    return StorageError(error.errno, error.strerror, str(path))

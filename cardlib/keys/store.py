@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..crypto import BlockCipher, Cipher, pad, static_keys
-from ..errors import CardKeyError
+from ..errors import CardKeyError, file_error
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
 from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
@@ -86,7 +86,7 @@ class KeyStore:
             with path.open("rb") as file:
                 raw = file.read(_MOST_BYTES + 1)
         except OSError as error:
-            raise CardKeyError(f"key store {path}: {error.strerror}") from None
+            raise file_error(CardKeyError, error, f"key store {path}") from None
         return cls(from_json(_opened_file(raw, passphrase, path)))
 
     def transport_keys(self, chip: bytes) -> SoftwareScp03Keys:
@@ -216,7 +216,7 @@ def _write_new(path: Path, content: bytes) -> None:
     except FileExistsError:
         raise CardKeyError(f"{path} exists already and is not overwritten") from None
     except OSError as error:
-        raise CardKeyError(f"key store {path}: {error.strerror}") from None
+        raise file_error(CardKeyError, error, f"key store {path}") from None
 
 
 def _sync_folder(folder: Path) -> None:

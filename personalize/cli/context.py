@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cardlib.errors import CardKeyError
+from cardlib.errors import CardKeyError, file_error
 
 from .exits import Exit
 from .output import command_line, print_json, say
@@ -102,7 +102,7 @@ def _first_line(file: Path) -> str:
         with file.open(encoding="utf-8") as lines:
             passphrase = lines.readline(_LONGEST).rstrip("\r\n")
     except OSError as error:
-        raise CardKeyError(f"passphrase file {file}: {error.strerror}") from None
+        raise file_error(CardKeyError, error, f"passphrase file {file}") from None
     except UnicodeDecodeError:
         raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
     if not passphrase:

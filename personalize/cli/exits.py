@@ -24,6 +24,7 @@ class Exit(IntEnum):
     FINISHED_WITH_FAILURES = 7, "Some cards of the batch failed, or are not there."
     JOURNAL_CONFLICT = 8, "Another rhcard is at work, or the journal and the cards do not agree."
     KEY_PROBLEM = 9, "The passphrase, the key store or the keys are wrong or missing."
+    ENVIRONMENT = 11, "This computer stops us: no space, no permission, or a file is gone."
     INTERRUPTED = 130, "Stopped with Ctrl-C."
 
 

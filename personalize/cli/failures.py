@@ -12,10 +12,10 @@ from cardlib.errors import CardError
 from .exits import Exit
 from .output import print_error, print_json, say
 
-_PATH_PROBLEMS = {
-    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY,
-    errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP,
+_WRONG_PATH = {
+    errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
+"""What is wrong with the path itself. Any other error of the operating system is the computer's."""
 
 _EXITS = {
     "CardError": Exit.REFUSED,
@@ -78,7 +78,7 @@ def _exit_of(error: CardError) -> Exit:
 
 
 def _operating_system(error: OSError) -> Failure:
-    code = Exit.USAGE if error.errno in _PATH_PROBLEMS else Exit.INTERNAL
+    code = Exit.USAGE if error.errno in _WRONG_PATH else Exit.ENVIRONMENT
     place = f"{error.filename}: " if error.filename is not None else ""
     return Failure(code, f"{place}{error.strerror or type(error).__name__}")
 

@@ -114,7 +114,6 @@ def _elsewhere(results: "Sequence[CardResult]", cards: Path) -> "list[ChipSerial
 def run(job: "Job") -> "list[CardResult]":
     """Issue with a progress bar. After Ctrl-C, say how many cards are done."""
     from ..production.issue import issue
-    from ..production.journal import Progress
 
     results: list[CardResult] = []
     total = job.batch.header.count
@@ -124,14 +123,24 @@ def run(job: "Job") -> "list[CardResult]":
                 results.append(result)
                 advance(len(results), total)
     except KeyboardInterrupt:
-        steps = [entry.progress for entry in job.journal.entries()]
-        active = steps.count(Progress.ACTIVE)
-        begun = len(steps) - active - steps.count(Progress.PREPARED)
-        raise Stopped(
-            f"stopped: {active} of {total} cards are active, {begun} begun, none is lost. Run the"
-            " same command again to continue."
-        ) from None
+        raise Stopped(_so_far(job)) from None
+    except OSError:
+        say(_so_far(job))
+        raise
     return sorted(results, key=lambda result: result.number)
+
+
+def _so_far(job: "Job") -> str:
+    """What to say when issuing stops early."""
+    from ..production.journal import Progress
+
+    steps = [entry.progress for entry in job.journal.entries()]
+    active = steps.count(Progress.ACTIVE)
+    begun = len(steps) - active - steps.count(Progress.PREPARED)
+    return (
+        f"stopped: {active} of {len(steps)} cards are active, {begun} begun, none is lost. Run the"
+        " same command again to continue."
+    )
 
 
 def _chip(text: str) -> "ChipSerial":

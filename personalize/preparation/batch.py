@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.crypto import Cipher
-from cardlib.errors import CardError, CardKeyError, FormatError
+from cardlib.errors import CardError, CardKeyError, FormatError, file_error
 from cardlib.keys import Issuer, Purpose
 
 from ..listing.holders import NUMBER_COLUMNS, holders
@@ -94,12 +94,12 @@ def write_batch(
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise BatchError(f"cannot write {folder}: {error.strerror}") from None
+        raise file_error(BatchError, error, folder) from None
     try:
         _fill(temporary, header, cards, issuer)
         _move(temporary, folder)
     except OSError as error:
-        raise BatchError(f"cannot write {folder}: {error.strerror}") from None
+        raise file_error(BatchError, error, folder) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -166,7 +166,7 @@ class Batch:
             raw = self._key.decrypt(_nonce(number), sealed, _bound(self.header, number))
             return PreparedCard.from_bytes(raw)
         except OSError as error:
-            raise BatchError(f"{path}: {error.strerror}") from None
+            raise file_error(BatchError, error, path) from None
         except (InvalidTag, FormatError, ValueError):
             raise BatchError(
                 f"{path}: record {number} is damaged, or another record is in its place;"
@@ -240,7 +240,7 @@ def _read_holders(folder: Path, sha256: str) -> dict[bytes, int]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise BatchError(f"{path}: {error.strerror}") from None
+        raise file_error(BatchError, error, path) from None
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise BatchError(f"{path}: damaged, or copied from another batch")
     size = 4 + _HASH_LENGTH
@@ -286,7 +286,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise BatchError(f"{folder} is not a batch: there is no {HEADER_FILE} in it") from None
     except OSError as error:
-        raise BatchError(f"{path}: {error.strerror}") from None
+        raise file_error(BatchError, error, path) from None
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError):
@@ -336,7 +336,7 @@ def _record_ends(folder: Path, count: int) -> list[int]:
                     )
                 ends.append(at)
     except OSError as error:
-        raise BatchError(f"{path}: {error.strerror}") from None
+        raise file_error(BatchError, error, path) from None
     if at != size:
         raise BatchError(f"{path}: damaged: {size - at} bytes follow the last record, {count}")
     return ends

@@ -11,7 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from cardlib.checks.verify import verify_card
-from cardlib.errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
+from cardlib.errors import (
+    CardError,
+    CardKeyError,
+    ChannelError,
+    FormatError,
+    StatusWordError,
+    StorageError,
+)
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
@@ -190,7 +197,7 @@ def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
             number = _claimed(job, card, found)
             if number is not None:
                 _make(job, number, found, connection, may_be_foreign=not card.made_here)
-    except JournalConflict:
+    except (JournalConflict, StorageError):
         raise
     except _NotOurBlank as error:
         job.leave_alone(card, error)

@@ -6,6 +6,7 @@ keyed hashes of the holder's numbers. Hash and chip are UNIQUE: no resident gets
 chip is used twice.
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cardlib.errors import CardError
+from cardlib.errors import CardError, StorageError
 from cardlib.facts import ChipSerial
 
 from ..preparation.batch import Batch, BatchHeader
@@ -58,6 +59,10 @@ class Progress(StrEnum):
     ACTIVE = "active"
 
 
+_OF_THE_COMPUTER = {
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}  # fmt: skip
 _ORDER = list(Progress)
 
 
@@ -203,7 +208,7 @@ class Journal:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise JournalConflict(f"{self._path}: {error}") from None
+            raise _failed(self._path, error) from None
 
     @contextmanager
     def _committed(self) -> Iterator[None]:
@@ -219,7 +224,7 @@ class Journal:
         except sqlite3.IntegrityError as error:
             raise JournalConflict(f"{self._path}: {_doubled(error)}") from None
         except sqlite3.Error as error:
-            raise JournalConflict(f"{self._path}: {error}") from None
+            raise _failed(self._path, error) from None
 
     def _commit(self) -> None:
         self._database.commit()
@@ -265,7 +270,7 @@ def open_journal(folder: Path, header: BatchHeader, holders: Mapping[bytes, int]
     try:
         journal = Journal(_connect(path), path)
     except sqlite3.Error as error:
-        raise JournalConflict(f"{path}: {error}") from None
+        raise _failed(path, error) from None
     try:
         journal.begin_or_check(header, holders)
     except BaseException:
@@ -296,6 +301,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _failed(path: Path, error: sqlite3.Error) -> CardError:
+    """The computer is in the way (no space, no permission), or the journal is damaged or in use."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_COMPUTER:
+        return StorageError(errno.EIO, str(error), str(path))
+    return JournalConflict(f"{path}: {error}")
 
 
 def _doubled(error: sqlite3.IntegrityError) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import CardError, FormatError
+from ...errors import CardError, FormatError, file_error
 from .memory import PAGE_SIZE
 from .refusal import MemoryFailure
 
@@ -106,7 +106,7 @@ def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
     except BlockingIOError:
         raise _in_use(path) from None
     except OSError as error:
-        raise CardImageError(f"{path}: {error.strerror}") from None
+        raise file_error(CardImageError, error, path) from None
     return open_image(path)[0]
 
 
@@ -125,7 +125,7 @@ def open_image(path: Path) -> tuple[ImageFile, dict[int, bytes]]:
     try:
         file = path.open("r+b", buffering=0)
     except OSError as error:
-        raise CardImageError(f"{path}: {error.strerror}") from None
+        raise file_error(CardImageError, error, path) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         pages, slots = _parse(path, file.read())

@@ -1,0 +1,61 @@
+"""Errors of the computer (no space, no permission) end with 11, once, and nothing is lost."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from personalize.cli.exits import Exit
+from personalize.sample.sample_batch import SAMPLE
+from tests.programs.rhcard import key_file, prepare, ran, residents, rhcard
+
+COUNT = 3
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """What a full disk does to a program, without a full disk: a write fails in the middle."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return key_file(tmp_path_factory.mktemp("keys"))
+
+
+def test_a_batch_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, keys: Path) -> None:
+    source, out = residents(tmp_path, COUNT), tmp_path / "batch"
+    before = sorted(tmp_path.iterdir())
+    words = ("prepare", source, "--photos", SAMPLE.parent, "--keys", keys, "--out", out)
+    with no_file_longer_than(4096):
+        done = ran(*words)
+    assert (done.code, sorted(tmp_path.iterdir())) == (Exit.ENVIRONMENT, before)
+    assert done.err.splitlines()[-1] == f"rhcard: {out}: File too large"
+    assert ran(*words).code == Exit.GOOD
+
+
+def test_a_key_store_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    with no_file_longer_than(16):
+        done = ran("keys", "new", "--out", tmp_path / "keys.json")
+    assert (done.code, list(tmp_path.iterdir())) == (Exit.ENVIRONMENT, [])
+    assert done.err.splitlines()[-1].endswith("File too large")
+
+
+def test_a_journal_that_cannot_be_written_stops_the_batch_once_and_nothing_is_lost(
+    tmp_path: Path, keys: Path
+) -> None:
+    batch, cards = prepare(tmp_path, keys, COUNT), tmp_path / "cards"
+    with no_file_longer_than(1 << 10):
+        stopped = ran("issue", batch, "--cards", cards)
+    assert stopped.code == Exit.ENVIRONMENT
+    assert stopped.err.endswith(f"{batch / 'journal.sqlite'}: disk I/O error\n")
+    assert not cards.exists() or not list(cards.iterdir())
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, done.out) == (Exit.GOOD, f"{COUNT} of {COUNT} cards active\n")
