@@ -71,7 +71,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("READ RECORD", 0x00, 0xB3, f"{_ISO} 11.4.3", _O, _P),
     CommandSpec("GET RESPONSE", 0x00, 0xC0, f"{_ISO} 11.8.1", _O, _P),
     CommandSpec("GET DATA", 0x00, 0xCA, f"{_ISO} 11.5.3", _O, _P),
-    CommandSpec("GET DATA", 0x00, 0xCB, f"{_ISO} 11.5.3", _P, _P),
+    CommandSpec("GET DATA", 0x00, 0xCB, f"{_ISO} 11.5.3", _O, _P),
     CommandSpec("WRITE BINARY", 0x00, 0xD0, f"{_ISO} 11.3.4", _P),
     CommandSpec("WRITE BINARY", 0x00, 0xD1, f"{_ISO} 11.3.4", _P),
     CommandSpec("WRITE RECORD", 0x00, 0xD2, f"{_ISO} 11.4.4", _P),
@@ -109,6 +109,15 @@ COMMANDS: tuple[CommandSpec, ...] = (
 )
 """The commands of this card, and those of other cards that a trace should show by name."""
 
+_ASKING = frozenset(
+    {
+        "EXTERNAL AUTHENTICATE", "GET CHALLENGE", "GET DATA", "GET RESPONSE", "GET STATUS",
+        "INITIALIZE UPDATE", "INTERNAL AUTHENTICATE", "MANAGE CHANNEL", "READ BINARY",
+        "READ RECORD", "SEARCH BINARY", "SEARCH RECORD", "SELECT",
+    }
+)  # fmt: skip
+"""The commands that change nothing that a reset does not take back."""
+
 _BY_CODE: Mapping[tuple[int, int], CommandSpec] = MappingProxyType(
     {(spec.cla, spec.ins): spec for spec in COMMANDS}
 )
@@ -120,6 +129,21 @@ def spec_of(cla: int, ins: int) -> CommandSpec | None:
     The bits of the class byte for logical channel and secure messaging do not matter.
     """
     return _BY_CODE.get((cla & PROPRIETARY, ins))
+
+
+def must_be_protected(command: CommandAPDU) -> bool:
+    """Return whether a card of spec 2.0 takes this command in a session only.
+
+    That is every command that changes the card, and every one whose data is secret or personal
+    (card specification 5). A command that is unknown is the card's to refuse.
+    """
+    spec = spec_of(command.cla, command.ins)
+    if spec is None:
+        return False
+    if spec.sent is Body.PIN:
+        return bool(command.data)  # without data, they ask how many tries are left
+    is_open = not command.data or spec.sent in (Body.OPEN, Body.CRYPTOGRAM)
+    return spec.name not in _ASKING or not is_open
 
 
 def name_of(cla: int, ins: int) -> str:

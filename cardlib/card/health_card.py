@@ -109,8 +109,8 @@ class ResidentHealthCard:
         self._entered("DDF1")
         identity = CardIdentity.parse(fci, self._connection.atr)
         if self._channel is None or not self._channel.is_protected:
-            self._identity, self._card_keys = identity, None
-            self._channel = self._new_channel(identity)
+            channel = self._new_channel(identity)
+            self._identity, self._card_keys, self._channel = identity, None, channel
         elif identity != self._identity:
             self._channel.close()
             raise ChannelError(f"the card said {self._identity} in clear, {identity} protected")

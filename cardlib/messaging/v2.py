@@ -1,7 +1,7 @@
 """Secure messaging version 2 on the host: authentication, then a session (card specification 5)."""
 
 from ..apdu import MAX_SHORT_DATA, MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit
-from ..commands import Body, name_of, spec_of
+from ..commands import must_be_protected, name_of
 from ..crypto import BLOCK_SIZE
 from ..errors import CardError, ChannelError, FormatError, StatusWordError
 from ..exchange import send, send_bytes
@@ -151,22 +151,20 @@ class V2Channel:
     def send(self, command: CommandAPDU) -> ResponseAPDU:
         """Send a command: in clear before the first authentication, protected after it.
 
-        Raises ChannelError for a command with a PIN in clear: the card would refuse it, but
-        somebody on the line could read it.
+        Raises ChannelError for a command that changes the card, or has a PIN or personal data in
+        it, in clear: the card would refuse it, but somebody on the line could read or use it.
         """
         if self._host.messaging is not None or self._is_over:
             return self._once(command)
-        spec = spec_of(command.cla, command.ins)
-        if command.data and spec is not None and spec.sent is Body.PIN:
-            raise ChannelError(f"{spec.name}: a PIN is never sent in clear: authenticate first")
+        if must_be_protected(command):
+            raise _needs_session(command)
         return send(self._transmit, command)
 
     def change(self, command: CommandAPDU, keys: CardKeys, stk: str) -> ResponseAPDU:
         """Send a command that changes the card. Raises ChannelError when no session is open."""
         del keys, stk
         if not self.is_protected:
-            name = name_of(command.cla, command.ins)
-            raise ChannelError(f"{name} needs an open session: authenticate first")
+            raise _needs_session(command)
         return self._once(command)
 
     def _once(self, command: CommandAPDU) -> ResponseAPDU:
@@ -224,6 +222,11 @@ class V2Channel:
         return send_bytes(
             self._transmit, command.header + bytes((len(parts[-1]),)) + parts[-1] + b"\0"
         )
+
+
+def _needs_session(command: CommandAPDU) -> ChannelError:
+    name = name_of(command.cla, command.ins)
+    return ChannelError(f"{name} is never sent in clear to this card: authenticate first")
 
 
 def _is_long(command: CommandAPDU) -> bool:

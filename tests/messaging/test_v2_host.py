@@ -600,6 +600,39 @@ def test_nothing_is_changed_outside_a_session() -> None:
     assert not sent
 
 
+CHANGES = [
+    "000E000000", "0004000000", "0044000000", "001E000000", "00180000", "00160000", "000C010400",
+    "00DC010401AA", "00E2000001AA", "00D2010401AA", "00D6000001AA", "00DA010001AA", "00E0000001AA",
+    "00E4000000", "00E6000000", "00FE000000", "80E2800001AA", "80D8000001AA", "80E4000001AA",
+    "00A2010401AA",
+]  # fmt: skip
+ASKS = [
+    "00A4040C02DDF1", "00B0000000", "00B2010400", "00CA006600", "80CA006600", "0084000008",
+    "0088000001AA00", "8050300001AA00", "00700000", "00FF000000",
+]  # fmt: skip
+"""Free reads, GET DATA, 88 and SCP03 may be in clear (card specification 5); FF is unknown."""
+
+
+@pytest.mark.parametrize("raw", CHANGES)
+def test_no_change_and_no_personal_data_leaves_the_host_in_clear(raw: str) -> None:
+    sent: list[bytes] = []
+
+    def transmit(command: bytes) -> bytes:
+        sent.append(command)
+        return b"\x90\x00"
+
+    channel = V2Channel(transmit, c1(Cipher.SM4))
+    with pytest.raises(ChannelError, match="never sent in clear"):
+        channel.send(CommandAPDU.parse(H(raw)))
+    assert not sent
+
+
+@pytest.mark.parametrize("raw", ASKS)
+def test_what_only_asks_may_be_in_clear(raw: str) -> None:
+    channel = V2Channel(lambda _: b"\x90\x00", c1(Cipher.SM4))
+    assert channel.send(CommandAPDU.parse(H(raw))).ok
+
+
 @pytest.mark.parametrize("ins", [0x20, 0x24, 0x2C])
 def test_a_pin_is_not_sent_in_clear_and_asking_for_its_tries_is(ins: int) -> None:
     sent: list[bytes] = []

@@ -1,6 +1,7 @@
 """Version 2, host and card together: sessions, roles, files, the PIN, and no way back to less."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings
@@ -35,7 +36,7 @@ from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, FieldValue, State
 from cardlib.messaging.v2 import V2Channel
-from cardlib.transport import capabilities
+from cardlib.transport import capabilities, chip_serial
 from cardlib.transport.recorder import Recorder
 from personalize.terminal.reading import read_card
 from tests.card.test_visits import as_values, visit
@@ -389,6 +390,34 @@ def test_a_pin_is_never_sent_in_clear() -> None:
     reader.authenticate("RK1_DF04")
     reader.verify_pin(PIN)
     assert not any(PIN.encode() in exchange.command for exchange in recorder.commands)
+
+
+@dataclass
+class WithATR:
+    """A connection to a card whose ATR was changed on the way."""
+
+    recorder: Recorder
+    atr: bytes
+
+    def transmit(self, command: bytes) -> bytes:
+        return self.recorder.transmit(command)
+
+    def reset(self) -> bytes:
+        self.recorder.reset()
+        return self.atr
+
+
+def test_an_atr_that_ends_early_after_the_serial_leaves_nothing_that_sends_a_pin() -> None:
+    """The serial is whole, the capabilities behind it are not: identify fails, and stays failed."""
+    recorder = Recorder(fresh(card := card_of()))
+    atr = b"\x3b\x0b\x80\x58" + chip_serial(card.atr) + b"\x73"
+    reader = ResidentHealthCard(WithATR(recorder, atr), key_set(Cipher.SM4), min_protocol=1)
+    for _ in range(2):
+        with pytest.raises(FormatError):
+            reader.verify_pin(PIN)
+        with pytest.raises(FormatError):
+            reader.update(CLINICAL, 1, {})
+    assert {exchange.command[1] for exchange in recorder.commands} == {0xA4}
 
 
 def test_the_holders_file_needs_the_pin_in_this_session() -> None:
