@@ -67,8 +67,11 @@ class LazyGroup(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        from .signals import handled
+
         try:
-            code = super().main(words, prog_name or "rhcard", **extra)
+            with handled():
+                code = super().main(words, prog_name or "rhcard", **extra)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback, ever
             from .failures import report
 

@@ -145,8 +145,8 @@ def run(
 ) -> int:
     """Put software cards into pcscd's virtual reader.
 
-    It runs until Ctrl-C or SIGTERM. Every change of a card goes to its file at once. pcscd may be
-    stopped and started again: the cards come back.
+    It runs until Ctrl-C, SIGTERM or SIGHUP. Every change of a card goes to its file at once. pcscd
+    may be stopped and started again: the cards come back.
 
     \b
     Examples:
@@ -193,18 +193,14 @@ def _faults(texts: Sequence[str]) -> "tuple[Fault, ...]":
 
 @contextmanager
 def _told_to_stop() -> "Iterator[threading.Event]":
-    """An event that Ctrl-C and SIGTERM set, in place of what they do otherwise."""
-    import signal
+    """An event that a signal sets, in place of what it does otherwise."""
     import threading
 
+    from .signals import handled
+
     stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
+    with handled(lambda *_: stop.set()):
         yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 @contextmanager

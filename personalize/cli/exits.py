@@ -25,7 +25,9 @@ class Exit(IntEnum):
     JOURNAL_CONFLICT = 8, "Another rhcard is at work, or the journal and the cards do not agree."
     KEY_PROBLEM = 9, "The passphrase, the key store or the keys are wrong or missing."
     ENVIRONMENT = 11, "This computer stops us: no space, no permission, or a file is gone."
+    HUNG_UP = 129, "Stopped, because the terminal was closed (SIGHUP)."
     INTERRUPTED = 130, "Stopped with Ctrl-C."
+    TERMINATED = 143, "Stopped by the system or by another program (SIGTERM)."
 
 
 def epilog() -> str:

@@ -39,7 +39,7 @@ class Failure:
 
 
 class Stopped(CardError):
-    """Somebody pressed Ctrl-C during work. The message says what is done and what is not."""
+    """A signal came during work, such as Ctrl-C. The message says what is done and what is not."""
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -61,9 +61,9 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, click.ClickException):
         return Failure(Exit.USAGE, error.format_message())
     if isinstance(error, Stopped):
-        return Failure(Exit.INTERRUPTED, str(error))
+        return Failure(_told_by(error), str(error))
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return Failure(Exit.INTERRUPTED, "stopped; nothing was changed")
+        return Failure(_told_by(error), "stopped; nothing was changed")
     if isinstance(error, OSError):
         return _operating_system(error)
     if isinstance(error, CardError):
@@ -75,6 +75,14 @@ def _exit_of(error: CardError) -> Exit:
     """The code of the nearest class that has one. Classes are named, so that none is imported."""
     names = (kind.__name__ for kind in type(error).__mro__)
     return next(_EXITS[name] for name in names if name in _EXITS)
+
+
+def _told_by(error: BaseException) -> Exit:
+    """The shell's code for a program that a signal stopped: 128 and the signal's number."""
+    from .signals import number_behind
+
+    number = number_behind(error)
+    return next(each for each in Exit if each == 128 + number)
 
 
 def _operating_system(error: OSError) -> Failure:

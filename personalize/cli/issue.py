@@ -112,16 +112,18 @@ def _elsewhere(results: "Sequence[CardResult]", cards: Path) -> "list[ChipSerial
 
 
 def run(job: "Job") -> "list[CardResult]":
-    """Issue with a progress bar. After Ctrl-C, say how many cards are done."""
+    """Issue with a progress bar. A signal lets the card in hand be finished, and stops then."""
     from ..production.issue import issue
+    from .signals import held_back
 
     results: list[CardResult] = []
     total = job.batch.header.count
     try:
-        with progress("Issuing") as advance:
+        with progress("Issuing") as advance, held_back() as stop_here:
             for result in issue(job):
                 results.append(result)
                 advance(len(results), total)
+                stop_here()
     except KeyboardInterrupt:
         raise Stopped(_so_far(job)) from None
     except OSError:

@@ -146,7 +146,7 @@ def test_run_takes_no_card_that_is_in_use_or_none_at_all(tmp_path: Path) -> None
     SoftwareCard.open(tmp_path / "a.card").close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_run_waits_for_pcscd_and_ends_when_told_to(
     tmp_path: Path, running: list[Running], how: signal.Signals
 ) -> None:

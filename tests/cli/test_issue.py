@@ -252,24 +252,32 @@ def wait_for_cards(process: "subprocess.Popen[str]", cards: Path, count: int) ->
         time.sleep(0.002)
 
 
-def test_ctrl_c_says_how_far_things_are(batch: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("times", "state"),
+    [(1, "2 of 3 cards are active, 0 begun"), (2, "1 of 3 cards are active, 1 begun")],
+)
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_lets_the_card_in_hand_be_finished_and_a_second_one_does_not(
+    batch: Path, tmp_path: Path, sent: str, code: int, times: int, state: str
+) -> None:
     cards = tmp_path / "cards"
-    code = (
+    program = (
         "import os, signal\n"
         "from personalize.production.journal import Journal, Progress\n"
         "real = Journal.advance\n"
         "def advance(self, number, progress):\n"
-        "    if (number, progress) == (2, Progress.VERIFIED): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    if (number, progress) == (2, Progress.VERIFIED):\n"
+        f"        for _ in range({times}): os.kill(os.getpid(), signal.{sent})\n"
         "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
         f"{IMPORT_MAIN}"
         f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,
         env={**os.environ, "RHCARD_PASSPHRASE": PASSPHRASE},
     )  # fmt: skip
-    assert done.returncode == 130
-    assert f"1 of {COUNT} cards are active, 1 begun" in done.stderr
+    assert done.returncode == code
+    assert f"stopped: {state}" in done.stderr
     assert "Traceback" not in done.stderr
     assert issue(batch, cards).code == 0

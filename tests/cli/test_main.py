@@ -3,6 +3,7 @@
 import errno
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from personalize.cli import COMMANDS, main
 from personalize.cli.exits import Exit
 from personalize.cli.failures import Stopped, explain
 from personalize.cli.output import printable
+from personalize.cli.signals import Signalled
 from personalize.preparation.batch import BatchError
 from personalize.production.journal import JournalConflict
 from tests import ROOT
@@ -136,6 +138,8 @@ def test_what_exists_is_never_overwritten_and_that_is_2_everywhere(
     [
         (click.UsageError("wrong"), 2),
         (click.Abort(), 130),
+        (Signalled(signal.SIGTERM), 143),
+        (Signalled(signal.SIGHUP), 129),
         (KeyboardInterrupt(), 130),
         (Stopped("3 of 50"), 130),
         (FormatError("no CSV"), 3),
