@@ -121,7 +121,7 @@ def _shown(context: Context, outcomes: "Iterator[Outcome]") -> "list[Outcome]":
     for outcome in outcomes:
         done.append(outcome)
         if not context.as_json:
-            print_line("\n".join(as_text(outcome)))
+            print_line(*as_text(outcome))
     return done
 
 

@@ -156,12 +156,12 @@ def _print(demo: Demo) -> None:
     print_table("Cards", _HEADINGS, rows[:_SHOWN])
     if len(rows) > _SHOWN:
         print_line(f"{len(rows) - _SHOWN} more")
-    print_line(f"\n{demo.chosen} as an emergency room reads it, without the PIN:")
+    print_line("", f"{demo.chosen} as an emergency room reads it, without the PIN:")
     show(demo.emergency, "en", collapse=False)
-    print_line(f"\nThe cards are in {demo.chosen.parent}. Try next:\n")
+    print_line("", f"The cards are in {demo.chosen.parent}. Try next:", "")
     for line in _next_commands(demo):
         print_line(f"    {line}")
-    print_line(f"\n{demo.figures.in_words()}")
+    print_line("", demo.figures.in_words())
     print_line(demo.summary)
 
 

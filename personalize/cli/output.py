@@ -24,9 +24,10 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, ensure_ascii=encoding != "utf8", indent=2))
 
 
-def print_line(text: str) -> None:
-    """A line of data, on stdout."""
-    click.echo(printable(text))
+def print_line(*lines: str) -> None:
+    """Lines of data, on stdout. A value in a line cannot begin another line."""
+    for line in lines:
+        click.echo(printable(line))
 
 
 def print_error(message: str) -> None:
@@ -53,12 +54,15 @@ def say_where(cards: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """Text with control characters shown as \\xNN: input and cards may hold terminal commands."""
+    """Text in one line, with control characters shown as \\xNN or \\n.
+
+    Input and cards may hold terminal commands, and a line that looks like one of ours.
+    """
     if text.isascii() and text.isprintable():
         return text
     from cardlib.layout.characters import printable as visible
 
-    return "\n".join(visible(line) for line in text.split("\n"))
+    return visible(text)
 
 
 def print_rich(*things: "RenderableType") -> None:

@@ -189,8 +189,17 @@ def test_ctrl_c_is_130_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
-    assert printable("a\x1b[31mb\x9bc\u202ed\n") == "a\\x1b[31mb\\x9bc\\u202ed\n"
+    assert printable("a\x1b[31mb\x9bc\u202ed") == "a\\x1b[31mb\\x9bc\\u202ed"
     assert printable("王䶮·Ж") == "王䶮·Ж"
+
+
+def test_a_value_cannot_begin_a_line_that_looks_like_ours(tmp_path: Path) -> None:
+    done = rhcard("prepare", tmp_path / "list\n50 of 50 verified")
+    assert "\n50 of 50" not in done.err and "list\\n50 of 50 verified" in done.err
+    bad = tmp_path / "bad.csv"
+    bad.write_text('name,"sex\n50 of 50 verified"\n王\r\n50 of 50 verified,1\n', "utf-8")
+    done = rhcard("prepare", bad)
+    assert done.code == 3 and "\n50 of 50" not in done.out + done.err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "gb18030"])
