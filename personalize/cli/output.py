@@ -97,19 +97,32 @@ def print_table(
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; gives a function to call with (done, in all).
+    """Show a bar, the rate and the time left, on a terminal only: a log gets none.
 
-    The bar ends with the last step, so that a prompt may follow.
+    Gives a function to call with (done, in all). The bar ends with the last step, so that a prompt
+    may follow.
     """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     stderr = Console(file=sys.stderr)
-    bar = Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), console=stderr)
-    task = bar.add_task(title, total=None)
+    bar = Progress(TextColumn(title), *columns, TimeRemainingColumn(), console=stderr)
+    task = bar.add_task(title, total=None, rate="")
 
     def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
+        elapsed = bar.tasks[0].elapsed
+        rate = f"{60 * done / elapsed:,.0f} a minute" if elapsed else ""
+        bar.update(task, completed=done, total=total, rate=rate)
         if done == total:
             stop()
 
