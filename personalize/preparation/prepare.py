@@ -116,5 +116,6 @@ def _photo_faults(
     line = shown.setdefault(fingerprint, row.line) if fingerprint else row.line
     of_resident = {seen[number][0] for number in numbers_of(resident.values)}
     if line not in (row.line, *of_resident):
-        remedy = f"find out whom it shows, line {line} or line {row.line}, and correct the other"
+        which = f"line {line} or line {row.line}"
+        remedy = f"find out whom it shows, and name the right photo in {which}"
         yield row.fault(PHOTO_COLUMN, f"same photo as line {line}", remedy)
