@@ -2,14 +2,22 @@
 
 import hashlib
 import io
+import re
 import struct
 import warnings
+from collections.abc import Iterable
+from functools import cache
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from cardlib.errors import CardError
 from cardlib.layout import FILE_BY_PATH
+from cardlib.layout.tables import read_table
 
 PHOTO_LIMIT = FILE_BY_PATH["DDF1/EF07"].fields[0].length - 2
 """Bytes of the largest picture: 3,070."""
@@ -17,13 +25,27 @@ PHOTO_LIMIT = FILE_BY_PATH["DDF1/EF07"].fields[0].length - 2
 _BOX = (179, 221)
 """Half the size of the photo on the identity card (358 × 441): what 3,070 bytes show well."""
 
+_SMALLEST = (80, 100)
+"""With fewer pixels nobody is recognized: the eyes are about 20 apart."""
+
+_NOISE = 16
+"""Of 255: from dark to light in a photo of a wall, or in 12 bits that say they are 16."""
+
 # No EPS or PDF: Pillow hands those to other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 _LARGEST_FILE = 32 << 20
 _MOST_PIXELS = 24_000_000
 _SMALLER = "make the picture smaller: 358 × 441 pixels are enough"
+_EIGHT_BITS = "save it as JPEG, or as PNG with 8 bits for each colour"
+_FACE = "use a photo that shows the resident's face; 358 × 441 pixels are best"
+_FAITHFUL = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"))
+"""Modes of Pillow whose black and white are known, of 8 bits or less for each colour."""
+
 _SCALES = (1.0, 0.84, 0.7, 0.58, 0.48, 0.4, 0.25)
 _QUALITIES = (75, 65, 55, 45, 35)
+_PHOTOMETRIC = ExifTags.Base.PhotometricInterpretation
+"""A TIFF's tag that is 0 where 0 is white; Pillow inverts only what has 8 bits."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -70,6 +92,7 @@ class PhotoShop:
         self._limit = limit
         self._by_name: dict[str, bytes | PhotoError] = {}
         self._by_content: dict[bytes, bytes] = {}
+        self._samples: set[str] = set()
 
     def jpeg(self, name: str) -> bytes:
         """The JPEG of a photo, by its path in the folder; PhotoError when there is none."""
@@ -84,12 +107,30 @@ class PhotoShop:
             raise PhotoError(found.problem, found.remedy)
         return found
 
+    def fingerprint(self, name: str) -> bytes | None:
+        """32 bytes that two photos share if they are the same picture on the card.
+
+        None for a photo of the sample, which is nobody's and may stand for many made-up residents.
+        PhotoError as for `jpeg`.
+        """
+        jpeg = self.jpeg(name)
+        return None if name in self._samples else hashlib.sha256(jpeg).digest()
+
     def _prepare(self, name: str) -> bytes:
         raw = _read(self._folder, name)
         digest = hashlib.sha256(raw).digest()
+        if digest in _sample_photos():
+            self._samples.add(name)
         if digest not in self._by_content:
             self._by_content[digest] = fit(raw, self._limit)
         return self._by_content[digest]
+
+
+@cache
+def _sample_photos() -> frozenset[bytes]:
+    """The SHA-256 of each file of the sample's photos."""
+    rows = read_table(Path(__file__).with_name("sample_photos.csv"))
+    return frozenset(bytes.fromhex(row["sha256"]) for row in rows)
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -119,7 +160,8 @@ def _read(folder: Path, name: str) -> bytes:
 def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
     """A picture of any common format as a JPEG of at most `limit` bytes, without its metadata.
 
-    The same bytes give the same JPEG. PhotoError for what is no picture, or cannot be so small.
+    The same bytes give the same JPEG. PhotoError for what is no picture, cannot be
+    so small, cannot be converted without a guess, or shows no face: too few pixels, one colour.
     """
     with warnings.catch_warnings():
         # Damaged metadata is worth no word on stderr: it is left behind anyway.
@@ -131,6 +173,7 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
         except _UNREADABLE:
             problem = "not a picture that can be read: it is damaged or cut off"
             raise PhotoError(problem, "save it again as JPEG or PNG") from None
+    _check_face(picture)
     for scale in _SCALES:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         scaled = picture if scale == 1.0 else picture.resize((size[0], size[1]))
@@ -155,19 +198,27 @@ def _opened(raw: bytes) -> Image.Image:
 
 def _picture(image: Image.Image) -> Image.Image:
     """The upright picture, small, in colour or grey, and nothing but its pixels."""
-    orientation = _orientation(image)
-    box = _BOX if orientation < 5 else (_BOX[1], _BOX[0])
-    # JPEG decoders scale by 1/2, 1/4, 1/8 for free, but to no less than is asked for: 441 / 2 is.
-    image.draft(None, (box[0] - 1, box[1] - 1))
+    if isinstance(image, JpegImageFile):
+        # JPEG decoders scale by 1/2, 1/4, 1/8 for free, but to no less than is asked for: 441 / 2.
+        width, height = _box(_orientation(image))
+        image.draft(None, (width - 1, height - 1))
     if image.width * image.height > _MOST_PIXELS:
         raise PhotoError("too many pixels", _SMALLER)
+    bits = _bits(image)
     image.load()
-    picture = _flat(image)
-    picture.thumbnail(box, reducing_gap=2.0)
+    # Only now: a PNG may say it after the pixels, and Pillow turns a TIFF itself.
+    orientation = _orientation(image)
+    picture = _flat(image, bits)
+    picture.thumbnail(_box(orientation), reducing_gap=2.0)
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
     picture.info = {}
     return picture
+
+
+def _box(orientation: int) -> tuple[int, int]:
+    """The largest width and height of a picture before it is turned upright."""
+    return _BOX if orientation < 5 else (_BOX[1], _BOX[0])
 
 
 def _orientation(image: Image.Image) -> int:
@@ -179,17 +230,64 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """In grey or RGB, on white where it is transparent."""
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode in ("1", "I", "F") or image.mode.startswith("I;16"):
-        return image.convert("L")
-    if "A" in image.mode or "transparency" in image.info:
+def _flat(image: Image.Image, bits: int) -> Image.Image:
+    """In grey or RGB, on white where it is transparent; the file has `bits` for each colour."""
+    key = image.info.get("transparency")
+    if bits == 16 and key is not None:
+        raise PhotoError("a transparent colour of 16 bits", _EIGHT_BITS)
+    if image.mode.startswith("I;16") or (image.format, image.mode) == ("PNG", "I"):
+        return _grey(image, bits)
+    if image.mode not in _FAITHFUL:
+        raise PhotoError("grey values whose black and white are not known", _EIGHT_BITS)
+    if image.mode in ("LA", "PA", "RGBA") or key is not None:
+        if image.mode == "L" and isinstance(key, int):
+            # A PNG of 2 or 4 bits names the colour before Pillow spreads it over 0 to 255.
+            image.info["transparency"] = key * 255 // ((1 << bits) - 1)
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "L" else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _grey(image: Image.Image, bits: int) -> Image.Image:
+    """8 bits of the 12 or 16 of each grey, rounded; Pillow's own `convert` cuts off at 255."""
+    white = (1 << bits) - 1
+    grey = image.convert("I").point(lambda value: value * (255 / white) + 0.5).convert("L")
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0:
+        return ImageOps.invert(grey)
+    return grey
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits for each colour, as a PNG or TIFF says before it is loaded; 8 for the other formats."""
+    if isinstance(image, TiffImageFile):
+        return int(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))[0])
+    if isinstance(image, PngImageFile):
+        told = re.search(r";(\d+)", str(image.tile[0][3]))
+        return int(told[1]) if told else 8
+    return 8
+
+
+def _check_face(picture: Image.Image) -> None:
+    """PhotoError for an upright picture, scaled to fit, in which no face can be seen."""
+    if picture.width < _SMALLEST[0] or picture.height < _SMALLEST[1]:
+        size = f"{_SMALLEST[0]} × {_SMALLEST[1]} pixels"
+        raise PhotoError(f"smaller than {size} when it fits the card", _FACE)
+    counts = picture.histogram()
+    hundredth = picture.width * picture.height // 100
+    bands = (counts[start : start + 256] for start in range(0, len(counts), 256))
+    if all(_span(band, hundredth) <= _NOISE for band in bands):
+        raise PhotoError("one colour", _FACE)
+
+
+def _span(counts: list[int], left_out: int) -> int:
+    """From the darkest to the lightest value of a band, 0 to 255, but for a few pixels at ends."""
+    dark, light = _passed(counts, left_out), _passed(reversed(counts), left_out)
+    return 255 - light - dark
+
+
+def _passed(counts: Iterable[int], left_out: int) -> int:
+    return next(n for n, pixels in enumerate(accumulate(counts)) if pixels > left_out)
 
 
 def _encoded(picture: Image.Image, quality: int) -> bytes:

@@ -3,7 +3,7 @@
 Reading and validating need no keys and write nothing. Only when no row has a fault are cards made.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,10 +48,11 @@ def validate_all(
 ) -> Iterator[Validated]:
     """Validate each resident of a list in order: values, duplicates and photo."""
     seen: dict[str, tuple[int, str]] = {}
+    shown: dict[bytes, int] = {}
     for row in residents.rows:
         resident, faults = validate(row, issue_date)
         doubles = _duplicates(row, resident, seen)
-        pictures = _photo_faults(row, resident, faults, photos)
+        pictures = _photo_faults(row, resident, faults, photos, seen, shown)
         yield resident, one_a_column([*faults, *doubles, *pictures])
 
 
@@ -96,11 +97,25 @@ def _duplicates(
 
 
 def _photo_faults(
-    row: Row, resident: Resident, faults: Iterable[ListFault], photos: PhotoShop
+    row: Row,
+    resident: Resident,
+    faults: Iterable[ListFault],
+    photos: PhotoShop,
+    seen: Mapping[str, tuple[int, str]],
+    shown: dict[bytes, int],
 ) -> Iterator[ListFault]:
+    """What is wrong with the photo, or the line of another resident that has the same picture."""
     name = resident.values.get(PHOTO_COLUMN)
-    if name and all(fault.field != PHOTO_COLUMN for fault in faults):
-        try:
-            photos.jpeg(name)
-        except PhotoError as error:
-            yield row.fault(PHOTO_COLUMN, error.problem, error.remedy)
+    if not name or any(fault.field == PHOTO_COLUMN for fault in faults):
+        return
+    try:
+        fingerprint = photos.fingerprint(name)
+    except PhotoError as error:
+        yield row.fault(PHOTO_COLUMN, error.problem, error.remedy)
+        return
+    line = shown.setdefault(fingerprint, row.line) if fingerprint else row.line
+    of_resident = {seen[number][0] for number in numbers_of(resident.values)}
+    if line not in (row.line, *of_resident):
+        which = f"line {line} or line {row.line}"
+        remedy = f"find out whom it shows, and name the right photo in {which}"
+        yield row.fault(PHOTO_COLUMN, f"same photo as line {line}", remedy)

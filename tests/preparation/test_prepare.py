@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from cardlib.keys import Issuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
+from cardlib.layout.tables import read_table
 from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop, fit
 from personalize.listing.source import Encoding
@@ -23,7 +25,7 @@ from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import read_list, validate_all
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
-from tests import DATA
+from tests import DATA, ROOT
 from tests.cards.bureau import Preparation, prepare_list
 from tests.cards.field_values import UNFIT
 
@@ -320,6 +322,69 @@ def test_two_numbers_of_two_other_residents_are_two_faults(folder: Path) -> None
         (4, "card_number"),
         (4, "document_number"),
     ]
+
+
+def photo_of_nobody(path: Path, seed: int) -> str:
+    """A picture of its own for each seed, as a file; its name in the list."""
+    picture = Image.effect_mandelbrot((179, 221), (-2.0 + seed / 10, -1.5, 1.0, 1.5), 50)
+    picture.save(path)
+    return path.name
+
+
+def with_photos(folder: Path, *names: str) -> list[tuple[int, str, str]]:
+    """The faults of as many residents as photos."""
+    residents = [row | {"photo_file": ""} for row in rows("residents.csv")[: len(names)]]
+    for resident, name in zip(residents, names, strict=True):
+        resident["photo_file"] = name
+    return faults_of(folder, *residents)
+
+
+def test_one_photo_for_two_residents_names_both_lines(folder: Path) -> None:
+    mine, other = (photo_of_nobody(folder / f"{n}.png", n) for n in (1, 2))
+    assert with_photos(folder, mine, other) == []
+    assert with_photos(folder, mine, other, mine) == [(4, "photo_file", "same photo as line 2")]
+    (fault,) = prepare(folder / "list.csv").faults
+    assert fault.value == mine
+    assert "line 2 or line 4" in fault.remedy
+
+
+def test_one_photo_under_two_names_is_found(folder: Path) -> None:
+    """A copy, and the same pixels in another format."""
+    mine = photo_of_nobody(folder / "mine.png", 1)
+    shutil.copy(folder / mine, folder / "copy.png")
+    photo_of_nobody(folder / "mine.bmp", 1)
+    assert with_photos(folder, mine, "copy.png", "mine.bmp", f"./{mine}") == [
+        (line, "photo_file", "same photo as line 2") for line in (3, 4, 5)
+    ]
+
+
+def test_two_lists_may_have_one_photo(folder: Path) -> None:
+    row = RESIDENT | {"photo_file": photo_of_nobody(folder / "mine.png", 1)}
+    path, photos = write(folder / "list.csv", [list(row), list(row.values())]), PhotoShop(folder)
+    for _ in range(2):
+        assert [faults for _, faults in validate_all(read_list(path), photos, ISSUED)] == [()]
+
+
+def test_a_photo_of_a_resident_who_stands_twice_is_no_second_fault(folder: Path) -> None:
+    row = RESIDENT | {"photo_file": photo_of_nobody(folder / "mine.png", 1)}
+    assert faults_of(folder, row, row) == [(3, "card_number", "duplicate of line 2")]
+
+
+def test_a_photo_that_is_refused_is_told_at_each_line(folder: Path) -> None:
+    Image.new("RGB", (358, 441)).save(folder / "black.png")
+    told = [(line, "photo_file", "one colour") for line in (2, 3)]
+    assert with_photos(folder, "black.png", "black.png") == told
+
+
+def test_only_the_sample_s_photos_may_be_shared() -> None:
+    """They are the files that come with the sample, and no others."""
+    listed = read_table(ROOT / "personalize" / "listing" / "sample_photos.csv")
+    shipped = ROOT / "personalize" / "sample"
+    assert [row["name"] for row in listed] == [
+        f"photos/{path.name}" for path in sorted((shipped / "photos").iterdir())
+    ]
+    for row in listed:
+        assert hashlib.sha256((shipped / row["name"]).read_bytes()).hexdigest() == row["sha256"]
 
 
 def test_one_bad_byte_is_the_fault_of_its_field(folder: Path) -> None:
