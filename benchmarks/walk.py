@@ -114,7 +114,7 @@ def resident() -> Walk:
         (folder / "photos").symlink_to(sample.parent / "photos")
 
         def run(*words: object) -> None:
-            env = {"RHCARD_PASSPHRASE": "walk"}
+            env = {"RHCARD_PASSPHRASE": "a walk of one resident"}
             done = CliRunner().invoke(rhcard, [str(word) for word in words], env=env)
             if done.exit_code:
                 raise AssertionError(done.output)

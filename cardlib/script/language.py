@@ -4,6 +4,7 @@ docs/reference/scripts.md describes the language. A script that is valid here do
 scriptor.
 """
 
+import codecs
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,15 +101,25 @@ class Script:
     steps: tuple[Step, ...]
 
 
+_NOT_FOR_SCRIPTOR = {
+    codecs.BOM_UTF8: "begins with a byte order mark: save it as UTF-8 without BOM",
+    b"\r": "has lines that end in CR: save it with Unix line ends (LF)",
+}
+
+
 def read_script(path: Path) -> Script:
     """Read the script in a file.
 
-    Raises ScriptError when a line is not valid, FormatError when the file is not UTF-8 text.
+    Raises ScriptError when a line is not valid, FormatError when the file is not UTF-8 text that
+    scriptor reads too.
     """
     with path.open("rb") as file:
         raw = file.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
         raise FormatError(f"{path} is too long: a script has at most {_LARGEST:,} bytes")
+    for wrong, problem in _NOT_FOR_SCRIPTOR.items():
+        if wrong in raw:
+            raise FormatError(f"{path} {problem}")
     try:
         return parse(raw.decode("utf-8"), path.name)
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
 """Record every exchange with a card, for tests, measurements and support."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,13 @@ class Recorder(Observed):
 
     def save(self, path: Path) -> None:
         """Write the recording as JSON lines. It holds everything that was read from the card."""
-        path.write_text(dump(self.exchanges), encoding="ascii")
+        with open(path, "w", encoding="ascii", opener=private) as file:
+            file.write(dump(self.exchanges))
+
+
+def private(path: str, flags: int) -> int:
+    """Open a new file for its owner alone (mode 0600), as `opener` of `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def dump(exchanges: Iterable[Recorded]) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
 _LONGEST = 4096
+_SHORTEST = 8
+"""Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,16 @@ class Context:
         text = "Passphrase for the new key store" if new else "Passphrase of the key store"
         return str(click.prompt(text, hide_input=True, confirmation_prompt=new, err=True))
 
+    def new_passphrase(self) -> str:
+        """The passphrase for a new store; CardKeyError when it is too short to protect one."""
+        passphrase = self.passphrase(new=True)
+        if len(passphrase) < _SHORTEST:
+            raise CardKeyError(
+                f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
+                " keys of all cards"
+            )
+        return passphrase
+
     def store(self, path: Path | None = None) -> "KeyStore":
         """The key store of --keys, or the one at `path`.
 
@@ -99,7 +111,7 @@ class Context:
 
 def _first_line(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:
             passphrase = lines.readline(_LONGEST).rstrip("\r\n")
     except OSError as error:
         raise file_error(CardKeyError, error, f"passphrase file {file}") from None

@@ -206,8 +206,9 @@ def _told_to_stop() -> "Iterator[threading.Event]":
 @contextmanager
 def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
     from cardlib.emulator import Trace
+    from cardlib.transport.recorder import private
 
-    with path.open("a", encoding="utf-8", buffering=1) as lines:
+    with open(path, "a", encoding="utf-8", buffering=1, opener=private) as lines:
         card.observers = (Trace(card, lines),)
         yield
         card.observers = ()

@@ -67,7 +67,7 @@ def new(context: Context, out: Path, test_keys: bool, cipher: str, protocol: str
     from cardlib.crypto import Cipher
     from cardlib.keys.store import KeyStore
 
-    passphrase = context.passphrase(new=True)
+    passphrase = context.new_passphrase()
     store = KeyStore.create(
         out, passphrase, test_keys, int(protocol), cipher=Cipher[cipher.upper()]
     )

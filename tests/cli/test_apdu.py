@@ -12,6 +12,7 @@ from cardlib.crypto import Cipher
 from cardlib.keys.store import KeyStore
 from cardlib.script.language import SUFFIX
 from personalize.cli.exits import Exit
+from tests import DATA
 from tests.cards.cards import personalized_card
 from tests.programs.rhcard import Ran, rhcard
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
@@ -84,6 +85,12 @@ def test_the_command_lists_the_scripts() -> None:
         ("data.scriptor", Exit.VERIFICATION_FAILED, ""),
         ("bad.scriptor", Exit.BAD_INPUT, "bad.scriptor, line 2 is not valid: "),
         ("bytes.scriptor", Exit.BAD_INPUT, "not UTF-8 text"),
+        (str(DATA / "cases" / "bom.scriptor"), Exit.BAD_INPUT, "byte order mark: save it as UTF-8"),
+        (
+            str(DATA / "cases" / "crlf.scriptor"),
+            Exit.BAD_INPUT,
+            "lines that end in CR",
+        ),
         ("no_such_script", Exit.USAGE, "there is no such script"),
         (".", Exit.USAGE, "Is a directory"),
     ],

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 
@@ -193,6 +194,7 @@ def test_run_has_faults_happen_and_writes_a_trace(tmp_path: Path, running: list[
             assert driver.ask(SELECT_DDF1) == H("9000")
             lines = (tmp_path / "trace.jsonl").read_text("utf-8").splitlines()
             assert [json.loads(line)["name"] for line in lines] == ["SELECT"]
+            assert S_IMODE((tmp_path / "trace.jsonl").stat().st_mode) == 0o600
             driver.send(H("0020000006") + PIN.encode("ascii"))
             assert driver.hung_up()
         assert each.line() == f"{path}, port {words[1]}: {INSERTED}"

@@ -13,7 +13,7 @@ from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.keys.store import KeyStore
 from tests import ROOT
-from tests.cards.cards import blank_card
+from tests.cards.cards import blank_card, personalized_card
 from tests.programs.rhcard import PASSPHRASE, key_file, rhcard, saved
 
 
@@ -54,6 +54,22 @@ def test_an_existing_file_is_not_overwritten_and_no_passphrase_asked_for(tmp_pat
     done = rhcard("keys", "new", "--out", path, passphrase=None)
     assert (done.code, path.read_text("utf-8")) == (2, "precious")
     assert "not overwritten" in done.err
+
+
+def test_a_passphrase_of_seven_characters_protects_no_store(tmp_path: Path) -> None:
+    for passphrase, code in (("x", 9), ("seven 7", 9), ("eight  8", 0)):
+        done = rhcard("keys", "new", "--out", tmp_path / "k", passphrase=passphrase)
+        assert (done.code, (tmp_path / "k").exists()) == (code, code == 0)
+        assert code == 0 or "use 8 characters or more" in done.err
+
+
+def test_a_byte_order_mark_is_no_part_of_a_passphrase(tmp_path: Path) -> None:
+    """Notepad puts one before the first line."""
+    file, store = tmp_path / "passphrase.txt", key_file(tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf" + PASSPHRASE.encode() + b"\r\n")
+    card = saved(personalized_card(), tmp_path / "one.card")
+    words = ("read", card, "--keys", store, "--passphrase-file", file)
+    assert "passphrase" not in rhcard(*words, passphrase=None).err
 
 
 def test_without_a_terminal_the_passphrase_must_come_from_somewhere(tmp_path: Path) -> None:

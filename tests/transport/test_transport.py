@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from cardlib.exchange import Connection
 from cardlib.transport import chip_serial, historical_bytes
 from cardlib.transport.player import Player
 from cardlib.transport.recorder import Recorded, Recorder, dump, load
+from tests.cards.cards import blank_card
 
 H = bytes.fromhex
 ATR = H("3B9E968001" + "8073C1C2C3" + "58" + "5248430000000001" + "00")
@@ -150,6 +152,13 @@ def test_a_recording_survives_its_file_form(noted: list[Recorded]) -> None:
 def test_what_is_no_recording_is_refused_by_line(text: str) -> None:
     with pytest.raises(FormatError, match="line"):
         load(text)
+
+
+def test_only_its_owner_may_read_a_recording(tmp_path: Path) -> None:
+    recorder = Recorder(blank_card())
+    recorder.save(path := tmp_path / "recording.jsonl")
+    assert S_IMODE(path.stat().st_mode) == 0o600
+    assert load(path.read_text("ascii")) == recorder.exchanges
 
 
 def test_the_file_form_is_json_lines() -> None:
