@@ -22,6 +22,7 @@ def read_journal(batch: Batch) -> Journal:
     journal = Journal(memory, path)
     try:
         _copy(path, memory)
+        memory.execute("PRAGMA query_only = ON")
         journal.check(batch.header, batch.holders)
     except sqlite3.Error as error:
         journal.close()

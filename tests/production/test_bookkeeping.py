@@ -11,6 +11,7 @@ import pytest
 from cardlib.errors import CardError, FormatError
 from cardlib.issuance import IssuerSession
 from personalize.preparation.batch import Batch
+from personalize.production.bookkeeping import opened_to_read
 from personalize.production.journal import NAME as JOURNAL
 from personalize.production.journal import JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
@@ -255,6 +256,14 @@ def test_verify_and_letters_change_nothing_in_the_batch(batch: Batch, place: Pat
     before = everything(batch.folder)
     read_all(batch, place / "cards")
     assert everything(batch.folder) == before
+
+
+def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
+    with (
+        opened_to_read(batch, store()) as (journal, _),
+        pytest.raises(JournalConflict, match="readonly"),
+    ):
+        journal.note(1, "a problem")
 
 
 def test_nothing_is_changed_when_no_card_was_issued(tmp_path: Path) -> None:
