@@ -28,16 +28,22 @@ class Run:
     results: "list[CardResult]"
     left_alone: "list[str]"
     elsewhere: "list[ChipSerial]"
+    pin_faults: tuple[str, ...]
 
     @property
     def failed(self) -> "list[CardResult]":
-        """Cards that are not active."""
+        """Cards that are not active, or whose PIN is lost."""
         return [each for each in self.results if each.problem]
 
     @property
+    def active(self) -> int:
+        """How many cards are active, with or without a PIN."""
+        return sum(1 for each in self.results if each.was_active or not each.problem)
+
+    @property
     def code(self) -> Exit:
-        """Whether every card is active and in the folder."""
-        bad = self.failed or self.elsewhere
+        """Whether every card is active and in the folder, and the PIN file is whole."""
+        bad = self.failed or self.elsewhere or self.pin_faults
         return Exit.FINISHED_WITH_FAILURES if bad else Exit.GOOD
 
     @property
@@ -93,7 +99,8 @@ def command(
         for chip in chips:
             job.journal.give_up(chip)
         results = run(job)
-        done = Run(folder, cards, results, job.left_alone, _elsewhere(results, cards))
+        elsewhere = _elsewhere(results, cards)
+        done = Run(folder, cards, results, job.left_alone, elsewhere, job.pins.faults)
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)
@@ -164,11 +171,14 @@ def _print(done: Run) -> None:
     if done.failed:
         _print_failures(done.failed)
         say_where(done.cards)
+    if done.active < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
     new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
-    print_line(f"{len(results) - len(done.failed)} of {len(results)} cards active{new}")
+    print_line(f"{done.active} of {len(results)} cards active{new}")
     if figures.cards:
         say(figures.in_words())
+    for fault in done.pin_faults:
+        print_error(fault)
     if done.error:
         print_error(done.error)
 
@@ -190,10 +200,11 @@ def _document(done: Run) -> dict[str, Any]:
         "batch": str(done.batch),
         "folder": str(done.cards),
         "cards": [result_as_dict(each) for each in done.results],
-        "active": len(done.results) - len(done.failed),
+        "active": done.active,
         "failed": len(done.failed),
         "not_in_folder": [str(chip) for chip in done.elsewhere],
         "left_alone": list(done.left_alone),
+        **({"pin_file": list(done.pin_faults)} if done.pin_faults else {}),
         "figures": throughput(done.results).as_dict(),
         **({"error": done.error} if done.error else {}),
     }

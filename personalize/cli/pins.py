@@ -7,7 +7,7 @@ import click
 from .context import Context
 from .exits import Exit
 from .options import batch_argument, batch_keys_option, json_option, passphrase_option
-from .output import print_table, say
+from .output import print_error, print_table, say
 
 
 @click.command(name="pins")
@@ -20,6 +20,7 @@ def command(context: Context, folder: Path) -> int:
     """Show the PINs of active cards, to print PIN letters.
 
     The PINs are not encrypted on stdout. Send them to the printer, not to a file.
+    Nothing in the folder is changed. If one PIN is lost, the others are shown.
 
     \b
     Examples:
@@ -28,13 +29,17 @@ def command(context: Context, folder: Path) -> int:
     from ..production.mailer import letters
 
     batch, store = context.batch(folder)
-    found, waiting = letters(batch, store)
+    mailing = letters(batch, store)
+    code = Exit.FINISHED_WITH_FAILURES if mailing.problems else Exit.GOOD
     if context.as_json:
-        rows = [letter.as_dict() for letter in found]
-        return context.answer({"pins": rows, "not_active": waiting})
+        rows = [letter.as_dict() for letter in mailing.letters]
+        problems = {"problems": mailing.problems} if mailing.problems else {}
+        return context.answer({"pins": rows, "not_active": mailing.not_active, **problems}, code)
     headings = ("card", "line", "chip", "card number", "name", "PIN")
-    print_table("PINs", headings, [letter.as_row() for letter in found])
+    print_table("PINs", headings, [letter.as_row() for letter in mailing.letters])
     say("The cards are in the folder that was given to `rhcard issue` as --cards.")
-    if waiting:
-        say(f"{waiting} cards are not active yet. Their PINs are not shown.")
-    return Exit.GOOD
+    if mailing.not_active:
+        say(f"{mailing.not_active} cards are not active yet. Their PINs are not shown.")
+    for problem in mailing.problems:
+        print_error(problem)
+    return code

@@ -1,6 +1,7 @@
 """Verify an issued batch: compare each active card with what was prepared for it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cardlib.checks.verify import Finding, verify_card
 from cardlib.errors import CardError
@@ -12,19 +13,21 @@ from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
+from .bookkeeping import opened_to_read
 from .feed import Feed, chip_of, not_found, not_used, refuse_copy
-from .journal import JournalConflict, Progress, existing_journal
+from .journal import JournalConflict, Progress
+from .pins import PinFile
 from .report import Verified
-from .station import alone_with
 
 
 def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
+    An active card without a PIN is a finding. Nothing in the folder of the batch is changed.
     JournalConflict when no card was issued yet, when another run is working on batch or cards, or
     when two cards have the same chip serial.
     """
-    with alone_with(batch.folder), feed.alone(), existing_journal(batch) as journal:
+    with opened_to_read(batch, issuer) as (journal, pins), feed.alone():
         missing = {entry.number: entry for entry in journal.entries()}
         seen: dict[ChipSerial, str] = {}
         left_alone: list[str] = []
@@ -43,13 +46,16 @@ def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
                 left_alone.append(not_used(card, error))
                 continue
             del missing[entry.number]
-            yield verified
+            yield replace(verified, findings=(*verified.findings, *_no_pin(pins, entry.number)))
         for entry in missing.values():
             problem = f"not active yet: its state is {entry.progress}"
+            lost: tuple[Finding, ...] = ()
             if entry.progress is Progress.ACTIVE and entry.chip is not None:
                 problem = "; ".join((not_found(feed, entry.chip), *left_alone))
+                lost = _no_pin(pins, entry.number)
             line = batch.card(entry.number).line
-            yield Verified(entry.number, line, entry.chip, (_finding(problem),), Figures())
+            findings = (_finding(problem), *lost)
+            yield Verified(entry.number, line, entry.chip, findings, Figures())
 
 
 def _verified(
@@ -62,6 +68,11 @@ def _verified(
     except CardError as error:
         findings = (_finding(str(error)),)
     return Verified(card.number, card.line, chip, findings, meter.figures)
+
+
+def _no_pin(pins: PinFile, number: int) -> tuple[Finding, ...]:
+    """The finding about an active card without a PIN; none when it has one."""
+    return () if pins.get(number) else (_finding(pins.without_pin(number)),)
 
 
 def _finding(problem: str) -> Finding:

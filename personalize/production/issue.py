@@ -30,10 +30,10 @@ from cardlib.transport.meter import Figures, Meter
 from ..listing.holders import comparable
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
+from .bookkeeping import opened_to_issue
 from .feed import BroughtCard, Feed, Identified, identify, not_found, not_used, refuse_copy
-from .journal import Entry, Journal, JournalConflict, Progress, batch_journal
-from .pins import PinFile, open_pins
-from .station import alone_with
+from .journal import Entry, Journal, JournalConflict, Progress
+from .pins import PinFile
 
 _NAMED = 5
 
@@ -73,7 +73,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class CardResult:
-    """The result for one card, without personal data. `problem` is empty if the card is active."""
+    """The result for one card, without personal data.
+
+    `problem` is empty if the card is active and its PIN is in the PIN file.
+    """
 
     number: int
     line: int
@@ -90,7 +93,8 @@ def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> 
     """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
 
     CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
-    is working on this, or when a resident of the batch has another card already.
+    is working on this, when a resident of the batch has another card already, or when the PIN file
+    has PINs that the journal does not know. FormatError when nothing in the PIN file can be read.
     """
     if issuer.is_test and not test_keys:
         raise CardKeyError(
@@ -98,10 +102,8 @@ def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> 
             " are made with them. For a trial add --test-keys. For residents use another key store"
         )
     with ExitStack() as stack:
-        stack.enter_context(alone_with(batch.folder))
+        journal, pins = stack.enter_context(opened_to_issue(batch, issuer))
         stack.enter_context(feed.alone())
-        journal = stack.enter_context(batch_journal(batch))
-        pins = open_pins(batch.folder, batch.header.batch_id, issuer)
         job = Job(batch, issuer, feed, journal, pins)
         _look_at_all(job)
         yield job
@@ -148,7 +150,8 @@ def issue(job: Job) -> Iterator[CardResult]:
     missing: list[int] = []
     for entry in job.journal.entries():
         if entry.progress is Progress.ACTIVE:
-            yield _result(job, entry.number, was_active=True)
+            lost = "" if job.pins.get(entry.number) else job.pins.without_pin(entry.number)
+            yield _result(job, entry.number, problem=lost, was_active=True)
         else:
             missing.append(entry.number)
     while missing and (card := job.feed.bring(blank_wanted=job.journal.has_waiting())):

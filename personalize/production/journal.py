@@ -8,7 +8,8 @@ chip is used twice.
 
 import errno
 import sqlite3
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ from ..preparation.batch import Batch, BatchHeader
 
 NAME = "journal.sqlite"
 _VERSION = 2
+_NAMED = 5
+_RESTORE = (
+    "Cards may exist that it does not know, and a resident could get a second one. Put"
+    " journal.sqlite back from the newest copy of the batch folder. No card was changed"
+)
 
 _SCHEMA = """
 CREATE TABLE batch (
@@ -47,6 +53,13 @@ _SELECT = "SELECT number, chip, state, problem, changed FROM card"
 
 class JournalConflict(CardError):
     """Journal, batch and cards do not agree, or another program is working on them."""
+
+
+class JournalMissing(JournalConflict):
+    """There is no journal, or an empty one."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: there is a PIN file, but no journal. {_RESTORE}")
 
 
 class Progress(StrEnum):
@@ -133,6 +146,26 @@ class Journal:
         """Whether a card of the batch waits for a chip."""
         return bool(self._rows("SELECT 1 FROM card WHERE state = ? LIMIT 1", Progress.PREPARED))
 
+    def untouched(self) -> list[int]:
+        """The numbers of the cards whose row was never changed since the journal was begun."""
+        oldest = "SELECT min(changed) FROM card"
+        query = f"SELECT number FROM card WHERE state = ? AND changed = ({oldest}) ORDER BY number"
+        return [int(number) for (number,) in self._rows(query, Progress.PREPARED)]
+
+    def check_pins(self, pinned: Collection[int]) -> None:
+        """JournalConflict when there are PINs (by card number) that this journal cannot explain.
+
+        A card gets its PIN just before its chip is recorded. So after a cut the next card may
+        have a PIN already. More of them mean that this journal is older than the PIN file.
+        """
+        untouched = self.untouched()
+        beyond = sorted(set(untouched[1:]).intersection(pinned))
+        if beyond:
+            raise JournalConflict(
+                f"{self._path}: cards {_some(beyond)} have a PIN already, but this journal has no"
+                f" chip for them: it is older than the PIN file. {_RESTORE}"
+            )
+
     @contextmanager
     def take(self, chip: bytes) -> Iterator[int | None]:
         """Bind a blank chip (8 bytes) to the next card that waits, in one transaction.
@@ -208,7 +241,7 @@ class Journal:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise _failed(self._path, error) from None
+            raise failed(self._path, error) from None
 
     @contextmanager
     def _committed(self) -> Iterator[None]:
@@ -224,71 +257,88 @@ class Journal:
         except sqlite3.IntegrityError as error:
             raise JournalConflict(f"{self._path}: {_doubled(error)}") from None
         except sqlite3.Error as error:
-            raise _failed(self._path, error) from None
+            raise failed(self._path, error) from None
 
     def _commit(self) -> None:
         self._database.commit()
 
-    def begin_or_check(self, header: BatchHeader, holders: Mapping[bytes, int]) -> None:
-        """Write the first rows of a new journal, or check that an old one is of this batch.
+    def begin_or_check(
+        self, header: BatchHeader, holders: Mapping[bytes, int], *, begin: bool
+    ) -> None:
+        """Write the first rows of a new journal if allowed, or check that it is of this batch.
 
         Internal: use `open_journal`. JournalConflict as there.
         """
-        named = (header.batch_id, header.key_store_identity, header.key_version)
         with self._committed():
-            ((version,),) = self._database.execute("PRAGMA user_version").fetchall()
-            if version == 0:
-                self._begin(named, header.count, holders)
-            elif version != _VERSION:
-                raise JournalConflict(_of_version(self._path, version))
-            found = self._database.execute("SELECT * FROM batch").fetchone()
-            rows = dict(self._database.execute("SELECT hash, number FROM holder"))
-        if found != named or rows != holders:
+            if begin and self._rows("PRAGMA user_version") == [(0,)]:
+                self._begin(_named(header), header.count, holders)
+            self.check(header, holders)
+
+    def check(self, header: BatchHeader, holders: Mapping[bytes, int]) -> None:
+        """JournalMissing when this journal was not begun; JournalConflict when of another batch."""
+        ((version,),) = self._rows("PRAGMA user_version")
+        if version == 0:
+            raise JournalMissing(self._path)
+        if version != _VERSION:
+            raise JournalConflict(_of_version(self._path, version))
+        found = self._rows("SELECT * FROM batch")
+        rows = dict(self._rows("SELECT hash, number FROM holder"))
+        if found != [_named(header)] or rows != holders:
             raise JournalConflict(
                 f"{self._path}: this journal belongs to another batch, or to other keys"
             )
 
     def _begin(self, named: tuple[str, str, int], count: int, holders: Mapping[bytes, int]) -> None:
+        begun = _now()
         for statement in _SCHEMA.split(";\n"):
             self._database.execute(statement)
         self._database.execute("INSERT INTO batch VALUES (?, ?, ?)", named)
         self._database.executemany("INSERT INTO holder VALUES (?, ?)", holders.items())
         self._database.executemany(
             "INSERT INTO card (number, state, changed) VALUES (?, ?, ?)",
-            [(number, Progress.PREPARED, _now()) for number in range(1, count + 1)],
+            [(number, Progress.PREPARED, begun) for number in range(1, count + 1)],
         )
         self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def open_journal(folder: Path, header: BatchHeader, holders: Mapping[bytes, int]) -> Journal:
-    """Open a batch's journal, or begin one with a row `prepared` for each of its cards.
+def open_journal(
+    folder: Path, header: BatchHeader, holders: Mapping[bytes, int], *, begin: bool = True
+) -> Journal:
+    """Open a batch's journal, or `begin` one with a row `prepared` for each of its cards.
 
     `holders` are those of the batch. JournalConflict when the file belongs to another batch, is
-    damaged, was written by another version, or names other holders.
+    damaged, was written by another version, or names other holders; JournalMissing when there is
+    none and none may begin.
     """
     path = folder / NAME
+    if not is_there(path) and not begin:
+        raise JournalMissing(path)
     try:
         journal = Journal(_connect(path), path)
     except sqlite3.Error as error:
-        raise _failed(path, error) from None
+        raise failed(path, error) from None
     try:
-        journal.begin_or_check(header, holders)
+        journal.begin_or_check(header, holders, begin=begin)
     except BaseException:
         journal.close()
         raise
     return journal
 
 
-def batch_journal(batch: Batch) -> Journal:
-    """Open the journal of a batch, or begin it; no record of the batch is decrypted."""
-    return open_journal(batch.folder, batch.header, batch.holders)
+def batch_journal(batch: Batch, *, begin: bool = True) -> Journal:
+    """Open the journal of a batch, or `begin` it; no record of the batch is decrypted."""
+    return open_journal(batch.folder, batch.header, batch.holders, begin=begin)
 
 
-def existing_journal(batch: Batch) -> Journal:
-    """Open the journal of a batch; JournalConflict when no card was issued yet."""
-    if not (batch.folder / NAME).exists():
-        raise JournalConflict(f"{batch.folder}: no card was issued yet. Run `rhcard issue` first")
-    return batch_journal(batch)
+def is_there(path: Path) -> bool:
+    """Whether a journal is there; JournalConflict when it is not a regular file."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise JournalConflict(f"{path}: it must be a regular file, not a link or a device")
+    return True
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -303,11 +353,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _failed(path: Path, error: sqlite3.Error) -> CardError:
-    """The computer is in the way (no space, no permission), or the journal is damaged or in use."""
+def failed(path: Path, error: sqlite3.Error) -> CardError:
+    """What to raise for a journal that cannot be used: the computer's error, or the journal's."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_COMPUTER:
         return StorageError(errno.EIO, str(error), str(path))
     return JournalConflict(f"{path}: {error}")
+
+
+def _named(header: BatchHeader) -> tuple[str, str, int]:
+    return header.batch_id, header.key_store_identity, header.key_version
+
+
+def _some(numbers: list[int]) -> str:
+    """The first numbers of a long list."""
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return ", ".join(map(str, numbers[:_NAMED])) + more
 
 
 def _doubled(error: sqlite3.IntegrityError) -> str:
@@ -330,4 +390,4 @@ def _of_version(path: Path, version: int) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

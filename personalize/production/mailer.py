@@ -2,13 +2,12 @@
 
 from dataclasses import asdict, dataclass, field
 
-from cardlib.errors import FormatError
+from cardlib.facts import ChipSerial, Pin
 from cardlib.keys import Issuer
 
-from ..preparation.batch import Batch
-from .journal import Progress, existing_journal
-from .pins import open_pins
-from .station import alone_with
+from ..preparation.batch import Batch, BatchError
+from .bookkeeping import opened_to_read
+from .journal import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,42 @@ class Letter:
         return tuple(str(value) for value in asdict(self).values())
 
 
-def letters(batch: Batch, issuer: Issuer) -> tuple[list[Letter], int]:
-    """The letters of a batch's active cards, and how many cards are not active yet.
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """The letters of a batch, and what prevented others.
 
-    JournalConflict when no card was issued yet; FormatError when an active card has no PIN.
+    `not_active` counts the cards that are not active yet. `problems` names each active card that
+    has no letter, and each damaged line of the PIN file.
+    """
+
+    letters: list[Letter]
+    not_active: int
+    problems: list[str]
+
+
+def letters(batch: Batch, issuer: Issuer) -> Mailing:
+    """The letters of a batch's active cards; nothing in its folder is changed.
+
+    A card whose PIN or record is lost stops no other. JournalConflict when no card was issued yet,
+    or when journal and PIN file do not agree.
     """
     found: list[Letter] = []
-    with alone_with(batch.folder), existing_journal(batch) as journal:
-        pins = open_pins(batch.folder, batch.header.batch_id, issuer)
+    with opened_to_read(batch, issuer) as (journal, pins):
         entries = journal.entries()
-        for entry in entries:
-            if entry.progress is not Progress.ACTIVE or entry.chip is None:
+        problems = list(pins.faults)
+        active = [each for each in entries if each.progress is Progress.ACTIVE]
+        for entry in active:
+            pin = pins.get(entry.number)
+            if pin is None or entry.chip is None:
+                problems.append(pins.without_pin(entry.number))
                 continue
-            card, pin = batch.card(entry.number), pins.get(entry.number)
-            if pin is None:
-                raise FormatError(f"{pins.path}: the PIN of card {entry.number} is missing")
-            chip = str(entry.chip)
-            found.append(Letter(card.number, card.line, chip, card.card_number, card.name, pin))
-    return found, len(entries) - len(found)
+            try:
+                found.append(_letter(batch, entry.number, entry.chip, pin))
+            except BatchError as error:
+                problems.append(str(error))
+    return Mailing(found, len(entries) - len(active), problems)
+
+
+def _letter(batch: Batch, number: int, chip: ChipSerial, pin: Pin) -> Letter:
+    card = batch.card(number)
+    return Letter(card.number, card.line, str(chip), card.card_number, card.name, pin)

@@ -2,13 +2,15 @@
 
 A PIN is on the disk before the card has it. Each line is JSON for one card, sealed by the issuer
 and bound to the batch and to the card's number in it, so that lines cannot be swapped or copied.
+To open the file changes nothing. Only a new PIN is written, and only to a regular file.
 """
 
 import errno
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cardlib.errors import CardKeyError, FormatError, StorageError
@@ -19,6 +21,7 @@ from ..preparation.batch import sync_folder
 
 NAME = "pins.sealed"
 _FORMAT = "rhcard pins 1"
+_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ASCENDING, _DESCENDING = "01234567890", "09876543210"
 
 
@@ -36,13 +39,32 @@ def is_trivial(pin: str) -> bool:
     return runs or any(pin == pin[:size] * (Pin.LENGTH // size) for size in (1, 2, 3))
 
 
-class PinFile:
-    """The PINs of one batch by card number in the batch; its repr shows none of them."""
+@dataclass(slots=True)
+class _Content:
+    """What a PIN file holds. `ends_whole` is False when its last newline is missing.
 
-    def __init__(self, path: Path, batch: str, issuer: Issuer, pins: Mapping[int, Pin]) -> None:
+    `whole` is the length of the file in bytes without a last line that a cut left incomplete.
+    """
+
+    pins: dict[int, Pin] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    size: int | None = None
+    whole: int = 0
+    ends_whole: bool = True
+    doubled: set[int] = field(default_factory=set)
+
+
+class PinFile:
+    """The PINs of one batch by card number in the batch; its repr shows none of them.
+
+    `faults` names each damaged line, or says why the file cannot be used at all.
+    """
+
+    def __init__(self, path: Path, batch: str, issuer: Issuer, content: _Content) -> None:
         """Use `open_pins`."""
         self.path, self._batch, self._issuer = path, batch, issuer
-        self._pins = dict(pins)
+        self._content, self._pins = content, content.pins
+        self.faults = tuple(content.faults)
 
     def __repr__(self) -> str:
         return f"<PINs of {len(self._pins)} cards>"
@@ -50,52 +72,141 @@ class PinFile:
     def __len__(self) -> int:
         return len(self._pins)
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The numbers of the cards that have a PIN here."""
+        return frozenset(self._pins)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was ever written to the file, readable or not."""
+        return bool(self._content.size or self.faults)
+
     def get(self, number: int) -> Pin | None:
         """The PIN of a card, six digits; None if it has none yet."""
         return self._pins.get(number)
 
+    def without_pin(self, number: int) -> str:
+        """What to say about an active card that has no PIN here."""
+        return (
+            f"{self.path}: the PIN of card {number} is missing or damaged, so there is no PIN"
+            f" letter for it. Put {NAME} back from the newest copy of the batch folder"
+        )
+
+    def keep_rest(self) -> None:
+        """Do not remove an incomplete last line: it may be the lost PIN of a card."""
+        self._content.whole = self._content.size or 0
+
     def assign(self, number: int) -> Pin:
-        """Give a card its PIN: the one it has, or a new one, which is then on the disk."""
+        """Give a card its PIN: the one it has, or a new one, which is then on the disk.
+
+        FormatError when two PINs of the card are in the file, or another program changed it.
+        """
         pin = self._pins.get(number)
         if pin is None:
+            if number in self._content.doubled:
+                raise FormatError(f"{self.path}: card {number} has two PINs")
             pin = random_pin()
             self._append(_line(self._issuer, self._batch, number, pin))
             self._pins[number] = pin
         return pin
 
     def _append(self, line: bytes) -> None:
-        new = not self.path.exists()
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        content = self._content
+        new = content.size is None
+        flags = os.O_WRONLY | os.O_APPEND | _SAFELY | (os.O_CREAT | os.O_EXCL if new else 0)
+        handle = os.open(self.path, flags, 0o600)
         try:
-            size = os.fstat(handle).st_size
-            if os.write(handle, line) != len(line):
-                os.ftruncate(handle, size)
-                raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            os.fsync(handle)
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != (content.size or 0):
+                raise FormatError(f"{self.path}: another program has changed it. Start again")
+            self._write(handle, line)
         finally:
             os.close(handle)
         if new:
             sync_folder(self.path.parent)
 
+    def _write(self, handle: int, line: bytes) -> None:
+        """Write a line after the last whole one. The rest of a cut write goes only now."""
+        content = self._content
+        if content.whole < (content.size or 0) and not self.faults:
+            os.ftruncate(handle, content.whole)
+            content.size, content.ends_whole = content.whole, True
+        before = content.size or 0
+        text = line if content.ends_whole else b"\n" + line
+        if os.write(handle, text) != len(text):
+            os.ftruncate(handle, before)
+            content.size = before
+            raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        os.fsync(handle)
+        content.size = content.whole = before + len(text)
+        content.ends_whole = True
+
 
 def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
-    """Open the PIN file of a batch (its id), or begin one.
+    """Open the PIN file of a batch (its id). Nothing is written; a new PIN begins the file.
 
-    If the last line is incomplete after a power failure, it is removed: its card never had that
-    PIN. FormatError for other damage; CardKeyError for PINs of another batch or key store.
+    A damaged line does not hide the others: `faults` of the result names it. A last line that is
+    incomplete after a power failure is no fault: its card never had that PIN.
     """
     path = folder / NAME
-    raw = path.read_bytes() if path.exists() else b""
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if len(whole) < len(raw):
-        os.truncate(path, len(whole))
-    pins: dict[int, Pin] = {}
-    for line, text in enumerate(whole.splitlines(), 1):
-        number, pin = _read(issuer, batch, text, f"{path} line {line}")
-        if number in pins:
-            raise FormatError(f"{path} line {line}: card {number} has two PINs")
-        pins[number] = pin
-    return PinFile(path, batch, issuer, pins)
+    content = _Content()
+    try:
+        raw = _read_regular(path)
+    except FileNotFoundError:
+        return PinFile(path, batch, issuer, content)
+    except FormatError as error:
+        content.faults.append(str(error))
+        return PinFile(path, batch, issuer, content)
+    *lines, last = raw.split(b"\n")
+    content.size, content.whole, content.ends_whole = len(raw), len(raw), not last
+    for line, text in enumerate(lines, 1):
+        _take(content, issuer, batch, text, f"{path} line {line}")
+    if last and _is_json(last):
+        _take(content, issuer, batch, last, f"{path} line {len(lines) + 1}")
+    elif last:
+        content.whole = len(raw) - len(last)
+    return PinFile(path, batch, issuer, content)
+
+
+def _read_regular(path: Path) -> bytes:
+    """The bytes of a regular file; FormatError for a link, a device, a pipe or a folder."""
+    try:
+        handle = os.open(path, os.O_RDONLY | _SAFELY)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise FormatError(f"{path}: {why}. It must be a regular file") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FormatError(f"{path}: it is not a regular file")
+    with os.fdopen(handle, "rb") as file:
+        return file.read()
+
+
+def _take(content: _Content, issuer: Issuer, batch: str, text: bytes, where: str) -> None:
+    """Add the PIN of a line to the content, or what is wrong with the line."""
+    try:
+        number, pin = _read(issuer, batch, text, where)
+    except (CardKeyError, FormatError) as error:
+        content.faults.append(str(error))
+        return
+    if number in content.pins or number in content.doubled:
+        content.faults.append(f"{where}: card {number} has two PINs")
+        content.doubled.add(number)
+        content.pins.pop(number, None)
+        return
+    content.pins[number] = pin
+
+
+def _is_json(text: bytes) -> bool:
+    """Whether a line is whole: no part of a line that ends early is JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _line(issuer: Issuer, batch: str, number: int, pin: Pin) -> bytes:
@@ -106,14 +217,16 @@ def _line(issuer: Issuer, batch: str, number: int, pin: Pin) -> bytes:
 def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin]:
     try:
         entry = json.loads(text)
-        number, sealed = int(entry["card"]), bytes.fromhex(entry["sealed"])
+        number, sealed = entry["card"], bytes.fromhex(entry["sealed"])
+        if type(number) is not int:
+            raise FormatError("no number")
         pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number))
         return number, Pin(pin.decode("ascii"))
     except CardKeyError:
         raise CardKeyError(
-            f"{where}: sealed for another batch, or with another key store"
+            f"{where}: damaged, or sealed for another batch or with another key store"
         ) from None
-    except (ValueError, TypeError, KeyError, FormatError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise FormatError(f"{where}: this line is damaged") from None
 
 

@@ -197,6 +197,31 @@ def test_a_card_that_cannot_be_finished_is_7_and_may_be_given_up(
     assert rhcard("verify", batch, "--cards", cards).code == 0
 
 
+def test_a_lost_journal_makes_no_second_cards(batch: Path, tmp_path: Path) -> None:
+    assert issue(batch, tmp_path / "cards").code == 0
+    (batch / "journal.sqlite").unlink()
+    done = issue(batch, tmp_path / "other cards")
+    assert (done.code, "there is a PIN file, but no journal" in done.err) == (8, True)
+    assert not list((tmp_path / "other cards").glob("*"))
+
+
+def test_an_active_card_without_a_pin_is_7_and_active(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    assert issue(batch, cards).code == 0
+    path = batch / "pins.sealed"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"damaged\n" + lines[2])
+    done = issue(batch, cards)
+    last = f"{COUNT} of {COUNT} cards active, 0 of them now"
+    assert (done.code, done.out.splitlines()[-1]) == (7, last)
+    assert "the PIN of card 2 is missing or damaged" in done.out
+    assert f"{path} line 2: this line is damaged" in done.err
+    assert "--spoiled" not in done.out + done.err
+    report = issue(batch, cards, "--json").json
+    assert (report["active"], report["failed"], report["exit_code"]) == (COUNT, 1, 7)
+    assert len(report["pin_file"]) == 1
+
+
 def test_only_a_started_chip_can_be_given_up(batch: Path, tmp_path: Path) -> None:
     cards = tmp_path / "cards"
     assert issue(batch, cards, "--spoiled", "xyz").code == 2

@@ -49,12 +49,55 @@ def test_nothing_issued_is_a_conflict(batch: Path) -> None:
     assert rhcard("pins", batch).code == 8
 
 
-def test_a_lost_or_altered_pin_file_is_said(batch: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def issued(batch: Path, tmp_path: Path) -> Path:
     assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 0
-    path = batch / NAME
+    return batch
+
+
+def test_a_lost_pin_is_said_and_the_others_are_shown(issued: Path) -> None:
+    path = issued / NAME
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    done = rhcard("pins", issued)
+    assert (done.code, f"{path}: the PIN of card 2 is missing" in done.err) == (7, True)
+    report = rhcard("pins", issued, "--json").json
+    assert ([row["number"] for row in report["pins"]], report["exit_code"]) == ([1], 7)
+    assert report["pins"][0]["pin"] in done.out
+    assert len(report["problems"]) == 1
+
+
+def test_a_damaged_line_is_said_and_the_others_are_shown(issued: Path) -> None:
+    path = issued / NAME
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0])
-    assert rhcard("pins", batch).code == 3
-    path.write_bytes(lines[0].replace(b'"card": 1', b'"card": 2'))
-    done = rhcard("pins", batch)
-    assert (done.code, f"{path} line 1" in done.err) == (9, True)
+    path.write_bytes(lines[0].replace(b'"card": 1', b'"card": 2') + lines[1])
+    done = rhcard("pins", issued)
+    assert (done.code, f"{path} line 1: damaged" in done.err) == (7, True)
+    assert "the PIN of card 1 is missing" in done.err
+    assert [row["number"] for row in rhcard("pins", issued, "--json").json["pins"]] == [2]
+
+
+def test_a_lost_last_newline_costs_no_letter_and_is_not_repaired_by_a_reader(issued: Path) -> None:
+    path = issued / NAME
+    path.write_bytes(path.read_bytes()[:-1])
+    before = path.read_bytes()
+    assert (rhcard("pins", issued).code, path.read_bytes()) == (0, before)
+
+
+def test_a_link_in_place_of_the_pin_file_is_said_and_not_changed(
+    issued: Path, tmp_path: Path
+) -> None:
+    path, other = issued / NAME, tmp_path / "other"
+    other.write_bytes(b"one line\nno newline")
+    path.unlink()
+    path.symlink_to(other)
+    done = rhcard("pins", issued)
+    assert (done.code, f"{path}: it is a symbolic link" in done.err) == (7, True)
+    assert rhcard("issue", issued, "--cards", tmp_path / "cards").code == 3
+    assert other.read_bytes() == b"one line\nno newline"
+
+
+def test_pins_without_their_journal_are_a_conflict(issued: Path) -> None:
+    (issued / "journal.sqlite").unlink()
+    done = rhcard("pins", issued)
+    assert (done.code, "there is a PIN file, but no journal" in done.err) == (8, True)
+    assert "Put journal.sqlite back" in done.err

@@ -70,6 +70,16 @@ def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
     assert not [problem for problem in problems if "--spoiled" in problem]
 
 
+def test_an_active_card_without_a_pin_is_a_finding(batch: Path) -> None:
+    path = batch / "pins.sealed"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    report = verify(batch, "--json").json
+    (bad,) = [row for row in report["cards"] if not row["verified"]]
+    assert (report["verified"], report["failed"], report["exit_code"]) == (1, 1, 6)
+    assert bad["number"] == 2
+    assert "the PIN of card 2 is missing" in bad["findings"][0]["problem"]
+
+
 def test_a_folder_with_none_of_the_cards_is_said_once(batch: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.mkdir()

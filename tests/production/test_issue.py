@@ -82,9 +82,9 @@ def assert_all_issued_once(batch: Batch, cards: Path) -> None:
     numbers = Counter(card.card_number for card in cards_in(cards) if card.card_number)
     assert numbers == Counter(card.card_number for card in batch.cards())
     assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
-    found, waiting = letters(batch, store())
-    assert (len(found), waiting) == (COUNT, 0)
-    for letter in found:
+    mailing = letters(batch, store())
+    assert (len(mailing.letters), mailing.not_active, mailing.problems) == (COUNT, 0, [])
+    for letter in mailing.letters:
         with in_reader(cards / f"{letter.chip}{SUFFIX}") as reader:
             pin_is_right(reader, store().terminal_keys, letter.pin)
 

@@ -1,6 +1,7 @@
 """The sealed PIN file: one PIN a card for ever, unreadable and unmovable without the key."""
 
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardlib.errors import CardKeyError, FormatError
+from cardlib.errors import FormatError
 from cardlib.facts import Pin
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
@@ -66,7 +67,23 @@ def test_every_line_is_as_long_as_the_others(tmp_path: Path) -> None:
     assert len({len(line) for line in (tmp_path / NAME).read_bytes().splitlines()}) == 1
 
 
-@given(cut=st.integers(min_value=1, max_value=60))
+def test_a_lost_last_newline_loses_no_pin(tmp_path: Path) -> None:
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    first, second = pins.assign(1), pins.assign(2)
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes()[:-1])
+    shortened = path.read_bytes()
+    again = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (again.get(1), again.get(2), again.faults) == (first, second, ())
+    assert path.read_bytes() == shortened
+    third = again.assign(3)
+    assert path.read_bytes().startswith(shortened + b"\n")
+    assert path.read_bytes().count(b"\n") == 3
+    last = open_pins(tmp_path, "batch-1", ISSUER)
+    assert [last.get(number) for number in (1, 2, 3)] == [first, second, third]
+
+
+@given(cut=st.integers(min_value=2, max_value=60))
 def test_a_line_that_a_cut_left_unfinished_is_dropped(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
@@ -76,10 +93,82 @@ def test_a_line_that_a_cut_left_unfinished_is_dropped(
     pins.assign(2)
     path = folder / NAME
     path.write_bytes(path.read_bytes()[:-cut])
+    shortened = path.read_bytes()
     again = open_pins(folder, "batch-1", ISSUER)
-    assert (again.get(1), again.get(2)) == (first, None)
+    assert (again.get(1), again.get(2), again.faults) == (first, None, ())
+    assert path.read_bytes() == shortened
     second = again.assign(2)
-    assert open_pins(folder, "batch-1", ISSUER).get(2) == second
+    last = open_pins(folder, "batch-1", ISSUER)
+    assert (last.get(1), last.get(2), last.faults) == (first, second, ())
+
+
+def test_the_rest_of_a_line_is_kept_while_a_line_before_it_is_damaged(tmp_path: Path) -> None:
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    first = pins.assign(1)
+    path = tmp_path / NAME
+    before = b"x\n" + path.read_bytes() + b'{"card": 2, "sea'
+    path.write_bytes(before)
+    again = open_pins(tmp_path, "batch-1", ISSUER)
+    third = again.assign(3)
+    assert path.read_bytes().startswith(before + b"\n")
+    last = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (last.get(1), last.get(3), len(last.faults)) == (first, third, 2)
+
+
+def test_a_damaged_line_hides_no_other(tmp_path: Path) -> None:
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    given = [pins.assign(number) for number in (1, 2, 3)]
+    path = tmp_path / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"sealed": "', b'"sealed": "ff')
+    path.write_bytes(b"".join(lines))
+    again = open_pins(tmp_path, "batch-1", ISSUER)
+    assert [again.get(number) for number in (1, 2, 3)] == [given[0], None, given[2]]
+    (fault,) = again.faults
+    assert f"{path} line 2: damaged" in fault
+
+
+def test_a_symbolic_link_is_not_followed_and_not_changed(tmp_path: Path) -> None:
+    """What it leads to has no last newline: the old program cut it there."""
+    other = tmp_path / "other"
+    other.write_bytes(b"first line\nno newline at the end")
+    (tmp_path / NAME).symlink_to(other)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    assert pins.faults == (f"{tmp_path / NAME}: it is a symbolic link. It must be a regular file",)
+    with pytest.raises(OSError):
+        pins.assign(1)
+    assert other.read_bytes() == b"first line\nno newline at the end"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "socket"])
+def test_what_is_no_regular_file_is_named_and_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / NAME
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        monkeypatch.chdir(tmp_path)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(NAME)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    (fault,) = pins.faults
+    assert str(path) in fault and "regular file" in fault
+    with pytest.raises(OSError):
+        pins.assign(1)
+
+
+def test_a_file_that_another_program_changed_is_not_written(tmp_path: Path) -> None:
+    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    with (tmp_path / NAME).open("ab") as file:
+        file.write(b"more\n")
+    before = (tmp_path / NAME).read_bytes()
+    with pytest.raises(FormatError, match="another program has changed it"):
+        pins.assign(2)
+    assert (tmp_path / NAME).read_bytes() == before
 
 
 @pytest.mark.parametrize(("batch", "issuer"), [("batch-2", ISSUER), ("batch-1", OTHER)])
@@ -87,31 +176,47 @@ def test_another_batch_or_another_key_opens_nothing(
     tmp_path: Path, batch: str, issuer: KeyStore
 ) -> None:
     open_pins(tmp_path, "batch-1", ISSUER).assign(1)
-    with pytest.raises(CardKeyError, match=r"pins\.sealed line 1"):
-        open_pins(tmp_path, batch, issuer)
+    pins = open_pins(tmp_path, batch, issuer)
+    assert (len(pins), pins.get(1)) == (0, None)
+    assert "pins.sealed line 1: damaged, or sealed for another batch" in pins.faults[0]
 
 
 def test_lines_cannot_be_given_to_another_card(tmp_path: Path) -> None:
     open_pins(tmp_path, "batch-1", ISSUER).assign(1)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes().replace(b'"card": 1', b'"card": 2'))
-    with pytest.raises(CardKeyError):
-        open_pins(tmp_path, "batch-1", ISSUER)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (len(pins), len(pins.faults)) == (0, 1)
 
 
 def test_a_second_pin_for_a_card_is_refused(tmp_path: Path) -> None:
     open_pins(tmp_path, "batch-1", ISSUER).assign(1)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(FormatError, match="line 2: card 1 has two PINs"):
-        open_pins(tmp_path, "batch-1", ISSUER)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (pins.get(1), "line 2: card 1 has two PINs" in pins.faults[0]) == (None, True)
+    with pytest.raises(FormatError, match="card 1 has two PINs"):
+        pins.assign(1)
 
 
-@pytest.mark.parametrize("line", [b"[]", b"x", b'{"card": 1}', b'{"card": 1, "sealed": "zz"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"x",
+        b"",
+        b"\xff\x00",
+        b"[" * 100_000,
+        b'{"card": 1}',
+        b'{"card": 1e999, "sealed": ""}',
+        b'{"card": 1, "sealed": "zz"}',
+        b'{"card": true, "sealed": ""}',
+    ],
+)
 def test_what_is_no_line_of_a_pin_file_is_named(tmp_path: Path, line: bytes) -> None:
     (tmp_path / NAME).write_bytes(line + b"\n")
-    with pytest.raises(FormatError, match=r"pins\.sealed line 1"):
-        open_pins(tmp_path, "batch-1", ISSUER)
+    (fault,) = open_pins(tmp_path, "batch-1", ISSUER).faults
+    assert "pins.sealed line 1" in fault
 
 
 def test_a_repr_shows_no_pin(tmp_path: Path) -> None:

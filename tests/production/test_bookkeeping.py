@@ -1,0 +1,303 @@
+"""Journal and PIN file together: no second card when one is lost, and readers change nothing."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cardlib.errors import CardError, FormatError
+from cardlib.issuance import IssuerSession
+from personalize.preparation.batch import Batch
+from personalize.production.bookkeeping import opened_to_read
+from personalize.production.journal import NAME as JOURNAL
+from personalize.production.journal import JournalConflict, Progress, batch_journal
+from personalize.production.mailer import letters
+from personalize.production.pins import NAME as PINS
+from personalize.production.pins import open_pins
+from tests.cards.bureau import audit_all, die, in_child, issue_all, job_of, new_batch, store
+
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a batch, its cards, and a copy of the batch folder from before the run."""
+    place = tmp_path_factory.mktemp("finished")
+    batch = new_batch(place, COUNT)
+    with job_of(batch, place / "cards"):
+        pass
+    shutil.copytree(batch.folder, place / "older")
+    issue_all(batch, place / "cards")
+    return place
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "place")
+    return tmp_path / "place"
+
+
+@pytest.fixture
+def batch(place: Path) -> Batch:
+    return Batch.open(place / "batch", store())
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Each name of a folder and the folder itself: mode, time of the last change, bytes."""
+    found = {}
+    for path in [folder, *sorted(folder.iterdir())]:
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[path.name] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+def refused_by_all(batch: Batch, cards: Path, words: str) -> None:
+    """Issue, verify and letters all stop with a conflict, and change nothing."""
+    before = everything(batch.folder)
+    for run in (
+        lambda: issue_all(batch, cards),
+        lambda: audit_all(batch, cards),
+        lambda: letters(batch, store()),
+    ):
+        with pytest.raises(JournalConflict, match=words):
+            run()
+    assert {name: each[2] for name, each in everything(batch.folder).items()} == {
+        name: each[2] for name, each in before.items()
+    }
+    assert not list(cards.glob("*"))
+
+
+# --- no second cards ----------------------------------------------------------------------
+
+
+def test_pins_without_a_journal_are_a_conflict(batch: Batch, tmp_path: Path) -> None:
+    """A new journal would give every resident a second card with the PIN of the first."""
+    (batch.folder / JOURNAL).unlink()
+    refused_by_all(batch, tmp_path / "elsewhere", "newest copy of the batch folder")
+    assert not (batch.folder / JOURNAL).exists()
+
+
+def test_pins_with_an_empty_journal_are_a_conflict(batch: Batch, tmp_path: Path) -> None:
+    (batch.folder / JOURNAL).write_bytes(b"")
+    with pytest.raises(JournalConflict, match="newest copy of the batch folder"):
+        issue_all(batch, tmp_path / "elsewhere")
+    with pytest.raises(JournalConflict, match="newest copy of the batch folder"):
+        letters(batch, store())
+    assert not list((tmp_path / "elsewhere").glob("*"))
+
+
+def test_a_journal_that_is_older_than_the_pin_file_is_a_conflict(
+    batch: Batch, place: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(place / "older" / JOURNAL, batch.folder / JOURNAL)
+    refused_by_all(batch, tmp_path / "elsewhere", "cards 2, 3 have a PIN already")
+
+
+def test_after_a_cut_the_next_card_may_have_a_pin_before_its_chip(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards) as job:
+        pin = job.pins.assign(1)
+    assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+    assert letters(batch, store()).letters[0].pin == pin
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_pin_of_a_card_that_is_not_the_next_is_a_conflict(tmp_path: Path, number: int) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards) as job:
+        job.pins.assign(number)
+    with pytest.raises(JournalConflict, match=f"cards {number} have a PIN already"):
+        issue_all(batch, cards)
+
+
+def test_cards_whose_chips_were_let_go_or_given_up_keep_their_pins(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards) as job:
+        for number in range(1, COUNT + 1):
+            with job.journal.take(bytes([number]) * 8) as taken:
+                assert taken == number
+                job.pins.assign(number)
+        job.journal.release(1)
+        job.journal.release(2)
+        job.journal.give_up(bytes([3]) * 8)
+    assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+
+
+# --- one lost PIN -------------------------------------------------------------------------
+
+
+def damage_second_line(batch: Batch) -> None:
+    path = batch.folder / PINS
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"sealed": "', b'"sealed": "ff')
+    path.write_bytes(b"".join(lines))
+
+
+def remove_second_line(batch: Batch) -> None:
+    path = batch.folder / PINS
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[2])
+
+
+lost_pin = pytest.mark.parametrize("lose", [damage_second_line, remove_second_line])
+
+
+@lost_pin
+def test_a_lost_pin_stops_no_other_letter(batch: Batch, lose: Callable[[Batch], None]) -> None:
+    lose(batch)
+    mailing = letters(batch, store())
+    assert ([each.number for each in mailing.letters], mailing.not_active) == ([1, 3], 0)
+    assert any("the PIN of card 2 is missing or damaged" in each for each in mailing.problems)
+
+
+@lost_pin
+def test_an_active_card_without_a_pin_is_a_finding(
+    batch: Batch, place: Path, lose: Callable[[Batch], None]
+) -> None:
+    lose(batch)
+    results = audit_all(batch, place / "cards")
+    assert [len(result.findings) for result in results] == [0, 1, 0]
+    assert "the PIN of card 2 is missing or damaged" in results[1].findings[0].problem
+
+
+@lost_pin
+def test_issue_says_that_an_active_card_has_no_pin(
+    batch: Batch, place: Path, lose: Callable[[Batch], None]
+) -> None:
+    lose(batch)
+    before = (batch.folder / PINS).read_bytes()
+    results = issue_all(batch, place / "cards")
+    assert [result.progress for result in results] == [Progress.ACTIVE] * COUNT
+    assert [bool(result.problem) for result in results] == [False, True, False]
+    assert "the PIN of card 2 is missing or damaged" in results[1].problem
+    assert (batch.folder / PINS).read_bytes() == before
+
+
+def test_a_damaged_line_stops_no_card_that_is_still_to_be_made(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards) as job:
+        for number in (1, 2):
+            with job.journal.take(bytes([number]) * 8):
+                job.pins.assign(number)
+    damage_second_line(batch)
+    results = issue_all(batch, cards)
+    assert [result.progress for result in results][2] is Progress.ACTIVE
+    with job_of(batch, cards) as job:
+        assert len(job.pins.faults) == 1
+
+
+def test_a_half_line_that_may_be_a_cards_pin_is_kept(tmp_path: Path) -> None:
+    """The end of the last line is lost, and its card is active: it is not the rest of a cut."""
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards) as job, job.journal.take(b"FIRSTONE"):
+        job.pins.assign(1)
+    path = batch.folder / PINS
+    path.write_bytes(path.read_bytes()[:-2])
+    half = path.read_bytes()
+    issue_all(batch, cards)
+    assert path.read_bytes().startswith(half + b"\n")
+
+
+def test_a_lost_last_newline_changes_no_letter(batch: Batch, place: Path) -> None:
+    pins = [letter.pin for letter in letters(batch, store()).letters]
+    path = batch.folder / PINS
+    path.write_bytes(path.read_bytes()[:-1])
+    before = path.read_bytes()
+    assert [letter.pin for letter in letters(batch, store()).letters] == pins
+    assert [result.problem for result in issue_all(batch, place / "cards")] == [""] * COUNT
+    assert path.read_bytes() == before
+
+
+def test_a_linked_pin_file_stops_issue_before_anything_is_changed(
+    tmp_path: Path,
+) -> None:
+    batch, cards = new_batch(tmp_path, 1), tmp_path / "cards"
+    other = tmp_path / "other"
+    other.write_bytes(b"a file of somebody else")
+    (batch.folder / PINS).symlink_to(other)
+    with pytest.raises(FormatError, match="symbolic link"):
+        issue_all(batch, cards)
+    assert other.read_bytes() == b"a file of somebody else"
+    assert not (batch.folder / JOURNAL).exists()
+    assert not list(cards.glob("*"))
+
+
+def test_a_pipe_as_the_pin_file_is_a_finding_and_no_letter(batch: Batch, place: Path) -> None:
+    (batch.folder / PINS).unlink()
+    os.mkfifo(batch.folder / PINS)
+    mailing = letters(batch, store())
+    assert (mailing.letters, "not a regular file" in mailing.problems[0]) == ([], True)
+    assert all(result.findings for result in audit_all(batch, place / "cards"))
+
+
+def test_a_linked_journal_is_a_conflict(batch: Batch, place: Path) -> None:
+    journal = batch.folder / JOURNAL
+    journal.rename(place / "moved")
+    journal.symlink_to(place / "moved")
+    for run in (lambda: issue_all(batch, place / "cards"), lambda: letters(batch, store())):
+        with pytest.raises(JournalConflict, match="regular file"):
+            run()
+
+
+# --- readers change nothing ---------------------------------------------------------------
+
+
+def read_all(batch: Batch, cards: Path) -> None:
+    letters(batch, store())
+    audit_all(batch, cards)
+
+
+def test_verify_and_letters_change_nothing_in_the_batch(batch: Batch, place: Path) -> None:
+    (batch.folder / JOURNAL).chmod(0o440)
+    before = everything(batch.folder)
+    read_all(batch, place / "cards")
+    assert everything(batch.folder) == before
+
+
+def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
+    with (
+        opened_to_read(batch, store()) as (journal, _),
+        pytest.raises(JournalConflict, match="readonly"),
+    ):
+        journal.note(1, "a problem")
+
+
+def test_nothing_is_changed_when_no_card_was_issued(tmp_path: Path) -> None:
+    batch = new_batch(tmp_path, 1)
+    before = everything(batch.folder)
+    for run in (lambda: letters(batch, store()), lambda: audit_all(batch, tmp_path / "cards")):
+        with pytest.raises(CardError, match="Run `rhcard issue` first"):
+            run()
+    assert everything(batch.folder) == before
+
+
+def test_after_a_kill_readers_see_the_last_step_and_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's log holds it all; to read that, SQLite would write beside it."""
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    calls: list[int] = []
+    real = IssuerSession.activate
+
+    def dying_at_the_second(session: IssuerSession) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            die()
+        real(session)
+
+    monkeypatch.setattr(IssuerSession, "activate", dying_at_the_second)
+    assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
+    monkeypatch.undo()
+    assert (batch.folder / f"{JOURNAL}-wal").stat().st_size
+    before = everything(batch.folder)
+    mailing = letters(batch, store())
+    assert (len(mailing.letters), mailing.not_active) == (1, COUNT - 1)
+    assert [bool(result.findings) for result in audit_all(batch, cards)] == [False, True, True]
+    assert everything(batch.folder) == before
+    with batch_journal(batch) as journal:
+        assert journal.entry(2).progress is Progress.VERIFIED
+    assert len(open_pins(batch.folder, batch.header.batch_id, store())) == 2
