@@ -4,6 +4,7 @@ One rounded identity number in eleven has a right check digit, so the list is lo
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,12 @@ _ENOUGH_ZEROS = 4
 """By chance, numbers have so many zeros at these places once in 10,000 lists."""
 
 _SURE_ZEROS = 3
+_ENOUGH_AMONG_WHOLE = 4
+_MORE_THAN_CHANCE = 20
+_Place = tuple[str, int]
+"""A column, and a length of numbers in it."""
+
+_LIST: _Place = ("", 0)
 _NUMBERS = frozenset(
     column
     for column in COLUMN_BY_NAME
@@ -29,6 +36,9 @@ _NUMBERS = frozenset(
     or column.startswith("hospital_patient_number_")
 )
 """Codes of organizations are none of them: they may end in zeros."""
+
+_READ = _NUMBERS | {column for column in COLUMN_BY_NAME if "phone" in column}
+"""A telephone number is too short to be rounded, but it shows other damage."""
 
 ROUNDED = Damage(
     "a spreadsheet rounded the number: all digits after the 15th are 0",
@@ -49,43 +59,56 @@ class Rounded:
 
 
 def rounded_numbers(rows: Iterable[Row]) -> Rounded:
-    """Find the numbers that a spreadsheet rounded, by three rules.
+    """Find the numbers that a spreadsheet rounded, by four rules.
 
-    - All long numbers (16 digits or more) of a column end in zeros after the 15th digit, and there
-      are two different ones or more, with four such zeros or more together.
-    - The same for all columns of the list together.
-    - The list shows a spreadsheet's damage elsewhere, or an identity number that is wrong and ends
-      in 000: then every number with three such zeros or more is rounded.
+    A long number has 16 digits or more; it ends in zeros if all digits after the 15th are 0.
+
+    1. All long numbers of one length in a column end in zeros, and there are two different ones or
+       more, with four such zeros or more together.
+    2. The same for all long numbers of the list.
+    3. Four different numbers of one length in a column end in zeros, and those are 20 times as
+       many as by chance: one in five with 17 digits, one in fifty with 18 or more.
+    4. The list shows a spreadsheet's damage elsewhere, or an identity number that is wrong and ends
+       in 000: then every number with three such zeros or more is rounded.
     """
-    whole: set[str] = set()
-    zeros: dict[str, set[str]] = {}
+    whole: Counter[_Place] = Counter()
+    zeros: dict[_Place, set[str]] = {}
     damaged = False
     for column, text in _numbers(rows):
         if not _LONG.fullmatch(text):
             damaged = damaged or not (text.isalnum() or damage_in(column, text) is None)
-        elif text[_KEPT:].strip("0"):
-            whole.update((column, ""))
+            continue
+        place = column, len(text)
+        if text[_KEPT:].strip("0"):
+            whole[place] += 1
+            whole[_LIST] += 1
         else:
-            zeros.setdefault(column, set()).add(text)
-            zeros.setdefault("", set()).add(text)
             damaged = damaged or _is_wrong_identity(column, text)
-    found = {text for column, numbers in zeros.items() if column not in whole
-             for text in numbers if _are_enough(numbers)}  # fmt: skip
+            zeros.setdefault(place, set()).add(text)
+            zeros.setdefault(_LIST, set()).add(text)
+    found = {text for place, numbers in zeros.items() for text in numbers
+             if _are_rounded(place, numbers, whole[place])}  # fmt: skip
     if damaged:
-        found |= {text for text in zeros.get("", ()) if len(text) >= _KEPT + _SURE_ZEROS}
+        found |= {text for text in zeros.get(_LIST, ()) if len(text) >= _KEPT + _SURE_ZEROS}
     return Rounded(frozenset(found))
 
 
 def _numbers(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     """Each value of a column of numbers, without blanks around; cheap, as every list is read."""
     for row in rows:
-        for column in row.values.keys() & _NUMBERS:
+        for column in row.values.keys() & _READ:
             if value := row.values[column].strip():
                 yield column, value
 
 
-def _are_enough(numbers: set[str]) -> bool:
-    return len(numbers) > 1 and sum(len(text) - _KEPT for text in numbers) >= _ENOUGH_ZEROS
+def _are_rounded(place: _Place, numbers: set[str], whole: int) -> bool:
+    """Whether numbers that end in zeros are too many for chance, beside `whole` other ones."""
+    if not whole:
+        return len(numbers) > 1 and sum(len(text) - _KEPT for text in numbers) >= _ENOUGH_ZEROS
+    if place == _LIST or len(numbers) < _ENOUGH_AMONG_WHOLE:
+        return False
+    one_in: int = 10 ** min(place[1] - _KEPT, _SURE_ZEROS)
+    return len(numbers) * one_in >= _MORE_THAN_CHANCE * (len(numbers) + whole)
 
 
 def _is_wrong_identity(column: str, text: str) -> bool:

@@ -4,11 +4,15 @@ The check digits are from GB 11643's rule, by hand.
 """
 
 from datetime import date
+from pathlib import Path
 
 from personalize.listing.consistency import validate
 from personalize.listing.identity_number import identity_problem
+from personalize.listing.photos import PhotoShop
 from personalize.listing.rounding import ROUNDED, rounded_numbers
 from personalize.listing.rows import Row
+from personalize.preparation.prepare import read_list, validate_all
+from tests import DATA
 
 WRONG, WHOLE = "990121195010071000", "990121198010071957"
 
@@ -85,3 +89,36 @@ def test_codes_that_end_in_zeros_are_left_alone() -> None:
 
 def test_a_number_with_a_leading_zero_never_was_a_spreadsheet_s_number() -> None:
     assert rounded("document_number", "012345678901234000", "022345678901234000") == set()
+
+
+def test_an_identity_number_with_x_stays_text_in_a_spreadsheet_and_proves_nothing() -> None:
+    two = lucky()[:2]
+    assert rounded("resident_id_number", *two, "11010519491231002X") == set(two)
+
+
+def test_one_whole_number_does_not_hide_many_rounded_ones() -> None:
+    many = [f"4301021990010{n:02}000" for n in range(11, 22)]
+    assert rounded("rural_insurance_number", *many, "430102199001011234") == set(many)
+
+
+def test_rounded_numbers_are_told_among_forty_nine_times_as_many_but_not_more() -> None:
+    four = [f"4301021990010{n}000" for n in (11, 12, 13, 14)]
+    whole = [f"43010219900101{n:04}" for n in range(1001, 1001 + 400) if n % 1000]
+    assert rounded("rural_insurance_number", *four, *whole[:196]) == set(four)
+    assert rounded("rural_insurance_number", *four, *whole[:197]) == set()
+    assert rounded("rural_insurance_number", *four[:3], *whole[:3]) == set()
+
+
+def test_a_damaged_telephone_number_shows_it_too() -> None:
+    row = Row(2, {"resident_id_number": lucky()[0], "phone_1": "1.99E+10"})
+    assert rounded_numbers([row]).numbers == {lucky()[0]}
+
+
+def test_residents_whose_numbers_were_rounded_are_no_duplicates(tmp_path: Path) -> None:
+    lines = (DATA / "cases" / "excel-rounded-list.csv").read_text("utf-8").splitlines()
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join([*lines, lines[1]]), "utf-8")
+    residents = read_list(path)
+    found = validate_all(residents, PhotoShop(tmp_path), date(2026, 11, 23))
+    told = [(fault.line, fault.problem) for _, faults in found for fault in faults]
+    assert told == [(line, ROUNDED.problem) for line in range(2, 15)]
