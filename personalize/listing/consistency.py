@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
-from .columns import COLUMN_BY_NAME, ENTRIES, ORDER
+from cardlib.layout import Kind
+
+from .columns import COLUMN_BY_NAME, ENTRIES, ORDER, field_of
 from .holders import spelling_remedy
 from .identity_number import SEXES, birth_date_in, sex_in
 from .list_faults import ListFault
+from .rounding import ROUNDED, Rounded
 from .rows import IDENTITY_NUMBERS, REQUIRED, Row
 from .rules import check_value
 
@@ -31,6 +34,14 @@ _LINK_NEEDS = {
 }
 
 _VACCINATION_DATES = tuple(c for c in COLUMN_BY_NAME if c.startswith("vaccination_date_"))
+_DATES = tuple(c for c in COLUMN_BY_NAME if field_of(COLUMN_BY_NAME[c]).kind is Kind.DATE)
+_EXPIRIES = ("expiry_date", "bank_link_expiry_date")
+_FIRST_DAY = "19000101"
+_NO_END = "99991231"
+"""What systems write for "does not expire"."""
+
+_LONGEST_VALIDITY = 100
+_NOT_ROUNDED = Rounded()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +88,13 @@ class _Known:
 _Rule = Callable[[_Known], Iterator[_Problem]]
 
 
-def validate(row: Row, issue_date: date) -> Validated:
+def validate(row: Row, issue_date: date, rounded: Rounded = _NOT_ROUNDED) -> Validated:
     """Check a row's values, each for itself and then together.
 
-    The row's `faulty` columns have been reported, and are not reported again.
+    The row's `faulty` columns have been reported, and are not reported again. `rounded` are the
+    numbers that a spreadsheet rounded, known from the whole list.
     """
-    values, problems = _each_for_itself(row)
+    values, problems = _each_for_itself(row, rounded)
     known = _Known(row, values, problems.keys(), compact(issue_date))
     for rule in _RULES:
         for found in rule(known):
@@ -105,7 +117,7 @@ def compact(day: date) -> str:
     return day.isoformat().replace("-", "")
 
 
-def _each_for_itself(row: Row) -> tuple[dict[str, str], dict[str, _Problem]]:
+def _each_for_itself(row: Row, rounded: Rounded) -> tuple[dict[str, str], dict[str, _Problem]]:
     """Check each value alone: the values as they will read back, and what is wrong with them.
 
     A number that repeats another one takes its spelling, and a fault is reported only there.
@@ -118,7 +130,9 @@ def _each_for_itself(row: Row) -> tuple[dict[str, str], dict[str, _Problem]]:
         checked = check_value(column, given)
         if checked.text:
             values[column] = checked.text
-        if checked.problem:
+        if rounded.holds(column, checked.text):
+            problems[column] = _Problem(column, *ROUNDED)
+        elif checked.problem:
             problems[column] = _Problem(column, checked.problem, checked.remedy)
     for column, base in _repeated(values):
         values[column] = values[base]
@@ -230,8 +244,22 @@ def _check_entries(known: _Known) -> Iterator[_Problem]:
                 yield _required(column, remedy)
 
 
-def _check_birth(known: _Known) -> Iterator[_Problem]:
-    return _in_order(known, "birth_date", "after issue", lambda d: d <= known.issued, known.issued)
+def _check_reason(known: _Known) -> Iterator[_Problem]:
+    """No date is before 1900; only an expiry is after the issue, by 100 years at most."""
+    issued = known.issued
+    last = f"{int(issued[:4]) + _LONGEST_VALIDITY}{issued[4:]}"
+    for column in _DATES:
+        if not known.sound(column):
+            continue
+        given = known.values[column]
+        if given < _FIRST_DAY:
+            yield _Problem(column, "before 1900", "no such date can be right: correct the year")
+        elif column not in _EXPIRIES:
+            yield from _in_order(known, column, "after issue", lambda d: d <= issued, issued)
+        elif last < given != _NO_END:
+            problem = f"more than {_LONGEST_VALIDITY} years after issue"
+            remedy = f"correct the year; leave it blank, or write {_NO_END}, if there is no end"
+            yield _Problem(column, problem, remedy)
 
 
 def _check_expiry(known: _Known) -> Iterator[_Problem]:
@@ -266,7 +294,7 @@ _RULES: tuple[_Rule, ...] = (
     _check_card_number,
     _check_person,
     _check_entries,
-    _check_birth,
+    _check_reason,
     _check_expiry,
     _check_bank_dates,
     _check_vaccination_dates,

@@ -18,6 +18,9 @@ _YEAR_FIRST = re.compile(
     r"(?P<y>\d{4})(?:(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})|年(?P<m2>\d{1,2})月(?P<d2>\d{1,2})日?)"
     + _MIDNIGHT
 )
+_DAY_NUMBER = re.compile(r"[1-7]\d{4}(?:\.\d+)?", re.ASCII)
+"""Days since 1900 or 1904, as a spreadsheet stores a date: 29501 is in 1980."""
+
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _MIDNIGHT)
 
 
@@ -30,6 +33,11 @@ def date_remedy(text: str) -> str:
         if len(days) == 1:
             return f"a date is YYYYMMDD: write {days.pop().isoformat().replace('-', '')}"
         return "a date is YYYYMMDD: write the year, the month, then the day, such as 19801231"
+    if _DAY_NUMBER.fullmatch(text):
+        return (
+            "a spreadsheet counted days: give the column the date format yyyymmdd there, and export"
+            " again"
+        )
     return "write a date that exists as YYYYMMDD, such as 19801231"
 
 

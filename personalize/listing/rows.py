@@ -18,6 +18,7 @@ from .columns import (
     nested_columns,
     nested_named,
 )
+from .csv_form import MOST_COLUMNS, Untitled, Wrong, column_letters, separator_of, too_many
 from .headers import Headers, meant_by, suggestion
 from .list_faults import ListFault, mask_account, printable
 
@@ -88,18 +89,53 @@ def read_rows(text: str, *, is_json: bool) -> Listing:
 def _read_csv(text: str) -> Listing:
     listing = Listing()
     lines = list(io.StringIO(text, newline="")) or [""]
-    records = _csv_records(lines, max(",\t;", key=lines[0].count))
-    line, header = next(((n, r) for n, r in records if r), (1, csv.Error("no header")))
-    if isinstance(header, csv.Error):
-        listing.fault(line, "", "", f"broken header: {header}", _QUOTING)
+    separator = separator_of(lines)
+    if isinstance(separator, Wrong):
+        listing.fault(1, "", lines[0].strip(), *separator)
         return listing
-    names, headers = _header_names(listing, line, header)
+    delimiter, is_named = separator
+    if is_named:
+        lines[0] = "\n"
+    records = _csv_records(lines, delimiter)
+    line, header = next(
+        ((n, r) for n, r in records if isinstance(r, csv.Error) or any(map(str.strip, r))),
+        (1, csv.Error("no header")),
+    )
+    if isinstance(header, csv.Error):
+        problem, remedy = _broken(header, lines[line - 1])
+        listing.fault(line, "", "", f"broken header: {problem}", remedy)
+    elif found := too_many(header):
+        listing.fault(line, "", "", *found)
+    else:
+        _add_csv_rows(listing, lines, records, line, header)
+    return listing
+
+
+def _add_csv_rows(
+    listing: Listing,
+    lines: list[str],
+    records: Iterator[tuple[int, list[str] | csv.Error]],
+    header_line: int,
+    header: list[str],
+) -> None:
+    names, headers = _header_names(listing, header_line, header)
+    untitled = Untitled(header)
     for line, record in records:
         if isinstance(record, csv.Error):
-            listing.fault(line, "", lines[line - 1].rstrip("\r\n"), _broken(record), _QUOTING)
+            problem, remedy = _broken(record, lines[line - 1])
+            listing.fault(line, "", lines[line - 1].rstrip("\r\n"), problem, remedy)
         elif any(value.strip() for value in record):
+            if len(record) == len(header):
+                for place in untitled.first_values(record):
+                    _tell_untitled(listing, header_line, place, line)
             _add_csv_row(listing, line, names, record, headers)
-    return listing
+
+
+def _tell_untitled(listing: Listing, header_line: int, place: int, line: int) -> None:
+    problem = (
+        f"column {place + 1} ({column_letters(place)}) has no title, but a value in line {line}"
+    )
+    listing.fault(header_line, "", "", problem, "give the column a title, or remove it")
 
 
 def _csv_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
@@ -120,11 +156,15 @@ def _csv_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[s
         yield at + 1, csv.Error(_NOT_CHECKED)
 
 
-def _broken(error: csv.Error) -> str:
+def _broken(error: csv.Error, line: str) -> tuple[str, str]:
+    """What is wrong with a line that is no CSV, and what to do."""
     text = str(error)
+    if "field limit" in text and len(line) > csv.field_size_limit():
+        problem = f"a value is too long: more than {csv.field_size_limit():,} characters"
+        return problem, "look for a missing quote, separator or line end in this line"
     if "unexpected end" in text or "field limit" in text:
-        return "broken quoting: a quoted value is never closed"
-    return f"broken quoting: {text}"
+        return "broken quoting: a quoted value is never closed", _QUOTING
+    return ("no header" if text == "no header" else f"broken quoting: {text}"), _QUOTING
 
 
 def _header_names(
@@ -135,14 +175,14 @@ def _header_names(
     meant: set[str] = set()
     for title in header:
         name = column_named(title)
-        if name is None:
+        if name is None and title.strip():
             listing.fault(line, title, title, "unknown column", suggestion(title))
             meant.update(meant_by(title))
-        elif name in own:
+        elif name is not None and name in own:
             remedy = "keep one of the two columns"
             listing.fault(line, name, title, "duplicate column", remedy, title)
             name = None
-        else:
+        elif name is not None:
             own[name] = title
         names.append(name)
     headers = Headers(own)
@@ -243,6 +283,9 @@ class _JsonReader:
 
     def _add(self, line: int, members: _Object) -> None:
         row = _JsonRow(self.listing, line)
+        if found := too_many([title for title, _ in members]):
+            self.listing.fault(line, "", "", *found)
+            return
         for title, value in members:
             if nested := nested_named(title):
                 self._add_nested(row, nested, value)
@@ -290,9 +333,13 @@ class _JsonReader:
                 )
 
     def _report_unknown(self, line: int, title: str, remedy: str) -> None:
-        if title not in self._unknown:
+        if title not in self._unknown and len(self._unknown) <= MOST_COLUMNS:
             self._unknown.add(title)
-            self.listing.fault(line, title, title, "unknown column", remedy)
+            if len(self._unknown) > MOST_COLUMNS:
+                problem = f"too many unknown columns: only {MOST_COLUMNS} of them are reported"
+                self.listing.fault(line, title, title, problem, "keep the members that we know")
+            else:
+                self.listing.fault(line, title, title, "unknown column", remedy)
 
 
 def _shown(value: object) -> str:

@@ -12,6 +12,7 @@ from .identity_number import identity_problem
 from .lookalikes import first_look_alike
 from .remedies import code_remedy, date_remedy, flag_remedy
 from .source import undecoded_byte
+from .spreadsheet import damage_in
 
 _BLANKS = " \u00a0\u3000"
 _MASKS = "*xX•●＊"
@@ -21,6 +22,11 @@ _REMEDIES = {
     Kind.DIGITS: "write digits only",
     Kind.AID: "write 5 to 16 bytes in hexadecimal, such as A000000333010101",
 }
+_TOO_LONG = "make it shorter: a letter takes 1 byte, a Chinese character 2, a rare one 4"
+_TOO_LONG_NAME = (
+    "a name is never cut by guess: write the short form that the person's identity document or"
+    " the health authority gives; if there is none, leave the resident out of this list and ask it"
+)
 _NO_FILE_NAME = ("control character", "half a character: lone surrogate")
 _EXACT_DIGITS = {"city_code": 6}
 
@@ -46,6 +52,13 @@ def check_value(column: str, given: str) -> Checked:
     found = _unreadable(column, text)
     if found or column == PHOTO_COLUMN:
         return found or Checked(text)
+    if damage := damage_in(column, text):
+        return Checked(text, damage.problem, damage.remedy)
+    return _check_kind(column, text)
+
+
+def _check_kind(column: str, text: str) -> Checked:
+    """Check what the field of a column needs: its number, its code table, its coding."""
     field = field_of(COLUMN_BY_NAME[column])
     if column == "resident_id_number":
         text = text.upper()
@@ -93,8 +106,7 @@ def _check_code(field: FieldSpec, text: str) -> Checked:
 def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
     if field.coding == "ans" and (size := len(gb18030.encode(text))) > field.length:
         problem = f"too long in GB 18030: {size} bytes, {field.length} fit"
-        remedy = "make it shorter: a letter takes 1 byte, a Chinese character 2, a rare one 4"
-        return Checked(text, problem, remedy)
+        return Checked(text, problem, _TOO_LONG_NAME if column == "name" else _TOO_LONG)
     digits = _EXACT_DIGITS.get(column)
     if digits and len(text) != digits:
         problem = f"{digits} digits are needed, not {len(text)}"

@@ -7,13 +7,12 @@ from typing import Literal
 
 from cardlib.layout import gb18030
 
+from .file_kinds import SAVE_AS_UTF8, no_list
 from .list_faults import ListFault
 
 Encoding = Literal["utf-8", "gb18030"]
 
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
-_SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
 _BROKEN = 4
 """With more whole characters than this for each bad byte, it is UTF-8 that was damaged."""
 
@@ -36,7 +35,7 @@ def read_source(path: Path, encoding: Encoding) -> Source:
     """Read a list of residents; OSError when it cannot be read."""
     raw = path.read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
-    fault = _encoding_fault(raw, encoding)
+    fault = no_list(raw) or _encoding_fault(raw, encoding)
     if fault:
         return Source(digest, "", False, (fault,))
     decode = gb18030.decode if encoding == "gb18030" else bytes.decode
@@ -56,8 +55,6 @@ def _is_json(path: Path, text: str) -> bool:
 
 def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
     """Why the whole file has another encoding. Single bad bytes are a fault of their field."""
-    if raw.startswith(_UTF16_MARKS):
-        return ListFault(1, "", "", "UTF-16, not UTF-8", _SAVE_AS_UTF8)
     if encoding == "gb18030":
         if _is_plainly_utf8(raw):
             remedy = "leave out --encoding gb18030"
@@ -88,7 +85,7 @@ def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
         return None
     line = raw.count(b"\n", 0, start) + 1
-    remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {_SAVE_AS_UTF8}"
+    remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {SAVE_AS_UTF8}"
     return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
 
 

@@ -15,8 +15,10 @@ from ..listing.consistency import Resident, Validated, compact, one_a_column, va
 from ..listing.holders import numbers_of
 from ..listing.list_faults import ListFault
 from ..listing.photos import PhotoError, PhotoShop
+from ..listing.rounding import Rounded, rounded_numbers
 from ..listing.rows import Row, read_rows
 from ..listing.source import Encoding, read_source
+from ..listing.spreadsheet import damage_in
 from .groupings import lay_out
 from .prepared import PreparedCard
 
@@ -49,9 +51,10 @@ def validate_all(
     """Validate each resident of a list in order: values, duplicates and photo."""
     seen: dict[str, tuple[int, str]] = {}
     shown: dict[bytes, int] = {}
+    rounded = rounded_numbers(residents.rows)
     for row in residents.rows:
-        resident, faults = validate(row, issue_date)
-        doubles = _duplicates(row, resident, seen)
+        resident, faults = validate(row, issue_date, rounded)
+        doubles = _duplicates(row, resident, seen, rounded)
         pictures = _photo_faults(row, resident, faults, photos, seen, shown)
         yield resident, one_a_column([*faults, *doubles, *pictures])
 
@@ -85,10 +88,15 @@ def make(
 
 
 def _duplicates(
-    row: Row, resident: Resident, seen: dict[str, tuple[int, str]]
+    row: Row, resident: Resident, seen: dict[str, tuple[int, str]], rounded: Rounded
 ) -> Iterator[ListFault]:
-    """A number of this resident that an earlier one has, in whichever column."""
+    """A number of this resident that an earlier one has, in whichever column.
+
+    A number that a spreadsheet damaged is nobody's: it has its own fault.
+    """
     for number, column in numbers_of(resident.values).items():
+        if rounded.holds(column, number) or damage_in(column, number):
+            continue
         line, where = seen.setdefault(number, (row.line, column))
         if line != row.line:
             as_what = "" if where == column else f", where it is in {row.headers.named(where)}"
@@ -114,7 +122,7 @@ def _photo_faults(
         yield row.fault(PHOTO_COLUMN, error.problem, error.remedy)
         return
     line = shown.setdefault(fingerprint, row.line) if fingerprint else row.line
-    of_resident = {seen[number][0] for number in numbers_of(resident.values)}
+    of_resident = {seen[n][0] for n in numbers_of(resident.values) if n in seen}
     if line not in (row.line, *of_resident):
         which = f"line {line} or line {row.line}"
         remedy = f"find out whom it shows, and name the right photo in {which}"

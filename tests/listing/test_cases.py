@@ -17,19 +17,74 @@ def prepared(path: Path, encoding: Encoding = "utf-8") -> Preparation:
     return prepare_list(path, date(2026, 11, 20), store(), encoding=encoding)
 
 
+SHORT, ERROR = "a spreadsheet wrote a long number", "a spreadsheet's error"
+NO_VALUE = "a spreadsheet's, a program's or a database export's word for no value"
+FAULTS: dict[str, dict[tuple[int, str], str]] = {
+    "name-replacement-character": {(2, "name"): "replacement character U+FFFD"},
+    "name-zero-width-space": {(2, "name"): "format character U+200B"},
+    "phone-bidi-marks": {(2, "phone_1"): "format character U+202D"},
+    "name-pua": {(2, "name"): "private-use character U+E863"},
+    "birth-1080": {(2, "birth_date"): "before 1900"},
+    "excel-errors": {
+        (2, "phone_1"): ERROR,
+        (2, "address_1"): ERROR,
+        (2, "phone_2"): "a spreadsheet shows this where the column is too narrow",
+    },
+    "excel-scientific": {
+        (2, "document_number"): SHORT,
+        (2, "health_record_number"): SHORT,
+        (2, "rural_insurance_number"): SHORT,
+        (2, "phone_1"): SHORT,
+        (2, "hospital_patient_number_1"): SHORT,
+    },
+    "excel-rounded-list": {
+        (line, "resident_id_number"): "a spreadsheet rounded the number" for line in range(2, 14)
+    },
+    "null-words": {
+        (2, "phone_1"): NO_VALUE,
+        (2, "phone_2"): NO_VALUE,
+        (2, "address_1"): NO_VALUE,
+        (2, "health_record_number"): NO_VALUE,
+    },
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_what_went_wrong_is_told_once_where_it_stands(case: str) -> None:
+    faults = prepared(CASES / f"{case}.csv").faults
+    assert all(fault.remedy for fault in faults)
+    told = {(fault.line, fault.field): fault.problem for fault in faults}
+    assert told.keys() == FAULTS[case].keys()
+    assert len(told) == len(faults)
+    for place, problem in FAULTS[case].items():
+        assert told[place].startswith(problem)
+
+
 @pytest.mark.parametrize(
-    ("case", "field", "problem"),
-    [
-        ("name-replacement-character", "name", "replacement character U+FFFD"),
-        ("name-zero-width-space", "name", "format character U+200B"),
-        ("phone-bidi-marks", "phone_1", "format character U+202D"),
-        ("name-pua", "name", "private-use character U+E863"),
-    ],
+    "case", ["excel-errors", "excel-scientific", "excel-rounded-list", "null-words"]
 )
-def test_a_character_that_is_nobody_s_is_named(case: str, field: str, problem: str) -> None:
-    (fault,) = prepared(CASES / f"{case}.csv").faults
-    assert (fault.line, fault.field, fault.problem) == (2, field, problem)
-    assert fault.remedy
+def test_the_remedy_says_how_to_format_the_column(case: str) -> None:
+    for fault in prepared(CASES / f"{case}.csv").faults:
+        assert "spreadsheet" in fault.problem
+        assert "text" in fault.remedy
+
+
+@pytest.mark.parametrize(("case", "line"), [("sep-line", 3), ("trailing-empty-columns", 2)])
+def test_what_a_spreadsheet_adds_to_the_file_is_understood(case: str, line: int) -> None:
+    found = prepared(CASES / f"{case}.csv")
+    assert found.faults == []
+    assert [(card.line, card.name) for card in found.cards] == [(line, "黄玉晨")]
+
+
+def test_every_case_has_its_right_answer_here() -> None:
+    elsewhere = {
+        "gbk-fe59",
+        "utf8-one-resident",
+        "same-passport-five-ways",
+        "sep-line",
+        "trailing-empty-columns",
+    }
+    assert {path.stem for path in CASES.glob("*.csv")} == FAULTS.keys() | elsewhere
 
 
 def test_a_gbk_list_and_a_utf8_list_give_the_card_the_same_bytes(tmp_path: Path) -> None:

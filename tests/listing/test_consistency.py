@@ -234,3 +234,48 @@ def test_faults_come_in_the_order_of_the_columns() -> None:
 
 def test_dates_are_written_as_the_card_does() -> None:
     assert compact(date(326, 1, 2)) == "03260102"
+
+
+@pytest.mark.parametrize(
+    ("column", "day", "problem"),
+    [
+        ("birth_date", "10801007", "before 1900"),
+        ("birth_date", "18991231", "before 1900"),
+        ("birth_date", "20261124", "after issue"),
+        ("expiry_date", "19000101", "before issue"),
+        ("expiry_date", "18991231", "before 1900"),
+        ("expiry_date", "21261124", "more than 100 years after issue"),
+        ("vaccination_date_1", "10991231", "before 1900"),
+        ("vaccination_date_10", "20261124", "after issue"),
+        ("link_date_20", "10261101", "before 1900"),
+        ("link_date_1", "20261124", "after issue"),
+        ("bank_link_date", "02261101", "before 1900"),
+        ("bank_link_date", "20261124", "after issue"),
+        ("bank_link_expiry_date", "22361231", "more than 100 years after issue"),
+    ],
+)
+def test_a_date_out_of_all_reason_is_told(column: str, day: str, problem: str) -> None:
+    entries = {
+        "vaccine_1": "卡介苗",
+        "vaccine_10": "卡介苗",
+        "hospital_organization_code_1": "44510003-9",
+        "hospital_patient_number_1": "MR1",
+        "hospital_organization_code_20": "44510003-9",
+        "hospital_patient_number_20": "MR1",
+    }
+    assert told(FOREIGNER | BANK | entries | {column: day})[column].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("column", "day"),
+    [
+        ("birth_date", "19000101"),
+        ("birth_date", "20261123"),
+        ("expiry_date", "99991231"),
+        ("expiry_date", "21261123"),
+        ("bank_link_expiry_date", "99991231"),
+        ("bank_link_date", "20261123"),
+    ],
+)
+def test_a_date_at_the_limit_passes(column: str, day: str) -> None:
+    assert told(FOREIGNER | BANK | {column: day}) == {}

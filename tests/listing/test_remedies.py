@@ -94,3 +94,9 @@ def test_no_is_nought_only_if_that_is_known(written: str) -> None:
     """无 may stand for "no asthma" and for "nothing noted": the list's owner knows, we do not."""
     remedy = check_value("asthma", written).remedy
     assert remedy == "write 0 if the answer is no; leave the value blank if it is not known"
+
+
+@pytest.mark.parametrize("written", ["29501", "44197", "44197.5"])
+def test_a_spreadsheet_s_day_number_is_told_as_one(written: str) -> None:
+    found = check_value("birth_date", written)
+    assert "spreadsheet counted days" in found.remedy and "yyyymmdd" in found.remedy

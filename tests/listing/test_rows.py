@@ -84,8 +84,8 @@ def test_unknown_and_duplicate_columns_are_told_once_at_the_header() -> None:
     assert told(listing) == [
         (1, "shoe_size", "unknown column"),
         (1, "name", "duplicate column"),
-        (1, "", "unknown column"),
         (1, "issue_date", "unknown column"),
+        (1, "", "column 13 (M) has no title, but a value in line 3"),
     ]
     assert [row.values["name"] for row in listing.rows] == ["王䶮", "王䶮"]
 
@@ -157,8 +157,20 @@ def test_broken_quoting_is_told_where_the_record_begins() -> None:
 
 def test_a_value_without_end_is_told() -> None:
     listing = csv_of(ROW + "a" * 200_000, ROW)
-    assert told(listing) == [(2, "", "broken quoting: a quoted value is never closed")]
+    assert told(listing) == [(2, "", "a value is too long: more than 131,072 characters")]
     assert [row.line for row in listing.rows] == [3]
+
+
+def test_a_header_without_end_is_told() -> None:
+    listing = read_rows(HEADER + "a" * 200_000 + f"\n{ROW}\n", is_json=False)
+    assert told(listing) == [
+        (1, "", "broken header: a value is too long: more than 131,072 characters")
+    ]
+
+
+def test_a_quote_that_is_never_closed_over_many_lines_is_told() -> None:
+    listing = csv_of(ROW + '"a', *[ROW] * 5000)
+    assert told(listing)[0] == (2, "", "broken quoting: a quoted value is never closed")
 
 
 def test_broken_lines_without_end_are_told_briefly() -> None:

@@ -91,7 +91,7 @@ def test_faulty_values(column: str, given: str, problem: str) -> None:
         "622202000000*000005",
         "622202*********00005",
         "9278",
-        "none",
+        "unknown",
     ],
 )
 def test_accounts_in_clear_are_refused(account: str) -> None:
@@ -141,3 +141,10 @@ def test_a_value_passes_and_reads_back_or_has_a_fault(column: str, given: str) -
     read = {value.field.name: value for value in decode_record(file, number, raw)}
     assert read[place.field].text == found.text
     assert field_of(place).kind is Kind.AID or found.text in (given.strip(" \u00a0\u3000"), ID)
+
+
+def test_a_name_that_is_too_long_is_not_to_be_cut_by_guess() -> None:
+    """The card holds 15 Chinese characters; a legal name may have more."""
+    found = check_value("name", "长" * 17)
+    assert found.problem == "too long in GB 18030: 34 bytes, 30 fit"
+    assert "short form" in found.remedy and "make it shorter" not in found.remedy

@@ -1,6 +1,8 @@
 """Encodings are checked, not guessed."""
 
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from personalize.listing.list_faults import ListFault
 from personalize.listing.source import Encoding, Source, read_source, undecoded_byte
 from tests import DATA
 
+UTF16 = "UTF-16, not UTF-8"
 LIST = "name,sex\n王䶮,1\n示例省卫生健康信息中心,2\n示例市第一人民医院,1\n"
 
 
@@ -51,7 +54,63 @@ def test_utf8_read_as_gb18030_would_be_garbage_and_is_refused(
 
 
 def test_utf16_is_told(tmp_path: Path) -> None:
-    assert the_fault(source(tmp_path, LIST.encode("utf-16"))).problem == "UTF-16, not UTF-8"
+    assert the_fault(source(tmp_path, LIST.encode("utf-16"))).problem == UTF16
+
+
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [LIST, LIST * 200, "name\n"])
+def test_utf16_without_a_mark_is_told(tmp_path: Path, form: str, text: str) -> None:
+    encodings: tuple[Encoding, ...] = ("utf-8", "gb18030")
+    for encoding in encodings:
+        assert the_fault(source(tmp_path, text.encode(form), encoding)).problem == UTF16
+
+
+def test_utf32_is_told(tmp_path: Path) -> None:
+    assert the_fault(source(tmp_path, LIST.encode("utf-32"))).problem == "UTF-32, not UTF-8"
+
+
+def workbook(member: str) -> bytes:
+    """A ZIP archive with the member that tells what kind of file it is."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, "<a/>")
+        archive.writestr("list.csv", LIST)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv", "a.json"])
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (workbook("[Content_Types].xml"), "an Excel workbook"),
+        (workbook("xl/workbook.xml"), "an Excel workbook"),
+        (workbook("application/vnd.oasis.opendocument.spreadsheet"), "an OpenDocument file"),
+        (workbook("other.txt"), "a ZIP archive"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504), "an old Excel workbook"),
+        (b"\x1f\x8b\x08" + bytes(20), "a packed archive"),
+        (b"%PDF-1.7\n", "a PDF file"),
+        (b"\r\n<html><table><tr><td>name</td></tr></table>", "a web page or XML file"),
+        (b"<?xml version='1.0'?><Workbook/>", "a web page or XML file"),
+    ],
+)
+def test_a_file_that_is_no_list_is_named_with_what_to_do(
+    tmp_path: Path, raw: bytes, problem: str, name: str, encoding: Encoding
+) -> None:
+    fault = the_fault(source(tmp_path, raw, encoding, name))
+    assert fault.problem.startswith(problem)
+    assert "CSV" in fault.remedy or "unpack" in fault.remedy
+
+
+@pytest.mark.parametrize("raw", [LIST.encode() + bytes(10_000), bytes(10_000) + LIST.encode()])
+def test_many_nul_bytes_are_one_fault(tmp_path: Path, raw: bytes) -> None:
+    fault = the_fault(source(tmp_path, raw))
+    assert fault.problem == "10000 NUL bytes, the first in this line"
+    assert fault.line == raw.count(b"\n", 0, raw.index(0)) + 1
+
+
+def test_a_single_nul_byte_is_left_to_its_field(tmp_path: Path) -> None:
+    assert source(tmp_path, LIST.encode().replace(b",2", b",\0")).faults == ()
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xef\xbb\xbf", b"\n\r\n ", b",,,\n,,,\n", b"\0\0"])

@@ -1,0 +1,70 @@
+"""Files that are no list of residents but are given as one: workbooks, archives, UTF-16."""
+
+import re
+from typing import NamedTuple
+
+from .list_faults import ListFault
+
+SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
+_EXPORT = (
+    "open it in the spreadsheet program and save it as CSV, encoding UTF-8 (in Excel: CSV UTF-8)"
+)
+_UNPACK = "unpack it, and give the list that is in it"
+_LOOKED_AT = 1 << 16
+_MOST_NULS = 16
+"""Fewer NUL bytes are faults of their fields; more say that the file is no text."""
+
+
+class _Kind(NamedTuple):
+    """A kind of file by its first bytes (a pattern), and what to do with it."""
+
+    start: re.Pattern[bytes]
+    name: str
+    remedy: str
+
+
+def _kind(start: bytes, name: str, remedy: str) -> _Kind:
+    return _Kind(re.compile(start, re.DOTALL | re.IGNORECASE), name, remedy)
+
+
+_UTF16 = "UTF-16, not UTF-8"
+_XLSX = rb"PK\x03\x04.*(xl/|\[Content_Types\]\.xml)"
+_KINDS = (
+    _kind(rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32, not UTF-8", SAVE_AS_UTF8),
+    _kind(rb"(\xff\xfe|\xfe\xff)", _UTF16, SAVE_AS_UTF8),
+    _kind(rb"PK\x03\x04.*opendocument", "an OpenDocument file (.ods), not CSV", _EXPORT),
+    _kind(_XLSX, "an Excel workbook or other Office file (.xlsx), not CSV", _EXPORT),
+    _kind(rb"PK(\x03\x04|\x05\x06)", "a ZIP archive, not CSV", _UNPACK),
+    _kind(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls), not CSV", _EXPORT),
+    _kind(rb"\x09[\x00\x02\x04\x08]", "an old Excel workbook (.xls), not CSV", _EXPORT),
+    _kind(rb"\x1f\x8b|Rar!|7z\xbc\xaf", "a packed archive, not CSV", _UNPACK),
+    _kind(rb"%PDF-", "a PDF file, not CSV", _EXPORT),
+    _kind(rb"\{\\rtf", "an RTF document, not CSV", _EXPORT),
+    _kind(
+        rb"(\xef\xbb\xbf)?\s*<(\?xml|!DOCTYPE|!--|html|table|head|meta|workbook)",
+        "a web page or XML file, not CSV: some programs call it .xls",
+        _EXPORT,
+    ),
+)
+
+
+def no_list(raw: bytes) -> ListFault | None:
+    """Why a file is no CSV or JSON Lines at all, and how to make one of it; None if it may be."""
+    for kind in _KINDS:
+        if kind.start.match(raw, 0, _LOOKED_AT):
+            return ListFault(1, "", "", kind.name, kind.remedy)
+    nuls = raw.count(0)
+    if nuls and _is_utf16(raw):
+        return ListFault(1, "", "", _UTF16, SAVE_AS_UTF8)
+    if nuls < _MOST_NULS:
+        return None
+    line = raw.count(b"\n", 0, raw.index(0)) + 1
+    remedy = "the file is damaged or is no text: export the list again as CSV, encoding UTF-8"
+    return ListFault(line, "", "", f"{nuls} NUL bytes, the first in this line", remedy)
+
+
+def _is_utf16(raw: bytes) -> bool:
+    """Whether it is UTF-16 without a mark: every ASCII character has a NUL byte, on one side."""
+    looked_at = raw[:_LOOKED_AT]
+    even, odd = looked_at[::2].count(0), looked_at[1::2].count(0)
+    return max(4 * min(even, odd), len(looked_at) // 16, 2) < max(even, odd)
