@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cardlib.errors import CardError, FormatError
+from cardlib.errors import CardError, FormatError, StorageError
 from cardlib.issuance import IssuerSession
 from personalize.preparation.batch import Batch
 from personalize.production.bookkeeping import opened_to_read
@@ -261,7 +261,7 @@ def test_verify_and_letters_change_nothing_in_the_batch(batch: Batch, place: Pat
 def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
     with (
         opened_to_read(batch, store()) as (journal, _),
-        pytest.raises(JournalConflict, match="readonly"),
+        pytest.raises(StorageError, match="readonly"),
     ):
         journal.note(1, "a problem")
 
