@@ -1,5 +1,6 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -10,13 +11,16 @@ import click
 from .context import Context
 from .exits import Exit
 from .options import NewPath, json_option, keys_option, passphrase_option
-from .output import print_error, print_line, print_table, progress
+from .output import print_error, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
     from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
     from ..preparation.prepare import ResidentList
+
+_SHOWN, _LINES = 20, 5
+"""How many errors are shown one by one, and how many lines of each group."""
 
 
 @click.command(name="prepare")
@@ -117,10 +121,28 @@ def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> in
     if context.as_json:
         rows = [fault.as_dict() for fault in faults]
         return context.answer({"faults": rows, "error": message}, Exit.BAD_INPUT)
-    rows_of_text = ((str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults)
-    print_table(count, ("line", "column", "value", "problem", "remedy"), rows_of_text)
+    title = count if len(faults) <= _SHOWN else f"The first {_SHOWN} of {count}"
+    rows_of_text = [(str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults]
+    print_table(title, ("line", "column", "value", "problem", "remedy"), rows_of_text[:_SHOWN])
+    if len(faults) > _SHOWN:
+        headings = ("errors", "column", "problem", "lines")
+        print_table(f"All {count}, by column and problem", headings, _grouped(faults))
+        say("--json gives every error.")
     print_error(message)
     return Exit.BAD_INPUT
+
+
+def _grouped(faults: "Sequence[ListFault]") -> list[tuple[str, ...]]:
+    """One row for the errors of a column that differ in numbers only; the most frequent first."""
+    groups: dict[tuple[str, str], list[ListFault]] = {}
+    for fault in faults:
+        groups.setdefault((fault.field, re.sub(r"\d+", "0", fault.problem)), []).append(fault)
+    rows: list[tuple[str, ...]] = []
+    for alike in sorted(groups.values(), key=len, reverse=True):
+        lines = ", ".join(str(each.line) for each in alike[:_LINES])
+        more = ", …" if len(alike) > _LINES else ""
+        rows.append((str(len(alike)), _column(alike[0]), alike[0].problem, lines + more))
+    return rows
 
 
 def _column(fault: "ListFault") -> str:

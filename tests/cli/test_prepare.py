@@ -48,6 +48,25 @@ def test_faults_in_json_are_objects_with_a_remedy(tmp_path: Path, keys: Path) ->
     assert not out.exists()
 
 
+def test_after_twenty_errors_the_rest_is_told_by_column_and_problem(tmp_path: Path) -> None:
+    """A column that is wrong in every line is one row, not a thousand; JSON has them all."""
+    rows = list(csv.reader(SAMPLE.read_text("utf-8").splitlines()))
+    sex, birth = rows[0].index("sex"), rows[0].index("birth_date")
+    for row in rows[1:31]:
+        row[sex], row[birth] = "male", f"{row[birth][:4]}-{row[birth][4:6]}-{row[birth][6:]}"
+    source = tmp_path / "list.csv"
+    with source.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows[:31])
+    words = ("prepare", source, "--photos", SAMPLE.parent)
+    shown, told = rhcard(*words), rhcard(*words, "--json").json["faults"]
+    assert (shown.code, len(told)) == (3, 60)
+    one_by_one, grouped = shown.out.split("All 60 errors, by column and problem")
+    assert one_by_one.count("not in code table") + one_by_one.count("not a date") == 20
+    lines = [line.split() for line in grouped.splitlines() if line.strip()[:1].isdigit()]
+    assert [(words[0], words[1]) for words in lines] == [("30", "sex"), ("30", "birth_date")]
+    assert all("2, 3, 4, 5, 6, …" in " ".join(words) for words in lines)
+
+
 def test_a_list_with_chinese_headers_is_answered_with_them(tmp_path: Path) -> None:
     """A wrong code, a date in another form, and a header that is not quite ours."""
     source = tmp_path / "list.csv"
