@@ -6,6 +6,12 @@ _NO_SUCH_FILE = {
     errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
 }  # fmt: skip
 
+DAMAGE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What decoding a damaged file may raise: 1e999 is no integer, 100,000 brackets are too deep."""
+
 
 class CardError(Exception):
     """The base class of every error that cardlib raises on purpose."""

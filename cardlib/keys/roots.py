@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from ..crypto import Cipher
-from ..errors import CardKeyError
+from ..errors import DAMAGE, CardKeyError
 from ..layout import KEY_BY_NAME
 
 TEST_TRANSPORT_ROOT = bytes.fromhex("404142434445464748494A4B4C4D4E4F")
@@ -93,5 +93,5 @@ def from_json(plain: bytes) -> Roots:
             MappingProxyType({str(n): bytes.fromhex(root) for n, root in entry["card"].items()}),
             *(bytes.fromhex(entry[name]) for name in ("transport", "issuer", "cvk", "secret")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGE:
         raise CardKeyError("the key store is not complete: a part is missing or wrong") from None

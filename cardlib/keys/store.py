@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..crypto import BlockCipher, Cipher, pad, static_keys
-from ..errors import CardKeyError, file_error
+from ..errors import DAMAGE, CardKeyError, file_error
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
 from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
@@ -196,7 +196,7 @@ def _opened_file(raw: bytes, passphrase: str, path: Path) -> bytes:
         return AESGCM(key).decrypt(nonce, sealed, _associated_data(header))
     except InvalidTag:
         raise CardKeyError(f"key store {path}: wrong passphrase, or damaged file") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError):
+    except DAMAGE:
         raise CardKeyError(f"{path} is not a key store, or is damaged") from None
 
 

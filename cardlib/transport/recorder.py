@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..commands import Body, spec_of
-from ..errors import FormatError
+from ..errors import DAMAGE, FormatError
 from ..exchange import Connection, Exchange, Observed
 
 FORMAT = "rhcard recording 1"
@@ -104,6 +104,6 @@ def load(text: str) -> list[Recorded]:
             command, response = entry.get("command", ""), entry.get("response")
             raw = bytes.fromhex(entry["reset"] if response is None else response)
             exchanges.append(Recorded(bytes.fromhex(command), raw, int(entry.get("hidden", 0))))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGE:
             raise FormatError(f"line {number} is not valid in a file of format {FORMAT}") from None
     return exchanges

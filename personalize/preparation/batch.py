@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.crypto import Cipher
-from cardlib.errors import CardError, CardKeyError, FormatError, file_error
+from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, file_error
 from cardlib.keys import Issuer, Purpose
 
 from ..listing.holders import NUMBER_COLUMNS, holders
@@ -289,7 +289,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
         raise file_error(BatchError, error, path) from None
     try:
         fields = json.loads(raw)
-    except (ValueError, RecursionError):
+    except DAMAGE:
         fields = None
     if isinstance(fields, dict) and fields.get("format") in _OLDER_FORMATS:
         raise BatchError(

@@ -9,16 +9,16 @@ chip is used twice.
 import errno
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from cardlib.errors import CardError, StorageError
+from cardlib.errors import DAMAGE, CardError, StorageError
 from cardlib.facts import ChipSerial
 
 from ..preparation.batch import Batch, BatchHeader
@@ -77,6 +77,8 @@ _OF_THE_COMPUTER = {
     sqlite3.SQLITE_READONLY,
 }  # fmt: skip
 _ORDER = list(Progress)
+_DOUBLED = ("this chip already has another card", "two cards are for the same resident")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Entry:
 
 
 def _entry(row: tuple[int, bytes | None, str, str, str]) -> Entry:
+    """Raises ValueError or FormatError when a value is damaged."""
     chip = None if row[1] is None else ChipSerial(row[1])
     return Entry(row[0], chip, Progress(row[2]), row[3], row[4])
 
@@ -119,23 +122,24 @@ class Journal:
 
     def entries(self) -> tuple[Entry, ...]:
         """All rows in the order of the batch."""
-        return tuple(map(_entry, self._rows(f"{_SELECT} ORDER BY number")))
+        return self._decoded(_entry, f"{_SELECT} ORDER BY number")
 
     def entry(self, number: int) -> Entry:
         """One card's row; JournalConflict when the journal has none."""
-        rows = self._rows(f"{_SELECT} WHERE number = ?", number)
-        if not rows:
+        entries = self._decoded(_entry, f"{_SELECT} WHERE number = ?", number)
+        if not entries:
             raise JournalConflict(f"{self._path}: there is no card {number}")
-        return _entry(rows[0])
+        return entries[0]
 
     def spoiled(self) -> frozenset[ChipSerial]:
         """The chips that were given up. They are never used for this batch again."""
-        return frozenset(ChipSerial(chip) for (chip,) in self._rows("SELECT chip FROM spoiled"))
+        chips = self._decoded(lambda row: ChipSerial(row[0]), "SELECT chip FROM spoiled")
+        return frozenset(chips)
 
     def of_chip(self, chip: bytes) -> Entry | None:
         """The row of the card that a chip is bound to; None if there is none."""
-        rows = self._rows(f"{_SELECT} WHERE chip = ?", chip)
-        return _entry(rows[0]) if rows else None
+        entries = self._decoded(_entry, f"{_SELECT} WHERE chip = ?", chip)
+        return entries[0] if entries else None
 
     def of_holder(self, holder: bytes) -> int | None:
         """The number of the card for a holder, by one of the holder's hashes; None if none."""
@@ -237,6 +241,14 @@ class Journal:
                 f"{self._path}: card {number} is {found}, but it should be {before}"
             )
 
+    def _decoded(
+        self, decode: Callable[[Any], _T], query: str, *values: int | bytes
+    ) -> tuple[_T, ...]:
+        try:
+            return tuple(map(decode, self._rows(query, *values)))
+        except DAMAGE:
+            raise JournalConflict(f"{self._path}: damaged: a row holds a wrong value") from None
+
     def _rows(self, query: str, *values: int | bytes | str) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, values).fetchall()
@@ -255,7 +267,7 @@ class Journal:
                 raise
             self._commit()
         except sqlite3.IntegrityError as error:
-            raise JournalConflict(f"{self._path}: {_doubled(error)}") from None
+            raise JournalConflict(f"{self._path}: {_DOUBLED['holder' in str(error)]}") from None
         except sqlite3.Error as error:
             raise failed(self._path, error) from None
 
@@ -368,13 +380,6 @@ def _some(numbers: list[int]) -> str:
     """The first numbers of a long list."""
     more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
     return ", ".join(map(str, numbers[:_NAMED])) + more
-
-
-def _doubled(error: sqlite3.IntegrityError) -> str:
-    """Say in words what must be unique and is not."""
-    if "holder" in str(error):
-        return "two cards are for the same resident"
-    return "this chip already has another card"
 
 
 def _of_version(path: Path, version: int) -> str:

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cardlib.errors import CardKeyError, FormatError, StorageError
+from cardlib.errors import DAMAGE, CardKeyError, FormatError, StorageError
 from cardlib.facts import Pin
 from cardlib.keys import Issuer, Purpose
 
@@ -204,7 +204,7 @@ def _is_json(text: bytes) -> bool:
     """Whether a line is whole: no part of a line that ends early is JSON."""
     try:
         json.loads(text)
-    except (ValueError, RecursionError):
+    except DAMAGE:
         return False
     return True
 
@@ -226,7 +226,7 @@ def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin
         raise CardKeyError(
             f"{where}: damaged, or sealed for another batch or with another key store"
         ) from None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except DAMAGE:
         raise FormatError(f"{where}: this line is damaged") from None
 
 
