@@ -1,9 +1,14 @@
 """Created files stay what a channel has selected, whatever is created, refused or reset beside."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from cardlib.apdu import CommandAPDU
 from cardlib.emulator import SoftwareCard
+from cardlib.emulator.bench.inspection import inspect
 from cardlib.emulator.bench.ready_made import CHIP
 from cardlib.keys.store import KeyStore
 from cardlib.messaging.scp03_channel import Scp03Channel
@@ -88,3 +93,33 @@ def test_created_files_are_there_after_reset(
     personalized_card.reset()
     assert personalized_card.transmit(H("00A4080C06A000A001B000")) == H("9000")
     assert personalized_card.transmit(H("00B0000002")) == H("01029000")
+
+
+NESTED, FRAMES = 250, 150
+
+
+@pytest.fixture
+def few_frames() -> Iterator[None]:
+    """Fewer calls inside each other than there are directories."""
+    limit, frame, depth = sys.getrecursionlimit(), sys._getframe(), 0
+    while frame := frame.f_back:  # type: ignore[assignment]
+        depth += 1
+    sys.setrecursionlimit(depth + FRAMES)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+def test_nothing_that_walks_or_deletes_nested_directories_runs_out_of_depth(
+    personalized_card: SoftwareCard, card_key_store: KeyStore, tmp_path: Path, few_frames: None
+) -> None:
+    issuer = Issuer(personalized_card, card_key_store)
+    for fid in range(0xA000, 0xA000 + NESTED):
+        assert issuer.sw("00E00000", f"6208820238218302{fid:04X}") == "9000"
+    personalized_card.save(path := tmp_path / "nested.card")
+    personalized_card.close()
+    card = SoftwareCard.open(path)
+    assert inspect(card)["files"]
+    again = Issuer(card, card_key_store)
+    assert again.sw("00E40000", "A000") == "9000"
+    assert again.sw("00E00000", DIRECTORY) == "9000"
+    card.close()

@@ -98,10 +98,13 @@ def delete_file(card: Card, channel: LogicalChannel, command: CommandAPDU) -> by
 
 
 def _delete_whole(card: Card, node: Directory | ElementaryFile) -> None:
-    if isinstance(node, Directory):
-        for child in card.created.get(node, {}).values():
-            _delete_whole(card, child)
-    created_files.delete(card.memory, node)
+    """Delete a node and all below it. Directories may be nested deeper than calls may be."""
+    whole = [node]
+    for each in whole:
+        if isinstance(each, Directory):
+            whole.extend(card.created.get(each, {}).values())
+    for each in reversed(whole):
+        created_files.delete(card.memory, each)
 
 
 def _set_state(card: Card, node: Directory | ElementaryFile, state: int) -> bytes:
