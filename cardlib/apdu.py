@@ -1,7 +1,6 @@
 """Encode and decode command and response APDUs, short and extended (ISO/IEC 7816-3:2006 12.1)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from .errors import FormatError
@@ -64,15 +63,20 @@ class CommandAPDU(_Command):
     @property
     def is_extended(self) -> bool:
         """Whether the command is encoded with extended lengths."""
-        too_long = len(self.data) > MAX_SHORT_DATA or (self.le or 0) > MAX_SHORT_LE
-        return too_long or (self.extended and (bool(self.data) or self.le is not None))
+        _, _, _, _, data, le, extended = self
+        if extended:
+            return bool(data) or le is not None
+        return len(data) > MAX_SHORT_DATA or (le or 0) > MAX_SHORT_LE
 
     def __bytes__(self) -> bytes:
         """Encode the command (ISO/IEC 7816-3 12.1.3, figures 13 to 15)."""
-        length, le = len(self.data), self.le
+        cla, ins, p1, p2, data, le, _ = self
+        length = len(data)
         if not self.is_extended:
-            body = bytes((length,)) + self.data if length else b""
-            return self.header + body + (b"" if le is None else bytes((le & 0xFF,)))
+            end = b"" if le is None else bytes((le & 0xFF,))
+            if length:
+                return bytes((cla, ins, p1, p2, length)) + data + end
+            return bytes((cla, ins, p1, p2)) + end
         body = b"\0" + (length.to_bytes(2, "big") + self.data if length else b"")
         return self.header + body + (b"" if le is None else (le & 0xFFFF).to_bytes(2, "big"))
 
@@ -118,8 +122,7 @@ def _parse_body(raw: bytes, size: int) -> tuple[bytes, int | None, bool]:
     raise FormatError(f"the extended Lc says {length} bytes, but {size - 7} follow it")
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseAPDU:
+class ResponseAPDU(NamedTuple):
     """A response APDU: data (0 to 65536 bytes) and the status word as a number."""
 
     data: bytes

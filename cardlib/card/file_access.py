@@ -15,6 +15,20 @@ from ..status import StatusWord
 Send = Callable[[CommandAPDU], ResponseAPDU]
 
 
+def read_file(
+    send: Send, file: FileSpec, room: int = MAX_SHORT_LE, *, whole: bool
+) -> list[bytes | None]:
+    """Read the records of the selected file (one if transparent).
+
+    If not `whole`, a transparent file that begins with a length is read up to it.
+    """
+    if file.structure is not Structure.TRANSPARENT:
+        return read_records(send, file, room)
+    if whole:
+        return [read_range(send, file, 0, file.size, room)]
+    return [read_transparent(send, file, room)]
+
+
 def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:
     """Read all records with P2=05, as many whole records as fit each reply.
 

@@ -74,6 +74,11 @@ class ResidentHealthCard:
         return frozenset() if over else self._rights
 
     @property
+    def reply_room(self) -> int:
+        """The most bytes of data in a reply: 256, and in a session what its protection leaves."""
+        return self._messaging().reply_room
+
+    @property
     def protocol(self) -> int:
         """The card's version of secure messaging. Raises ChannelError when it is not accepted."""
         return self._accepted().protocol
@@ -198,11 +203,10 @@ class ResidentHealthCard:
 
     def read_binary(self, path: str, offset: int, length: int) -> bytes:
         """Read a part of a transparent file; fewer bytes if the file ends before."""
-        file = _file(path)
-        self._protect_reading(file)
+        self._protect_reading(file := _file(path))
         self._select_file(file)
         end = min(offset + length, file.size)
-        return file_access.read_range(self._send, file, offset, end, self._messaging().reply_room)
+        return file_access.read_range(self._send, file, offset, end, self.reply_room)
 
     def update(self, path: str, record: int, values: Mapping[str, str | bytes]) -> None:
         """Write one whole record (0: a transparent file). Fields that are left out become FF.
@@ -263,6 +267,11 @@ class ResidentHealthCard:
         """Send a command, protected in a session. Raises StatusWordError when it is refused."""
         self._accepted()
         return self._sent(command, name)
+
+    def exchange(self, command: CommandAPDU) -> ResponseAPDU:
+        """Send a command, protected in a session; return the answer, also if it is a refusal."""
+        self._accepted()
+        return self._send(command)
 
     def change(self, command: CommandAPDU, key_name: str) -> ResponseAPDU:
         """Send a command that changes the card; under version 1 with the MAC of `key_name`."""
@@ -326,14 +335,9 @@ class ResidentHealthCard:
         if self._card_keys is None:
             if self._key_set is None:
                 raise CardKeyError("no keys were given: only free files can be read")
-            identity, keys = self._accepted(), self._key_set
-            given = (keys.protocol, keys.cipher, keys.version)
-            if given != (identity.protocol, identity.cipher, identity.key_version):
-                raise CardKeyError(
-                    f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version "
-                    f"{keys.version}; this card is different: {identity}"
-                )
-            self._card_keys = keys.for_card(identity.chip, identity.region)
+            identity = self._accepted()
+            identity.refuse_other_keys(self._key_set)
+            self._card_keys = self._key_set.for_card(identity.chip, identity.region)
         return self._card_keys
 
     def _select_command(self, path: str, *, fci: bool = False) -> CommandAPDU:
@@ -367,12 +371,7 @@ class ResidentHealthCard:
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
         self._select_file(file)
-        room = self._messaging().reply_room
-        if file.structure is not Structure.TRANSPARENT:
-            return file_access.read_records(self._send, file, room)
-        if whole:
-            return [file_access.read_range(self._send, file, 0, file.size, room)]
-        return [file_access.read_transparent(self._send, file, room)]
+        return file_access.read_file(self._send, file, self.reply_room, whole=whole)
 
 
 def _file(path: str) -> FileSpec:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ..crypto import Cipher
-from ..errors import CardError
+from ..errors import CardError, CardKeyError
+from ..keys import KeyUse
 from ..tlv import find_ber
 from ..transport import chip_serial
 
@@ -51,6 +52,16 @@ class CardIdentity:
     def c1(self) -> bytes:
         """The value of C1 in the FCI, 3 bytes: spec, cipher, key version."""
         return bytes((self.spec, self.cipher, self.key_version))
+
+    def refuse_other_keys(self, keys: KeyUse) -> None:
+        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's."""
+        if (keys.protocol, keys.cipher, keys.version) != (
+            self.protocol, self.cipher, self.key_version,
+        ):  # fmt: skip
+            raise CardKeyError(
+                f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version "
+                f"{keys.version}; this card is different: {self}"
+            )
 
     def __str__(self) -> str:
         return (

@@ -4,6 +4,7 @@ Groupings with keys and the PIN arrive encrypted; this module never decodes them
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from ..facts import ChipSerial
 from . import FILE_BY_PATH, FieldValue, FileSpec, Structure, decode_record, dgi_of_record
@@ -29,6 +30,31 @@ def chip_grouping(chip: ChipSerial) -> Grouping:
     """Return the grouping 0109: the record chip_serial_number of DDF1/EF05."""
     record = encode_record(ISSUER_FILE, SERIAL_RECORD, {"chip_serial_number": chip.as_field})
     return dgi_of_record(ISSUER_FILE, SERIAL_RECORD), record
+
+
+def stored(file: FileSpec, loaded: Records) -> list[bytes]:
+    """Return the records of a file as a card stores them (one if transparent).
+
+    A record that was not loaded is FF after its tag and length. A cyclic file holds only what was
+    loaded.
+    """
+    whole = list(_blank_records(file.path))
+    if file.structure is Structure.TRANSPARENT:
+        raw = loaded.get(dgi_of_record(file, 0))
+        return whole if raw is None else [_whole(file, raw)]
+    first = dgi_of_record(file, 1)
+    if file.structure is Structure.CYCLIC:
+        dgis = range(first, first + file.records)
+        return [loaded[dgi] for dgi in dgis if dgi in loaded]
+    return [loaded.get(first + n, blank) for n, blank in enumerate(whole)]
+
+
+@cache
+def _blank_records(path: str) -> tuple[bytes, ...]:
+    file = FILE_BY_PATH[path]
+    if file.structure is Structure.TRANSPARENT:
+        return (b"\xff" * file.size,)
+    return tuple(encode_record(file, number, {}) for number in range(1, file.records + 1))
 
 
 def decoded(file: FileSpec, loaded: Records) -> tuple[FieldValue, ...]:

@@ -1,7 +1,7 @@
 """The four tables of the card specification as frozen values: files, fields, keys, columns."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +102,8 @@ class FileSpec:
     """One elementary file: its structure, records, access keys and fields.
 
     `line` is its line in files.csv after the header: the nn of its DGIs. `read_key`, `update_key`
-    and `erase_key` are a key's name, "" (free) or NEVER.
+    and `erase_key` are a key's name, "" (free) or NEVER. `record_lengths` are the bytes of each
+    record with tag and length, or of a whole transparent file; `size` is their sum.
     """
 
     line: int
@@ -118,11 +119,25 @@ class FileSpec:
     title_zh: str
     origin: str
     fields: tuple[FieldSpec, ...]
+    record_lengths: tuple[int, ...] = field(init=False)
+    size: int = field(init=False)
+    df_path: str = field(init=False)
+    """The directory that holds the file: "DDF1" or "DDF1/DFnn"."""
 
-    @property
-    def df_path(self) -> str:
-        """The directory that holds the file: "DDF1" or "DDF1/DFnn"."""
-        return self.path.rsplit("/", 1)[0]
+    def record_length(self, record: int) -> int:
+        """Return the bytes of one record with tag and length, or of a whole transparent file."""
+        return self.record_lengths[record - 1]
+
+    def __post_init__(self) -> None:
+        # Worked out once: every command to a file asks for them.
+        head = 2 if self.is_tlv else 0
+        lengths = tuple(
+            head + sum(field.length for field in self.fields_of(record))
+            for record in range(1, self.records + 1)
+        )
+        object.__setattr__(self, "record_lengths", lengths)
+        object.__setattr__(self, "size", sum(lengths))
+        object.__setattr__(self, "df_path", self.path.rsplit("/", 1)[0])
 
     @property
     def is_tlv(self) -> bool:
@@ -132,15 +147,6 @@ class FileSpec:
     def fields_of(self, record: int) -> tuple[FieldSpec, ...]:
         """Return the fields of one record (any number if all records have the same fields)."""
         return (self.fields[record - 1],) if self.is_tlv else self.fields
-
-    def record_length(self, record: int) -> int:
-        """Return the bytes of one record with tag and length, or of a whole transparent file."""
-        return sum(field.length for field in self.fields_of(record)) + (2 if self.is_tlv else 0)
-
-    @property
-    def size(self) -> int:
-        """The bytes of the whole file."""
-        return sum(self.record_length(record) for record in range(1, self.records + 1))
 
 
 @dataclass(frozen=True, slots=True)

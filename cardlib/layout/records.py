@@ -125,7 +125,10 @@ def dgi_of_key(key: KeySpec) -> int:
 
 def key_of_dgi(dgi: int) -> KeySpec | None:
     """Return the card key of a DGI 81kk, or None."""
-    return next((key for key in KEYS if dgi_of_key(key) == dgi), None)
+    return _KEY_OF_DGI.get(dgi)
+
+
+_KEY_OF_DGI = {dgi_of_key(key): key for key in KEYS}
 
 
 MANDATORY_DGIS = frozenset(

@@ -163,7 +163,7 @@ def _chip(text: str) -> "ChipSerial":
 
 
 def _print(done: Run) -> None:
-    from ..production.report import throughput
+    from ..production.report import left_out_in_words, throughput
 
     results, figures = done.results, throughput(done.results)
     for problem in done.left_alone:
@@ -177,6 +177,8 @@ def _print(done: Run) -> None:
     print_line(f"{done.active} of {len(results)} cards active{new}")
     if figures.cards:
         say(figures.in_words())
+    if left_out := left_out_in_words([each.left_out for each in results]):
+        say(left_out)
     for fault in done.pin_faults:
         print_error(fault)
     if done.error:

@@ -3,27 +3,28 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cardlib.checks.verify import Finding, verify_card
+from cardlib.checks.findings import CardCheck, Finding
 from cardlib.errors import CardError
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial
 from cardlib.keys import Issuer
-from cardlib.layout.load import records
 from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_read
+from .checking import check_card
 from .feed import Feed, chip_of, not_found, not_used, refuse_copy
 from .journal import JournalConflict, Progress
 from .pins import PinFile
 from .report import Verified
 
 
-def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
+def audit(batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False) -> Iterator[Verified]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
-    An active card without a PIN is a finding. Nothing in the folder of the batch is changed.
+    `full` reads whole files and tries each one; else only the first card is checked so. An active
+    card without a PIN is a finding. Nothing in the folder of the batch is changed.
     JournalConflict when no card was issued yet, when another run is working on batch or cards, or
     when two cards have the same chip serial.
     """
@@ -39,7 +40,8 @@ def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
                     entry = journal.of_chip(chip)
                     if entry is None or entry.progress is not Progress.ACTIVE:
                         continue
-                    verified = _verified(batch.card(entry.number), issuer, chip, connection)
+                    prepared = batch.card(entry.number)
+                    verified = _verified(prepared, issuer, chip, connection, full=full)
             except JournalConflict:
                 raise
             except CardError as error:
@@ -59,15 +61,15 @@ def audit(batch: Batch, issuer: Issuer, feed: Feed) -> Iterator[Verified]:
 
 
 def _verified(
-    card: PreparedCard, issuer: Issuer, chip: ChipSerial, connection: Connection
+    card: PreparedCard, issuer: Issuer, chip: ChipSerial, connection: Connection, *, full: bool
 ) -> Verified:
-    meter, loaded = Meter(), records(card.groupings, chip)
+    meter = Meter()
     try:
         with observed(connection, meter) as watched:
-            findings = verify_card(watched, issuer.terminal_keys, loaded, chip, active=True)
+            checked = check_card(watched, issuer, card, chip, active=True, full=full)
     except CardError as error:
-        findings = (_finding(str(error)),)
-    return Verified(card.number, card.line, chip, findings, meter.figures)
+        checked = CardCheck((_finding(str(error)),))
+    return Verified(card.number, card.line, chip, checked.findings, meter.figures, checked.left_out)
 
 
 def _no_pin(pins: PinFile, number: int) -> tuple[Finding, ...]:

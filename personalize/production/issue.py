@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from cardlib.checks.verify import verify_card
+from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import (
     CardError,
     CardKeyError,
@@ -23,7 +23,7 @@ from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
 from cardlib.keys import Issuer
-from cardlib.layout.load import Records, records
+from cardlib.layout.load import records
 from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
@@ -31,6 +31,7 @@ from ..listing.holders import comparable
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_issue
+from .checking import check_card
 from .feed import BroughtCard, Feed, Identified, identify, not_found, not_used, refuse_copy
 from .journal import Entry, Journal, JournalConflict, Progress
 from .pins import PinFile
@@ -86,6 +87,7 @@ class CardResult:
     figures: Figures = field(default_factory=Figures)
     seconds: float = 0.0
     was_active: bool = False
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
 
 @contextmanager
@@ -174,11 +176,12 @@ def _result(
     meter: Meter | None = None,
     seconds: float = 0.0,
     was_active: bool = False,
+    left_out: LeftOut = NOTHING_LEFT_OUT,
 ) -> CardResult:
     entry, line = job.journal.entry(number), job.batch.card(number).line
     figures = meter.figures if meter else Figures()
     return CardResult(
-        number, line, entry.chip, entry.progress, problem, figures, seconds, was_active
+        number, line, entry.chip, entry.progress, problem, figures, seconds, was_active, left_out
     )
 
 
@@ -193,13 +196,14 @@ def _not_there(job: Job, number: int) -> str:
 def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
     """Identify a card, claim a card of the batch for it, and make it; None if it is not used."""
     started, meter = time.perf_counter(), Meter()
-    number, problem = None, ""
+    number, problem, left_out = None, "", NOTHING_LEFT_OUT
     try:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
             number = _claimed(job, card, found)
             if number is not None:
-                _make(job, number, found, connection, may_be_foreign=not card.made_here)
+                foreign = not card.made_here
+                left_out = _make(job, number, found, connection, may_be_foreign=foreign)
     except (JournalConflict, StorageError):
         raise
     except _NotOurBlank as error:
@@ -214,7 +218,7 @@ def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
     if problem:
         job.journal.note(number, problem)
     seconds = time.perf_counter() - started
-    return _result(job, number, problem=problem, meter=meter, seconds=seconds)
+    return _result(job, number, problem=problem, meter=meter, seconds=seconds, left_out=left_out)
 
 
 def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
@@ -251,8 +255,11 @@ def _is_anothers(job: Job, entry: Entry, found: Identified) -> bool:
 
 def _make(
     job: Job, number: int, found: Identified, connection: Connection, *, may_be_foreign: bool
-) -> None:
-    """Take a claimed card from its step to active, and write each step into the journal."""
+) -> LeftOut:
+    """Take a claimed card from its step to active, and write each step into the journal.
+
+    Return what its check left out.
+    """
     entry, card, pin = job.journal.entry(number), job.batch.card(number), job.pins.get(number)
     if pin is None:
         raise FormatError(
@@ -262,7 +269,7 @@ def _make(
         )
     if _is_anothers(job, entry, found):
         raise NotAsPrepared(f"chip {found.chip} has the card number of another resident")
-    loaded = records(card.groupings, found.chip)
+    left_out = NOTHING_LEFT_OUT
     if found.stage is not CardStage.PERSONALIZED:
         try:
             _personalize(job, card, found, pin, connection)
@@ -271,10 +278,11 @@ def _make(
     if entry.progress is Progress.STARTED:
         job.journal.advance(number, Progress.PERSONALIZED)
     if entry.progress is not Progress.VERIFIED:
-        _check(job, loaded, found.chip, connection, pin)
+        left_out = _check(job, card, found.chip, connection, pin)
         job.journal.advance(number, Progress.VERIFIED)
-    _activate(job, loaded, found.chip, connection, again=entry.progress is Progress.VERIFIED)
+    _activate(job, card, found.chip, connection, again=entry.progress is Progress.VERIFIED)
     job.journal.advance(number, Progress.ACTIVE)
+    return left_out
 
 
 def _personalize(
@@ -306,15 +314,14 @@ def _let_go(
 
 
 def _check(
-    job: Job, loaded: Records, chip: ChipSerial, connection: Connection, pin: Pin | None
-) -> None:
+    job: Job, card: PreparedCard, chip: ChipSerial, connection: Connection, pin: Pin | None
+) -> LeftOut:
     """Read the card back and compare it; `pin` is None if it was activated before.
 
-    NotAsPrepared when anything differs.
+    Return what was left out. NotAsPrepared when anything differs.
     """
-    keys = job.issuer.terminal_keys
-    findings = verify_card(connection, keys, loaded, chip, active=pin is None, pin=pin)
-    if findings:
+    checked = check_card(connection, job.issuer, card, chip, active=pin is None, pin=pin)
+    if findings := checked.findings:
         places = [finding.place for finding in findings[:_NAMED]]
         if len(findings) > _NAMED:
             places.append(f"{len(findings) - _NAMED} more")
@@ -322,10 +329,11 @@ def _check(
         raise NotAsPrepared(
             f"the card does not hold what was prepared ({count}): {'; '.join(places)}"
         )
+    return checked.left_out
 
 
 def _activate(
-    job: Job, loaded: Records, chip: ChipSerial, connection: Connection, *, again: bool
+    job: Job, card: PreparedCard, chip: ChipSerial, connection: Connection, *, again: bool
 ) -> None:
     try:
         IssuerSession.open(connection, job.issuer.issuer_keys(chip)).activate()
@@ -333,4 +341,4 @@ def _activate(
         if not again or error.sw != StatusWord.CONDITIONS_NOT_SATISFIED:
             raise
         # A cut came after ACTIVATE and before the journal: only an active card passes this.
-        _check(job, loaded, chip, connection, pin=None)
+        _check(job, card, chip, connection, pin=None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cardlib.checks.verify import Finding
+from cardlib.checks.findings import NOTHING_LEFT_OUT, Finding, LeftOut
 from cardlib.facts import ChipSerial
 from cardlib.transport.meter import Figures
 
@@ -21,6 +21,7 @@ class Verified:
     chip: ChipSerial | None
     findings: tuple[Finding, ...]
     figures: Figures
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,21 @@ def throughput(results: Sequence[CardResult]) -> Throughput:
     )
 
 
+def left_out_in_words(checks: Sequence[LeftOut]) -> str:
+    """What the standard check left out, in one line for a person; "" if nothing."""
+    partial = [each for each in checks if each != NOTHING_LEFT_OUT]
+    if not partial:
+        return ""
+    files = max(len({gap.path for gap in each.not_read}) for each in partial)
+    closed = max(len(each.not_tried) for each in partial)
+    cards = f"{len(partial)} card{'' if len(partial) == 1 else 's'}"
+    return (
+        f"Left out on {cards}: a blank part of {files} files was not read, and {closed} files were"
+        " not tried without keys (their access rules were compared). `rhcard verify --full` does"
+        " both."
+    )
+
+
 def chip_name(chip: ChipSerial | None) -> str:
     """A chip serial as 16 hex digits; "" for None."""
     return str(chip) if chip else ""
@@ -94,6 +110,7 @@ def result_as_dict(result: CardResult) -> dict[str, Any]:
         "chip": chip_name(result.chip) or None,
         "state": result.progress.value,
         "problem": result.problem,
+        **result.left_out.as_dict(),
         "commands": result.figures.commands,
         "sent": result.figures.sent,
         "received": result.figures.received,
@@ -110,6 +127,7 @@ def verified_as_dict(verified: Verified) -> dict[str, Any]:
         "chip": chip_name(verified.chip) or None,
         "verified": not verified.findings,
         "findings": [finding.as_dict() for finding in verified.findings],
+        **verified.left_out.as_dict(),
         "commands": verified.figures.commands,
         "real_card_seconds": round(verified.figures.card_ms / 1000, 3),
     }

@@ -1,11 +1,14 @@
 """Verification: it finds what differs, what is open, what is accepted, and harms no card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from cardlib.card import ResidentHealthCard
-from cardlib.checks.verify import Finding, compare, verify_card
+from cardlib.checks.content import compare
+from cardlib.checks.findings import NOTHING_LEFT_OUT, CardCheck, Finding
+from cardlib.checks.verify import verify_card
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.filesystem import record_slots
@@ -76,9 +79,16 @@ def card(prepared: PreparedCard) -> SoftwareCard:
     return made
 
 
-def verified(connection: Connection, card: PreparedCard, **options: bool) -> tuple[Finding, ...]:
+def check(connection: Connection, card: PreparedCard, *, full: bool = False) -> CardCheck:
+    """Check an active card."""
     issued, keys = records(card.groupings, CHIP), keys_of(card).terminal_keys
-    return verify_card(connection, keys, issued, CHIP, active=options.get("active", True))
+    return verify_card(connection, keys, issued, CHIP, active=True, full=full)
+
+
+def verified(
+    connection: Connection, card: PreparedCard, *, full: bool = False
+) -> tuple[Finding, ...]:
+    return check(connection, card, full=full).findings
 
 
 class Between:
@@ -107,8 +117,9 @@ def test_a_good_card_has_no_finding(card: SoftwareCard, prepared: PreparedCard) 
 def test_a_card_before_activation_is_verified_with_its_pin(prepared: PreparedCard) -> None:
     made, expected = personalized(prepared), records(prepared.groupings, CHIP)
     keys = keys_of(prepared).terminal_keys
-    assert verify_card(made, keys, expected, CHIP, active=False, pin=PIN) == ()
-    (finding,) = verify_card(made, keys, expected, CHIP, active=False, pin=Pin("000001"))
+    assert verify_card(made, keys, expected, CHIP, active=False, pin=PIN).findings == ()
+    wrong = Pin("000001")
+    (finding,) = verify_card(made, keys, expected, CHIP, active=False, pin=wrong).findings
     assert "63C2" in finding.problem
     assert "000001" not in str(finding)
 
@@ -174,10 +185,11 @@ def test_what_was_not_prepared_and_is_written_is_found(
 def test_another_cards_values_are_found(card: SoftwareCard, prepared: PreparedCard) -> None:
     keys = keys_of(prepared).terminal_keys
     another = records(prepared.groupings, ChipSerial(b"ANOTHER!"))
-    (finding,) = verify_card(card, keys, another, CHIP, active=True)
+    (finding,) = verify_card(card, keys, another, CHIP, active=True).findings
     assert finding.field == "chip_serial_number"
     expected = records(prepared.groupings, CHIP)
-    findings = verify_card(card, keys, expected, ChipSerial(b"ANOTHER!"), active=True)
+    other_chip = ChipSerial(b"ANOTHER!")
+    findings = verify_card(card, keys, expected, other_chip, active=True).findings
     assert [(f.field, f.problem) for f in findings] == [("chip", "differs")]
 
 
@@ -192,13 +204,13 @@ def test_tag_02_is_compared_with_the_specification_in_the_fci(
     card.memory.commit()
     expected = {**records(prepared.groupings, CHIP), 0x0102: bytes((2, 4)) + stored}
     keys = keys_of(prepared).terminal_keys
-    (finding,) = verify_card(card, keys, expected, CHIP, active=True)
+    (finding,) = verify_card(card, keys, expected, CHIP, active=True).findings
     assert (finding.path, finding.record, finding.field) == ("DDF1/EF05", 2, "spec_version")
     assert (finding.expected, finding.found) == (f"{protocol_of(prepared)}.0", said)
 
 
-def test_each_closed_file_that_is_open_is_found(card: SoftwareCard, prepared: PreparedCard) -> None:
-    closed = [file for file in FILES if file.read_key]
+def opened(card: SoftwareCard) -> Between:
+    """A card that lets anybody read everything."""
     answers = {0xB2: b"\x01\x01\x31\x90\x00", 0xB0: b"\xff" * 16 + b"\x90\x00"}
     authenticated = [False]
 
@@ -207,9 +219,69 @@ def test_each_closed_file_that_is_open_is_found(card: SoftwareCard, prepared: Pr
         refused = response == b"\x69\x82" and not authenticated[0]
         return answers.get(command[1], response) if refused else response
 
-    findings = verified(Between(card, opens), prepared)
-    found = {f.path for f in findings if "without keys" in f.problem}
-    assert found == {file.path for file in closed}
+    return Between(card, opens)
+
+
+def test_each_closed_file_that_is_open_is_found(card: SoftwareCard, prepared: PreparedCard) -> None:
+    closed = {file.path for file in FILES if file.read_key}
+    result = check(opened(card), prepared, full=True)
+    assert {f.path for f in result.findings if "without keys" in f.problem} == closed
+    assert result.left_out == NOTHING_LEFT_OUT
+
+
+def test_the_standard_check_tries_one_file_a_directory_and_names_the_others(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    closed = {file.path for file in FILES if file.read_key}
+    result = check(opened(card), prepared)
+    tried = {f.path for f in result.findings if "without keys" in f.problem}
+    assert {path.rsplit("/", 1)[0] for path in tried} == {file.df_path for file in FILES}
+    assert len(tried) == 6
+    assert set(result.left_out.not_tried) == closed - tried
+
+
+def test_what_the_standard_check_does_not_read_is_named_and_a_full_one_reads_it(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    """A change inside a gap is found by the full check only, one beside it by both."""
+    gaps = check(card, prepared).left_out.not_read
+    folders = {"DDF1/DF03/EE", "DDF1/DF03/ED", "DDF1/EF09", "DDF1/EF07"}
+    assert {gap.path[:12] for gap in gaps} == folders
+    for gap in gaps:
+        size = FILE_BY_PATH[gap.path].size
+        for offset, found in ((gap.start, 0), (gap.end - 1, 0), (gap.start - 1, 1), (gap.end, 1)):
+            if 0 <= offset < size:
+                with changed_byte(card, gap.path, offset):
+                    standard, full = verified(card, prepared), verified(card, prepared, full=True)
+                assert [f.path for f in standard] == [gap.path] * found, offset
+                assert [f.path for f in full] == [gap.path], offset
+
+
+@contextmanager
+def changed_byte(card: SoftwareCard, path: str, offset: int) -> Iterator[None]:
+    """A card with one byte of a transparent file otherwise, as if its memory had failed."""
+    file = PROFILE[path]
+    assert isinstance(file, ElementaryFile)
+    address = file.address + offset
+    card.memory.write(address, bytes((card.memory.byte(address) ^ 0x40,)))
+    card.memory.commit()
+    yield
+    card.memory.write(address, bytes((card.memory.byte(address) ^ 0x40,)))
+    card.memory.commit()
+
+
+def test_other_bytes_with_the_same_meaning_are_found(
+    card: SoftwareCard, prepared: PreparedCard
+) -> None:
+    """A text that ends in blanks reads like one that ends in zeros, but nobody issued it."""
+    issued = records(prepared.groupings, CHIP)
+    name = issued[0x0201]
+    padded = name.rstrip(b"\0").ljust(len(name), b" ")
+    assert padded != name
+    keys = keys_of(prepared).terminal_keys
+    (finding,) = verify_card(card, keys, {**issued, 0x0201: padded}, CHIP, active=True).findings
+    assert (finding.path, finding.record) == ("DDF1/EF06", 1)
+    assert finding.problem == "has other bytes than were issued, with the same meaning"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +315,7 @@ def test_a_copy_without_the_key_is_found_and_no_other_key_is_tried_on_it(
     other = KeyStore(new_roots(protocol_of(prepared), Cipher.SM4))
     before = dict(card.memory.pages)
     expected = records(prepared.groupings, CHIP)
-    (finding,) = verify_card(card, other.terminal_keys, expected, CHIP, active=True)
+    (finding,) = verify_card(card, other.terminal_keys, expected, CHIP, active=True).findings
     assert "not genuine" in finding.problem
     assert card.memory.pages == before
 

@@ -36,6 +36,19 @@ def test_good_cards_are_verified(batch: Path) -> None:
     assert (done.code, done.out) == (0, "2 of 2 verified\n")
 
 
+def test_what_the_standard_check_leaves_out_is_said_and_full_leaves_out_nothing(
+    batch: Path,
+) -> None:
+    """The first card of a batch is checked in full, so it is the second that is told of."""
+    standard, full = verify(batch), verify(batch, "--full")
+    assert standard.err.startswith("Left out on 1 card: a blank part of 10 files was not read,")
+    assert (full.code, full.out, full.err) == (0, "2 of 2 verified\n", "")
+    first, second = verify(batch, "--json").json["cards"]
+    assert (first["not_read"], first["not_tried"]) == ([], [])
+    assert second["not_tried"][0] == "DDF1/EF07"
+    assert {"path": "DDF1/DF03/EE01", "from": 223, "to": 1670} in second["not_read"]
+
+
 def test_a_changed_field_is_6_and_listed(batch: Path, keys: Path) -> None:
     card = sorted((batch.parent / "cards").iterdir())[0]
     with in_reader(card) as reader:

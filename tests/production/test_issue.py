@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.checks.findings import NOTHING_LEFT_OUT
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.chip.image import ImageFile
@@ -21,6 +22,7 @@ from cardlib.layout.load import Grouping
 from personalize.preparation.batch import Batch
 from personalize.production import issue as issue_module
 from personalize.production import pins
+from personalize.production.audit import audit
 from personalize.production.feed import Identified, identify
 from personalize.production.issue import opened_job
 from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
@@ -116,6 +118,17 @@ def test_a_batch_becomes_active_cards(batch: Batch, cards: Path) -> None:
     assert all(o.figures.commands and o.seconds > 0 and not o.was_active for o in outcomes)
     assert_all_issued_once(batch, cards)
     assert len(list(cards.iterdir())) == COUNT
+
+
+def test_the_first_card_of_a_batch_is_checked_in_full_and_no_other(
+    batch: Batch, cards: Path
+) -> None:
+    results = issue_all(batch, cards)
+    assert [each.left_out == NOTHING_LEFT_OUT for each in results] == [True, False, False]
+    checks = audit_all(batch, cards)
+    assert [each.left_out for each in checks] == [each.left_out for each in results]
+    full = [each.left_out for each in audit(batch, store(), FolderFeed(cards), full=True)]
+    assert full == [NOTHING_LEFT_OUT] * 3
 
 
 def test_running_again_changes_nothing(batch: Batch, cards: Path) -> None:

@@ -1,5 +1,7 @@
 """Encode what SELECT answers: FCI, FCP and FMD (ISO/IEC 7816-4:2020 7.4.1 to 7.4.3, 9.3)."""
 
+from functools import lru_cache
+
 from ...layout import Structure
 from ...tlv import ber, concatenate
 from ..filesystem.tree import Directory, ElementaryFile, Rule
@@ -50,6 +52,7 @@ def parameters(card: Card, node: Directory | ElementaryFile) -> bytes:
     return size + ber(0x82, descriptor) + fid + state + security_attributes(node)
 
 
+@lru_cache(maxsize=64)
 def security_attributes(file: ElementaryFile) -> bytes:
     """Encode the access rules in expanded format (AB), and in compact (8C) if that is exact."""
     erase = _ERASE_BINARY if file.structure is Structure.TRANSPARENT else _ERASE_RECORD
