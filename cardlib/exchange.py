@@ -119,6 +119,12 @@ class Observed:
         """The answer to reset."""
         return self._connection.atr
 
+    @property
+    def extended_length(self) -> bool | None:
+        """Whether the reader carries extended length; None if the connection does not know."""
+        known: bool | None = getattr(self._connection, "extended_length", None)
+        return known
+
     def transmit(self, command: bytes) -> bytes:
         """Send a command, and show it with its response."""
         start = perf_counter()

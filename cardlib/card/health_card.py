@@ -28,7 +28,7 @@ from ..messaging import Messaging, v1
 from ..messaging.v1 import V1Channel
 from ..messaging.v2 import V2Channel
 from ..status import StatusWord
-from ..transport import capabilities
+from ..transport import forms
 from . import file_access, visits
 from .identity import CardIdentity
 
@@ -44,7 +44,8 @@ class ResidentHealthCard:
 
     Without a `KeySet` only free files can be read. `min_protocol` is the least version of secure
     messaging that the terminal accepts. `clear_updates` sends appends, marks and binary updates of
-    version 1 without a MAC. Call `forget` after sending commands without this object.
+    version 1 without a MAC; `short_only` sends nothing in extended length, which a reader may not
+    carry. Call `forget` after sending commands without this object.
 
     Under version 2 the first authentication opens a session, and from then on every command is
     protected. A changed or unprotected reply, a failed authentication or transport ends it with
@@ -58,14 +59,14 @@ class ResidentHealthCard:
         min_protocol: int = 2,
         *,
         clear_updates: bool = False,
+        short_only: bool = False,
     ) -> None:
-        self._connection, self._key_set = connection, keys
-        self._min_protocol, self._clear_updates = min_protocol, clear_updates
+        self._connection, self._key_set, self._min_protocol = connection, keys, min_protocol
+        self._clear_updates, self._short_only = clear_updates, short_only
         self._identity: CardIdentity | None = None
         self._card_keys: CardKeys | None = None
         self._channel: Messaging | None = None
-        self._df = ""
-        self._rights: frozenset[str] = frozenset()
+        self._df, self._rights = "", frozenset[str]()
 
     @property
     def rights(self) -> frozenset[str]:
@@ -287,7 +288,7 @@ class ResidentHealthCard:
         transmit = self._connection.transmit
         if identity.protocol == 1:
             return V1Channel(transmit, clear_updates=self._clear_updates)
-        chaining, extended = capabilities(self._connection.atr)
+        chaining, extended = forms(self._connection, short_only=self._short_only)
         return V2Channel(transmit, identity.c1, extended=extended, chaining=chaining)
 
     def _messaging(self) -> Messaging:

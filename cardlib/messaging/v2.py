@@ -3,11 +3,12 @@
 from ..apdu import MAX_SHORT_DATA, MAX_SHORT_LE, CommandAPDU, ResponseAPDU, Transmit
 from ..commands import must_be_protected, name_of
 from ..crypto import BLOCK_SIZE
-from ..errors import CardError, ChannelError, FormatError, StatusWordError
+from ..errors import CardError, ChannelError, FormatError, StatusWordError, TransportError
 from ..exchange import send, send_bytes
 from ..keys import CardKeys, MutualAuthentication, SessionKeys
 from ..layout import KeySpec
-from ..status import words
+from ..status import StatusWord, words
+from ..transport.extended_length import carries
 from .iso import SecureMessaging, cmac_suite, protected_length
 
 GET_CHALLENGE = CommandAPDU(0x00, 0x84, 0x00, 0x00, le=8)
@@ -22,6 +23,10 @@ EXTENDED_ROOM = 65503
 _CHAINING = b"RHC2-CHAIN"
 _MF_ID = b"\x3f\x00"
 _MORE_FOLLOWS = 0x10
+_SWITCH = (
+    "the command was in extended length: if the reader cannot carry that, open the card with"
+    " short_only"
+)
 
 
 def binding(key: KeySpec, c1: bytes) -> bytes:
@@ -82,11 +87,17 @@ class V2Channel:
     """
 
     def __init__(
-        self, transmit: Transmit, c1: bytes, *, extended: bool = False, chaining: bool = False
+        self,
+        transmit: Transmit,
+        c1: bytes,
+        *,
+        extended: bool | None = False,
+        chaining: bool = False,
     ) -> None:
         """Take C1 of the FCI in `c1`. Authentication fails if the card itself has another one.
 
-        `extended` and `chaining` say whether the card's ATR announces them.
+        `extended` and `chaining` say which command forms may be used beside short ones. If
+        `extended` is None, the first authentication sends a harmless long command to find out.
         """
         self._transmit, self._c1 = transmit, c1
         self._extended, self._chaining = extended, chaining
@@ -106,6 +117,11 @@ class V2Channel:
     def is_over(self) -> bool:
         """Whether the session has ended: nothing may be sent until the card is reset."""
         return self._is_over
+
+    @property
+    def extended(self) -> bool | None:
+        """Whether extended length is used; None if that will be found out."""
+        return self._extended
 
     @property
     def reply_room(self) -> int:
@@ -129,6 +145,8 @@ class V2Channel:
         Return the card's answer: 9000 if both sides are authenticated. A refusal ends an open
         session. Raises ChannelError when the card's cryptogram is wrong.
         """
+        if self._extended is None:
+            self._extended = carries(self._transmit)
         challenge = self.send(GET_CHALLENGE)
         if challenge.sw != 0x9000:
             raise StatusWordError("GET CHALLENGE", challenge.sw)
@@ -183,15 +201,15 @@ class V2Channel:
             raise
 
     def _fits(self, command: CommandAPDU) -> bool:
-        """Whether a command is sent in one piece. Raises FormatError if the card cannot take it."""
+        """Whether a command is sent in one piece. Raises FormatError if it cannot be sent."""
         if self._extended:
             return True
         length = protected_length(command.ins, len(command.data), command.le is not None)
         fits = length <= MAX_SHORT_DATA
-        if _is_long(command) or not (fits or self._chaining):
+        if (command.le or 0) > MAX_SHORT_LE or not (fits or self._chaining):
             raise FormatError(
-                f"{name_of(command.cla, command.ins)} is too long: the card's ATR announces neither"
-                " extended length nor chaining"
+                f"{name_of(command.cla, command.ins)} is too long: the card's ATR announces no"
+                " extended length, or the reader cannot carry it; a chain is not possible"
             )
         return fits
 
@@ -199,12 +217,26 @@ class V2Channel:
         self, messaging: SecureMessaging, command: CommandAPDU, fits: bool
     ) -> ResponseAPDU:
         raw = messaging.protect(
-            command.cla, command.ins, command.p1, command.p2,
-            command.data, command.le, extended=_is_long(command),
+            command.cla, command.ins, command.p1, command.p2, command.data, command.le,
+            extended=bool(self._extended) and command.extended,
         )  # fmt: skip
-        if fits:
+        if not fits:
+            return self._chained(CommandAPDU.parse(raw))
+        if raw[4]:
             return send_bytes(self._transmit, raw)
-        return self._chained(CommandAPDU.parse(raw))
+        return self._sent_extended(raw)
+
+    def _sent_extended(self, raw: bytes) -> ResponseAPDU:
+        """Send a command of extended length, never twice: the card may have executed it."""
+        try:
+            response = send_bytes(self._transmit, raw)
+        except TransportError as error:
+            if type(error) is not TransportError:
+                raise  # its class says more: pulled out, reset by another program
+            raise TransportError(f"{error} ({_SWITCH})") from error
+        if response.sw == StatusWord.WRONG_LENGTH and not response.data:
+            raise ChannelError(f"the reply is not protected: 6700 wrong length ({_SWITCH})")
+        return response
 
     def _chained(self, command: CommandAPDU) -> ResponseAPDU:
         """Send one protected data field in segments (ISO/IEC 7816-4 5.3.3).
@@ -227,8 +259,3 @@ class V2Channel:
 def _needs_session(command: CommandAPDU) -> ChannelError:
     name = name_of(command.cla, command.ins)
     return ChannelError(f"{name} is never sent in clear to this card: authenticate first")
-
-
-def _is_long(command: CommandAPDU) -> bool:
-    """Whether the plain command needs the extended form."""
-    return command.extended or (command.le or 0) > MAX_SHORT_LE

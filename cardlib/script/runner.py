@@ -12,7 +12,7 @@ from ..layout import FieldValue
 from ..messaging import v1
 from ..messaging.v2 import V2Channel
 from ..status import words
-from ..transport import capabilities, chip_serial
+from ..transport import capabilities, chip_serial, forms
 from .decoder import Fact, Profile, facts_of, facts_of_reset, fields_of, profile_in
 from .language import Authenticate, Command, Expectation, Reset, Script, Step
 
@@ -67,7 +67,8 @@ class Runner:
     """Runs scripts on one connection. With keys it authenticates where a script says so.
 
     On a card of spec 2.0 the first authentication opens a session, and all further commands are
-    sent protected. The plain answers are shown and compared.
+    sent protected. The plain answers are shown and compared. `short_only`: the session uses no
+    command of more than 255 bytes, for a reader that cannot carry extended length.
     """
 
     def __init__(
@@ -75,8 +76,11 @@ class Runner:
         connection: Connection,
         keys: KeySet | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
+        *,
+        short_only: bool = False,
     ) -> None:
         self._connection, self._keys, self._random = connection, keys, randomness
+        self._short_only = short_only
         self._profile: Profile | None = None
         self._authenticated: frozenset[str] = frozenset()
         self._wrong_cryptogram = False
@@ -135,10 +139,12 @@ class Runner:
             hint = "the region factor is not known: SELECT the application with Le first"
             return Outcome(step, None, difference=Difference(hint))
         keys = self._card_keys(self._keys, self._profile)
+        is_first = self._session is None
         response = self._prove(step, keys, self._profile.c1)
         if response.ok:
             self._authenticated |= {name}
-            return Outcome(step, response.sw)
+            facts = self._facts_of_length() if is_first else ()
+            return Outcome(step, response.sw, facts=facts)
         # Each further try with wrong keys would spend one of a key's 15 tries.
         self._wrong_cryptogram = response.sw & 0xFFF0 == 0x63C0
         differs = Difference(f"{name} refused: {words(response.sw)}")
@@ -180,10 +186,18 @@ class Runner:
 
     def _prove_2(self, step: Authenticate, keys: CardKeys, c1: bytes) -> ResponseAPDU:
         if self._session is None:
-            chaining, extended = capabilities(self._connection.atr)
+            chaining, extended = forms(self._connection, short_only=self._short_only)
             transmit = self._connection.transmit
             self._session = V2Channel(transmit, c1, extended=extended, chaining=chaining)
         try:
             return self._session.authenticate(keys, step.key)
         except StatusWordError as error:
             return ResponseAPDU(b"", error.sw)
+
+    def _facts_of_length(self) -> tuple[Fact, ...]:
+        """Say so if the card announces extended length and the reader cannot carry it."""
+        if self._session is None or self._session.extended or self._short_only:
+            return ()
+        if not capabilities(self._connection.atr).extended_length:
+            return ()
+        return (Fact("command length", "short, because the reader cannot carry extended length"),)

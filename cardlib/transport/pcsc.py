@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import smartcard.scard
 
 from ..errors import TransportError
+from .extended_length import control_code, in_properties
 
 
 class PcscNotRunning(TransportError):
@@ -82,6 +83,7 @@ class _Scard(Protocol):
     def SCardTransmit(self, card: int, pci: int, command: list[int]) -> tuple[int, list[int]]: ...
     def SCardBeginTransaction(self, card: int) -> int: ...
     def SCardEndTransaction(self, card: int, disposition: int) -> int: ...
+    def SCardControl(self, card: int, code: int, data: list[int]) -> tuple[int, list[int]]: ...
     def SCardDisconnect(self, card: int, disposition: int) -> int: ...
     def SCardGetErrorMessage(self, result: int) -> str: ...
 
@@ -90,6 +92,12 @@ _constants: Any = smartcard.scard
 _scard: _Scard = smartcard.scard
 _SUCCESS: int = _constants.SCARD_S_SUCCESS
 _PCI: dict[int, int] = {1: _constants.SCARD_PCI_T0, 2: _constants.SCARD_PCI_T1}
+_UNUSABLE = {
+    0: "the reader gives no transmission protocol",
+    4: "the reader hands the card over raw, without T=0 or T=1",
+    8: "the reader uses T=15, which carries no commands",
+}
+_GET_FEATURES: int = _constants.SCARD_CTL_CODE(3400)
 _UNAWARE: int = _constants.SCARD_STATE_UNAWARE
 _SHARED: int = _constants.SCARD_SHARE_SHARED
 _EXCLUSIVE: int = _constants.SCARD_SHARE_EXCLUSIVE
@@ -203,20 +211,19 @@ class PcscConnection:
     def __init__(self, reader: str, protocol: CardProtocol, *, exclusive: bool = False) -> None:
         self.reader = reader
         self._sharing = _EXCLUSIVE if exclusive else _SHARED
-        self._pulled_out = False
+        self._pulled_out, self._card = False, 0
         self._context = _establish()
-        self._card_changes = self._count_card_changes()
-        result, self._card, active = _scard.SCardConnect(
-            self._context, reader, self._sharing, protocol
-        )
-        if result != _SUCCESS:
-            _scard.SCardReleaseContext(self._context)
-            raise _failure(result, reader)
-        self.protocol = CardProtocol(active)
-        self._pci = _PCI[active]
         try:
+            self._card_changes = self._count_card_changes()
+            result, card, active = _scard.SCardConnect(
+                self._context, reader, self._sharing, protocol
+            )
+            if result != _SUCCESS:
+                raise _failure(result, reader)
+            self._card = card
+            self.protocol = self._usable(active)
             self._atr = self._read_atr()
-        except TransportError:
+        except BaseException:
             self.close()
             raise
 
@@ -234,9 +241,17 @@ class PcscConnection:
         """The answer to the last reset."""
         return self._atr
 
+    @property
+    def extended_length(self) -> bool | None:
+        """Whether the reader carries extended length; None if it does not say. T=0 does not."""
+        if self.protocol is CardProtocol.T0:
+            return False
+        code = control_code(self._control(_GET_FEATURES))
+        return None if code is None else in_properties(self._control(code))
+
     def transmit(self, command: bytes) -> bytes:
         """Send one command APDU; return the response APDU (data and 2 status bytes)."""
-        result, response = _scard.SCardTransmit(self._card, self._pci, list(command))
+        result, response = _scard.SCardTransmit(self._card, _PCI[self.protocol], list(command))
         if result != _SUCCESS:
             raise self._lost(result)
         if len(response) < _STATUS_BYTES:
@@ -249,11 +264,11 @@ class PcscConnection:
         result, active = _scard.SCardReconnect(self._card, self._sharing, self.protocol, how)
         if result != _SUCCESS:
             raise self._lost(result)
-        self._pci = _PCI[active]
-        self._atr = self._read_atr()
+        protocol, atr = self._usable(active), self._read_atr()
         if self._is_gone():
             raise self._lost(_constants.SCARD_W_REMOVED_CARD)
-        return self._atr
+        self.protocol, self._atr = protocol, atr
+        return atr
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -268,10 +283,26 @@ class PcscConnection:
 
     def close(self, *, reset: bool = True) -> None:
         """Release the card. It is reset, so that no other program gets its rights and sessions."""
-        if self._context:
-            _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
-            _scard.SCardReleaseContext(self._context)
-        self._context = 0
+        context, self._context = self._context, 0
+        if context:
+            try:
+                if self._card:
+                    _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
+            finally:
+                _scard.SCardReleaseContext(context)
+
+    def _usable(self, active: int) -> CardProtocol:
+        """Return the protocol that the service chose. Without T=0 or T=1 the connection closes."""
+        if active in _PCI:
+            return CardProtocol(active)
+        self.close()
+        why = _UNUSABLE.get(active, "the reader does not say which transmission protocol it uses")
+        raise TransportError(f"{self.reader}: {why} (PC/SC protocol {active}): use another reader")
+
+    def _control(self, code: int) -> bytes:
+        """Ask the reader's driver; the answer is empty if it does not know the question."""
+        result, answer = _scard.SCardControl(self._card, code, [])
+        return bytes(answer) if result == _SUCCESS else b""
 
     def _read_atr(self) -> bytes:
         result, _, _, _, atr = _scard.SCardStatus(self._card)

@@ -56,11 +56,18 @@ def list_scripts(context: Context) -> int:
     metavar="NAME",
     help="The card: in this PC/SC reader. Give its name, a part of it, or its number.",
 )
+@click.option(
+    "--short-only",
+    is_flag=True,
+    help="In a session, send no command of more than 255 bytes: the reader cannot carry it.",
+)
 @keys_option
 @passphrase_option
 @json_option
 @click.pass_obj
-def run(context: Context, script: str, *, card: str | None, reader: str | None) -> int:
+def run(
+    context: Context, script: str, *, card: str | None, reader: str | None, short_only: bool
+) -> int:
     """Run a script on a card and compare its answers.
 
     The script is one that rhcard comes with (see `rhcard apdu list`), or a file. With --keys, the
@@ -82,7 +89,8 @@ def run(context: Context, script: str, *, card: str | None, reader: str | None) 
     opened = _script(script)
     keys = context.terminal_keys()
     with _connection(card, reader) as connection:
-        outcomes = _shown(context, Runner(connection, keys).run(opened))
+        runner = Runner(connection, keys, short_only=short_only)
+        outcomes = _shown(context, runner.run(opened))
     return _finish(context, opened, outcomes)
 
 

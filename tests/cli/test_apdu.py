@@ -9,11 +9,13 @@ import pytest
 
 from apdu_scripts import load, names
 from cardlib.crypto import Cipher
+from cardlib.emulator import CardOptions
 from cardlib.keys.store import KeyStore
 from cardlib.script.language import SUFFIX
 from personalize.cli.exits import Exit
 from tests import DATA
 from tests.cards.cards import personalized_card
+from tests.cards.v2_cards import card_of
 from tests.programs.rhcard import Ran, rhcard
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
 
@@ -64,6 +66,21 @@ def test_with_a_key_store_the_command_authenticates_and_speaks_json(folder: Path
 def test_the_passphrase_may_come_from_the_environment(folder: Path) -> None:
     words = ("read_cardholder", "--card", folder / "one.card", "--keys", folder / "keys")
     assert invoke(*words, passphrase=PASSPHRASE).code == 0
+
+
+def test_the_switch_keeps_a_session_in_short_commands(folder: Path) -> None:
+    made = card_of(Cipher.SM4, CardOptions(extended_length=True))
+    made.save(folder / "long.card")
+    made.close()
+    KeyStore.create(folder / "keys2", PASSPHRASE, test=True, protocol=2)
+    (folder / "long.scriptor").write_text(
+        "reset\n00A4040005F05248430100\n#! authenticate RK1_DDF1\n"
+        "00A4080C04DDF1EF07\n#> 9000\n00B00000000200\n#> 9000 ..\n"
+    )
+    words = (folder / "long.scriptor", "--card", folder / "long.card", *with_keys(folder, "keys2"))
+    assert (done := invoke(*words)).code == 0, done.out
+    done = invoke(*words, "--short-only")
+    assert (done.code, "READ BINARY is too long" in done.out) == (Exit.REFUSED, True)
 
 
 def test_without_keys_the_command_says_that_nothing_was_read(folder: Path) -> None:

@@ -689,7 +689,6 @@ def test_long_commands_go_out_extended_where_the_atr_says_so() -> None:
 
 @pytest.mark.parametrize("command", [
     CommandAPDU(0x00, 0xD6, 0, 0, bytes(240)), CommandAPDU(0x00, 0xB0, 0, 0, le=257),
-    CommandAPDU(0x00, 0xA4, 0, 0, b"x", 1, True),
 ])  # fmt: skip
 def test_what_the_card_cannot_take_is_not_sent(command: CommandAPDU) -> None:
     channel, peer = opened()
@@ -697,6 +696,13 @@ def test_what_the_card_cannot_take_is_not_sent(command: CommandAPDU) -> None:
     with pytest.raises(FormatError, match="ATR"):
         channel.send(command)
     assert not peer.seen and channel.is_protected
+
+
+def test_what_was_asked_for_in_extended_form_goes_in_the_short_form_if_it_must() -> None:
+    channel, peer = opened()
+    assert channel.send(CommandAPDU(0x00, 0xA4, 0, 0, b"x", 1, True)).ok
+    assert peer.plain[-1] == H("00A400000178") + b"\1"
+    assert 0 < peer.seen[-1][4] == len(peer.seen[-1]) - 6
 
 
 def test_a_host_whose_further_answer_is_wrong_is_over() -> None:
