@@ -98,6 +98,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("EXTERNAL AUTHENTICATE", 0x80, 0x82, "GPC Amendment D 7.1.2", _C),
     CommandSpec("GET RESPONSE", 0x80, 0xC0, f"{_ISO} 11.8.1", _O, _P),
     CommandSpec("GET DATA", 0x80, 0xCA, f"{_GP} 11.3", _O, _P),
+    CommandSpec("GET DATA", 0x80, 0xCB, f"{_GP} 11.3", _O, _P),
     CommandSpec("WRITE RECORD", 0x80, 0xD2, f"{_OURS} 4", _P),
     CommandSpec("PUT KEY", 0x80, 0xD8, f"{_GP} 11.8", _KEY),
     CommandSpec("STORE DATA", 0x80, 0xE2, f"{_GP} 11.11", _KEY),

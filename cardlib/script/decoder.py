@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..apdu import ResponseAPDU
+from ..commands import name_of
 from ..crypto import Cipher
 from ..errors import FormatError
 from ..layout import FieldValue, FileSpec, State, Structure, decode_record
@@ -11,7 +12,6 @@ from ..status import StatusWord, words
 from ..tlv import find_ber, iter_ber
 from ..transport import chip_serial
 
-_SELECT, _GET_DATA = 0xA4, 0xCA
 _BY_TAG, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x04, 0x05
 _FCI, _AID, _PROPRIETARY, _PROFILE, _REGION = 0x6F, 0x84, 0xA5, 0xC1, 0xC2
 _CPLC, _KEY_INFORMATION, _KEY_DATA = 0x9F7F, 0xE0, 0xC0
@@ -92,7 +92,7 @@ def _all(file: FileSpec, numbers: list[int], state: State, detail: str) -> tuple
 
 def profile_in(command: bytes, response: ResponseAPDU) -> Profile | None:
     """Decode C1 and C2 if the answer is the FCI of the health application, else return None."""
-    if command[1] != _SELECT or response.sw != StatusWord.SUCCESS:
+    if name_of(command[0], command[1]) != "SELECT" or response.sw != StatusWord.SUCCESS:
         return None
     try:
         profile = find_ber(response.data, _FCI, _PROPRIETARY, _PROFILE)
@@ -116,10 +116,11 @@ def facts_of(command: bytes, response: ResponseAPDU) -> tuple[Fact, ...]:
     """Decode the answers to SELECT and GET DATA; other answers give nothing."""
     if response.sw != StatusWord.SUCCESS or not response.data:
         return ()
+    name = name_of(command[0], command[1])
     try:
-        if command[1] == _SELECT:
+        if name == "SELECT":
             return _facts_of_fci(command, response)
-        if command[1] == _GET_DATA:
+        if name == "GET DATA":
             return _facts_of_data(int.from_bytes(command[2:4], "big"), response.data)
     except FormatError as error:
         return (Fact("not decoded", str(error)),)

@@ -111,6 +111,35 @@ def test_every_kind_of_command_names_its_rule(path: str, command: str, rule: str
     assert traced.line(command)["rule"] == rule
 
 
+@pytest.mark.parametrize(("ins", "of_iso", "of_globalplatform"), [
+    ("50", "INS 50", "INITIALIZE UPDATE"), ("84", "GET CHALLENGE", "INS 84"),
+    ("A4", "SELECT", "INS A4"), ("B2", "READ RECORD", "INS B2"),
+    ("CA", "GET DATA", "GET DATA"), ("CB", "GET DATA", "GET DATA"), ("D8", "INS D8", "PUT KEY"),
+    ("DC", "UPDATE RECORD", "INS DC"), ("E2", "APPEND RECORD", "STORE DATA"),
+    ("E4", "DELETE FILE", "DELETE"), ("E6", "TERMINATE DF", "INSTALL"),
+    ("E8", "TERMINATE EF", "LOAD"), ("F0", "INS F0", "SET STATUS"), ("F2", "INS F2", "GET STATUS"),
+])  # fmt: skip
+def test_a_command_is_named_by_its_class_and_its_ins(
+    ins: str, of_iso: str, of_globalplatform: str
+) -> None:
+    traced = Traced()
+    for classes, name in (
+        (("00", "03", "04", "0C"), of_iso),
+        (("80", "84", "83"), of_globalplatform),
+    ):
+        for cla in classes:
+            assert traced.line(f"{cla}{ins}000000")["name"] == name, cla
+
+
+@pytest.mark.parametrize(
+    "command", ["80E2880002AABB", "84E2880002AABB", "80B2010400", "80DC010400", "8088000000"]
+)
+def test_a_command_of_globalplatforms_class_is_not_about_the_selected_file(command: str) -> None:
+    traced = Traced()
+    traced.line(SELECT_RECORDS)
+    assert traced.line(command).keys().isdisjoint({"file", "record", "key", "rule"})
+
+
 def test_authentications_name_their_key() -> None:
     traced = Traced()
     traced.terminal("RK1_DF02").internal_authenticate()

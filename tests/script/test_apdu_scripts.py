@@ -216,6 +216,8 @@ def test_an_answer_of_another_form_is_corrupt_not_an_error() -> None:
     assert value.state == "corrupt"
     assert fields_of(file, H("00B2FF04 00"), ResponseAPDU(b"\xff", 0x9000)) == ()
     assert facts_of(H("00A40400 00"), ResponseAPDU(H("6F84"), 0x9000))[0].name == "not decoded"
+    # INS A4 is SELECT in ISO's class only.
+    assert facts_of(H("80A40400 00"), ResponseAPDU(H("6F84"), 0x9000)) == ()
 
 
 @given(

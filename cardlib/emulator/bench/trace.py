@@ -21,12 +21,16 @@ from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
 
 _HARMLESS = (Body.OPEN, Body.CRYPTOGRAM)
-_GET_DATA = 0xCA
-_READING = frozenset({0xA0, 0xA1, 0xA2, 0xB0, 0xB1, 0xB2, 0xB3})
-_ERASING = frozenset({0x0C, 0x0E, 0x0F})
-_CHANGING = frozenset({0xD0, 0xD1, 0xD2, 0xD6, 0xD7, 0xDC, 0xDD, 0xE2})
-_OF_RECORDS = frozenset({0x0C, 0xA2, 0xB2, 0xB3, 0xD2, 0xDC, 0xDD})
-_SELECT, _EXTERNAL_AUTHENTICATE, _INTERNAL_AUTHENTICATE = 0xA4, 0x82, 0x88
+_READING = frozenset({"READ BINARY", "READ RECORD", "SEARCH BINARY", "SEARCH RECORD"})
+_ERASING = frozenset({"ERASE BINARY", "ERASE RECORD"})
+_CHANGING = frozenset(
+    {"APPEND RECORD", "UPDATE BINARY", "UPDATE RECORD", "WRITE BINARY", "WRITE RECORD"}
+)
+_WITH_RULE = _READING | _ERASING | _CHANGING
+_WITH_RECORD = frozenset(
+    {"ERASE RECORD", "READ RECORD", "SEARCH RECORD", "UPDATE RECORD", "WRITE RECORD"}
+)
+"""Commands are told apart by name: an INS means another command in GlobalPlatform's class."""
 _FURTHER_CHANNELS, _PROPRIETARY = 0x40, 0x80
 
 
@@ -81,7 +85,7 @@ class Trace:
         line: dict[str, object] = {"name": spec.name if spec else f"INS {plain.ins:02X}"}
         line["channel"] = number
         if channel := self._card.channels.get(number):
-            line |= _place(channel, plain)
+            line |= _place(channel, plain, spec)
         command, response = self._may_show(spec, plain)
         line |= {"header": sent.header.hex().upper(), "command": _body(sent.data, command)}
         if exchange.plain and plain.data:
@@ -95,7 +99,8 @@ class Trace:
         """Whether the data of a command and of its answer may be shown."""
         if spec is None:
             return False, False
-        if command.ins == _GET_DATA and command.p1 << 8 | command.p2 in DATA_OBJECTS:
+        of_domain = spec.name == "GET DATA" and spec.cla == _PROPRIETARY
+        if of_domain and command.p1 << 8 | command.p2 in DATA_OBJECTS:
             return True, True
         sent = spec.sent in _HARMLESS or (self._personal and spec.sent is not Body.KEY)
         return sent, spec.answered in _HARMLESS or self._personal
@@ -110,30 +115,32 @@ def _channel_number(cla: int) -> int:
     return 4 + (cla & 0x0F) if cla & (_FURTHER_CHANNELS | _PROPRIETARY) == 0x40 else cla & 0x03
 
 
-def _place(channel: LogicalChannel, command: CommandAPDU) -> dict[str, object]:
+def _place(
+    channel: LogicalChannel, command: CommandAPDU, spec: CommandSpec | None
+) -> dict[str, object]:
     """Return the directory, file, record, key and rule that the command is about."""
     found: dict[str, object] = {"directory": channel.directory.path}
-    file, ins = channel.file, command.ins
-    if file and (ins == _SELECT or ins in _READING | _ERASING | _CHANGING):
+    file, name = channel.file, spec.name if spec else ""
+    if file and (name == "SELECT" or name in _WITH_RULE):
         found["file"] = file.path
-    if ins in _OF_RECORDS:
+    if name in _WITH_RECORD:
         found["record"] = command.p1
-    if ins == _INTERNAL_AUTHENTICATE:
+    if name == "INTERNAL AUTHENTICATE":
         found["key"] = "IRK_DDF1"
-    elif ins == _EXTERNAL_AUTHENTICATE and not command.cla & _PROPRIETARY:
+    elif name == "EXTERNAL AUTHENTICATE" and not command.cla & _PROPRIETARY:
         key = channel.directory.key(command.p2, (*AUTHENTICATING_ROLES, "PUK"))
         if key:
             found["key"] = key.name
-    if file and ins in _READING | _ERASING | _CHANGING:
-        found["rule"] = _rule(file, ins)
+    if file and name in _WITH_RULE:
+        found["rule"] = _rule(file, name)
     return found
 
 
-def _rule(file: ElementaryFile, ins: int) -> str:
+def _rule(file: ElementaryFile, command: str) -> str:
     """Return the file's access rule for a command, in words."""
-    if ins in _READING:
+    if command in _READING:
         name, rule = "read", file.read
-    elif ins in _ERASING:
+    elif command in _ERASING:
         name, rule = "erase", file.erase
     else:
         name, rule = "update", file.update
