@@ -1,20 +1,26 @@
 """What takes too long for every test run: `python -m benchmarks.soak [--share 0.01] [--json]`.
 
-A man in the middle of each protocol, 100,000 runs, who may not alter anything that is accepted;
-and a fuzzer that sends 1,000,000 commands from each of three seeds to software cards of both
-specifications, blank and issued. `--share` does a part of it. A figure is what was done, a bar
+A man in the middle of each protocol, 100,000 runs, who may not alter anything that is accepted; a
+fuzzer that sends 1,000,000 commands from each of three seeds to software cards of both
+specifications, blank and issued; and 20,000 card images that were changed, with right checksums,
+and are then used. `--share` does a part of it. A figure is what was done, a bar
 what was accepted or found, which must be nothing.
 """
 
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.report import Bar, arguments, report
+from tests.attacks.fuzz.oracle import Problem
 from tests.attacks.fuzz.runner import Found, run
 from tests.attacks.man_in_the_middle import PROTOCOLS, Accepted, run_of, runs
+from tests.attacks.mutated_images import attack
 
 MAN_IN_THE_MIDDLE_RUNS = 100_000
 FUZZED_COMMANDS = 1_000_000
+CHANGED_IMAGES = 20_000
 SEEDS = (1, 2, 3)
 
 
@@ -43,6 +49,21 @@ def fuzz(seed: int, count: int) -> tuple[dict[str, float], Bar]:
     return {f"fuzz seed {seed}, commands": sent}, Bar.at_most(f"fuzz seed {seed}, found", found, 0)
 
 
+def images(count: int) -> tuple[dict[str, float], Bar]:
+    """Change images and use their cards; how many opened, and whether one broke its card."""
+    opened, found = 0, 0
+    with tempfile.TemporaryDirectory(prefix="rhcard-soak-") as folder:
+        for seed in range(count):
+            try:
+                opened += attack(Path(folder, "changed.card"), seed)
+            except Problem as problem:
+                sys.stderr.write(f"changed image {seed}: {problem}\n")
+                found += 1
+    return {"changed images": count, "changed images, opened": opened}, Bar.at_most(
+        "changed images, found", found, 0
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do it all, report, and say by the exit code whether nothing was found."""
     parser = arguments(__doc__)
@@ -58,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         more, bar = fuzz(seed, round(FUZZED_COMMANDS * options.share))
         figures |= more
         bars.append(bar)
+    more, bar = images(round(CHANGED_IMAGES * options.share))
+    figures |= more
+    bars.append(bar)
     return report(figures, bars, as_json=options.json)
 
 

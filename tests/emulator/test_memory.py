@@ -1,5 +1,6 @@
 """The card's memory: a commit is whole or did not happen, wherever the supply fails."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -208,6 +209,22 @@ def test_a_damaged_journal_is_noticed_at_every_power_on_and_never_applied() -> N
             damaged.commit()
     memory.power_on()
     assert not memory.journal_is_damaged
+
+
+@pytest.mark.parametrize("stream", [
+    "0001", "000101", "000101" + "AA" * 255, "000102", "000100" + "0002" + "01" + "AA" * 256 + "00",
+])  # fmt: skip
+def test_a_journal_with_half_an_entry_is_damaged_although_its_checksum_is_right(
+    stream: str,
+) -> None:
+    raw = bytes.fromhex(stream)
+    header = b"RHJ1" + len(raw).to_bytes(4, "big") + zlib.crc32(raw).to_bytes(4, "big")
+    pages = [header, raw[:PAGE_SIZE], raw[PAGE_SIZE:]]
+    journal = {JOURNAL_PAGE + n: page.ljust(PAGE_SIZE, b"\xff") for n, page in enumerate(pages)}
+    memory = Memory({1: bytes(PAGE_SIZE)} | journal)
+    memory.power_on()
+    assert memory.journal_is_damaged
+    assert memory.read(PAGE_SIZE, PAGE_SIZE) == bytes(PAGE_SIZE)
 
 
 def test_decay_changes_one_bit_in_memory_and_store_and_is_no_write() -> None:

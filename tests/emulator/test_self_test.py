@@ -18,6 +18,7 @@ from cardlib.emulator.profile.card_state import (
     FILE_AREA,
     NODE_STATES,
     LifeCycle,
+    with_checksum,
 )
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
@@ -119,6 +120,21 @@ def test_a_damaged_card_gives_its_answer_to_reset_and_6581_to_everything(
 ) -> None:
     card = flipped(pages, PAGE_SIZE, 0)
     assert card.reset() == card.atr
+    assert {card.transmit(command) for command in COMMANDS} == {H("6581")}
+
+
+@pytest.mark.parametrize("cipher", [0, 3, 9, 0xFF])
+@pytest.mark.parametrize("name", ["RK1_DDF1", "IRK_DDF1", "BK_MF"])
+def test_a_key_of_an_impossible_cipher_is_noticed_although_its_checksum_is_right(
+    pages: dict[int, bytes], name: str, cipher: int
+) -> None:
+    memory = Memory(pages)
+    address = 2 * PAGE_SIZE + 32 * [key.name for key in KEYS].index(name)
+    raw = memory.read(address, 19)
+    memory.write(address, with_checksum(raw[:1] + bytes((cipher,)) + raw[2:]))
+    memory.commit()
+    card = SoftwareCard(memory)
+    assert card.damage == f"the cipher of {name} is not valid"
     assert {card.transmit(command) for command in COMMANDS} == {H("6581")}
 
 

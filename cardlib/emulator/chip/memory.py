@@ -170,19 +170,10 @@ class Memory:
 
     def _journalled(self) -> dict[int, bytes]:
         """Read the old pages in a valid journal; some may not be restored yet."""
-        found: dict[int, bytes] = {}
-        stream, offset = self._journal() or b"", 0
-        while offset < len(stream):
-            number = int.from_bytes(stream[offset : offset + 2], "big")
-            found[number], was = _BLANK, stream[offset + 2 : offset + 3]
-            offset += 3
-            if was == _CONTENT_FOLLOWS:
-                found[number] = stream[offset : offset + PAGE_SIZE]
-                offset += PAGE_SIZE
-        return found
+        return self._journal() or {}
 
-    def _journal(self) -> bytes | None:
-        """Read the journal; return None if its header or checksum is not valid."""
+    def _journal(self) -> dict[int, bytes] | None:
+        """Read the journal; return None if its header, checksum or an entry is not valid."""
         header = self._programmed.get(JOURNAL_PAGE, _BLANK)
         if header[:4] != _MAGIC:
             return None
@@ -191,7 +182,7 @@ class Memory:
         if not all(page in self._programmed for page in pages):
             return None
         stream = b"".join(self._programmed[page] for page in pages)[:length]
-        return stream if zlib.crc32(stream) == checksum else None
+        return _entries(stream) if zlib.crc32(stream) == checksum else None
 
     def _program(self, number: int, content: bytes) -> None:
         if self.on_write:
@@ -202,3 +193,17 @@ class Memory:
         self.writes += 1
         if self.on_write:
             self.on_write(number, True)
+
+
+def _entries(stream: bytes) -> dict[int, bytes] | None:
+    """Decode the old pages by number, 256 bytes each; None if an entry is not valid."""
+    found: dict[int, bytes] = {}
+    while stream:
+        number, was, rest = int.from_bytes(stream[:2], "big"), stream[2:3], stream[3:]
+        if was == _CONTENT_FOLLOWS and len(rest) >= PAGE_SIZE:
+            found[number], stream = rest[:PAGE_SIZE], rest[PAGE_SIZE:]
+        elif was == _WAS_BLANK:
+            found[number], stream = _BLANK, rest
+        else:
+            return None
+    return found

@@ -33,6 +33,7 @@ NODE_STATES = 64
 """One life cycle byte (ISO/IEC 7816-4 table 14) for each node of the profile, by its index."""
 _PIN, _PIN_SIZE = PAGE_SIZE, 10
 _CARD_KEYS, _CARD_KEY_SLOT, _CARD_KEY_SIZE = 2 * PAGE_SIZE, 32, 19
+_NO_KEY, _CIPHERS = 0xFF, frozenset(map(int, Cipher))
 _KEY_SETS, _KEY_SET_SLOT, _KEY_SET_SIZE, KEY_SET_SLOTS = 8 * PAGE_SIZE, 128, 99, 4
 _OPTIONS = 7 * PAGE_SIZE
 DATA_OBJECTS, DATA_OBJECTS_SIZE = 12 * PAGE_SIZE, 4 * PAGE_SIZE
@@ -174,7 +175,7 @@ class CardState:
     def card_key(self, spec: KeySpec) -> StoredKey | None:
         """Return one of the 30 card keys, or None before personalization."""
         raw = self.memory.read(_key_address(spec), _CARD_KEY_SIZE)
-        if raw[0] == 0xFF:
+        if raw[0] == _NO_KEY:
             return None
         return StoredKey(raw[0], Cipher(raw[1]), raw[3:19], raw[2])
 
@@ -211,7 +212,7 @@ class CardState:
             self.memory.write(address, raw.ljust(_KEY_SET_SLOT, b"\xff"))
 
     def damaged_parts(self) -> Iterator[str]:
-        """Name every part that does not match its checksum."""
+        """Name every part that does not match its checksum, and every key of no known cipher."""
         if not self._is_whole(0, _HEADER_SIZE, may_be_blank=False):
             yield "the checksum of the card's header is wrong"
         if not self._is_whole(_PIN, _PIN_SIZE):
@@ -219,6 +220,9 @@ class CardState:
         for key in KEYS:
             if not self._is_whole(_key_address(key), _CARD_KEY_SIZE):
                 yield f"the checksum of {key.name} is wrong"
+            version, cipher = self.memory.read(_key_address(key), 2)
+            if version != _NO_KEY and cipher not in _CIPHERS:
+                yield f"the cipher of {key.name} is not valid"
         for slot in range(KEY_SET_SLOTS):
             if not self._is_whole(_KEY_SETS + slot * _KEY_SET_SLOT, _KEY_SET_SIZE):
                 yield f"the checksum of key set {slot + 1} is wrong"
