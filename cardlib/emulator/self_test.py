@@ -6,6 +6,7 @@ File contents are not checked: a terminal reads damaged fields as `corrupt` (car
 
 from collections.abc import Iterator
 
+from ..crypto import Cipher
 from ..errors import FormatError
 from ..layout import Structure
 from .chip.memory import Memory
@@ -15,7 +16,9 @@ from .handlers import data_objects
 from .handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
 from .profile.card_options import CardOptions
 from .profile.card_state import CardState, LifeCycle
+from .sessions.v2 import SPEC_2_0
 
+_SPECS = (0x10, SPEC_2_0)
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 
 
@@ -30,6 +33,9 @@ def _problems(memory: Memory, state: CardState) -> Iterator[str]:
     yield from state.damaged_parts()
     if state.life_cycle not in list(LifeCycle):
         yield f"the life cycle {state.life_cycle:02X} is not valid"
+    spec, cipher, *_ = state.profile
+    if state.is_personalized and (spec not in _SPECS or cipher not in list(Cipher)):
+        yield f"the card's specification {spec:02X} or cipher {cipher:02X} is not valid"
     if not _options_are_whole(state.options):
         yield "the card's options are not valid"
     if problem := created_files.problem(memory):

@@ -27,6 +27,7 @@ _STATE_PAGES = range(16)
 _CHECKED = [(0, 28), (0x100, 10), *((0x200 + 32 * n, 19) for n in range(30)),
             *((0x800 + 128 * n, 99) for n in range(4))]  # fmt: skip
 """Address and length of everything in memory that a CRC-16 follows."""
+_LAST_PAGE = 0xFFFFFFFF
 _BYTES = (0x00, 0x01, 0x02, 0x10, 0x20, 0x7F, 0x80, 0xFE, 0xFF)
 
 Pages = dict[int, bytes]
@@ -76,9 +77,9 @@ def no_page(pages: Pages, rng: Random) -> None:
 
 
 def a_new_page(pages: Pages, rng: Random) -> None:
-    near = _some_page(pages, rng) + rng.choice((-1, 1, 2))
+    near = min(_some_page(pages, rng) + rng.choice((-1, 1, 2)), _LAST_PAGE)
     number = rng.choice(
-        (max(near, 0), 0x1000 + rng.randrange(64), rng.randrange(1 << 16), 0xFFFFFFFF)
+        (max(near, 0), 0x1000 + rng.randrange(64), rng.randrange(1 << 16), _LAST_PAGE)
     )
     pages[number] = rng.choice((rng.randbytes(PAGE_SIZE), pages[_some_page(pages, rng)]))
 
@@ -138,7 +139,7 @@ class Unjudged(Watched):
             except Problem:
                 raise
             except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
-                raise Problem(f"{self.history}\n{format_exc(limit=-4)}") from None
+                raise Problem(f"{raw.hex().upper()}: {format_exc(limit=-4)}") from None
         self._check_form(reply)
         return reply
 
@@ -165,6 +166,16 @@ def attack(path: Path, seed: int) -> bool:
     rng = Random(seed)
     kind = rng.choice(list(KINDS))
     create(path, mutated(make(kind, 0).memory.pages, rng)).close()
+    try:
+        return _drive(path, kind, rng)
+    except Problem as problem:
+        raise Problem(f"image {seed} ({kind}): {problem}") from None
+    except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
+        raise Problem(f"image {seed} ({kind}): {format_exc(limit=-4)}") from None
+
+
+def _drive(path: Path, kind: str, rng: Random) -> bool:
+    """Open an image, and do with its card what is done with cards; False if it was refused."""
     with _in_time():
         try:
             card = SoftwareCard.open(path)

@@ -17,6 +17,7 @@ from cardlib.emulator.profile.card_state import (
     FILE_ADDRESS,
     FILE_AREA,
     NODE_STATES,
+    CardState,
     LifeCycle,
     with_checksum,
 )
@@ -136,6 +137,18 @@ def test_a_key_of_an_impossible_cipher_is_noticed_although_its_checksum_is_right
     card = SoftwareCard(memory)
     assert card.damage == f"the cipher of {name} is not valid"
     assert {card.transmit(command) for command in COMMANDS} == {H("6581")}
+
+
+@pytest.mark.parametrize(("spec", "cipher"), [(0x10, 0), (0x20, 3), (0x30, 1), (0x00, 2)])
+def test_an_impossible_specification_or_cipher_is_noticed_although_its_checksum_is_right(
+    pages: dict[int, bytes], spec: int, cipher: int
+) -> None:
+    memory = Memory(pages)
+    state = CardState(memory)
+    state.profile = (spec, cipher, *state.profile[2:])
+    memory.commit()
+    card = SoftwareCard(memory)
+    assert card.damage == f"the card's specification {spec:02X} or cipher {cipher:02X} is not valid"
 
 
 def test_an_image_of_a_damaged_card_is_not_opened(tmp_path: Path, pages: dict[int, bytes]) -> None:
