@@ -18,6 +18,7 @@ from yubikit.securitydomain import SecurityDomainSession
 
 from cardlib.apdu import CommandAPDU
 from cardlib.card import ResidentHealthCard
+from cardlib.crypto import Cipher
 from cardlib.emulator import CardOptions, FaultyCard, SoftwareCard, parse_faults
 from cardlib.emulator.bench.faulty_card import FaultyCard as Faulty
 from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
@@ -41,8 +42,10 @@ from cardlib.transport.pcsc import (
     open_reader,
     wait_for_card,
 )
+from cardlib.transport.recorder import Recorder
 from tests import ROOT
 from tests.cards.cards import CHIP, PIN, blank_card, key_store, personalized_card
+from tests.cards.v2_cards import card_of, key_set
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 
 H = bytes.fromhex
@@ -228,6 +231,20 @@ def test_extended_length_goes_through() -> None:
         assert opened.transmit(H("00A40400000005F0524843010000"))[:1] == H("6F")
         too_long = CommandAPDU(0x00, 0x88, 0, 0, bytes(4000), 65536)
         assert len(opened.transmit(bytes(too_long))) == 2
+
+
+@pytest.mark.parametrize(("protocol", "reads"), [(CardProtocol.T0, 9), (CardProtocol.T1, 1)])
+def test_long_files_are_read_in_short_commands_under_t0(
+    slots: Slots, protocol: CardProtocol, reads: int
+) -> None:
+    slots.insert(0, card_of(Cipher.AES, CardOptions(extended_length=True)))
+    with open_reader(FIRST, protocol) as opened:
+        recorder = Recorder(opened)
+        card = ResidentHealthCard(recorder, key_set(Cipher.AES))
+        card.authenticate("RK1_DF03")
+        (raw,) = card.read_raw("DDF1/DF03/EE01")
+    assert raw is not None and len(raw) == 1893
+    assert sum(exchange.command[1] == 0xB0 for exchange in recorder.commands) == reads
 
 
 def test_the_card_is_read_by_the_card_object(connection: PcscConnection) -> None:
