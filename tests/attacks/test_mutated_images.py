@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cardlib.emulator import SoftwareCard
-from tests.attacks.fuzz.cards import make
+from tests.attacks.fuzz.cards import KINDS, make
 from tests.attacks.fuzz.oracle import Problem
 from tests.attacks.mutated_images import Unjudged, attack
 
@@ -23,6 +23,8 @@ def test_an_exception_that_leaves_the_card_is_found(
     def crash(*_: object) -> bytes:
         raise IndexError("a bug")
 
+    for kind in KINDS:
+        make(kind, 0)  # the cards are made once, and must be there before they break
     monkeypatch.setattr(SoftwareCard, "process", crash)
     with pytest.raises(Problem, match="a bug"):
         for seed in range(IMAGES):
@@ -34,7 +36,8 @@ def test_a_card_that_does_not_answer_is_found(monkeypatch: pytest.MonkeyPatch) -
         while True:
             pass
 
+    card = Unjudged("active", make("active", 0))
     monkeypatch.setattr(SoftwareCard, "process", hang)
     monkeypatch.setattr("tests.attacks.mutated_images.MAX_SECONDS", 1)
     with pytest.raises(Problem, match="no answer within 1 s"):
-        Unjudged("active", make("active", 0)).transmit(bytes.fromhex("00A40000"))
+        card.transmit(bytes.fromhex("00A40000"))
