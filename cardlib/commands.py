@@ -142,7 +142,8 @@ def must_be_protected(command: CommandAPDU) -> bool:
     if spec is None:
         return False
     if spec.sent is Body.PIN:
-        return bool(command.data)  # without data, they ask how many tries are left
+        # Of class 00, without data and with P1 00, they ask how many tries are left.
+        return bool(command.data or command.p1 or command.cla & PROPRIETARY)
     is_open = not command.data or spec.sent in (Body.OPEN, Body.CRYPTOGRAM)
     return spec.name not in _ASKING or not is_open
 

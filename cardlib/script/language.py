@@ -29,7 +29,7 @@ class ScriptError(FormatError):
 
     def __init__(self, name: str, line: int, problem: str) -> None:
         super().__init__(f"{name}, line {line} is not valid: {problem}")
-        self.line, self.problem = line, problem
+        self.name, self.line, self.problem = name, line, problem
 
 
 @dataclass(frozen=True, slots=True)

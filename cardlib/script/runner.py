@@ -14,6 +14,7 @@ from ..messaging.v2 import V2Channel
 from ..status import words
 from ..transport import capabilities, chip_serial, forms
 from .decoder import Fact, Profile, facts_of, facts_of_reset, fields_of, profile_in
+from .in_clear import NotProtected, would_bare
 from .language import Authenticate, Command, Expectation, Reset, Script, Step
 
 NO_KEYS = "no keys given"
@@ -67,8 +68,10 @@ class Runner:
     """Runs scripts on one connection. With keys it authenticates where a script says so.
 
     On a card of spec 2.0 the first authentication opens a session, and all further commands are
-    sent protected. The plain answers are shown and compared. `short_only`: the session uses no
-    command of more than 255 bytes, for a reader that cannot carry extended length.
+    sent protected. The plain answers are shown and compared. Outside a session no PIN, personal
+    data or change is sent, unless `unprotected` is set or the card has said that it is of spec 1.0.
+    `short_only`: the session uses no command of more than 255 bytes, for a reader that cannot
+    carry extended length.
     """
 
     def __init__(
@@ -78,9 +81,10 @@ class Runner:
         randomness: Callable[[int], bytes] = os.urandom,
         *,
         short_only: bool = False,
+        unprotected: bool = False,
     ) -> None:
         self._connection, self._keys, self._random = connection, keys, randomness
-        self._short_only = short_only
+        self._short_only, self._unprotected = short_only, unprotected
         self._profile: Profile | None = None
         self._authenticated: frozenset[str] = frozenset()
         self._wrong_cryptogram = False
@@ -90,12 +94,13 @@ class Runner:
         """Do all steps in order, whatever the card answers; yield the result of each.
 
         Raises TransportError when the card does not answer, CardKeyError when the keys are for
-        other cards.
+        other cards, NotProtected before a command that must not be sent in clear.
         """
         for step in script.steps:
             if isinstance(step, Reset):
                 yield self._reset(step)
             elif isinstance(step, Command):
+                self._check_protection(script.name, step)
                 yield self._command(step)
             else:
                 yield self._authenticate(step)
@@ -112,8 +117,22 @@ class Runner:
         except FormatError as error:
             raise TransportError(str(error)) from None
 
+    @property
+    def _has_session(self) -> bool:
+        """Whether a session was opened since the last reset; it may be over."""
+        session = self._session
+        return session is not None and (session.is_protected or session.is_over)
+
+    def _check_protection(self, name: str, step: Command) -> None:
+        if self._has_session or self._unprotected or not would_bare(step.apdu):
+            return
+        spec = self._profile.spec >> 4 if self._profile else None
+        may_be_2 = spec != 1 or (self._keys is not None and self._keys.protocol != 1)
+        if may_be_2:
+            raise NotProtected(name, step, spec_known=spec is not None)
+
     def _in_session(self, command: bytes) -> ResponseAPDU:
-        if self._session is None or not (self._session.is_protected or self._session.is_over):
+        if self._session is None or not self._has_session:
             return self._send(command)
         return self._session.send(CommandAPDU.parse(command))
 
@@ -140,7 +159,10 @@ class Runner:
             return Outcome(step, None, difference=Difference(hint))
         keys = self._card_keys(self._keys, self._profile)
         is_first = self._session is None
-        response = self._prove(step, keys, self._profile.c1)
+        try:
+            response = self._prove(step, keys, self._profile.c1)
+        except (ChannelError, FormatError) as error:
+            return Outcome(step, None, difference=Difference(str(error)))
         if response.ok:
             self._authenticated |= {name}
             facts = self._facts_of_length() if is_first else ()

@@ -62,17 +62,31 @@ def list_scripts(context: Context) -> int:
     help="In a session, send no command of more than 255 bytes: the reader cannot carry it.",
 )
 @keys_option
+@click.option(
+    "--unprotected",
+    is_flag=True,
+    help="Send every command as it is written, also a PIN, personal data or a change in clear.",
+)
 @passphrase_option
 @json_option
 @click.pass_obj
 def run(
-    context: Context, script: str, *, card: str | None, reader: str | None, short_only: bool
+    context: Context,
+    script: str,
+    *,
+    card: str | None,
+    reader: str | None,
+    short_only: bool,
+    unprotected: bool,
 ) -> int:
     """Run a script on a card and compare its answers.
 
     The script is one that rhcard comes with (see `rhcard apdu list`), or a file. With --keys, the
     runner authenticates at the `#! authenticate` lines. Without it, those lines are skipped, as in
     scriptor. Answers are shown as they are: they may contain personal data.
+
+    A PIN, personal data or a change is not sent in clear to a card of spec 2.0: the run stops there
+    with exit code 3. --unprotected allows it, for tests of what a card must refuse.
 
     If a status word is not as expected, the exit code is 5. If only data is not as expected, it
     is 6.
@@ -89,7 +103,7 @@ def run(
     opened = _script(script)
     keys = context.terminal_keys()
     with _connection(card, reader) as connection:
-        runner = Runner(connection, keys, short_only=short_only)
+        runner = Runner(connection, keys, short_only=short_only, unprotected=unprotected)
         outcomes = _shown(context, runner.run(opened))
     return _finish(context, opened, outcomes)
 

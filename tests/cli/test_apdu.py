@@ -16,7 +16,7 @@ from personalize.cli.exits import Exit
 from tests import DATA
 from tests.cards.cards import personalized_card
 from tests.cards.v2_cards import card_of
-from tests.programs.rhcard import Ran, rhcard
+from tests.programs.rhcard import Ran, rhcard, saved
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
 
 
@@ -116,6 +116,18 @@ def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, fo
     name = script if script in names() else folder / script
     done = invoke(name, "--card", folder / "one.card")
     assert (done.code, said in done.err) == (code, True)
+
+
+def test_a_pin_goes_to_a_2_0_card_in_clear_only_with_unprotected(tmp_path: Path) -> None:
+    card = saved(card_of(), tmp_path / "two.card")
+    script = tmp_path / "pin.scriptor"
+    script.write_text("reset\n00A4040005F05248430100\n0020000006313335373930\n#> 6982\n")
+    done = invoke(script, "--card", card)
+    assert (done.code, len(done.err.splitlines())) == (Exit.BAD_INPUT, 1)
+    assert done.err.startswith("rhcard: pin.scriptor, line 3: VERIFY was not sent: ")
+    assert done.err.endswith("add --unprotected\n")
+    assert invoke(script, "--card", card, "--json").json["exit_code"] == Exit.BAD_INPUT
+    assert invoke(script, "--card", card, "--unprotected").code == Exit.GOOD
 
 
 def test_one_card_is_needed(folder: Path) -> None:
