@@ -43,7 +43,7 @@ def files_of(folder: Path, chips: Iterable[ChipSerial]) -> dict[ChipSerial, Path
     found = {chip: path for chip in wanted if (path := card_path(folder, chip)).is_file()}
     wanted -= found.keys()
     named = set(found.values())
-    for card in FolderFeed(folder).lying():
+    for card in FolderFeed(folder, read_only=True).lying():
         if not wanted:
             break
         if card.path in named:

@@ -145,7 +145,7 @@ def _emergency(keys: "SoftwareKeySet", card: Path) -> "Reading":
     from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
 
-    with in_reader(card) as connection:
+    with in_reader(card, read_only=True) as connection:
         return read_card(connection, keys.only(EMERGENCY_KEYS), EMERGENCY_FILES)
 
 

@@ -35,7 +35,7 @@ def show(context: Context, card: str) -> int:
     from .cards import card_file
 
     path = card_file(card)
-    with in_reader(path) as connection:
+    with in_reader(path, read_only=True) as connection:
         report = inspect(connection)
     if context.as_json:
         return context.answer({"card": str(path), **report})

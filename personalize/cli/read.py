@@ -81,7 +81,7 @@ def command(
     empty, it was never written, a key is needed (and which one), it is not on the card, or it is
     damaged.
 
-    Without --keys only the issuer's data can be read.
+    Without --keys only the issuer's data can be read. The card file is not changed.
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def command(
     if photo and emergency:
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     path = card_file(card, cards)
-    with in_reader(path) as connection:
+    with in_reader(path, read_only=True) as connection:
         key_set, meter = context.terminal_keys(), Meter()
         with observed(connection, meter) as watched:
             reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES)

@@ -37,7 +37,7 @@ def command(context: Context, folder: Path, *, cards: Path, full: bool) -> int:
     """Read issued cards and compare them with their batch.
 
     Every field on every card is compared with the batch. It also checks that the card refuses
-    access that must be refused. Nothing is changed, and no wrong key or PIN is tried.
+    access that must be refused. No file is changed, and no wrong key or PIN is tried.
 
     Without --full the middle of blank files is not read, and one file of each directory is tried
     without keys. A line says what was left out. The first card is always checked in full.
@@ -100,7 +100,8 @@ def run(batch: "Batch", issuer: "Issuer", cards: Path, *, full: bool = False) ->
     results: list[Verified] = []
     try:
         with progress("Verifying") as advance:
-            for result in audit(batch, issuer, FolderFeed(cards), full=full):
+            feed = FolderFeed(cards, read_only=True)
+            for result in audit(batch, issuer, feed, full=full):
                 results.append(result)
                 advance(len(results), batch.header.count)
     except KeyboardInterrupt:

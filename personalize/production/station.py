@@ -32,6 +32,7 @@ class CardFile:
 
     path: Path
     made_here: bool = False
+    read_only: bool = False
 
     @property
     def where(self) -> str:
@@ -40,15 +41,20 @@ class CardFile:
 
     def powered(self) -> AbstractContextManager[SoftwareCard]:
         """Give the card power; CardImageError when the file holds no card."""
-        return in_reader(self.path)
+        return in_reader(self.path, read_only=self.read_only)
 
 
 class FolderFeed:
     """Brings the software cards of a folder, and then new blanks if they are wanted."""
 
-    def __init__(self, folder: Path, maker: BlankMaker | None = None) -> None:
-        """Bring the cards of a folder; without a `maker` of blanks only those that are there."""
-        self.folder, self._maker = folder, maker
+    def __init__(
+        self, folder: Path, maker: BlankMaker | None = None, *, read_only: bool = False
+    ) -> None:
+        """Bring the cards of a folder; without a `maker` of blanks only those that are there.
+
+        With `read_only` nothing in the folder is written, whatever the cards are asked to do.
+        """
+        self.folder, self._maker, self._read_only = folder, maker, read_only
         self._aside = set[str]()
         self._cards: Iterator[CardFile] | None = None
 
@@ -59,14 +65,16 @@ class FolderFeed:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Make the folder if needed, and lock it; JournalConflict if another rhcard has it."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder if it may, and lock it; JournalConflict if another rhcard has it."""
+        if not self._read_only:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with alone_with(self.folder):
             yield
 
     def lying(self) -> Iterator[CardFile]:
         """The card files of the folder, by name."""
-        return (CardFile(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
+        paths = sorted(self.folder.glob(f"*{SUFFIX}"))
+        return (CardFile(path, read_only=self._read_only) for path in paths)
 
     def bring(self, *, blank_wanted: bool) -> CardFile | None:
         """The next card of the folder, by name, or else a new blank if one is wanted."""
@@ -96,11 +104,14 @@ def card_path(folder: Path, chip: ChipSerial) -> Path:
 
 
 @contextmanager
-def in_reader(path: Path) -> Iterator[SoftwareCard]:
-    """Give a software card power; CardImageError when the file holds no card."""
+def in_reader(path: Path, *, read_only: bool = False) -> Iterator[SoftwareCard]:
+    """Give a software card power; CardImageError when the file holds no card.
+
+    With `read_only` its file is not changed: what the card counts is forgotten at the end.
+    """
     if not path.is_file():
         raise CardImageError(f"{path}: there is no such card")
-    card = SoftwareCard.open(path)
+    card = SoftwareCard.open(path, read_only=read_only)
     try:
         yield card
     finally:

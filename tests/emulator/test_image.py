@@ -243,6 +243,55 @@ def test_a_card_in_use_is_not_opened_and_not_replaced(path: Path) -> None:
     SoftwareCard.open(path).close()
 
 
+def test_a_card_that_is_only_read_keeps_its_changes_in_memory(path: Path) -> None:
+    card = blank()
+    card.save(path)
+    card.close()
+    before = path.read_bytes()
+    for _ in range(2):
+        card = SoftwareCard.open(path, read_only=True)
+        assert card.state.sequence_counter == 0
+        card.transmit(bytes.fromhex("8050FF00080102030405060708"))
+        card.memory.write(SCRATCH, b"n" * 600)
+        card.memory.commit()
+        card.reset()
+        assert card.memory.read(SCRATCH, 600) == b"n" * 600
+        card.close()
+    assert path.read_bytes() == before
+
+
+def test_an_interrupted_commit_is_undone_for_a_reader_too_and_not_in_the_file(path: Path) -> None:
+    card = blank()
+    card.memory.write(SCRATCH, b"o" * 600)
+    card.memory.commit()
+    card.save(path)
+    card.memory.on_write = cut_at(9)
+    card.memory.write(SCRATCH, b"n" * 600)
+    with pytest.raises(PowerCut):
+        card.memory.commit()
+    card.close()
+    before = path.read_bytes()
+    reader = SoftwareCard.open(path, read_only=True)
+    assert reader.memory.read(SCRATCH, 600) == b"o" * 600
+    reader.close()
+    assert path.read_bytes() == before
+
+
+def test_many_may_read_a_card_and_nobody_writes_it_meanwhile(path: Path) -> None:
+    writer = blank()
+    writer.save(path)
+    with pytest.raises(CardImageError, match="in use"):
+        SoftwareCard.open(path, read_only=True)
+    writer.close()
+    readers = [SoftwareCard.open(path, read_only=True) for _ in range(2)]
+    for refused in (SoftwareCard.open, blank().save):
+        with pytest.raises(CardImageError, match="in use"):
+            refused(path)
+    for reader in readers:
+        reader.close()
+    SoftwareCard.open(path).close()
+
+
 def test_a_full_disk_is_a_memory_failure_and_the_card_stays_whole(path: Path) -> None:
     opened = create(path, blank().memory.pages)
     card = blank()

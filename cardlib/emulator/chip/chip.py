@@ -52,14 +52,16 @@ class Chip(ABC):
         """Read from memory again what the card keeps a copy of."""
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
         """Open a card image; from then on every memory write goes to the file.
 
-        Raises CardImageError when the file is not a card image, is damaged, or in use.
+        With `read_only` the file is never written, and may be on a read-only medium: what the card
+        changes is in memory until `close`. Raises CardImageError when the file is not a card image,
+        is damaged, or in use; StorageError when this computer does not let us read or write it.
         """
-        opened, pages = image.open_image(path)
+        opened, pages = image.open_image(path, read_only=read_only)
         memory = Memory(pages)
-        memory.store = opened
+        memory.store = None if read_only else opened
         card = cls(memory)
         card._image = opened
         if card.damage:

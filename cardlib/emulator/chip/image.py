@@ -39,7 +39,7 @@ def _slot(number: int, content: bytes) -> bytes:
 
 
 class ImageFile:
-    """An open card image. It is locked against other processes."""
+    """An open card image, locked: by one program that writes, or by any number that only read."""
 
     def __init__(self, file: BinaryIO, slots: dict[int, int]) -> None:
         self._file = file
@@ -76,9 +76,10 @@ class ImageFile:
         raise MemoryFailure("card image: the disk is full")
 
     def close(self) -> None:
-        """Write the file to the disk and unlock it."""
+        """Write the file to the disk, if it may have changed, and unlock it."""
         if not self._file.closed:
-            os.fsync(self._file.fileno())
+            if self._file.writable():
+                os.fsync(self._file.fileno())
             self._file.close()
 
 
@@ -120,14 +121,14 @@ def _in_use(path: Path) -> CardImageError:
     return CardImageError(f"{path}: in use by another program: stop that program first")
 
 
-def open_image(path: Path) -> tuple[ImageFile, dict[int, bytes]]:
+def open_image(path: Path, *, read_only: bool = False) -> tuple[ImageFile, dict[int, bytes]]:
     """Open an image and read its pages. Raises CardImageError, which says what is wrong."""
     try:
-        file = path.open("r+b", buffering=0)
+        file = path.open("rb" if read_only else "r+b", buffering=0)
     except OSError as error:
         raise file_error(CardImageError, error, path) from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         pages, slots = _parse(path, file.read())
     except BlockingIOError:
         file.close()
