@@ -44,6 +44,21 @@ class ChannelError(CardError):
     """Secure messaging could not be opened, or a message was changed or is not the card's."""
 
 
+class NotGenuine(ChannelError):
+    """The card did not prove that it has the key. `tried` names the key, and never holds it."""
+
+    def __init__(self, tried: str) -> None:
+        super().__init__(
+            "INTERNAL AUTHENTICATE: these keys and this card do not fit. Either the card was issued"
+            " with another key store, or it is not genuine. If you have other key stores, try each"
+            f" of them. If none fits, do not trust the card. Tried {tried}"
+        )
+
+
+class NotPersonalized(CardError):
+    """The card has no resident's data: it is blank, or it is another kind of card."""
+
+
 class StorageError(CardError, OSError):
     """A file cannot be read or written on this computer: no space, no permission."""
 

@@ -102,7 +102,7 @@ def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03K
     fci = _select(connection, HEALTH_APPLICATION).data
     if find_ber(fci, 0x6F, 0xA5, 0xC1) is not None:
         return CardStage.PERSONALIZED
-    versions = _key_versions(connection)
+    versions = key_versions(connection)
     if transport_keys.key_version in versions:
         return CardStage.TRANSPORT
     if issuer_keys.key_version in versions:
@@ -170,8 +170,8 @@ def store_data_commands(
     return [commands.store_data(n, block, last=n == last) for n, block in enumerate(blocks)]
 
 
-def _key_versions(connection: Connection) -> set[int]:
-    """Read the key version numbers of the security domain's key information (GPC H.4)."""
+def key_versions(connection: Connection) -> set[int]:
+    """Read the SCP03 key versions of a card: the domain's key information (GPC H.4). No key."""
     _select(connection, SECURITY_DOMAIN)
     template = _done(send(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
     return {key_set.version for key_set in key_sets(template)}

@@ -6,7 +6,7 @@ from hmac import compare_digest
 
 from .. import commands
 from ..apdu import CommandAPDU, ResponseAPDU
-from ..errors import CardKeyError, ChannelError, FormatError, StatusWordError
+from ..errors import CardKeyError, ChannelError, FormatError, NotGenuine, StatusWordError
 from ..exchange import Connection, send
 from ..facts import Pin
 from ..keys import CardKeys, KeySet
@@ -146,7 +146,7 @@ class ResidentHealthCard:
         self._rights |= {key_name}
 
     def internal_authenticate(self) -> None:
-        """INTERNAL AUTHENTICATE. Raises ChannelError when the card does not hold the IRK."""
+        """INTERNAL AUTHENTICATE. Raises NotGenuine when the card does not hold the IRK."""
         keys, identity = self._keys(), self._accepted()
         self._enter("DDF1")
         sam_random, data8 = secrets.token_bytes(8), secrets.token_bytes(8)
@@ -155,7 +155,7 @@ class ResidentHealthCard:
         expected = v1.cryptogram(keys.process_key("IRK_DDF1", sam_random), data8)
         if not compare_digest(reply, expected):
             tried = f"IRK_DDF1 {keys.key_check_value('IRK_DDF1').hex().upper()}, {identity}"
-            raise ChannelError(f"INTERNAL AUTHENTICATE: the card is not genuine; tried {tried}")
+            raise NotGenuine(tried)
 
     def verify_pin(self, pin: str) -> None:
         """VERIFY the holder's PIN, 6 digits.

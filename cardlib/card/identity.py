@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..crypto import Cipher
-from ..errors import CardError, CardKeyError
+from ..errors import CardError, CardKeyError, NotPersonalized
 from ..keys import KeyUse
 from ..tlv import find_ber
 from ..transport import chip_serial
@@ -29,7 +29,7 @@ class CardIdentity:
         card = None if issuer_data is None else find_ber(issuer_data, 0xC1)
         region = None if issuer_data is None else find_ber(issuer_data, 0xC2)
         if card is None or region is None or len(card) != 3 or len(region) != 8:
-            raise CardError("not a personalized health card: its FCI has no C1 and C2")
+            raise NotPersonalized("not a personalized health card: its FCI has no C1 and C2")
         if card[1] not in list(Cipher):
             raise CardError(f"the card's cipher is {card[1]:02X}; 01 (SM4) and 02 (AES) are known")
         if card[0] >> 4 not in (1, 2):

@@ -25,6 +25,8 @@ _EXITS = {
     "ChannelError": Exit.REFUSED,
     "FormatError": Exit.BAD_INPUT,
     "JournalConflict": Exit.JOURNAL_CONFLICT,
+    "NotGenuine": Exit.KEY_PROBLEM,
+    "NotPersonalized": Exit.VERIFICATION_FAILED,
     "StatusWordError": Exit.REFUSED,
     "TransportError": Exit.NO_CARD,
 }

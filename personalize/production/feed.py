@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cardlib.card import ResidentHealthCard
+from cardlib.errors import CardError
 from cardlib.exchange import Connection
-from cardlib.facts import ChipSerial
-from cardlib.issuance import CardStage, stage
+from cardlib.facts import SECURITY_DOMAIN, ChipSerial
+from cardlib.issuance import CardStage, IssuerSession, stage
 from cardlib.keys import Issuer
+from cardlib.keys.roots import public_test_roots
+from cardlib.keys.store import KeyStore
 from cardlib.layout import State
 from cardlib.layout.load import ISSUER_FILE
+from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from cardlib.transport import chip_serial
 
 from .journal import JournalConflict
@@ -84,6 +88,29 @@ def identify(where: str, connection: Connection, issuer: Issuer) -> Identified:
     found = stage(connection, issuer.transport_keys(chip), issuer.issuer_keys(chip))
     number = card_number(connection) if found is CardStage.PERSONALIZED else ""
     return Identified(where, chip, found, number)
+
+
+def about_blank(connection: Connection, chip: ChipSerial, error: CardError) -> str:
+    """Why a blank refused our transport keys, and what to do; it was not changed.
+
+    The published test keys are tried too: a wrong key spends no try.
+    """
+    if not (isinstance(error, Scp03Failure) and error.cause is Cause.KEY):
+        return str(error)
+    published = KeyStore(public_test_roots()).transport_keys(chip)
+    try:
+        IssuerSession.open(connection, published, SECURITY_DOMAIN)
+    except CardError:
+        why = (
+            "its transport keys are not those of this key store. Order blanks with the transport"
+            " keys of this store, or use the store that they were ordered with"
+        )
+    else:
+        why = (
+            "it has the published test keys as transport keys, which anybody can use. It is a blank"
+            " for trials: never use it for a resident. Take it out of the folder"
+        )
+    return f"{why} ({error})"
 
 
 def card_number(connection: Connection) -> str:

@@ -32,7 +32,16 @@ from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_issue
 from .checking import check_card
-from .feed import BroughtCard, Feed, Identified, identify, not_found, not_used, refuse_copy
+from .feed import (
+    BroughtCard,
+    Feed,
+    Identified,
+    about_blank,
+    identify,
+    not_found,
+    not_used,
+    refuse_copy,
+)
 from .journal import Entry, Journal, JournalConflict, Progress
 from .pins import PinFile
 
@@ -310,7 +319,7 @@ def _let_go(
     if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
         raise error
     job.journal.release(number)
-    raise _NotOurBlank(str(error))
+    raise _NotOurBlank(about_blank(connection, chip, error))
 
 
 def _check(

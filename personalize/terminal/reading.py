@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from cardlib.card import CardIdentity, ResidentHealthCard
+from cardlib.errors import CardError, NotPersonalized
 from cardlib.exchange import Connection
+from cardlib.facts import TRANSPORT_KEY_VERSION
+from cardlib.issuance import key_versions
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 
@@ -31,12 +34,16 @@ def read_card(
 ) -> Reading:
     """Read files in their order. Without keys, the fields of protected files are `denied`.
 
-    The chip must prove that it is genuine before its other keys are used: ChannelError if it
-    cannot. With keys, all files of a 2.0 card are read in the session, also the free issuer's file.
+    The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
+    NotPersonalized when the card is blank, with what it is and what to do. With keys, all files of
+    a 2.0 card are read in the session, also the free issuer's file.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
     card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)
-    identity = card.identify()
+    try:
+        identity = card.identify()
+    except NotPersonalized as error:
+        raise NotPersonalized(_about_blank(connection) or str(error)) from None
     if keys is not None:
         card.internal_authenticate()
     found: dict[str, tuple[FieldValue, ...]] = {}
@@ -46,6 +53,25 @@ def read_card(
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     return Reading(identity, tuple((FILE_BY_PATH[path], found[path]) for path in found))
+
+
+def _about_blank(connection: Connection) -> str:
+    """What a blank card is and what to do with it; "" when it is no blank of ours."""
+    try:
+        versions = key_versions(connection)
+    except CardError:
+        return ""
+    if TRANSPORT_KEY_VERSION in versions:
+        return (
+            "this card is blank: it has the transport keys of its maker"
+            f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. Put it into the folder that"
+            " `rhcard issue` gets with --cards: it becomes a resident's card"
+        )
+    found = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
+    return (
+        f"this card is blank: it has issuer keys (version {found}) and no data yet, because issuing"
+        " was interrupted. Run `rhcard issue` again with its batch and the same --cards"
+    )
 
 
 def _is_free_slot(file: FileSpec, found: dict[str, tuple[FieldValue, ...]]) -> bool:

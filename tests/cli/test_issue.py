@@ -306,3 +306,21 @@ def test_a_signal_lets_the_card_in_hand_be_finished_and_a_second_one_does_not(
     assert f"stopped: {state}" in done.stderr
     assert "Traceback" not in done.stderr
     assert issue(batch, cards).code == 0
+
+
+def test_a_blank_of_other_transport_keys_says_whose_and_what_to_do(
+    batch: Path, tmp_path: Path
+) -> None:
+    cards, other = tmp_path / "cards", key_file(tmp_path, name="other.json")
+    cards.mkdir()
+    rhcard("emulator", "new", "--out", cards / "0.card")
+    rhcard("emulator", "new", "--out", cards / "1.card", "--keys", other)
+    done = issue(batch, cards)
+    published, foreign, *_ = done.err.splitlines()
+    assert published.startswith("0.card was not used: it has the published test keys")
+    assert "Take it out of the folder" in published
+    assert foreign.startswith("1.card was not used: its transport keys are not those of this key")
+    assert (done.code, done.out) == (0, f"{COUNT} of {COUNT} cards active\n")
+    for name in ("0.card", "1.card"):
+        shown = rhcard("emulator", "show", cards / name, "--json").json
+        assert [each["tries"] for each in shown["key_sets"]] == [15]

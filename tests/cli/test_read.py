@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.facts import SECURITY_DOMAIN
+from cardlib.issuance import IssuerSession
+from cardlib.keys.roots import public_test_roots
+from cardlib.keys.store import KeyStore
 from cardlib.layout import FILES, State
+from personalize.cli.exits import Exit
 from tests.cards.cards import CHIP, RECORDS, blank_card, personalized_card
 from tests.programs.rhcard import key_file, rhcard, saved
 
@@ -145,14 +150,30 @@ def test_the_emergency_view_has_no_photo(card: Path, tmp_path: Path) -> None:
     assert rhcard("read", card, "--emergency", "--photo", tmp_path / "p").code == 2
 
 
-def test_a_blank_says_that_it_is_one(tmp_path: Path) -> None:
-    done = rhcard("read", saved(blank_card(), tmp_path / "blank.card"), passphrase=None)
-    assert (done.code, "not a personalized health card" in done.err) == (5, True)
+def test_a_blank_says_that_it_is_one_and_what_to_do_with_it(tmp_path: Path, keys: Path) -> None:
+    blank = saved(blank_card(), tmp_path / "blank.card")
+    for words in (("read", blank), ("read", blank, "--keys", keys)):
+        done = rhcard(*words)
+        assert (done.code, len(done.err.splitlines())) == (Exit.VERIFICATION_FAILED, 1)
+        assert "this card is blank: it has the transport keys" in done.err
+        assert "`rhcard issue`" in done.err
 
 
-def test_a_card_of_other_keys_is_refused_before_a_key_is_tried(card: Path, tmp_path: Path) -> None:
+def test_a_blank_with_issuer_keys_says_that_issuing_was_interrupted(tmp_path: Path) -> None:
+    store, card = KeyStore(public_test_roots()), blank_card()
+    transport, issuer = store.transport_keys(CHIP), store.issuer_keys(CHIP)
+    IssuerSession.open(card, transport, SECURITY_DOMAIN).replace_keys(transport, issuer)
+    done = rhcard("read", saved(card, tmp_path / "blank.card"))
+    assert (done.code, "Run `rhcard issue` again" in done.err) == (Exit.VERIFICATION_FAILED, True)
+
+
+def test_a_card_of_other_keys_may_be_genuine_and_no_second_key_is_tried(
+    card: Path, tmp_path: Path
+) -> None:
     other = key_file(tmp_path)
     before = card.read_bytes()
     done = rhcard("read", card, "--keys", other)
-    assert (done.code, "not genuine" in done.err) == (5, True)
+    assert (done.code, len(done.err.splitlines())) == (Exit.KEY_PROBLEM, 1)
+    assert "issued with another key store, or it is not genuine" in done.err
+    assert "try each of them. If none fits, do not trust the card" in done.err
     assert card.read_bytes() == before
