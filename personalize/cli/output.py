@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_PLAIN_WIDTH = 1000
+_WIDEST_COLUMN = 72
+"""Without a terminal, a longer cell is printed whole, and the rest of its row is moved right."""
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -45,12 +46,18 @@ def command_line(*words: object) -> str:
     called = Path(sys.argv[0])
     found = shutil.which("rhcard")
     by_path = called.name == "rhcard" and not (found and Path(found).resolve() == called.resolve())
-    return shlex.join([str(called) if by_path else "rhcard", *map(str, words)])
+    return shlex.join([str(called) if by_path else "rhcard", *map(_word, words)])
+
+
+def _word(word: object) -> str:
+    """A word of a command line: a path that begins with a dash must not look like an option."""
+    dashed = isinstance(word, Path) and str(word).startswith("-")
+    return f"./{word}" if dashed else str(word)
 
 
 def say_where(cards: Path) -> None:
     """Say how to look at a card of a table that shows chips."""
-    say(f"To look at a card: {command_line('read')} CHIP {shlex.join(['--cards', str(cards)])}")
+    say(f"To look at a card: {command_line('read')} CHIP {shlex.join(['--cards', _word(cards)])}")
 
 
 def printable(text: str) -> str:
@@ -65,34 +72,56 @@ def printable(text: str) -> str:
     return visible(text)
 
 
-def print_rich(*things: "RenderableType") -> None:
-    """Print on stdout; a row stays one line, without colours, when that is not a terminal."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, highlight=False)
-    if console.is_terminal:
-        console.print(*things, sep="\n")
-        return
-    console.width = _PLAIN_WIDTH
-    with console.capture() as captured:
-        console.print(*things, sep="\n")
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
 def print_table(
     title: str, headings: Sequence[str], rows: "Iterable[Sequence[str | Text]]"
 ) -> None:
-    """A table on stdout; cells are taken as they are, never as markup."""
+    """A table on stdout; cells are taken as they are, never as markup.
+
+    On a terminal, cells are folded to its width. Else a row is one line, and nothing is cut: its
+    length follows from its own cells.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    cells = [[Text(printable(c)) if isinstance(c, str) else c for c in row] for row in rows]
+    console = Console(file=sys.stdout, highlight=False)
+    if console.is_terminal:
+        console.print(Text(title, "bold"), _folded(headings, cells), sep="\n")
+    else:
+        plain = [[cell.plain for cell in row] for row in cells]
+        click.echo("\n".join([title, "", *_lines(headings, plain), ""]))
+
+
+def _folded(headings: Sequence[str], rows: "Iterable[Sequence[Text]]") -> "RenderableType":
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(c)) if isinstance(c, str) else c for c in row))
-    print_rich(Text(title, "bold"), table)
+        table.add_row(*row)
+    return table
+
+
+def _lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table without a terminal, in columns; Chinese characters are two wide."""
+    from rich.cells import cell_len
+
+    widths = [
+        min(max(cell_len(row[index]) for row in (headings, *rows)), _WIDEST_COLUMN)
+        for index in range(len(headings))
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        return f"  {'   '.join(padded)}".rstrip()
+
+    yield line(headings)
+    yield " " + "─" * (sum(widths) + 3 * len(widths) - 1)
+    yield from map(line, rows)
 
 
 @contextmanager

@@ -1,14 +1,19 @@
-"""What a command shows while it works: a bar on a terminal, nothing of it in a log."""
+"""What a command shows: bars on a terminal only, tables as long as their data, lines to paste."""
 
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from personalize.cli.exits import Exit
+from personalize.cli.output import print_table
 from personalize.sample.sample_batch import SAMPLE
 from tests import ROOT
-from tests.programs.rhcard import IMPORT_MAIN, ran, residents
+from tests.programs.rhcard import IMPORT_MAIN, key_file, prepare, ran, residents
 
 
 def on_a_terminal(*words: object) -> str:
@@ -41,3 +46,50 @@ def test_a_log_holds_no_bar(tmp_path: Path) -> None:
     done = ran("prepare", residents(tmp_path, 3), "--photos", SAMPLE.parent)
     assert "has no errors" in done.err
     assert "Checking" not in done.err and "\x1b" not in done.err and len(done.err.splitlines()) == 2
+
+
+def test_a_table_without_a_terminal_is_in_columns_also_in_chinese(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table("title", ("name", "n"), [("王小明", "1"), ("Li", "2")])
+    assert capsys.readouterr().out.splitlines() == [
+        "title", "", "  name     n", " ────────────", "  王小明   1", "  Li       2", "",
+    ]  # fmt: skip
+
+
+def test_a_long_value_is_whole_in_one_line_and_makes_no_other_line_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "".join(f"{number:07d} " for number in range(12_500))
+    rows = [("1", "short", "a"), ("2", long, "b"), *((str(n), "x", "c") for n in range(3, 1003))]
+    print_table("title", ("line", "value", "problem"), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[5] == f"  2      {long}   b"
+    assert [line for line in lines if len(line) > 120] == [lines[5]]
+    assert sum(map(len, lines)) < len(long) + 100 * len(rows)
+
+
+def test_a_list_with_a_long_value_is_told_in_lines_as_long_as_their_data(tmp_path: Path) -> None:
+    source = residents(tmp_path, 3)
+    source.write_text(source.read_text("utf-8") + "x" * 100_000 + "\n", "utf-8")
+    done = ran("prepare", source, "--photos", SAMPLE.parent)
+    assert done.code == Exit.BAD_INPUT
+    assert len(done.out) + len(done.err) < 300_000
+
+
+@pytest.mark.parametrize(
+    "name", ["two words", "Li's", 'a "quoted" name', "-dash", "--cards", "$x;#"]
+)
+def test_the_next_command_works_when_it_is_pasted(tmp_path: Path, name: str) -> None:
+    keys = key_file(tmp_path)
+    prepare(tmp_path, keys, 1, name="batch")
+    (tmp_path / "batch").rename(tmp_path / name)
+    (tmp_path / name / "keys").symlink_to(keys)
+    here = f"./{name}"
+    issued = ran("issue", here, "--cards", f"{here}/cards", "--keys", f"{here}/keys", cwd=tmp_path)
+    assert issued.code == Exit.GOOD, issued.err
+    (line,) = [line for line in issued.err.splitlines() if line.startswith("Next: ")]
+    words = shlex.split(line.removeprefix("Next: "))
+    assert words[1] == "verify"
+    verified = ran(*words[1:], cwd=tmp_path)
+    assert (verified.code, verified.out) == (Exit.GOOD, "1 of 1 verified\n")
