@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-_WIDEST_COLUMN = 72
+_WIDEST_COLUMN = 80
 """Without a terminal, a longer cell is printed whole, and the rest of its row is moved right."""
 
 

@@ -44,6 +44,8 @@ class _Content:
     """What a PIN file holds. `ends_whole` is False when its last newline is missing.
 
     `whole` is the length of the file in bytes without a last line that a cut left incomplete.
+    `doubled` says for each card with two different PINs what is wrong. `turns` counts how often
+    that was settled by a new PIN: only the lines of the highest turn of a card count.
     """
 
     pins: dict[int, Pin] = field(default_factory=dict)
@@ -51,20 +53,21 @@ class _Content:
     size: int | None = None
     whole: int = 0
     ends_whole: bool = True
-    doubled: set[int] = field(default_factory=set)
+    doubled: dict[int, str] = field(default_factory=dict)
+    turns: dict[int, int] = field(default_factory=dict)
 
 
 class PinFile:
     """The PINs of one batch by card number in the batch; its repr shows none of them.
 
-    `faults` names each damaged line, or says why the file cannot be used at all.
+    `faults` names each damaged line and each card with two PINs, or says why the file cannot be
+    used at all.
     """
 
     def __init__(self, path: Path, batch: str, issuer: Issuer, content: _Content) -> None:
         """Use `open_pins`."""
         self.path, self._batch, self._issuer = path, batch, issuer
         self._content, self._pins = content, content.pins
-        self.faults = tuple(content.faults)
 
     def __repr__(self) -> str:
         return f"<PINs of {len(self._pins)} cards>"
@@ -73,9 +76,14 @@ class PinFile:
         return len(self._pins)
 
     @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the file now."""
+        return (*self._content.faults, *self._content.doubled.values())
+
+    @property
     def numbers(self) -> frozenset[int]:
-        """The numbers of the cards that have a PIN here."""
-        return frozenset(self._pins)
+        """The numbers of the cards that have a PIN here, or two."""
+        return frozenset((*self._pins, *self._content.doubled))
 
     @property
     def is_used(self) -> bool:
@@ -98,17 +106,18 @@ class PinFile:
         self._content.whole = self._content.size or 0
 
     def assign(self, number: int) -> Pin:
-        """Give a card its PIN: the one it has, or a new one, which is then on the disk.
+        """Give a card that waits its PIN: the one it has, or a new one, which is then on the disk.
 
-        FormatError when two PINs of the card are in the file, or another program changed it.
+        A card with two PINs gets a new one that replaces both: while it waits, no chip has either.
+        FormatError when another program changed the file.
         """
         pin = self._pins.get(number)
         if pin is None:
-            if number in self._content.doubled:
-                raise FormatError(f"{self.path}: card {number} has two PINs")
-            pin = random_pin()
-            self._append(_line(self._issuer, self._batch, number, pin))
-            self._pins[number] = pin
+            pin, content = random_pin(), self._content
+            turn = content.turns.get(number, 0) + (number in content.doubled)
+            self._append(_line(self._issuer, self._batch, number, turn, pin))
+            self._pins[number], content.turns[number] = pin, turn
+            content.doubled.pop(number, None)
         return pin
 
     def _append(self, line: bytes) -> None:
@@ -188,16 +197,24 @@ def _read_regular(path: Path) -> bytes:
 def _take(content: _Content, issuer: Issuer, batch: str, text: bytes, where: str) -> None:
     """Add the PIN of a line to the content, or what is wrong with the line."""
     try:
-        number, pin = _read(issuer, batch, text, where)
+        number, turn, pin = _read(issuer, batch, text, where)
     except (CardKeyError, FormatError) as error:
         content.faults.append(str(error))
         return
-    if number in content.pins or number in content.doubled:
-        content.faults.append(f"{where}: card {number} has two PINs")
-        content.doubled.add(number)
-        content.pins.pop(number, None)
+    newest = content.turns.get(number, 0)
+    if turn < newest:
         return
-    content.pins[number] = pin
+    if turn > newest:
+        content.doubled.pop(number, None)
+        content.pins[number], content.turns[number] = pin, turn
+    elif number in content.doubled or content.pins.get(number, pin) != pin:
+        content.doubled[number] = (
+            f"{where}: card {number} has two PINs. If the card is not active, `rhcard issue` gives"
+            f" it a new one. Else put {NAME} back from the newest copy of the batch folder"
+        )
+        content.pins.pop(number, None)
+    else:
+        content.pins[number] = pin
 
 
 def _is_json(text: bytes) -> bool:
@@ -209,19 +226,20 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _line(issuer: Issuer, batch: str, number: int, pin: Pin) -> bytes:
-    sealed = issuer.seal(Purpose.PIN, pin.digits, _bound_to(batch, number))
-    return json.dumps({"card": number, "sealed": sealed.hex()}).encode() + b"\n"
+def _line(issuer: Issuer, batch: str, number: int, turn: int, pin: Pin) -> bytes:
+    sealed = issuer.seal(Purpose.PIN, pin.digits, _bound_to(batch, number, turn))
+    entry = {"card": number, "sealed": sealed.hex()} | ({"turn": turn} if turn else {})
+    return json.dumps(entry).encode() + b"\n"
 
 
-def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin]:
+def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, int, Pin]:
     try:
         entry = json.loads(text)
-        number, sealed = entry["card"], bytes.fromhex(entry["sealed"])
-        if type(number) is not int:
+        number, turn, sealed = entry["card"], entry.get("turn", 0), bytes.fromhex(entry["sealed"])
+        if type(number) is not int or type(turn) is not int:
             raise FormatError("no number")
-        pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number))
-        return number, Pin(pin.decode("ascii"))
+        pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number, turn))
+        return number, turn, Pin(pin.decode("ascii"))
     except CardKeyError:
         raise CardKeyError(
             f"{where}: damaged, or sealed for another batch or with another key store"
@@ -230,5 +248,6 @@ def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, Pin
         raise FormatError(f"{where}: this line is damaged") from None
 
 
-def _bound_to(batch: str, number: int) -> bytes:
-    return f"{_FORMAT}\n{batch}\n{number}".encode()
+def _bound_to(batch: str, number: int, turn: int) -> bytes:
+    again = f"\nturn {turn}" if turn else ""
+    return f"{_FORMAT}\n{batch}\n{number}{again}".encode()

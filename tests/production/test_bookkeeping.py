@@ -8,16 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError, FormatError, StorageError
 from cardlib.issuance import IssuerSession
 from personalize.preparation.batch import Batch
 from personalize.production.bookkeeping import opened_to_read
+from personalize.production.issue import issue
 from personalize.production.journal import NAME as JOURNAL
 from personalize.production.journal import JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.pins import NAME as PINS
 from personalize.production.pins import open_pins
-from tests.cards.bureau import audit_all, die, in_child, issue_all, job_of, new_batch, store
+from personalize.production.station import in_reader
+from tests.cards.bureau import (
+    audit_all,
+    die,
+    in_child,
+    issue_all,
+    job_of,
+    new_batch,
+    pin_is_right,
+    store,
+)
 
 COUNT = 3
 
@@ -241,6 +253,60 @@ def test_a_linked_journal_is_a_conflict(batch: Batch, place: Path) -> None:
     for run in (lambda: issue_all(batch, place / "cards"), lambda: letters(batch, store())):
         with pytest.raises(JournalConflict, match="regular file"):
             run()
+
+
+def second_pin(batch: Batch, number: int) -> None:
+    """A second line for a card, with another PIN."""
+    path = batch.folder / PINS
+    kept = path.read_bytes()
+    path.unlink()
+    open_pins(batch.folder, batch.header.batch_id, store()).assign(number)
+    path.write_bytes(kept + path.read_bytes())
+
+
+def test_a_waiting_card_with_two_pins_gets_a_new_one_and_its_letter(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, 1), tmp_path / "cards"
+    with job_of(batch, cards) as job:
+        job.pins.assign(1)
+    second_pin(batch, 1)
+    with job_of(batch, cards) as job:
+        assert [result.problem for result in issue(job)] == [""]
+        assert job.pins.faults == ()
+    mailing = letters(batch, store())
+    (letter,) = mailing.letters
+    assert mailing.problems == []
+    with in_reader(next(cards.iterdir()), read_only=True) as reader:
+        pin_is_right(reader, store().terminal_keys, letter.pin)
+
+
+def test_a_started_card_with_two_pins_is_given_up_as_the_message_says(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, 1), tmp_path / "cards"
+    chip = SoftwareCard.blank(b"FIRSTONE", store().blank_keys(b"FIRSTONE"))
+    cards.mkdir()
+    chip.save(cards / "first.card")
+    chip.close()
+    with job_of(batch, cards) as job, job.journal.take(b"FIRSTONE"):
+        job.pins.assign(1)
+    second_pin(batch, 1)
+    (result,) = issue_all(batch, cards)
+    assert f"with --spoiled {b'FIRSTONE'.hex().upper()}" in result.problem
+    with job_of(batch, cards) as job:
+        job.journal.give_up(b"FIRSTONE")
+        assert [each.problem for each in issue(job)] == [""]
+    assert letters(batch, store()).problems == []
+
+
+def test_an_active_card_with_two_pins_gets_its_letter_from_the_copy(
+    batch: Batch, place: Path
+) -> None:
+    path = batch.folder / PINS
+    newest_copy = path.read_bytes()
+    second_pin(batch, 2)
+    mailing = letters(batch, store())
+    assert [each.number for each in mailing.letters] == [1, 3]
+    assert any(f"Else put {PINS} back from the newest copy" in each for each in mailing.problems)
+    path.write_bytes(newest_copy)
+    assert letters(batch, store()).problems == []
 
 
 # --- readers change nothing ---------------------------------------------------------------

@@ -189,14 +189,59 @@ def test_lines_cannot_be_given_to_another_card(tmp_path: Path) -> None:
     assert (len(pins), len(pins.faults)) == (0, 1)
 
 
-def test_a_second_pin_for_a_card_is_refused(tmp_path: Path) -> None:
-    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+def test_the_same_pin_twice_is_one_pin(tmp_path: Path) -> None:
+    pin = open_pins(tmp_path, "batch-1", ISSUER).assign(1)
     path = tmp_path / NAME
     path.write_bytes(path.read_bytes() * 2)
     pins = open_pins(tmp_path, "batch-1", ISSUER)
-    assert (pins.get(1), "line 2: card 1 has two PINs" in pins.faults[0]) == (None, True)
-    with pytest.raises(FormatError, match="card 1 has two PINs"):
-        pins.assign(1)
+    assert (pins.get(1), pins.faults) == (pin, ())
+
+
+def two_pins(folder: Path, number: int) -> None:
+    """Add a second line for a card, with another PIN, as a line that came back from a copy."""
+    path, kept = folder / NAME, (folder / NAME).read_bytes()
+    path.unlink()
+    open_pins(folder, "batch-1", ISSUER).assign(number)
+    path.write_bytes(kept + path.read_bytes())
+
+
+def test_a_card_with_two_pins_has_none_until_it_gets_a_new_one(tmp_path: Path) -> None:
+    first = open_pins(tmp_path, "batch-1", ISSUER)
+    first.assign(1)
+    first.assign(2)
+    two_pins(tmp_path, 1)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    (fault,) = pins.faults
+    assert "card 1 has two PINs" in fault and "`rhcard issue` gives it a new one" in fault
+    assert (pins.get(1), pins.get(2), pins.numbers) == (None, first.get(2), frozenset((1, 2)))
+    new = pins.assign(1)
+    assert (pins.get(1), pins.faults) == (new, ())
+    again = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (again.get(1), again.get(2), again.faults) == (new, first.get(2), ())
+
+
+def test_two_new_pins_of_a_card_are_settled_by_a_third(tmp_path: Path) -> None:
+    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+    two_pins(tmp_path, 1)
+    path, doubled = tmp_path / NAME, (tmp_path / NAME).read_bytes()
+    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+    one = path.read_bytes().removeprefix(doubled)
+    path.write_bytes(doubled)
+    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+    path.write_bytes(path.read_bytes() + one)
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (pins.get(1), len(pins.faults)) == (None, 1)
+    new = pins.assign(1)
+    assert open_pins(tmp_path, "batch-1", ISSUER).get(1) == new
+
+
+@pytest.mark.parametrize("turn", [b"1", b"-1", b"true", b'"1"', b"1e999"])
+def test_a_turn_is_sealed_with_its_pin(tmp_path: Path, turn: bytes) -> None:
+    open_pins(tmp_path, "batch-1", ISSUER).assign(1)
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes().replace(b'"card": 1', b'"card": 1, "turn": ' + turn))
+    pins = open_pins(tmp_path, "batch-1", ISSUER)
+    assert (pins.get(1), len(pins.faults)) == (None, 1)
 
 
 @pytest.mark.parametrize(
