@@ -49,11 +49,13 @@ class Run:
     @property
     def error(self) -> str:
         """What is wrong with the folder; "" when nothing is."""
+        from ..production.journal import LOST
+
         if not self.elsewhere:
             return ""
         return (
             f"{len(self.elsewhere)} of {len(self.results)} residents have an active card, but their"
-            f" cards are not in {self.cards}. Check that --cards is the folder used before."
+            f" cards are not in {self.cards}. Check that --cards is the folder used before. {LOST}"
         )
 
 

@@ -18,7 +18,7 @@ from cardlib.layout.load import ISSUER_FILE
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from cardlib.transport import chip_serial
 
-from .journal import JournalConflict
+from .journal import LOST, JournalConflict
 
 
 class BroughtCard(Protocol):
@@ -135,11 +135,11 @@ def refuse_copy(
         )
 
 
-def not_found(feed: Feed, chip: ChipSerial) -> str:
-    """What to say about a card of the batch that did not come."""
+def not_found(feed: Feed, chip: ChipSerial, *, active: bool = True) -> str:
+    """What to say about a card of the batch that did not come, and whether it is active."""
     return (
         f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
-        " for `issue`."
+        f" for `issue`.{f' {LOST}' if active else ''}"
     )
 
 

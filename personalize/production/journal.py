@@ -22,6 +22,7 @@ from cardlib.errors import DAMAGE, CardError, StorageError
 from cardlib.facts import ChipSerial
 
 from ..preparation.batch import Batch, BatchHeader
+from .journal_log import begin_run, connect, log_fits, mark
 
 NAME = "journal.sqlite"
 _VERSION = 2
@@ -49,6 +50,9 @@ CREATE TABLE card (
 CREATE TABLE spoiled (chip BLOB PRIMARY KEY, number INTEGER NOT NULL, changed TEXT NOT NULL);
 """
 _SELECT = "SELECT number, chip, state, problem, changed FROM card"
+
+
+LOST = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card.md)"
 
 
 class JournalConflict(CardError):
@@ -103,7 +107,7 @@ class Journal:
 
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         """Use `open_journal`."""
-        self._database, self._path = database, path
+        self._database, self._path, self._run = database, path, 0
 
     def __enter__(self) -> "Journal":
         return self
@@ -215,10 +219,7 @@ class Journal:
                 f"{self._path}: no card was started on chip {name}. Check the number of the chip"
             )
         if entry.progress is Progress.ACTIVE:
-            raise JournalConflict(
-                f"chip {name}: its card is active, so it cannot be given up. Block this card, and"
-                " put the resident on a new list"
-            )
+            raise JournalConflict(f"chip {name}: its card is active, so it is not given up. {LOST}")
         with self._committed():
             row = (chip, entry.number, _now())
             self._database.execute("INSERT INTO spoiled VALUES (?, ?, ?)", row)
@@ -256,9 +257,11 @@ class Journal:
             raise failed(self._path, error) from None
 
     @contextmanager
-    def _committed(self) -> Iterator[None]:
+    def _committed(self, *, counted: bool = True) -> Iterator[None]:
         """Make one transaction: it is on the disk when this ends, or nothing is changed."""
         try:
+            if counted and not self._run:
+                self._run = begin_run(self._database)
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -272,16 +275,15 @@ class Journal:
             raise failed(self._path, error) from None
 
     def _commit(self) -> None:
+        if self._run:
+            mark(self._database, self._run)
         self._database.commit()
 
     def begin_or_check(
         self, header: BatchHeader, holders: Mapping[bytes, int], *, begin: bool
     ) -> None:
-        """Write the first rows of a new journal if allowed, or check that it is of this batch.
-
-        Internal: use `open_journal`. JournalConflict as there.
-        """
-        with self._committed():
+        """Write the first rows of a new journal if allowed, or check it. Use `open_journal`."""
+        with self._committed(counted=False):
             if begin and self._rows("PRAGMA user_version") == [(0,)]:
                 self._begin(_named(header), header.count, holders)
             self.check(header, holders)
@@ -326,14 +328,15 @@ def open_journal(
     if not is_there(path) and not begin:
         raise JournalMissing(path)
     try:
-        journal = Journal(_connect(path), path)
+        check_log(path)
+        journal = Journal(connect(path), path)
+        try:
+            journal.begin_or_check(header, holders, begin=begin)
+        except BaseException:
+            journal.close()
+            raise
     except sqlite3.Error as error:
         raise failed(path, error) from None
-    try:
-        journal.begin_or_check(header, holders, begin=begin)
-    except BaseException:
-        journal.close()
-        raise
     return journal
 
 
@@ -353,16 +356,13 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, timeout=5)
-    try:
-        path.chmod(0o600)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        database.close()
-        raise
-    return database
+def check_log(path: Path) -> None:
+    """JournalConflict when the log beside a journal is not its own: it must not be replayed."""
+    if is_there(path) and not log_fits(path):
+        raise JournalConflict(
+            f"{path}: {path.name}-wal beside it is the log of another copy of it. {_RESTORE}. Put"
+            f" {path.name}-wal back with it; if that copy has none, delete the one here"
+        )
 
 
 def failed(path: Path, error: sqlite3.Error) -> CardError:
@@ -383,14 +383,11 @@ def _some(numbers: list[int]) -> str:
 
 
 def _of_version(path: Path, version: int) -> str:
-    if version < _VERSION:
-        return (
-            f"{path} was written by an older version of this program (journal version {version},"
-            f" this one reads {_VERSION}); prepare the list again with `rhcard prepare`"
-        )
+    older = version < _VERSION
+    remedy = "; prepare the list again with `rhcard prepare`" if older else ""
     return (
-        f"{path} was written by a newer version of this program (journal version {version}, this"
-        f" one reads {_VERSION})"
+        f"{path} was written by {'an older' if older else 'a newer'} version of this program"
+        f" (journal version {version}, this one reads {_VERSION}){remedy}"
     )
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..preparation.batch import Batch
-from .journal import NAME, Journal, JournalMissing, failed, is_there
+from .journal import NAME, Journal, JournalMissing, check_log, failed, is_there
 
 
 def read_journal(batch: Batch) -> Journal:
     """Copy the journal of a batch into memory. Lock the folder first.
 
-    JournalMissing when there is none; JournalConflict when it is damaged or of another batch.
+    JournalMissing when there is none; JournalConflict when it is damaged or of another batch, or
+    the log beside it is not its own.
     """
     path = batch.folder / NAME
     if not is_there(path):
@@ -21,6 +22,7 @@ def read_journal(batch: Batch) -> Journal:
     memory = sqlite3.connect(":memory:", isolation_level=None)
     journal = Journal(memory, path)
     try:
+        check_log(path)
         _copy(path, memory)
         memory.execute("PRAGMA query_only = ON")
         journal.check(batch.header, batch.holders)

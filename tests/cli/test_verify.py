@@ -83,6 +83,20 @@ def test_a_card_that_is_gone_or_damaged_is_a_finding(batch: Path) -> None:
     assert not [problem for problem in problems if "--spoiled" in problem]
 
 
+def test_of_a_lost_active_card_verify_issue_and_spoiled_say_the_same(batch: Path) -> None:
+    cards = batch.parent / "cards"
+    first, *_ = sorted(cards.iterdir())
+    first.unlink()
+    true = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card"
+    verified = verify(batch, "--json").json["cards"]
+    assert [true in str(row["findings"]) for row in verified if row["findings"]] == [True]
+    issued = rhcard("issue", batch, "--cards", cards)
+    assert (issued.code, true in issued.err, "--spoiled" in issued.err) == (7, True, False)
+    given_up = rhcard("issue", batch, "--cards", cards, "--spoiled", first.stem)
+    assert (given_up.code, true in given_up.err, "new list" in given_up.err) == (8, True, False)
+    assert len(list(cards.iterdir())) == COUNT - 1
+
+
 def test_an_active_card_without_a_pin_is_a_finding(batch: Path) -> None:
     path = batch / "pins.sealed"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])

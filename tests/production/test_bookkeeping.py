@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError, FormatError, StorageError
 from cardlib.issuance import IssuerSession
 from personalize.preparation.batch import Batch
+from personalize.production import journal_log
 from personalize.production.bookkeeping import opened_to_read
 from personalize.production.issue import issue
 from personalize.production.journal import NAME as JOURNAL
@@ -32,6 +34,7 @@ from tests.cards.bureau import (
 )
 
 COUNT = 3
+LOG = f"{JOURNAL}-wal"
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,95 @@ def test_cards_whose_chips_were_let_go_or_given_up_keep_their_pins(tmp_path: Pat
         job.journal.release(2)
         job.journal.give_up(bytes([3]) * 8)
     assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+
+
+def cut_at_the_second_activation(batch: Batch, cards: Path) -> None:
+    """A run that is killed: its log lies beside the journal."""
+    calls: list[int] = []
+    real = IssuerSession.activate
+
+    def dying(session: IssuerSession) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            die()
+        real(session)
+
+    def work() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(IssuerSession, "activate", dying)
+            issue_all(batch, cards)
+
+    assert in_child(work) == -signal.SIGKILL
+    assert (batch.folder / LOG).stat().st_size
+
+
+def test_the_log_of_a_cut_is_not_replayed_onto_an_older_journal(
+    tmp_path: Path,
+) -> None:
+    """SQLite itself would: it does not know which file a log belongs to."""
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    with job_of(batch, cards):
+        pass
+    older = (batch.folder / JOURNAL).read_bytes()
+    cut_at_the_second_activation(batch, cards)
+    newest_copy = tmp_path / "copy"
+    shutil.copytree(batch.folder, newest_copy)
+    (batch.folder / JOURNAL).write_bytes(older)
+    refused_by_all(batch, tmp_path / "elsewhere", "the log of another copy of it")
+    # What the message says, with a copy that has a log and with one that has none:
+    for name in (JOURNAL, LOG):
+        shutil.copyfile(newest_copy / name, batch.folder / name)
+    assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+
+
+def test_the_newest_journal_is_not_spoiled_by_an_older_log(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    cut_at_the_second_activation(batch, cards)
+    log = (batch.folder / LOG).read_bytes()
+    issue_all(batch, cards)
+    assert not (batch.folder / LOG).exists()
+    issue_all(batch, cards)
+    (batch.folder / LOG).write_bytes(log)
+    refused_by_all(batch, tmp_path / "elsewhere", "if that copy has none, delete the one here")
+    (batch.folder / LOG).unlink()
+    assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+    assert all(not result.findings for result in audit_all(batch, cards))
+
+
+def test_its_own_log_is_replayed_after_a_cut_anywhere_in_a_run(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    for cut in range(2):
+        cut_at_the_second_activation(batch, cards)
+        assert len(letters(batch, store()).letters) == cut + 1
+    assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_a_cut_while_a_run_begins_leaves_a_journal_and_its_own_log(
+    tmp_path: Path, call: int
+) -> None:
+    """Killed before each statement with which a run is counted, the first run and the second."""
+    batch = new_batch(tmp_path, COUNT)
+    for _ in range(2):
+
+        def work() -> None:
+            real, calls = journal_log.connect, iter(range(100))
+
+            def traced(path: Path) -> sqlite3.Connection:
+                database = real(path)
+                database.set_trace_callback(
+                    lambda text: die() if "PRAGMA" in text and next(calls) == call else None
+                )
+                return database
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("personalize.production.journal.connect", traced)
+                with batch_journal(batch) as journal:
+                    journal.note(1, "a problem")
+
+        assert in_child(work) == -signal.SIGKILL
+        with batch_journal(batch) as journal:
+            assert len(journal.entries()) == COUNT
 
 
 # --- one lost PIN -------------------------------------------------------------------------
@@ -341,24 +433,10 @@ def test_nothing_is_changed_when_no_card_was_issued(tmp_path: Path) -> None:
     assert everything(batch.folder) == before
 
 
-def test_after_a_kill_readers_see_the_last_step_and_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_kill_readers_see_the_last_step_and_change_nothing(tmp_path: Path) -> None:
     """SQLite's log holds it all; to read that, SQLite would write beside it."""
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
-    calls: list[int] = []
-    real = IssuerSession.activate
-
-    def dying_at_the_second(session: IssuerSession) -> None:
-        calls.append(1)
-        if len(calls) == 2:
-            die()
-        real(session)
-
-    monkeypatch.setattr(IssuerSession, "activate", dying_at_the_second)
-    assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
-    monkeypatch.undo()
-    assert (batch.folder / f"{JOURNAL}-wal").stat().st_size
+    cut_at_the_second_activation(batch, cards)
     before = everything(batch.folder)
     mailing = letters(batch, store())
     assert (len(mailing.letters), mailing.not_active) == (1, COUNT - 1)
