@@ -23,7 +23,7 @@ class Exit(IntEnum):
     VERIFICATION_FAILED = 6, "A card or an answer does not hold the data it should hold."
     FINISHED_WITH_FAILURES = 7, "Some cards of the batch failed, or are not there."
     JOURNAL_CONFLICT = 8, "Another rhcard is at work, or the journal and the cards do not agree."
-    KEY_PROBLEM = 9, "The passphrase or the keys are wrong or missing, or keys and card do not fit."
+    KEY_PROBLEM = 9, "The passphrase or keys are wrong or missing, or do not fit the card."
     ENVIRONMENT = 11, "This computer stops us: no space, no permission, or a file is gone."
     HUNG_UP = 129, "Stopped, because the terminal was closed (SIGHUP)."
     INTERRUPTED = 130, "Stopped with Ctrl-C."
