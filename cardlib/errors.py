@@ -63,6 +63,10 @@ class StorageError(CardError, OSError):
     """A file cannot be read or written on this computer: no space, no permission."""
 
 
+class FileRefused(StorageError):
+    """A path names no regular file, or one that is too large for what it should be."""
+
+
 class CardKeyError(CardError):
     """A key is missing or of the wrong kind, or a key store cannot be opened."""
 
@@ -72,6 +76,6 @@ def file_error(kind: type[CardError], error: OSError, path: object) -> CardError
 
     That is an error of `kind` if there is no such file, else a StorageError.
     """
-    if error.errno in _NO_SUCH_FILE:
+    if isinstance(error, FileRefused) or error.errno in _NO_SUCH_FILE:
         return kind(f"{path}: {error.strerror}")
     return StorageError(error.errno, error.strerror, str(path))

@@ -23,6 +23,7 @@ from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, Spec
 from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
+from ..regular_file import read_regular
 from . import Purpose
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
@@ -83,8 +84,7 @@ class KeyStore:
         its scrypt parameters are weaker than `SCRYPT`.
         """
         try:
-            with path.open("rb") as file:
-                raw = file.read(_MOST_BYTES + 1)
+            raw = read_regular(path, _MOST_BYTES)
         except OSError as error:
             raise file_error(CardKeyError, error, f"key store {path}") from None
         return cls(from_json(_opened_file(raw, passphrase, path)))
@@ -188,9 +188,9 @@ def _sealed_file(plain: bytes, passphrase: str, path: Path) -> bytes:
 
 def _opened_file(raw: bytes, passphrase: str, path: Path) -> bytes:
     try:
-        header = json.loads(raw[:_MOST_BYTES])
+        header = json.loads(raw)
         sealed, nonce = bytes.fromhex(header.pop("sealed")), bytes.fromhex(header["nonce"])
-        if header["format"] != FORMAT or len(nonce) != _NONCE or len(raw) > _MOST_BYTES:
+        if header["format"] != FORMAT or len(nonce) != _NONCE:
             raise ValueError
         key = _passphrase_key(passphrase, header["kdf"], path)
         return AESGCM(key).decrypt(nonce, sealed, _associated_data(header))

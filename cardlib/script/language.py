@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import FormatError
+from ..errors import FileRefused, FormatError
 from ..layout import FILE_BY_PATH, KEY_BY_NAME, FileSpec, KeySpec, Structure
+from ..regular_file import read_regular
 from .pattern import Pattern, parse_pattern
 
 SUFFIX = ".scriptor"
@@ -111,12 +112,13 @@ def read_script(path: Path) -> Script:
     """Read the script in a file.
 
     Raises ScriptError when a line is not valid, FormatError when the file is not UTF-8 text that
-    scriptor reads too.
+    scriptor reads too, no regular file, or larger than 1 MiB. Raises OSError when it cannot be
+    read.
     """
-    with path.open("rb") as file:
-        raw = file.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise FormatError(f"{path} is too long: a script has at most {_LARGEST:,} bytes")
+    try:
+        raw = read_regular(path, _LARGEST)
+    except FileRefused as error:
+        raise FormatError(f"{path}: {error.strerror}") from None
     for wrong, problem in _NOT_FOR_SCRIPTOR.items():
         if wrong in raw:
             raise FormatError(f"{path} {problem}")

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import TransportError
+from ..regular_file import read_regular
 from .recorder import Recorded, load, note
+
+_LARGEST = 64 << 20
+"""Bytes of a recording: some 100,000 commands."""
 
 
 class Player:
@@ -22,8 +26,11 @@ class Player:
 
     @classmethod
     def open(cls, path: Path) -> "Player":
-        """Open a recording file. Raises FormatError when it is not a recording."""
-        return cls(load(path.read_text(encoding="ascii", errors="replace")))
+        """Open a recording file. Raises FormatError when it is not a recording.
+
+        Raises OSError when it cannot be read; a recording has 64 MiB at most.
+        """
+        return cls(load(read_regular(path, _LARGEST).decode("ascii", "replace")))
 
     @property
     def atr(self) -> bytes:

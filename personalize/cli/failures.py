@@ -7,7 +7,7 @@ from traceback import extract_tb
 
 import click
 
-from cardlib.errors import CardError
+from cardlib.errors import CardError, FileRefused
 
 from .exits import Exit
 from .output import print_error, print_json, say
@@ -88,7 +88,8 @@ def _told_by(error: BaseException) -> Exit:
 
 
 def _operating_system(error: OSError) -> Failure:
-    code = Exit.USAGE if error.errno in _WRONG_PATH else Exit.ENVIRONMENT
+    wrong_path = isinstance(error, FileRefused) or error.errno in _WRONG_PATH
+    code = Exit.USAGE if wrong_path else Exit.ENVIRONMENT
     place = f"{error.filename}: " if error.filename is not None else ""
     return Failure(code, f"{place}{error.strerror or type(error).__name__}")
 

@@ -1,6 +1,5 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -125,7 +124,7 @@ def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> in
     rows_of_text = [(str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults]
     print_table(title, ("line", "column", "value", "problem", "remedy"), rows_of_text[:_SHOWN])
     if len(faults) > _SHOWN:
-        headings = ("errors", "column", "problem", "lines")
+        headings = ("errors", "column", "code", "meaning", "lines")
         print_table(f"All {count}, by column and problem", headings, _grouped(faults))
         say("--json gives every error.")
     print_error(message)
@@ -133,15 +132,16 @@ def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> in
 
 
 def _grouped(faults: "Sequence[ListFault]") -> list[tuple[str, ...]]:
-    """One row for the errors of a column that differ in numbers only; the most frequent first."""
+    """One row for the errors of a column that have one code; the most frequent first."""
     groups: dict[tuple[str, str], list[ListFault]] = {}
     for fault in faults:
-        groups.setdefault((fault.field, re.sub(r"\d+", "0", fault.problem)), []).append(fault)
+        groups.setdefault((fault.field, fault.code), []).append(fault)
     rows: list[tuple[str, ...]] = []
     for alike in sorted(groups.values(), key=len, reverse=True):
         lines = ", ".join(str(each.line) for each in alike[:_LINES])
         more = ", …" if len(alike) > _LINES else ""
-        rows.append((str(len(alike)), _column(alike[0]), alike[0].problem, lines + more))
+        code = alike[0].code
+        rows.append((str(len(alike)), _column(alike[0]), code, code.meaning, lines + more))
     return rows
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from cardlib.layout import Kind
 
 from .columns import COLUMN_BY_NAME, ENTRIES, ORDER, field_of
+from .fault_codes import FaultCode
 from .holders import spelling_remedy
 from .identity_number import SEXES, birth_date_in, sex_in
-from .list_faults import ListFault
+from .list_faults import ListFault, Wrong
 from .rounding import ROUNDED, Rounded
 from .rows import IDENTITY_NUMBERS, REQUIRED, Row
 from .rules import check_value
@@ -41,6 +42,7 @@ _NO_END = "99991231"
 """What systems write for "does not expire"."""
 
 _LONGEST_VALIDITY = 100
+_WHICH_DATE = "find out which date is right"
 _NOT_ROUNDED = Rounded()
 
 
@@ -57,11 +59,10 @@ Validated = tuple[Resident, tuple[ListFault, ...]]
 
 
 class _Problem(NamedTuple):
-    """What is wrong with one column's value, and what to do."""
+    """What is wrong with one column's value."""
 
     column: str
-    problem: str
-    remedy: str
+    wrong: Wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,9 @@ def _each_for_itself(row: Row, rounded: Rounded) -> tuple[dict[str, str], dict[s
         if checked.text:
             values[column] = checked.text
         if rounded.holds(column, checked.text):
-            problems[column] = _Problem(column, *ROUNDED)
-        elif checked.problem:
-            problems[column] = _Problem(column, checked.problem, checked.remedy)
+            problems[column] = _Problem(column, ROUNDED)
+        elif checked.wrong:
+            problems[column] = _Problem(column, checked.wrong)
     for column, base in _repeated(values):
         values[column] = values[base]
         if base in problems:
@@ -152,8 +153,12 @@ def _repeated(values: Mapping[str, str]) -> list[tuple[str, str]]:
     ]
 
 
+def _problem(code: FaultCode, column: str, problem: str, remedy: str) -> _Problem:
+    return _Problem(column, Wrong(code, problem, remedy))
+
+
 def _required(column: str, remedy: str) -> _Problem:
-    return _Problem(column, "required, but blank", remedy)
+    return _problem(FaultCode.MISSING_VALUE, column, "required, but blank", remedy)
 
 
 def _check_required(known: _Known) -> Iterator[_Problem]:
@@ -182,7 +187,8 @@ def _check_spelling(known: _Known) -> Iterator[_Problem]:
         return
     remedy = spelling_remedy(values["document_type"], values["document_number"])
     if remedy:
-        yield _Problem("document_number", "not only capital letters and digits", remedy)
+        problem = "not only capital letters and digits"
+        yield _problem(FaultCode.DOCUMENT_SPELLING, "document_number", problem, remedy)
 
 
 def _check_document(known: _Known) -> Iterator[_Problem]:
@@ -198,7 +204,7 @@ def _check_document(known: _Known) -> Iterator[_Problem]:
         and values["document_number"] != values["resident_id_number"]
     ):
         remedy = "on a resident identity card both are one number: find out which is right"
-        yield _disagrees(known, "document_number", remedy)
+        yield _disagrees(FaultCode.DIFFERENT_NUMBERS, known, "document_number", remedy)
 
 
 def _check_card_number(known: _Known) -> Iterator[_Problem]:
@@ -211,7 +217,7 @@ def _check_card_number(known: _Known) -> Iterator[_Problem]:
     ]:
         problem = "neither the identity number nor the document number"
         remedy = f"write the number of {known.named(bases[0])} here"
-        yield _Problem("card_number", problem, remedy)
+        yield _problem(FaultCode.DIFFERENT_NUMBERS, "card_number", problem, remedy)
 
 
 def _check_person(known: _Known) -> Iterator[_Problem]:
@@ -221,15 +227,16 @@ def _check_person(known: _Known) -> Iterator[_Problem]:
     number, values = known.values["resident_id_number"], known.values
     if known.sound("birth_date") and values["birth_date"] != birth_date_in(number):
         remedy = f"the identity number says {birth_date_in(number)}: find out which is right"
-        yield _disagrees(known, "birth_date", remedy)
+        yield _disagrees(FaultCode.DIFFERS_FROM_IDENTITY, known, "birth_date", remedy)
     sex = sex_in(number)
     if known.sound("sex") and values["sex"] in SEXES and values["sex"] != sex:
         remedy = f"the identity number says {sex} ({SEXES[sex]}): find out which is right"
-        yield _disagrees(known, "sex", remedy)
+        yield _disagrees(FaultCode.DIFFERS_FROM_IDENTITY, known, "sex", remedy)
 
 
-def _disagrees(known: _Known, column: str, remedy: str) -> _Problem:
-    return _Problem(column, f"disagrees with {known.named('resident_id_number')}", remedy)
+def _disagrees(code: FaultCode, known: _Known, column: str, remedy: str) -> _Problem:
+    problem = f"disagrees with {known.named('resident_id_number')}"
+    return _problem(code, column, problem, remedy)
 
 
 def _check_entries(known: _Known) -> Iterator[_Problem]:
@@ -253,38 +260,43 @@ def _check_reason(known: _Known) -> Iterator[_Problem]:
             continue
         given = known.values[column]
         if given < _FIRST_DAY:
-            yield _Problem(column, "before 1900", "no such date can be right: correct the year")
+            remedy = "no such date can be right: correct the year"
+            yield _problem(FaultCode.TOO_EARLY, column, "before 1900", remedy)
         elif column not in _EXPIRIES:
-            yield from _in_order(known, column, "after issue", lambda d: d <= issued, issued)
+            yield from _not_after(known, column, issued)
         elif last < given != _NO_END:
             problem = f"more than {_LONGEST_VALIDITY} years after issue"
             remedy = f"correct the year; leave it blank, or write {_NO_END}, if there is no end"
-            yield _Problem(column, problem, remedy)
+            yield _problem(FaultCode.TOO_LATE, column, problem, remedy)
 
 
 def _check_expiry(known: _Known) -> Iterator[_Problem]:
-    issued = known.issued
-    return _in_order(known, "expiry_date", "before issue", lambda d: d >= issued, issued)
+    return _not_before(known, "expiry_date", "issue", known.issued)
 
 
 def _check_bank_dates(known: _Known) -> Iterator[_Problem]:
     if known.sound("bank_link_date"):
-        linked, column = known.values["bank_link_date"], "bank_link_expiry_date"
-        yield from _in_order(known, column, "before link date", lambda d: d >= linked, linked)
+        linked = known.values["bank_link_date"]
+        yield from _not_before(known, "bank_link_expiry_date", "link date", linked)
 
 
 def _check_vaccination_dates(known: _Known) -> Iterator[_Problem]:
     if known.sound("birth_date"):
         born = known.values["birth_date"]
         for column in _VACCINATION_DATES:
-            yield from _in_order(known, column, "before birth", lambda d: d >= born, born)
+            yield from _not_before(known, column, "birth", born)
 
 
-def _in_order(
-    known: _Known, column: str, problem: str, right: Callable[[str], bool], other: str
-) -> Iterator[_Problem]:
-    if known.sound(column) and not right(known.values[column]):
-        yield _Problem(column, f"{problem}, which is on {other}", "find out which date is right")
+def _not_before(known: _Known, column: str, what: str, other: str) -> Iterator[_Problem]:
+    if known.sound(column) and known.values[column] < other:
+        problem = f"before {what}, which is on {other}"
+        yield _problem(FaultCode.TOO_EARLY, column, problem, _WHICH_DATE)
+
+
+def _not_after(known: _Known, column: str, issued: str) -> Iterator[_Problem]:
+    if known.sound(column) and known.values[column] > issued:
+        problem = f"after issue, which is on {issued}"
+        yield _problem(FaultCode.TOO_LATE, column, problem, _WHICH_DATE)
 
 
 _RULES: tuple[_Rule, ...] = (

@@ -1,21 +1,20 @@
 """What spreadsheets add to a CSV file: a line that names the separator, columns without a title."""
 
+import csv
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from .fault_codes import FaultCode
+from .list_faults import Wrong
 
 SEPARATORS = ",\t;"
 MOST_COLUMNS = 500
 """More than a list can have: each title that is not known costs a search."""
 
+NO_HEADER, NOT_CHECKED = "no header", "too many broken lines, the rest was not checked"
+_NOT_QUOTING = {NO_HEADER: FaultCode.NO_HEADER, NOT_CHECKED: FaultCode.NOT_CHECKED}
+_QUOTING = 'inside a value write "" for a quote; end a value that begins with a quote with a quote'
 _SEPARATOR_LINE = re.compile(r"""("?)sep=(.|\\t|)\1[\s,;]*""", re.IGNORECASE)
-
-
-class Wrong(NamedTuple):
-    """What is wrong with the file's form, and what to do."""
-
-    problem: str
-    remedy: str
 
 
 def separator_of(lines: Sequence[str]) -> tuple[str, bool] | Wrong:
@@ -31,7 +30,8 @@ def separator_of(lines: Sequence[str]) -> tuple[str, bool] | Wrong:
     if named and named in SEPARATORS and (named in header or not set(SEPARATORS) & set(header)):
         return named, True
     remedy = "remove the line: the header shows the separator (comma, semicolon or tab)"
-    return Wrong("the line sep= does not name the header's separator", remedy)
+    problem = "the line sep= does not name the header's separator"
+    return Wrong(FaultCode.WRONG_SEPARATOR, problem, remedy)
 
 
 def too_many(header: Sequence[str]) -> Wrong | None:
@@ -40,7 +40,7 @@ def too_many(header: Sequence[str]) -> Wrong | None:
     if titles <= MOST_COLUMNS:
         return None
     remedy = f"keep the columns of docs/reference/input.md, at most {MOST_COLUMNS} in all"
-    return Wrong(f"too many columns: {titles}", remedy)
+    return Wrong(FaultCode.TOO_MANY_COLUMNS, f"too many columns: {titles}", remedy)
 
 
 def column_letters(place: int) -> str:
@@ -51,6 +51,14 @@ def column_letters(place: int) -> str:
         place, rest = divmod(place - 1, 26)
         letters = chr(ord("A") + rest) + letters
     return letters
+
+
+def no_title(place: int, line: int) -> Wrong:
+    """What is wrong with a column without a title, by its place from 0, and a line with a value."""
+    problem = (
+        f"column {place + 1} ({column_letters(place)}) has no title, but a value in line {line}"
+    )
+    return Wrong(FaultCode.UNTITLED_COLUMN, problem, "give the column a title, or remove it")
 
 
 class Untitled:
@@ -65,3 +73,17 @@ class Untitled:
         if found:
             self._blank = [place for place in self._blank if place not in found]
         return found
+
+
+def broken(error: csv.Error, line: str) -> Wrong:
+    """What is wrong with a line that is no CSV."""
+    text = str(error)
+    if text in _NOT_QUOTING:
+        return Wrong(_NOT_QUOTING[text], text, _QUOTING)
+    if "field limit" in text and len(line) > csv.field_size_limit():
+        problem = f"a value is too long: more than {csv.field_size_limit():,} characters"
+        remedy = "look for a missing quote, separator or line end in this line"
+        return Wrong(FaultCode.TOO_LONG, problem, remedy)
+    if "unexpected end" in text or "field limit" in text:
+        text = "a quoted value is never closed"
+    return Wrong(FaultCode.BROKEN_QUOTING, f"broken quoting: {text}", _QUOTING)

@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-from .list_faults import ListFault
+from .fault_codes import FaultCode
+from .list_faults import ListFault, Wrong, of_the_file
 
 SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
 _EXPORT = (
@@ -19,19 +20,20 @@ class _Kind(NamedTuple):
     """A kind of file by its first bytes (a pattern), and what to do with it."""
 
     start: re.Pattern[bytes]
-    name: str
-    remedy: str
+    wrong: Wrong
 
 
 def _kind(start: bytes, name: str, remedy: str) -> _Kind:
-    return _Kind(re.compile(start, re.DOTALL | re.IGNORECASE), name, remedy)
+    wrong = Wrong(FaultCode.NOT_A_LIST, name, remedy)
+    return _Kind(re.compile(start, re.DOTALL | re.IGNORECASE), wrong)
 
 
-_UTF16 = "UTF-16, not UTF-8"
+_UTF16 = Wrong(FaultCode.WRONG_ENCODING, "UTF-16, not UTF-8", SAVE_AS_UTF8)
+_UTF32 = Wrong(FaultCode.WRONG_ENCODING, "UTF-32, not UTF-8", SAVE_AS_UTF8)
 _XLSX = rb"PK\x03\x04.*(xl/|\[Content_Types\]\.xml)"
 _KINDS = (
-    _kind(rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32, not UTF-8", SAVE_AS_UTF8),
-    _kind(rb"(\xff\xfe|\xfe\xff)", _UTF16, SAVE_AS_UTF8),
+    _Kind(re.compile(rb"(\xff\xfe\0\0|\0\0\xfe\xff)"), _UTF32),
+    _Kind(re.compile(rb"(\xff\xfe|\xfe\xff)"), _UTF16),
     _kind(rb"PK\x03\x04.*opendocument", "an OpenDocument file (.ods), not CSV", _EXPORT),
     _kind(_XLSX, "an Excel workbook or other Office file (.xlsx), not CSV", _EXPORT),
     _kind(rb"PK(\x03\x04|\x05\x06)", "a ZIP archive, not CSV", _UNPACK),
@@ -52,15 +54,16 @@ def no_list(raw: bytes) -> ListFault | None:
     """Why a file is no CSV or JSON Lines at all, and how to make one of it; None if it may be."""
     for kind in _KINDS:
         if kind.start.match(raw, 0, _LOOKED_AT):
-            return ListFault(1, "", "", kind.name, kind.remedy)
+            return of_the_file(kind.wrong)
     nuls = raw.count(0)
     if nuls and _is_utf16(raw):
-        return ListFault(1, "", "", _UTF16, SAVE_AS_UTF8)
+        return of_the_file(_UTF16)
     if nuls < _MOST_NULS:
         return None
     line = raw.count(b"\n", 0, raw.index(0)) + 1
     remedy = "the file is damaged or is no text: export the list again as CSV, encoding UTF-8"
-    return ListFault(line, "", "", f"{nuls} NUL bytes, the first in this line", remedy)
+    problem = f"{nuls} NUL bytes, the first in this line"
+    return of_the_file(Wrong(FaultCode.NOT_TEXT, problem, remedy), line)
 
 
 def _is_utf16(raw: bytes) -> bool:

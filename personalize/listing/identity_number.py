@@ -3,26 +3,34 @@
 from stdnum.cn import ric
 from stdnum.exceptions import ValidationError
 
+from .fault_codes import FaultCode
+from .list_faults import Wrong
+
 LENGTH = 18
 SEXES = {"1": "male", "2": "female"}
 
 
-def identity_problem(number: str) -> str | None:
+def identity_problem(number: str) -> Wrong | None:
     """Why the text is not a resident identity number; None if it is one.
 
     The area code is not looked up: samples and newly formed counties are in no published list.
     """
     if len(number) != LENGTH:
-        return f"{LENGTH} characters are needed, not {len(number)}"
+        return _wrong(FaultCode.WRONG_LENGTH, f"{LENGTH} characters are needed, not {len(number)}")
     if not (number.isascii() and number[:-1].isdigit() and number[-1] in "0123456789X"):
-        return "not 17 digits and a check character"
+        return _wrong(FaultCode.INVALID_IDENTITY_NUMBER, "not 17 digits and a check character")
     if ric.calc_check_digit(number) != number[-1]:
-        return "checksum is wrong"
+        return _wrong(FaultCode.CHECKSUM, "checksum is wrong")
     try:
         ric.get_birth_date(number)
     except ValidationError:
-        return f"no such date in it: {birth_date_in(number)}"
+        problem = f"no such date in it: {birth_date_in(number)}"
+        return _wrong(FaultCode.INVALID_IDENTITY_NUMBER, problem)
     return None
+
+
+def _wrong(code: FaultCode, problem: str) -> Wrong:
+    return Wrong(code, problem, "compare it with the identity card, character by character")
 
 
 def birth_date_in(number: str) -> str:

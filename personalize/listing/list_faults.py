@@ -2,24 +2,36 @@
 
 import re
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from cardlib.layout.characters import printable as visible
 
+from .fault_codes import FaultCode
+
 _SHOWN = 120
 _ACCOUNT_DIGITS = re.compile(r"\d(?:[ -]?\d){12,}")
+
+
+class Wrong(NamedTuple):
+    """What is wrong with something, as a code and in words, and what to do."""
+
+    code: FaultCode
+    problem: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListFault:
     """One fault of the input, at the field that has to be changed.
 
-    `line` is the physical line where the resident's record begins (1 is the header; 0 means the
-    file as a whole). `field` is our name of the column, "" for the whole line; `column` is what
+    `line` is the physical line where the resident's record begins (1 is the header, and the file
+    as a whole). `field` is our name of the column, "" for the whole line; `column` is what
     the list itself calls it. `value` is printable and short, with account numbers masked; `remedy`
-    says what to do.
+    says what to do. `code` is the kind of the fault, for programs.
     """
 
     line: int
+    code: FaultCode
     field: str
     value: str
     problem: str
@@ -29,6 +41,11 @@ class ListFault:
     def as_dict(self) -> dict[str, int | str]:
         """The fault as a JSON object's members."""
         return asdict(self)
+
+
+def of_the_file(wrong: Wrong, line: int = 1) -> ListFault:
+    """A fault of the whole file, and the line where it shows."""
+    return ListFault(line, wrong.code, "", "", wrong.problem, wrong.remedy)
 
 
 def printable(text: str) -> str:

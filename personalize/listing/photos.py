@@ -1,5 +1,6 @@
 """Photos as JPEG that fit the photo file of the card."""
 
+import errno
 import hashlib
 import io
 import re
@@ -15,9 +16,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from cardlib.errors import CardError
+from cardlib.errors import CardError, FileRefused
 from cardlib.layout import FILE_BY_PATH
 from cardlib.layout.tables import read_table
+from cardlib.regular_file import read_regular
+
+from .fault_codes import FaultCode
+from .list_faults import Wrong
 
 PHOTO_LIMIT = FILE_BY_PATH["DDF1/EF07"].fields[0].length - 2
 """Bytes of the largest picture: 3,070."""
@@ -37,6 +42,7 @@ _LARGEST_FILE = 32 << 20
 _MOST_PIXELS = 24_000_000
 _SMALLER = "make the picture smaller: 358 × 441 pixels are enough"
 _EIGHT_BITS = "save it as JPEG, or as PNG with 8 bits for each colour"
+_SAVE_AGAIN = "save it again as JPEG or PNG"
 _FACE = "use a photo that shows the resident's face; 358 × 441 pixels are best"
 _FAITHFUL = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"))
 """Modes of Pillow whose black and white are known, of 8 bits or less for each colour."""
@@ -78,9 +84,19 @@ _UNREADABLE = (
 class PhotoError(CardError):
     """A photo that cannot be put on a card; says what is wrong and what to do."""
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, code: FaultCode, problem: str, remedy: str) -> None:
         super().__init__(problem)
-        self.problem, self.remedy = problem, remedy
+        self.wrong = Wrong(code, problem, remedy)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong."""
+        return self.wrong.problem
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return self.wrong.remedy
 
 
 class PhotoShop:
@@ -104,7 +120,7 @@ class PhotoShop:
                 found = error
             self._by_name[name] = found
         if isinstance(found, PhotoError):
-            raise PhotoError(found.problem, found.remedy)
+            raise PhotoError(*found.wrong)
         return found
 
     def fingerprint(self, name: str) -> bytes | None:
@@ -138,23 +154,30 @@ def _read(folder: Path, name: str) -> bytes:
     relative = PurePosixPath(name.replace("\\", "/"))
     inside = "name a file inside the photo folder, such as photos/0001.jpg"
     if relative.is_absolute() or ".." in relative.parts or ":" in name:
-        raise PhotoError("not a path inside the photo folder", inside)
+        raise PhotoError(FaultCode.PHOTO_PATH, "not a path inside the photo folder", inside)
     try:
         path = (folder / relative).resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise PhotoError("a link that leads out of the photo folder", inside)
-        if not path.is_file():
-            problem = "not a file" if path.exists() else "no such file"
-            raise PhotoError(problem, f"put the file in {folder}, or leave the value blank")
-        if path.stat().st_size > _LARGEST_FILE:
-            raise PhotoError("too large a file", f"make it smaller than {_LARGEST_FILE >> 20} MiB")
-        return path.read_bytes()
+            raise PhotoError(
+                FaultCode.PHOTO_PATH, "a link that leads out of the photo folder", inside
+            )
+        return read_regular(path, _LARGEST_FILE)
+    except FileRefused as error:
+        raise _refused(error) from None
+    except FileNotFoundError:
+        remedy = f"put the file in {folder}, or leave the value blank"
+        raise PhotoError(FaultCode.NO_PHOTO, "no such file", remedy) from None
     except (OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or "no such file"
-        raise PhotoError(
-            f"no such file to read: {why}",
-            "allow your user to read the file, or leave the value blank",
-        ) from None
+        problem = f"no such file to read: {getattr(error, 'strerror', None) or 'no such file'}"
+        remedy = "allow your user to read the file, or leave the value blank"
+        raise PhotoError(FaultCode.NO_PHOTO, problem, remedy) from None
+
+
+def _refused(error: FileRefused) -> PhotoError:
+    if error.errno == errno.EFBIG:
+        remedy = f"make it smaller than {_LARGEST_FILE >> 20} MiB"
+        return PhotoError(FaultCode.PHOTO_TOO_LARGE, "too large a file", remedy)
+    return PhotoError(FaultCode.NO_PHOTO, f"not a file: {error.strerror}", "name a picture file")
 
 
 def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
@@ -172,7 +195,7 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
             picture = _picture(image)
         except _UNREADABLE:
             problem = "not a picture that can be read: it is damaged or cut off"
-            raise PhotoError(problem, "save it again as JPEG or PNG") from None
+            raise PhotoError(FaultCode.NOT_A_PICTURE, problem, _SAVE_AGAIN) from None
     _check_face(picture)
     for scale in _SCALES:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
@@ -181,18 +204,24 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
             jpeg = _encoded(scaled, quality)
             if len(jpeg) <= limit:
                 return jpeg
-    raise PhotoError(f"does not fit {limit} bytes", "use a photo with a plain background")
+    problem = f"does not fit {limit} bytes"
+    remedy = "use a photo with a plain background"
+    raise PhotoError(FaultCode.PHOTO_DOES_NOT_FIT, problem, remedy)
 
 
 def _opened(raw: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(raw), formats=_FORMATS)
     except UnidentifiedImageError:
-        raise PhotoError("not a picture", "save it as JPEG or PNG") from None
+        raise PhotoError(
+            FaultCode.NOT_A_PICTURE, "not a picture", "save it as JPEG or PNG"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PhotoError("too many pixels", _SMALLER) from None
+        raise PhotoError(FaultCode.PHOTO_TOO_LARGE, "too many pixels", _SMALLER) from None
     except _UNREADABLE:
-        raise PhotoError("not a picture", "save it as JPEG or PNG") from None
+        raise PhotoError(
+            FaultCode.NOT_A_PICTURE, "not a picture", "save it as JPEG or PNG"
+        ) from None
     return image
 
 
@@ -203,7 +232,7 @@ def _picture(image: Image.Image) -> Image.Image:
         width, height = _box(_orientation(image))
         image.draft(None, (width - 1, height - 1))
     if image.width * image.height > _MOST_PIXELS:
-        raise PhotoError("too many pixels", _SMALLER)
+        raise PhotoError(FaultCode.PHOTO_TOO_LARGE, "too many pixels", _SMALLER)
     bits = _bits(image)
     image.load()
     # Only now: a PNG may say it after the pixels, and Pillow turns a TIFF itself.
@@ -234,11 +263,12 @@ def _flat(image: Image.Image, bits: int) -> Image.Image:
     """In grey or RGB, on white where it is transparent; the file has `bits` for each colour."""
     key = image.info.get("transparency")
     if bits == 16 and key is not None:
-        raise PhotoError("a transparent colour of 16 bits", _EIGHT_BITS)
+        raise PhotoError(FaultCode.PHOTO_COLOURS, "a transparent colour of 16 bits", _EIGHT_BITS)
     if image.mode.startswith("I;16") or (image.format, image.mode) == ("PNG", "I"):
         return _grey(image, bits)
     if image.mode not in _FAITHFUL:
-        raise PhotoError("grey values whose black and white are not known", _EIGHT_BITS)
+        problem = "grey values whose black and white are not known"
+        raise PhotoError(FaultCode.PHOTO_COLOURS, problem, _EIGHT_BITS)
     if image.mode in ("LA", "PA", "RGBA") or key is not None:
         if image.mode == "L" and isinstance(key, int):
             # A PNG of 2 or 4 bits names the colour before Pillow spreads it over 0 to 255.
@@ -272,12 +302,13 @@ def _check_face(picture: Image.Image) -> None:
     """PhotoError for an upright picture, scaled to fit, in which no face can be seen."""
     if picture.width < _SMALLEST[0] or picture.height < _SMALLEST[1]:
         size = f"{_SMALLEST[0]} × {_SMALLEST[1]} pixels"
-        raise PhotoError(f"smaller than {size} when it fits the card", _FACE)
+        problem = f"smaller than {size} when it fits the card"
+        raise PhotoError(FaultCode.NO_FACE, problem, _FACE)
     counts = picture.histogram()
     hundredth = picture.width * picture.height // 100
     bands = (counts[start : start + 256] for start in range(0, len(counts), 256))
     if all(_span(band, hundredth) <= _NOISE for band in bands):
-        raise PhotoError("one colour", _FACE)
+        raise PhotoError(FaultCode.NO_FACE, "one colour", _FACE)
 
 
 def _span(counts: list[int], left_out: int) -> int:

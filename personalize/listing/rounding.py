@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .columns import COLUMN_BY_NAME
+from .fault_codes import FaultCode
 from .holders import NUMBER_COLUMNS
 from .identity_number import identity_problem
+from .list_faults import Wrong
 from .rows import IDENTITY_NUMBERS, Row
-from .spreadsheet import Damage, damage_in
+from .spreadsheet import damage_in
 
 _KEPT = 15
 """The significant digits of a number in a spreadsheet (IEEE 754 double precision)."""
@@ -40,7 +42,8 @@ _NUMBERS = frozenset(
 _READ = _NUMBERS | {column for column in COLUMN_BY_NAME if "phone" in column}
 """A telephone number is too short to be rounded, but it shows other damage."""
 
-ROUNDED = Damage(
+ROUNDED = Wrong(
+    FaultCode.ROUNDED_NUMBER,
     "a spreadsheet rounded the number: all digits after the 15th are 0",
     "format the column as text in the spreadsheet, fill in the numbers again from the source,"
     " and export again",

@@ -18,9 +18,19 @@ from .columns import (
     nested_columns,
     nested_named,
 )
-from .csv_form import MOST_COLUMNS, Untitled, Wrong, column_letters, separator_of, too_many
+from .csv_form import (
+    MOST_COLUMNS,
+    NO_HEADER,
+    NOT_CHECKED,
+    Untitled,
+    broken,
+    no_title,
+    separator_of,
+    too_many,
+)
+from .fault_codes import FaultCode
 from .headers import Headers, meant_by, suggestion
-from .list_faults import ListFault, mask_account, printable
+from .list_faults import ListFault, Wrong, mask_account, printable
 
 REQUIRED = (
     "name",
@@ -37,8 +47,9 @@ IDENTITY_NUMBERS = ("resident_id_number", "document_number")
 
 _MOST_BROKEN_LINES = 100
 _ONE_A_LINE = "write one JSON object on each line, with names and values in double quotes"
-_QUOTING = 'inside a value write "" for a quote; end a value that begins with a quote with a quote'
-_NOT_CHECKED = "too many broken lines, the rest was not checked"
+_DUPLICATE = Wrong(FaultCode.DUPLICATE_COLUMN, "duplicate column", "keep one of the two columns")
+_GIVEN_TWICE = Wrong(FaultCode.DUPLICATE_COLUMN, "given twice", "keep one of the two members")
+_NO_RESIDENTS = Wrong(FaultCode.NO_RESIDENTS, "no residents", "add a line for each resident")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +61,13 @@ class Row:
     faulty: frozenset[str] = frozenset()
     headers: Headers = field(default_factory=Headers)
 
-    def fault(self, column: str, problem: str, remedy: str) -> ListFault:
+    def fault(self, column: str, wrong: Wrong) -> ListFault:
         """A fault of one of the row's values."""
         value = self.values.get(column, "").strip()
         if COLUMN_BY_NAME[column].path == BANK_LINK:
             value = mask_account(value)
         title = self.headers.of(column)
-        return ListFault(self.line, column, printable(value), problem, remedy, title)
+        return ListFault(self.line, wrong.code, column, printable(value), *wrong[1:], title)
 
 
 @dataclass(slots=True)
@@ -66,20 +77,18 @@ class Listing:
     rows: list[Row] = field(default_factory=list)
     faults: list[ListFault] = field(default_factory=list)
 
-    def fault(
-        self, line: int, name: str, value: str, problem: str, remedy: str, column: str = ""
-    ) -> None:
+    def fault(self, line: int, name: str, value: str, wrong: Wrong, column: str = "") -> None:
         """Add one fault of the form; `column` is the list's own header, if that is not `name`."""
         shown = (printable(text) for text in (name, value, column.strip() or name))
         name, value, column = shown
-        self.faults.append(ListFault(line, name, value, problem, remedy, column))
+        self.faults.append(ListFault(line, wrong.code, name, value, *wrong[1:], column))
 
 
 def read_rows(text: str, *, is_json: bool) -> Listing:
     """The rows of a file's text; what cannot be read is a fault, never an exception."""
     listing = _read_json(text) if is_json else _read_csv(text)
     if not listing.rows and not listing.faults:
-        listing.fault(1, "", "", "no residents", "add a line for each resident")
+        listing.fault(1, "", "", _NO_RESIDENTS)
     return listing
 
 
@@ -91,7 +100,7 @@ def _read_csv(text: str) -> Listing:
     lines = list(io.StringIO(text, newline="")) or [""]
     separator = separator_of(lines)
     if isinstance(separator, Wrong):
-        listing.fault(1, "", lines[0].strip(), *separator)
+        listing.fault(1, "", lines[0].strip(), separator)
         return listing
     delimiter, is_named = separator
     if is_named:
@@ -99,13 +108,13 @@ def _read_csv(text: str) -> Listing:
     records = _csv_records(lines, delimiter)
     line, header = next(
         ((n, r) for n, r in records if isinstance(r, csv.Error) or any(map(str.strip, r))),
-        (1, csv.Error("no header")),
+        (1, csv.Error(NO_HEADER)),
     )
     if isinstance(header, csv.Error):
-        problem, remedy = _broken(header, lines[line - 1])
-        listing.fault(line, "", "", f"broken header: {problem}", remedy)
+        code, problem, remedy = broken(header, lines[line - 1])
+        listing.fault(line, "", "", Wrong(code, f"broken header: {problem}", remedy))
     elif found := too_many(header):
-        listing.fault(line, "", "", *found)
+        listing.fault(line, "", "", found)
     else:
         _add_csv_rows(listing, lines, records, line, header)
     return listing
@@ -122,20 +131,13 @@ def _add_csv_rows(
     untitled = Untitled(header)
     for line, record in records:
         if isinstance(record, csv.Error):
-            problem, remedy = _broken(record, lines[line - 1])
-            listing.fault(line, "", lines[line - 1].rstrip("\r\n"), problem, remedy)
+            wrong = broken(record, lines[line - 1])
+            listing.fault(line, "", lines[line - 1].rstrip("\r\n"), wrong)
         elif any(value.strip() for value in record):
             if len(record) == len(header):
                 for place in untitled.first_values(record):
-                    _tell_untitled(listing, header_line, place, line)
+                    listing.fault(header_line, "", "", no_title(place, line))
             _add_csv_row(listing, line, names, record, headers)
-
-
-def _tell_untitled(listing: Listing, header_line: int, place: int, line: int) -> None:
-    problem = (
-        f"column {place + 1} ({column_letters(place)}) has no title, but a value in line {line}"
-    )
-    listing.fault(header_line, "", "", problem, "give the column a title, or remove it")
 
 
 def _csv_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
@@ -153,18 +155,7 @@ def _csv_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[s
             yield start + 1, error
             at = start + 1
     if at < len(lines):
-        yield at + 1, csv.Error(_NOT_CHECKED)
-
-
-def _broken(error: csv.Error, line: str) -> tuple[str, str]:
-    """What is wrong with a line that is no CSV, and what to do."""
-    text = str(error)
-    if "field limit" in text and len(line) > csv.field_size_limit():
-        problem = f"a value is too long: more than {csv.field_size_limit():,} characters"
-        return problem, "look for a missing quote, separator or line end in this line"
-    if "unexpected end" in text or "field limit" in text:
-        return "broken quoting: a quoted value is never closed", _QUOTING
-    return ("no header" if text == "no header" else f"broken quoting: {text}"), _QUOTING
+        yield at + 1, csv.Error(NOT_CHECKED)
 
 
 def _header_names(
@@ -176,11 +167,10 @@ def _header_names(
     for title in header:
         name = column_named(title)
         if name is None and title.strip():
-            listing.fault(line, title, title, "unknown column", suggestion(title))
+            listing.fault(line, title, title, _unknown(suggestion(title)))
             meant.update(meant_by(title))
         elif name is not None and name in own:
-            remedy = "keep one of the two columns"
-            listing.fault(line, name, title, "duplicate column", remedy, title)
+            listing.fault(line, name, title, _DUPLICATE, title)
             name = None
         elif name is not None:
             own[name] = title
@@ -191,12 +181,17 @@ def _header_names(
     return names, headers
 
 
+def _unknown(remedy: str) -> Wrong:
+    return Wrong(FaultCode.UNKNOWN_COLUMN, "unknown column", remedy)
+
+
 def _tell_missing(listing: Listing, line: int, headers: Headers, there: Set[str]) -> None:
     for wanted in (*((name,) for name in REQUIRED), IDENTITY_NUMBERS):
         if there.isdisjoint(wanted):
             title = " or ".join(map(headers.named, wanted))
             remedy = f"add a column {title}"
-            listing.fault(line, wanted[-1], "", "required column missing", remedy, title)
+            missing = Wrong(FaultCode.MISSING_COLUMN, "required column missing", remedy)
+            listing.fault(line, wanted[-1], "", missing, title)
 
 
 def _add_csv_row(
@@ -212,7 +207,8 @@ def _add_csv_row(
             "write as many values as the header has columns; put a value that contains the"
             " separator in quotes"
         )
-        listing.fault(line, "", f"{len(record)} columns", problem, remedy)
+        wrong = Wrong(FaultCode.WRONG_COLUMN_COUNT, problem, remedy)
+        listing.fault(line, "", f"{len(record)} columns", wrong)
         return
     values = {name: value for name, value in zip(names, record, strict=True) if name}
     # A required column that the header lacks is one fault there, not one in every line.
@@ -240,11 +236,13 @@ class _Object(tuple[tuple[str, object], ...]):
 def _read_json(text: str) -> Listing:
     reader = _JsonReader()
     if text.lstrip().startswith("["):
-        reader.listing.fault(1, "", "[", "a JSON list, not JSON Lines", _ONE_A_LINE)
+        wrong = Wrong(FaultCode.NOT_JSON_LINES, "a JSON list, not JSON Lines", _ONE_A_LINE)
+        reader.listing.fault(1, "", "[", wrong)
         return reader.listing
     for line, content in enumerate(text.split("\n"), 1):
         if reader.broken == _MOST_BROKEN_LINES:
-            reader.listing.fault(line, "", "", _NOT_CHECKED, _ONE_A_LINE)
+            wrong = Wrong(FaultCode.NOT_CHECKED, NOT_CHECKED, _ONE_A_LINE)
+            reader.listing.fault(line, "", "", wrong)
             break
         if content.strip():
             reader.read(line, content)
@@ -279,12 +277,13 @@ class _JsonReader:
                 return
             problem = "not a JSON object"
         self.broken += 1
-        self.listing.fault(line, "", content.strip(), problem, _ONE_A_LINE)
+        wrong = Wrong(FaultCode.BROKEN_JSON, problem, _ONE_A_LINE)
+        self.listing.fault(line, "", content.strip(), wrong)
 
     def _add(self, line: int, members: _Object) -> None:
         row = _JsonRow(self.listing, line)
         if found := too_many([title for title, _ in members]):
-            self.listing.fault(line, "", "", *found)
+            self.listing.fault(line, "", "", found)
             return
         for title, value in members:
             if nested := nested_named(title):
@@ -303,17 +302,19 @@ class _JsonReader:
         if nested == "bank_link":
             value, records = [value] if value is not None else [], 1
         if value is not None and not isinstance(value, list):
-            row.refuse(nested, value, "not a list", "write a list of objects: [{…}, {…}]")
+            row.retype(nested, value, "not a list", "write a list of objects: [{…}, {…}]")
             return
         entries = value or []
         if len(entries) > records:
             problem = f"too many: {len(entries)} entries, the card holds {records}"
-            row.refuse(nested, f"{len(entries)} entries", problem, f"keep {records} of the entries")
+            remedy = f"keep {records} of the entries"
+            wrong = Wrong(FaultCode.TOO_MANY_ENTRIES, problem, remedy)
+            row.refuse(nested, f"{len(entries)} entries", wrong)
         for number, entry in enumerate(entries[:records], 1):
             if isinstance(entry, _Object):
                 self._add_entry(row, nested, number, entry)
             else:
-                row.refuse(nested, entry, "not an object", "write the entry as an object: {…}")
+                row.retype(nested, entry, "not an object", "write the entry as an object: {…}")
 
     def _add_entry(self, row: "_JsonRow", nested: str, number: int, entry: _Object) -> None:
         path = NESTED[nested]
@@ -337,9 +338,10 @@ class _JsonReader:
             self._unknown.add(title)
             if len(self._unknown) > MOST_COLUMNS:
                 problem = f"too many unknown columns: only {MOST_COLUMNS} of them are reported"
-                self.listing.fault(line, title, title, problem, "keep the members that we know")
+                wrong = Wrong(FaultCode.TOO_MANY_COLUMNS, problem, "keep the members that we know")
+                self.listing.fault(line, title, title, wrong)
             else:
-                self.listing.fault(line, title, title, "unknown column", remedy)
+                self.listing.fault(line, title, title, _unknown(remedy))
 
 
 def _shown(value: object) -> str:
@@ -359,12 +361,16 @@ class _JsonRow:
         self.faulty: set[str] = set()
         self._listing = listing
 
-    def refuse(self, name: str, value: object, problem: str, remedy: str) -> None:
+    def refuse(self, name: str, value: object, wrong: Wrong) -> None:
         """One fault of this row, unless the field has one already."""
         if name not in self.faulty:
             self.faulty.add(name)
             title = self.titles.get(name, "")
-            self._listing.fault(self.line, name, _shown(value), problem, remedy, title)
+            self._listing.fault(self.line, name, _shown(value), wrong, title)
+
+    def retype(self, name: str, value: object, problem: str, remedy: str) -> None:
+        """One fault: the value is of another JSON type than is needed."""
+        self.refuse(name, value, Wrong(FaultCode.WRONG_JSON_TYPE, problem, remedy))
 
     def put(self, column: str, value: object, title: str = "") -> None:
         """Take a member's text; anything else than text or null is a fault.
@@ -374,15 +380,15 @@ class _JsonRow:
         if title:
             self.titles.setdefault(column, title)
         if column in self.values or column in self.faulty:
-            self.refuse(column, "", "given twice", "keep one of the two members")
+            self.refuse(column, "", _GIVEN_TWICE)
         elif value is None:
             self.values[column] = ""
         elif isinstance(value, _Number):
             remedy = f'put it in quotes, with its leading zeros: "{printable(value)}"'
-            self.refuse(column, value, "a number, not text", remedy)
+            self.retype(column, value, "a number, not text", remedy)
         elif isinstance(value, bool):
-            self.refuse(column, value, "true or false, not text", 'write "1" for yes, "0" for no')
+            self.retype(column, value, "true or false, not text", 'write "1" for yes, "0" for no')
         elif isinstance(value, str):
             self.values[column] = value
         else:
-            self.refuse(column, value, "not text", "write the value in quotes")
+            self.retype(column, value, "not text", "write the value in quotes")

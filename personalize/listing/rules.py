@@ -8,7 +8,9 @@ from cardlib.layout import FieldSpec, Kind, code_table, decode, encode, gb18030
 from cardlib.layout.characters import unfit_in
 
 from .columns import COLUMN_BY_NAME, PHOTO_COLUMN, field_of
+from .fault_codes import FaultCode
 from .identity_number import identity_problem
+from .list_faults import Wrong
 from .lookalikes import first_look_alike
 from .remedies import code_remedy, date_remedy, flag_remedy
 from .source import undecoded_byte
@@ -28,6 +30,23 @@ _TOO_LONG_NAME = (
     " the health authority gives; if there is none, leave the resident out of this list and ask it"
 )
 _NO_FILE_NAME = ("control character", "half a character: lone surrogate")
+_UNFIT = {
+    "control character": FaultCode.CONTROL_CHARACTER,
+    "format character": FaultCode.INVISIBLE_CHARACTER,
+    "half a character: lone surrogate": FaultCode.HALF_CHARACTER,
+    "noncharacter": FaultCode.NONCHARACTER,
+    "private-use character": FaultCode.PRIVATE_CHARACTER,
+    "replacement character": FaultCode.LOST_CHARACTER,
+    "unassigned code point": FaultCode.UNASSIGNED_CHARACTER,
+}
+_REFUSED = {
+    Kind.DATE: FaultCode.INVALID_DATE,
+    Kind.FLAG: FaultCode.INVALID_FLAG,
+    Kind.DIGITS: FaultCode.NOT_DIGITS,
+    Kind.AID: FaultCode.INVALID_AID,
+}
+"""What a value is that the codec of its kind refuses. Text has been checked before."""
+
 _EXACT_DIGITS = {"city_code": 6}
 
 
@@ -36,8 +55,17 @@ class Checked:
     """A value as it will read back, or why it cannot be stored and what to do."""
 
     text: str
-    problem: str = ""
-    remedy: str = ""
+    wrong: Wrong | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be stored; "" if it can."""
+        return self.wrong.problem if self.wrong else ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do; "" if it can be stored."""
+        return self.wrong.remedy if self.wrong else ""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -53,7 +81,7 @@ def check_value(column: str, given: str) -> Checked:
     if found or column == PHOTO_COLUMN:
         return found or Checked(text)
     if damage := damage_in(column, text):
-        return Checked(text, damage.problem, damage.remedy)
+        return Checked(text, damage)
     return _check_kind(column, text)
 
 
@@ -62,31 +90,34 @@ def _check_kind(column: str, text: str) -> Checked:
     field = field_of(COLUMN_BY_NAME[column])
     if column == "resident_id_number":
         text = text.upper()
-        if problem := identity_problem(text):
-            remedy = "compare it with the identity card, character by character"
-            return Checked(text, problem, remedy)
+        if wrong := identity_problem(text):
+            return Checked(text, wrong)
     if column == "bank_account_masked" and _is_account_in_clear(text):
         remedy = "write * for all digits but the first six and the last four: 622202******0005"
-        return Checked(text, "unmasked account number", remedy)
+        return _refused(text, FaultCode.UNMASKED_ACCOUNT, "unmasked account number", remedy)
     if field.kind is Kind.CODE:
         return _check_code(field, text)
     if field.coding == "ans" and (found_one := first_look_alike(column, text)):
-        return Checked(text, found_one.problem, found_one.remedy)
+        return _refused(text, FaultCode.LOOK_ALIKE, found_one.problem, found_one.remedy)
     return _check_length(column, field, text) or _check_coding(field, text)
+
+
+def _refused(text: str, code: FaultCode, problem: str, remedy: str) -> Checked:
+    return Checked(text, Wrong(code, problem, remedy))
 
 
 def _unreadable(column: str, text: str) -> Checked | None:
     """Why no field can hold the text; the name of a file may have more characters."""
     if byte := undecoded_byte(text):
         remedy = "write the value again, and save the list as UTF-8"
-        return Checked(text, f"not text in the list's encoding: byte {byte}", remedy)
+        problem = f"not text in the list's encoding: byte {byte}"
+        return _refused(text, FaultCode.UNDECODED_BYTE, problem, remedy)
     for unfit in unfit_in(text):
         if column != PHOTO_COLUMN or unfit.kind in _NO_FILE_NAME:
-            return Checked(text, unfit.problem, unfit.remedy)
+            return _refused(text, _UNFIT[unfit.kind], unfit.problem, unfit.remedy)
     if len(text) > _LONGEST:
-        return Checked(
-            text, f"too long: {len(text)} characters", "look for a missing quote or comma"
-        )
+        problem = f"too long: {len(text)} characters"
+        return _refused(text, FaultCode.TOO_LONG, problem, "look for a missing quote or comma")
     return None
 
 
@@ -100,17 +131,20 @@ def _check_code(field: FieldSpec, text: str) -> Checked:
     table = code_table(field.table)
     if text in table.codes:
         return Checked(text)
-    return Checked(text, "not in code table", code_remedy(table, text))
+    remedy = code_remedy(table, text)
+    return _refused(text, FaultCode.INVALID_CODE, "not in code table", remedy)
 
 
 def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
     if field.coding == "ans" and (size := len(gb18030.encode(text))) > field.length:
         problem = f"too long in GB 18030: {size} bytes, {field.length} fit"
-        return Checked(text, problem, _TOO_LONG_NAME if column == "name" else _TOO_LONG)
+        remedy = _TOO_LONG_NAME if column == "name" else _TOO_LONG
+        return _refused(text, FaultCode.TOO_LONG, problem, remedy)
     digits = _EXACT_DIGITS.get(column)
     if digits and len(text) != digits:
         problem = f"{digits} digits are needed, not {len(text)}"
-        return Checked(text, problem, f"write all {digits} digits, leading zeros too")
+        remedy = f"write all {digits} digits, leading zeros too"
+        return _refused(text, FaultCode.WRONG_LENGTH, problem, remedy)
     return None
 
 
@@ -119,15 +153,22 @@ def _check_coding(field: FieldSpec, text: str) -> Checked:
     try:
         raw = encode(field, text)
     except FormatError as error:
-        return Checked(text, _problem(field, error), _remedy(field, text))
+        return _refused(text, _code(field, text), _problem(field, error), _remedy(field, text))
     _, value, why = decode(field, raw)
     back = value.hex().upper() if isinstance(value, bytes) else value
     if isinstance(value, bytes):
         text = bytes.fromhex(text).hex().upper()
     if back != text:
         problem = f"would not read back from the card: {why or 'it reads blank'}"
-        return Checked(text, problem, _remedy(field, text))
+        return _refused(text, FaultCode.NOT_READ_BACK, problem, _remedy(field, text))
     return Checked(text)
+
+
+def _code(field: FieldSpec, text: str) -> FaultCode:
+    """The code of a value that the codec refuses: too many digits are not something else."""
+    if field.kind is Kind.DIGITS and text.isdigit() and len(text) > 2 * field.length:
+        return FaultCode.TOO_LONG
+    return _REFUSED.get(field.kind, FaultCode.NOT_READ_BACK)
 
 
 def _problem(field: FieldSpec, error: FormatError) -> str:

@@ -1,20 +1,41 @@
 """An input file as text: its encoding is checked, never guessed."""
 
+import errno
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cardlib.errors import FileRefused
 from cardlib.layout import gb18030
+from cardlib.regular_file import read_regular
 
+from .fault_codes import FaultCode
 from .file_kinds import SAVE_AS_UTF8, no_list
-from .list_faults import ListFault
+from .list_faults import ListFault, Wrong, of_the_file
 
 Encoding = Literal["utf-8", "gb18030"]
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _BROKEN = 4
 """With more whole characters than this for each bad byte, it is UTF-8 that was damaged."""
+
+
+MOST_BYTES, MOST_LINES = 64 << 20, 200_000
+"""More than the largest lists of a bureau: with 100,000 residents a list has some 55 MB."""
+
+_DIVIDE = "divide the list, and prepare a batch from each part"
+_TOO_LARGE = Wrong(
+    FaultCode.FILE_TOO_LARGE,
+    f"the file is too large: {MOST_BYTES >> 20} MiB are the most",
+    _DIVIDE,
+)
+_UTF8 = Wrong(
+    FaultCode.WRONG_ENCODING, "the file is UTF-8, not GB 18030", "leave out --encoding gb18030"
+)
+_EMPTY = Wrong(
+    FaultCode.EMPTY_FILE, "empty file", "write a header line, and a line for each resident"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +53,24 @@ class Source:
 
 
 def read_source(path: Path, encoding: Encoding) -> Source:
-    """Read a list of residents; OSError when it cannot be read."""
-    raw = path.read_bytes()
+    """Read a list of residents; OSError when it cannot be read.
+
+    It has 64 MiB and 200,000 lines at most; more is a fault.
+    """
+    try:
+        raw = read_regular(path, MOST_BYTES)
+    except FileRefused as error:
+        if error.errno != errno.EFBIG:
+            raise
+        return Source("", "", False, (of_the_file(_TOO_LARGE),))
     digest = hashlib.sha256(raw).hexdigest()
-    fault = no_list(raw) or _encoding_fault(raw, encoding)
+    fault = no_list(raw) or _too_many_lines(raw) or _encoding_fault(raw, encoding)
     if fault:
         return Source(digest, "", False, (fault,))
     decode = gb18030.decode if encoding == "gb18030" else bytes.decode
     text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
     if not text.strip("\0\t\r\n ,;"):
-        empty = ListFault(
-            1, "", "", "empty file", "write a header line, and a line for each resident"
-        )
-        return Source(digest, "", False, (empty,))
+        return Source(digest, "", False, (of_the_file(_EMPTY),))
     return Source(digest, text, _is_json(path, text))
 
 
@@ -53,12 +79,20 @@ def _is_json(path: Path, text: str) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "[")
 
 
+def _too_many_lines(raw: bytes) -> ListFault | None:
+    """Each line may have faults, so their number is bounded before any is looked for."""
+    lines = raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n")
+    if lines <= MOST_LINES:
+        return None
+    problem = f"too many lines: {lines:,}, and {MOST_LINES:,} are the most"
+    return of_the_file(Wrong(FaultCode.TOO_MANY_LINES, problem, _DIVIDE))
+
+
 def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
     """Why the whole file has another encoding. Single bad bytes are a fault of their field."""
     if encoding == "gb18030":
         if _is_plainly_utf8(raw):
-            remedy = "leave out --encoding gb18030"
-            return ListFault(1, "", "", "the file is UTF-8, not GB 18030", remedy)
+            return of_the_file(_UTF8)
         return None
     try:
         raw.decode("utf-8")
@@ -86,7 +120,8 @@ def _another_encoding(raw: bytes, start: int) -> ListFault | None:
         return None
     line = raw.count(b"\n", 0, start) + 1
     remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {SAVE_AS_UTF8}"
-    return ListFault(line, "", "", f"not UTF-8: byte {raw[start]:02X}", remedy)
+    problem = f"not UTF-8: byte {raw[start]:02X}"
+    return of_the_file(Wrong(FaultCode.WRONG_ENCODING, problem, remedy), line)
 
 
 def undecoded_byte(text: str) -> str | None:

@@ -3,9 +3,11 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from cardlib.layout.tables import read_table
+
+from .fault_codes import FaultCode
+from .list_faults import Wrong
 
 _NAMES = re.compile(r"name|contact_name_\d")
 _TEXT = re.compile(
@@ -13,14 +15,7 @@ _TEXT = re.compile(
 )
 
 
-class Damage(NamedTuple):
-    """What happened to a value, and what to do: format the column, export again."""
-
-    problem: str
-    remedy: str
-
-
-def damage_in(column: str, text: str) -> Damage | None:
+def damage_in(column: str, text: str) -> Wrong | None:
     """Find a spreadsheet's or a database export's damage in a value, as it stands in a column."""
     pattern, damages = _patterns(_class_of(column))
     found = pattern.fullmatch(text)
@@ -35,12 +30,12 @@ def _class_of(column: str) -> frozenset[str]:
 
 
 @cache
-def _patterns(where: frozenset[str]) -> tuple[re.Pattern[str], dict[str, Damage]]:
+def _patterns(where: frozenset[str]) -> tuple[re.Pattern[str], dict[str, Wrong]]:
     """One pattern for a class of columns; the name of its group tells the damage."""
-    damages: dict[str, Damage] = {}
+    damages: dict[str, Wrong] = {}
     parts: list[str] = []
     for number, row in enumerate(read_table(Path(__file__).with_name("spreadsheet_damage.csv"))):
         if row["in"] in where:
-            damages[f"d{number}"] = Damage(row["problem"], row["remedy"])
+            damages[f"d{number}"] = Wrong(FaultCode(row["code"]), row["problem"], row["remedy"])
             parts.append(f"(?P<d{number}>{row['pattern']})")
     return re.compile("|".join(parts), re.DOTALL), damages

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cardlib.crypto import Cipher
 from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, file_error
 from cardlib.keys import Issuer, Purpose
+from cardlib.regular_file import open_regular, read_regular
 
 from ..listing.holders import NUMBER_COLUMNS, holders
 from .prepared import PreparedCard
@@ -143,7 +144,7 @@ class Batch:
                 f"{folder / HEADER_FILE}: damaged, or the batch was prepared with another key"
                 f" store than this one (it names {header.key_store_identity})"
             ) from None
-        found = _read_holders(folder, fields["holders_sha256"])
+        found = _read_holders(folder, fields["holders_sha256"], header.count)
         return cls(folder, header, found, key, _record_ends(folder, header.count))
 
     def cards(self) -> Iterator[PreparedCard]:
@@ -160,7 +161,7 @@ class Batch:
             )
         start = (self._ends[number - 2] if number > 1 else 0) + 4
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 file.seek(start)
                 sealed = file.read(self._ends[number - 1] - start)
             raw = self._key.decrypt(_nonce(number), sealed, _bound(self.header, number))
@@ -234,11 +235,12 @@ def _write_holders(folder: Path, found: Mapping[bytes, int]) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _read_holders(folder: Path, sha256: str) -> dict[bytes, int]:
+def _read_holders(folder: Path, sha256: str, count: int) -> dict[bytes, int]:
     """The card of each holder hash; BatchError unless the file is the one that the header names."""
     path = folder / HOLDERS_FILE
+    most = count * len(NUMBER_COLUMNS) * (4 + _HASH_LENGTH)
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, most)
     except OSError as error:
         raise file_error(BatchError, error, path) from None
     if hashlib.sha256(raw).hexdigest() != sha256:
@@ -281,8 +283,7 @@ def sync_folder(folder: Path) -> None:
 def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / HEADER_FILE
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST_HEADER + 1)
+        raw = read_regular(path, _LARGEST_HEADER)
     except FileNotFoundError:
         raise BatchError(f"{folder} is not a batch: there is no {HEADER_FILE} in it") from None
     except OSError as error:
@@ -324,7 +325,7 @@ def _record_ends(folder: Path, count: int) -> list[int]:
     path = folder / RECORDS_FILE
     ends: list[int] = []
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size, at = os.fstat(file.fileno()).st_size, 0
             while len(ends) < count:
                 file.seek(at)

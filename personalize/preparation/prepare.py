@@ -12,8 +12,9 @@ from cardlib.keys import Issuer
 
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, Validated, compact, one_a_column, validate
+from ..listing.fault_codes import FaultCode
 from ..listing.holders import numbers_of
-from ..listing.list_faults import ListFault
+from ..listing.list_faults import ListFault, Wrong
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rounding import Rounded, rounded_numbers
 from ..listing.rows import Row, read_rows
@@ -101,7 +102,8 @@ def _duplicates(
         if line != row.line:
             as_what = "" if where == column else f", where it is in {row.headers.named(where)}"
             remedy = "a resident gets one card only: remove one of the lines, or correct the number"
-            yield row.fault(column, f"duplicate of line {line}{as_what}", remedy)
+            problem = f"duplicate of line {line}{as_what}"
+            yield row.fault(column, Wrong(FaultCode.DUPLICATE_HOLDER, problem, remedy))
 
 
 def _photo_faults(
@@ -119,11 +121,12 @@ def _photo_faults(
     try:
         fingerprint = photos.fingerprint(name)
     except PhotoError as error:
-        yield row.fault(PHOTO_COLUMN, error.problem, error.remedy)
+        yield row.fault(PHOTO_COLUMN, error.wrong)
         return
     line = shown.setdefault(fingerprint, row.line) if fingerprint else row.line
     of_resident = {seen[n][0] for n in numbers_of(resident.values) if n in seen}
     if line not in (row.line, *of_resident):
         which = f"line {line} or line {row.line}"
         remedy = f"find out whom it shows, and name the right photo in {which}"
-        yield row.fault(PHOTO_COLUMN, f"same photo as line {line}", remedy)
+        wrong = Wrong(FaultCode.DUPLICATE_PHOTO, f"same photo as line {line}", remedy)
+        yield row.fault(PHOTO_COLUMN, wrong)

@@ -16,12 +16,15 @@ from pathlib import Path
 from cardlib.errors import DAMAGE, CardKeyError, FormatError, StorageError
 from cardlib.facts import Pin
 from cardlib.keys import Issuer, Purpose
+from cardlib.regular_file import read_regular
 
 from ..preparation.batch import sync_folder
 
 NAME = "pins.sealed"
 _FORMAT = "rhcard pins 1"
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LARGEST = 128 << 20
+"""Bytes of a PIN file: some 800,000 cards."""
 _ASCENDING, _DESCENDING = "01234567890", "09876543210"
 
 
@@ -181,17 +184,11 @@ def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
 def _read_regular(path: Path) -> bytes:
     """The bytes of a regular file; FormatError for a link, a device, a pipe or a folder."""
     try:
-        handle = os.open(path, os.O_RDONLY | _SAFELY)
+        return read_regular(path, _LARGEST, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise
     except OSError as error:
-        why = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise FormatError(f"{path}: {why}. It must be a regular file") from None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise FormatError(f"{path}: it is not a regular file")
-    with os.fdopen(handle, "rb") as file:
-        return file.read()
+        raise FormatError(f"{path}: {error.strerror}") from None
 
 
 def _take(content: _Content, issuer: Issuer, batch: str, text: bytes, where: str) -> None:

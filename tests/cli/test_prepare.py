@@ -43,8 +43,9 @@ def test_faults_in_json_are_objects_with_a_remedy(tmp_path: Path, keys: Path) ->
                   *ON, passphrase=None)  # fmt: skip
     assert (done.code, done.json["exit_code"]) == (3, 3)
     assert {(f["line"], f["field"]) for f in done.json["faults"]} == expected_faults()
-    assert all(set(f) == {"line", "field", "column", "value", "problem", "remedy"} and f["problem"]
-               and f["remedy"] for f in done.json["faults"])  # fmt: skip
+    members = {"line", "code", "field", "column", "value", "problem", "remedy"}
+    assert all(set(f) == members and all((f["code"], f["problem"], f["remedy"]))
+               for f in done.json["faults"])  # fmt: skip
     assert not out.exists()
 
 

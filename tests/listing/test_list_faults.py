@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personalize.listing.fault_codes import FaultCode
 from personalize.listing.list_faults import ListFault, mask_account, printable
 
 
 def test_a_fault_is_a_json_object() -> None:
-    fault = ListFault(3, "name", "", "required", "give a value", "姓名")
+    fault = ListFault(3, FaultCode.MISSING_VALUE, "name", "", "required", "give a value", "姓名")
     assert json.loads(json.dumps(fault.as_dict())) == {
         "line": 3,
+        "code": "missing-value",
         "field": "name",
         "column": "姓名",
         "value": "",

@@ -7,6 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cardlib.layout import COLUMNS
+from personalize.listing.fault_codes import FaultCode
+from personalize.listing.list_faults import Wrong
 from personalize.listing.rows import REQUIRED, Listing, read_rows
 
 HEADER = ",".join((*REQUIRED, "document_number", "address_1"))
@@ -125,11 +127,12 @@ def test_a_fault_names_the_column_as_the_list_does() -> None:
         ("phone_1", "phone_1"),
     ]
     (row,) = listing.rows
-    fault = row.fault("phone_1", "wrong", "correct it")
+    wrong = Wrong(FaultCode.TOO_LONG, "wrong", "correct it")
+    fault = row.fault("phone_1", wrong)
     assert (fault.line, fault.field, fault.column) == (2, "phone_1", "Phone_1")
     (row,) = json_of({"姓名": "王䶮", "性别": "1", "birth_date": "1"}).rows
     columns = ("name", "birth_date", "card_number")
-    assert [row.fault(c, "", "").column for c in columns] == ["姓名", "birth_date", "卡号"]
+    assert [row.fault(c, wrong).column for c in columns] == ["姓名", "birth_date", "卡号"]
 
 
 def test_the_identity_number_stands_for_the_document_number() -> None:

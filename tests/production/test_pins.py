@@ -134,7 +134,7 @@ def test_a_symbolic_link_is_not_followed_and_not_changed(tmp_path: Path) -> None
     other.write_bytes(b"first line\nno newline at the end")
     (tmp_path / NAME).symlink_to(other)
     pins = open_pins(tmp_path, "batch-1", ISSUER)
-    assert pins.faults == (f"{tmp_path / NAME}: it is a symbolic link. It must be a regular file",)
+    assert pins.faults == (f"{tmp_path / NAME}: it is a symbolic link, not a regular file",)
     with pytest.raises(OSError):
         pins.assign(1)
     assert other.read_bytes() == b"first line\nno newline at the end"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import CardError, FormatError, file_error
+from ...regular_file import open_regular, read_to_end
 from .memory import PAGE_SIZE
 from .refusal import MemoryFailure
 
@@ -21,6 +22,8 @@ _MAGIC = b"RHCARD"
 VERSION = 1
 _HEADER_SIZE = 18
 _SLOT_SIZE = 8 + PAGE_SIZE
+_MOST_BYTES = 16 << 20
+"""Far more than a card has: its files and keys are about 100 KiB."""
 
 
 class CardImageError(CardError):
@@ -113,7 +116,7 @@ def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
 
 def _lock_what_is_at(path: Path) -> None:
     """Raise BlockingIOError if another process uses the card there: it would lose its writes."""
-    with suppress(FileNotFoundError), path.open("rb") as present:
+    with suppress(FileNotFoundError), open_regular(path) as present:
         fcntl.flock(present, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -124,15 +127,18 @@ def _in_use(path: Path) -> CardImageError:
 def open_image(path: Path, *, read_only: bool = False) -> tuple[ImageFile, dict[int, bytes]]:
     """Open an image and read its pages. Raises CardImageError, which says what is wrong."""
     try:
-        file = path.open("rb" if read_only else "r+b", buffering=0)
+        file = open_regular(path, os.O_RDONLY if read_only else os.O_RDWR)
     except OSError as error:
         raise file_error(CardImageError, error, path) from None
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        pages, slots = _parse(path, file.read())
+        pages, slots = _parse(path, read_to_end(file, path, _MOST_BYTES))
     except BlockingIOError:
         file.close()
         raise _in_use(path) from None
+    except OSError as error:
+        file.close()
+        raise file_error(CardImageError, error, path) from None
     except CardImageError:
         file.close()
         raise
