@@ -8,7 +8,6 @@ import hmac
 import json
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from ..regular_file import read_regular
+from ..unfinished import unfinished_file
 from . import Purpose
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
@@ -203,15 +203,12 @@ def _opened_file(raw: bytes, passphrase: str, path: Path) -> bytes:
 def _write_new(path: Path, content: bytes) -> None:
     """Write a new file completely or not at all; only its owner can read it."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
+        with unfinished_file(path) as place:
+            with place.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(name, path)
-        finally:
-            os.unlink(name)
+            os.link(place, path)
         _sync_folder(path.parent)
     except FileExistsError:
         raise CardKeyError(f"{path} exists already and is not overwritten") from None

@@ -68,8 +68,13 @@ class Recorder(Observed):
 
 
 def private(path: str, flags: int) -> int:
-    """Open a new file for its owner alone (mode 0600), as `opener` of `open`."""
-    return os.open(path, flags, 0o600)
+    """Open a new file for its owner alone (mode 0600), as `opener` of `open`.
+
+    Raises OSError for a pipe that nobody reads: it does not wait for a reader.
+    """
+    handle = os.open(path, flags | os.O_NONBLOCK, 0o600)
+    os.set_blocking(handle, True)
+    return handle
 
 
 def dump(exchanges: Iterable[Recorded]) -> str:

@@ -1,15 +1,18 @@
 """What all commands share: how they answer, and which keys they use."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cardlib.errors import CardKeyError, file_error
+from cardlib.regular_file import open_regular
 
 from .exits import Exit
 from .output import command_line, print_json, say
@@ -80,12 +83,17 @@ class Context:
         """
         from cardlib.keys.store import KeyStore
 
+        path = self.key_file(path)
+        return KeyStore.open(path, self.passphrase())
+
+    def key_file(self, path: Path | None = None) -> Path:
+        """The path of a key store, as for `store`; CardKeyError when no file is there."""
         path = path or self.keys
         if path is None:
             raise CardKeyError("no key store: give --keys FILE")
         if not path.is_file():
             raise CardKeyError(f"no key store at {path}: give --keys FILE")
-        return KeyStore.open(path, self.passphrase())
+        return path
 
     def terminal_keys(self) -> "KeySet | None":
         """The keys of --keys as a terminal uses them; None without --keys."""
@@ -109,9 +117,15 @@ class Context:
         return Batch.open(folder, store), store
 
 
+def _is_own_pipe(file: Path) -> bool:
+    """Whether it is a pipe that the shell made for us: /dev/stdin, or <(…). It has a writer."""
+    return bool(re.fullmatch(r"/proc/\d+/fd/pipe:\[\d+\]", os.path.realpath(file)))
+
+
 def _first_line(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        opened = file.open("rb") if _is_own_pipe(file) else open_regular(file)
+        with TextIOWrapper(opened, encoding="utf-8-sig") as lines:
             passphrase = lines.readline(_LONGEST).rstrip("\r\n")
     except OSError as error:
         raise file_error(CardKeyError, error, f"passphrase file {file}") from None

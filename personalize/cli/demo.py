@@ -11,7 +11,7 @@ from .context import Context
 from .exits import Exit
 from .failures import Stopped
 from .issue import run as issue_all
-from .options import json_option
+from .options import check_output_folder, json_option
 from .output import command_line, print_line, print_table
 from .verify import run as verify_all
 
@@ -101,14 +101,14 @@ def command(context: Context, *, out: Path | None) -> int:
 
 
 def _folder(out: Path | None) -> Path:
-    from ..sample.sample_batch import fresh_folder
+    from ..sample.sample_batch import fresh_folder, was_stopped
 
     if out is None:
         return fresh_folder(_DEFAULT)
+    check_output_folder(out, "--out")
     if out.is_dir() and any(out.iterdir()):
-        raise click.BadParameter(
-            f"{out} is not empty. Give a new or empty folder.", param_hint="'--out'"
-        )
+        why = "holds a demonstration that was stopped" if was_stopped(out) else "is not empty"
+        raise click.BadParameter(f"{out} {why}. Give a new or empty folder.", param_hint="'--out'")
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     return out
 
@@ -116,10 +116,10 @@ def _folder(out: Path | None) -> Path:
 def _run(folder: Path) -> Demo:
     from ..production.issue import opened_job
     from ..production.station import FolderFeed
-    from ..sample.sample_batch import CARDS, keep_keys, new_passphrase, prepare_sample
+    from ..sample.sample_batch import CARDS, TEMPORARY, keep_keys, new_passphrase, prepare_sample
 
     passphrase, cards = new_passphrase(), folder / CARDS
-    with TemporaryDirectory(prefix="rhcard-demo-") as name:
+    with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as name:
         batch, store = prepare_sample(folder, Path(name), passphrase)
         with opened_job(batch, store, FolderFeed(cards, store), test_keys=False) as job:
             made = issue_all(job)

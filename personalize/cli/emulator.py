@@ -11,8 +11,8 @@ import click
 from .context import Context
 from .emulator_show import show
 from .exits import Exit
-from .options import NewPath, json_option, keys_option, passphrase_option
-from .output import print_line, say
+from .options import NewPath, check_output_folder, json_option, keys_option, passphrase_option
+from .output import print_line, say, say_removed
 
 if TYPE_CHECKING:
     import threading
@@ -69,9 +69,13 @@ def new(context: Context, out: Path, *, count: int | None, extended_length: bool
       rhcard emulator new --out blanks --count 3 --keys keys.json
     """
     from cardlib.emulator import CardOptions, SoftwareCard
+    from cardlib.unfinished import remove_unfinished_files
 
     if count is None:
         NewPath().convert(out, None, None)
+    else:
+        check_output_folder(out, "--out")
+    say_removed(remove_unfinished_files(out.absolute().parent if count is None else out))
     transport_keys = _transport_keys(context)
     if count is not None:
         out.mkdir(parents=True, exist_ok=True)

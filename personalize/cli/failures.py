@@ -20,6 +20,7 @@ _WRONG_PATH = {
 _EXITS = {
     "CardError": Exit.REFUSED,
     "BatchError": Exit.BAD_INPUT,
+    "BatchInUse": Exit.JOURNAL_CONFLICT,
     "CardImageError": Exit.NO_CARD,
     "CardKeyError": Exit.KEY_PROBLEM,
     "ChannelError": Exit.REFUSED,

@@ -10,8 +10,15 @@ import click
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
-from .output import print_error, print_line, print_table, progress, say, say_where
+from .options import (
+    batch_argument,
+    batch_keys_option,
+    cards_option,
+    check_output_folder,
+    json_option,
+    passphrase_option,
+)
+from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
 
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
@@ -92,12 +99,16 @@ def command(
     Examples:
       rhcard issue batch --cards cards
     """
+    from cardlib.unfinished import remove_unfinished_files
+
     from ..production.issue import opened_job
     from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]
+    check_output_folder(cards, "--cards")
     batch, store = context.batch(folder)
     with opened_job(batch, store, FolderFeed(cards, store), test_keys=test_keys) as job:
+        say_removed(remove_unfinished_files(cards))
         for chip in chips:
             job.journal.give_up(chip)
         results = run(job)

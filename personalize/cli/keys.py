@@ -7,7 +7,7 @@ import click
 from .context import Context
 from .exits import Exit
 from .options import NewPath, json_option, passphrase_option
-from .output import print_line, say
+from .output import print_line, say, say_removed
 
 
 @click.group(name="keys")
@@ -66,7 +66,9 @@ def new(context: Context, out: Path, test_keys: bool, cipher: str, protocol: str
     """
     from cardlib.crypto import Cipher
     from cardlib.keys.store import KeyStore
+    from cardlib.unfinished import remove_unfinished_files
 
+    say_removed(remove_unfinished_files(out.absolute().parent))
     passphrase = context.new_passphrase()
     store = KeyStore.create(
         out, passphrase, test_keys, int(protocol), cipher=Cipher[cipher.upper()]

@@ -1,10 +1,15 @@
 """Options and arguments that several commands have; the shared ones fill the Context."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from cardlib.errors import StorageError
+from cardlib.unfinished import LONGEST_NAME
 
 from .context import ENVIRONMENT, Context
 
@@ -25,9 +30,35 @@ class NewPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path; BadParameter, before anything else is done, when something is there."""
         path = Path(str(super().convert(value, param, ctx)))
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            self.fail(f"{path}: a new name has {LONGEST_NAME} bytes at most", param, ctx)
         if path.exists() or path.is_symlink():
             self.fail(f"{path} exists already and is not overwritten. Give a new name.", param, ctx)
+        if not path.absolute().parent.is_dir():
+            self.fail(f"{path}: there is no folder {path.parent}. Make it first.", param, ctx)
+        check_may_write(path.absolute().parent)
         return path
+
+
+def check_may_write(folder: Path) -> None:
+    """Raise StorageError, before any work, when no file can be made in a folder."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        why = errno.EROFS if read_only else errno.EACCES
+        raise StorageError(why, os.strerror(why), str(folder))
+
+
+def check_output_folder(folder: Path, option: str) -> None:
+    """Check, before any work, that files can be made in a folder, which may have to be made.
+
+    BadParameter when something else is there, StorageError when it cannot be written.
+    """
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise click.BadParameter(f"{there} is not a folder", param_hint=f"'{option}'")
+    check_may_write(there)
 
 
 json_option = click.option(

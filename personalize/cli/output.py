@@ -1,6 +1,7 @@
 """Prints results to stdout, and messages for the operator to stderr."""
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _WIDEST_COLUMN = 80
 """Without a terminal, a longer cell is printed whole, and the rest of its row is moved right."""
+_BYTE = re.compile("[\udc80-\udcff]")
+"""A byte of a path that is not UTF-8, as Python keeps it (PEP 383)."""
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -46,18 +49,19 @@ def command_line(*words: object) -> str:
     called = Path(sys.argv[0])
     found = shutil.which("rhcard")
     by_path = called.name == "rhcard" and not (found and Path(found).resolve() == called.resolve())
-    return shlex.join([str(called) if by_path else "rhcard", *map(_word, words)])
+    program = str(called) if by_path else "rhcard"
+    return " ".join(_quoted(word) for word in (program, *words))
 
 
-def _word(word: object) -> str:
-    """A word of a command line: a path that begins with a dash must not look like an option."""
-    dashed = isinstance(word, Path) and str(word).startswith("-")
-    return f"./{word}" if dashed else str(word)
+def say_removed(places: Iterable[Path]) -> None:
+    """Say which unfinished files were removed."""
+    for place in places:
+        say(f"Removed {place}: a stopped rhcard left it, and it was not complete")
 
 
 def say_where(cards: Path) -> None:
     """Say how to look at a card of a table that shows chips."""
-    say(f"To look at a card: {command_line('read')} CHIP {shlex.join(['--cards', _word(cards)])}")
+    say(f"To look at a card: {command_line('read')} CHIP --cards {_quoted(cards)}")
 
 
 def printable(text: str) -> str:
@@ -69,7 +73,24 @@ def printable(text: str) -> str:
         return text
     from cardlib.layout.characters import printable as visible
 
-    return visible(text)
+    return visible(_BYTE.sub(_as_escape, text))
+
+
+def _as_escape(undecoded: re.Match[str]) -> str:
+    r"""A byte of a path that is not UTF-8, as a shell's $'...' takes it: \xFF."""
+    return f"\\x{ord(undecoded[0]) - 0xDC00:02x}"
+
+
+def _quoted(word: object) -> str:
+    """A word for a shell. A path that begins with a dash must not look like an option.
+
+    With bytes that are not UTF-8 it has the form that bash, zsh and ksh take: $'…'.
+    """
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    if not _BYTE.search(text):
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{_BYTE.sub(_as_escape, escaped)}'"
 
 
 def print_table(

@@ -77,9 +77,14 @@ def command(
       rhcard prepare residents.csv --keys keys.json --out new-batch
     """
     from ..listing.photos import PhotoShop
+    from ..preparation.leftovers import clear_unfinished
     from ..preparation.prepare import all_faults, make_all, read_list
     from ..preparation.seal import described, seal
 
+    if context.keys is not None and out is not None:
+        context.key_file()
+        for found in clear_unfinished(out):
+            say(found)
     on_cards = (issue_date or datetime.now()).date()
     residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8")
     shop = PhotoShop(source.parent if photos is None else photos)

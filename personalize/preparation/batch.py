@@ -10,8 +10,6 @@ holder hash (32) for each number of each holder; the header names its SHA-256.
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,6 +24,7 @@ from cardlib.crypto import Cipher
 from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, file_error
 from cardlib.keys import Issuer, Purpose
 from cardlib.regular_file import open_regular, read_regular
+from cardlib.unfinished import unfinished_folder, wanted_name
 
 from ..listing.holders import NUMBER_COLUMNS, holders
 from .prepared import PreparedCard
@@ -33,11 +32,14 @@ from .prepared import PreparedCard
 HEADER_FILE = "batch.json"
 RECORDS_FILE = "records.bin"
 HOLDERS_FILE = "holders.bin"
+BATCH_FILES = frozenset((HEADER_FILE, RECORDS_FILE, HOLDERS_FILE))
+"""Those that a batch has when it is made; `issue` adds its own."""
+
 _FORMAT = "rhcard batch 2"
 _OLDER_FORMATS = ("rhcard batch 1",)
 _HASH_LENGTH = 32
 _TAG_LENGTH = 16
-_LARGEST_HEADER = 64 * 1024
+LARGEST_HEADER = 64 * 1024
 _LARGEST_RECORD = 1024 * 1024
 
 
@@ -90,19 +92,13 @@ def write_batch(
     not those counted, when two are for one holder, or when it cannot be written; nothing is left
     behind then.
     """
-    if os.path.lexists(folder):
-        raise BatchError(f"{folder} exists already: give the name of a new folder")
+    _check_new(folder)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        with unfinished_folder(folder) as temporary:
+            _fill(temporary, header, cards, issuer)
+            _move(temporary, folder)
     except OSError as error:
         raise file_error(BatchError, error, folder) from None
-    try:
-        _fill(temporary, header, cards, issuer)
-        _move(temporary, folder)
-    except OSError as error:
-        raise file_error(BatchError, error, folder) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class Batch:
@@ -214,7 +210,8 @@ def _fill(folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issu
         "sealed_key": issuer.seal(Purpose.BATCH, batch_key, _bound(header, 0)).hex(),
     }
     fields["seal"] = key.encrypt(_nonce(0), b"", _sealed_part(fields)).hex()
-    with (folder / HEADER_FILE).open("x", encoding="utf-8") as text:
+    with (folder / HEADER_FILE).open("x", encoding="utf-8", errors="backslashreplace") as text:
+        # A byte of a path that is not UTF-8 becomes \\udcNN, which is JSON too and reads back.
         json.dump(fields, text, ensure_ascii=False, indent=2)
         text.write("\n")
         _sync(text)
@@ -257,18 +254,20 @@ def _sync(file: IO[Any]) -> None:
 
 
 def _move(temporary: Path, folder: Path) -> None:
-    """Move the finished folder into place, over an empty folder that was made just before."""
+    """Move the finished folder into place in one step: a kill leaves no empty folder there."""
     sync_folder(temporary)
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise BatchError(f"{folder} exists already: give the name of a new folder") from None
+    _check_new(folder)
     try:
         temporary.rename(folder)
     except OSError:
-        folder.rmdir()
+        _check_new(folder)
         raise
     sync_folder(folder.parent)
+
+
+def _check_new(folder: Path) -> None:
+    if os.path.lexists(folder):
+        raise BatchError(f"{folder} exists already: give the name of a new folder")
 
 
 def sync_folder(folder: Path) -> None:
@@ -282,8 +281,13 @@ def sync_folder(folder: Path) -> None:
 
 def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / HEADER_FILE
+    if name := wanted_name(folder):
+        raise BatchError(
+            f"{folder} is not a batch: `rhcard prepare` was stopped while it made {name} here."
+            " No card can be issued from it; prepare the list again"
+        )
     try:
-        raw = read_regular(path, _LARGEST_HEADER)
+        raw = read_regular(path, LARGEST_HEADER)
     except FileNotFoundError:
         raise BatchError(f"{folder} is not a batch: there is no {HEADER_FILE} in it") from None
     except OSError as error:

@@ -1,5 +1,6 @@
 """Reading a journal without changing anything in its folder, which may be on read-only media."""
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -40,11 +41,11 @@ def _copy(path: Path, memory: sqlite3.Connection) -> None:
     logs = [path.with_name(path.name + tail) for tail in ("-wal", "-journal")]
     left = [log for log in logs if is_there(log) and log.stat().st_size]
     if not left:
-        return _back_up(f"file:{quote(str(path))}?mode=ro&immutable=1", memory)
+        return _back_up(f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1", memory)
     with tempfile.TemporaryDirectory(prefix="rhcard.") as folder:
         for file in (path, *left):
             shutil.copyfile(file, Path(folder) / file.name)
-        return _back_up(f"file:{quote(folder)}/{path.name}", memory)
+        return _back_up(f"file:{quote(os.fsencode(folder))}/{path.name}", memory)
 
 
 def _back_up(source: str, memory: sqlite3.Connection) -> None:

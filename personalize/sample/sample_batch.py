@@ -22,6 +22,9 @@ ISSUE_DATE = date(2026, 11, 23)
 """It is fixed, so that the dates in the sample are before it, whatever the clock says."""
 
 KEYS, PASSPHRASE, BATCH, CARDS = "keys.json", "passphrase.txt", "batch", "cards"
+TEMPORARY = ".rhcard-demo-"
+"""The folder of the keys until the end begins with it: a killed run leaves all in one place."""
+
 _CLINICAL, _ALLERGIES = "DDF1/DF02/EF05", "DDF1/DF02/EF07"
 
 
@@ -35,6 +38,11 @@ def fresh_folder(wanted: Path) -> Path:
         except FileExistsError:
             number += 1
             folder = wanted.with_name(f"{wanted.name}-{number}")
+
+
+def was_stopped(folder: Path) -> bool:
+    """Whether the folder holds a demonstration that was killed: its own keys are still aside."""
+    return any(path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
 def prepare_sample(folder: Path, temporary: Path, passphrase: str) -> tuple[Batch, KeyStore]:

@@ -49,11 +49,16 @@ def rhcard(*words: object, passphrase: str | None = PASSPHRASE) -> Ran:
 
 
 def spawned(
-    *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *words: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: tuple[int, ...] = (),
+    program: str = f"{IMPORT_MAIN}main()",
 ) -> "subprocess.Popen[str]":
     """Start it as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", f"{IMPORT_MAIN}main()", *map(str, words)],
+        [sys.executable, "-c", program, *map(str, words)],
+        pass_fds=pass_fds,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RHCARD_PASSPHRASE": PASSPHRASE, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -65,9 +70,9 @@ def spawned(
     )
 
 
-def ran(*words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
-    """Run it as a process of its own, to its end."""
-    process = spawned(*words, cwd=cwd, env=env)
+def ran(*words: object, **options: Any) -> Ran:
+    """Run it as a process of its own, to its end; the options are those of `spawned`."""
+    process = spawned(*words, **options)
     out, err = process.communicate(timeout=60)
     return Ran(process.returncode, out, err)
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from ...errors import CardError, FormatError, file_error
 from ...regular_file import open_regular, read_to_end
+from ...unfinished import unfinished_file
 from .memory import PAGE_SIZE
 from .refusal import MemoryFailure
 
@@ -92,21 +93,15 @@ def create(path: Path, pages: dict[int, bytes]) -> ImageFile:
     Raises CardImageError when it cannot be written, or a card at `path` is in use; the old file
     then stays unchanged.
     """
-    from tempfile import NamedTemporaryFile  # here: a card in memory starts faster without it
-
     raw = _header(len(pages)) + b"".join(_slot(*page) for page in pages.items())
     try:
         _lock_what_is_at(path)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
-            temporary = Path(new.name)
-            try:
+        with unfinished_file(path) as place:
+            with place.open("wb") as new:
                 new.write(raw)
                 new.flush()
                 os.fsync(new.fileno())
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink()
-                raise
+            place.replace(path)
     except BlockingIOError:
         raise _in_use(path) from None
     except OSError as error:

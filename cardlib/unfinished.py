@@ -1,0 +1,118 @@
+"""Files and folders that are made beside their place and moved there whole.
+
+Until then the name is `.NAME.rhcard-unfinished-` and eight characters, and the program holds a
+lock, which the kernel takes back if the program is killed. So what a killed program left can be
+told from what another program still writes.
+"""
+
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_MARK = ".rhcard-unfinished-"
+_NAME = re.compile(rf"\.(.+){re.escape(_MARK)}\w{{8}}", re.DOTALL)
+LONGEST_NAME = 220
+"""Bytes of a name whose unfinished name fits into a folder entry too (255 bytes)."""
+
+
+@contextmanager
+def unfinished_file(path: Path) -> Iterator[Path]:
+    """Make an empty file (mode 0600) to write before it is moved to `path`; remove what is left.
+
+    Raises OSError when the folder cannot be written.
+    """
+    from tempfile import mkstemp  # here: a card in memory starts faster without it
+
+    def make() -> str:
+        handle, name = mkstemp(prefix=f".{path.name}{_MARK}", dir=path.parent)
+        os.close(handle)
+        return name
+
+    with _locked(make) as place:
+        try:
+            yield place
+        finally:
+            with suppress(FileNotFoundError):
+                place.unlink()
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """Make a folder (mode 0700) to fill before it is moved to `path`; remove what is left.
+
+    Raises OSError when the folder around it cannot be written.
+    """
+    import shutil
+    from tempfile import mkdtemp
+
+    with _locked(lambda: mkdtemp(prefix=f".{path.name}{_MARK}", dir=path.parent)) as place:
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _locked(make: Callable[[], str]) -> Iterator[Path]:
+    """Make something and lock it; again, if another program took it for left behind meanwhile."""
+    while True:
+        place = Path(make())
+        with lock(place) as ours:
+            if ours and os.path.lexists(place):
+                yield place
+                return
+
+
+@contextmanager
+def lock(place: Path) -> Iterator[bool]:
+    """Lock a file or folder that is there; give whether nobody else had locked it."""
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def wanted_name(place: Path) -> str | None:
+    """Return the name that an unfinished file or folder was to get; None for any other name."""
+    found = _NAME.fullmatch(place.absolute().name)
+    return found[1] if found else None
+
+
+def unfinished_in(folder: Path) -> list[Path]:
+    """Return what has an unfinished name in a folder and belongs to this user, by name."""
+    with suppress(OSError):
+        mine = os.geteuid()
+        return sorted(
+            folder / name
+            for name in os.listdir(folder)
+            if _NAME.fullmatch(name) and (folder / name).lstat().st_uid == mine
+        )
+    return []
+
+
+def remove_unfinished_files(folder: Path) -> list[Path]:
+    """Remove the files in a folder that killed programs left; return them.
+
+    Only regular files that no program has locked: one that is still written stays.
+    """
+    removed = []
+    for place in unfinished_in(folder):
+        with suppress(OSError), lock(place) as ours:
+            if ours and stat.S_ISREG(place.lstat().st_mode):
+                place.unlink()
+                removed.append(place)
+    return removed
