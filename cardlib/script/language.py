@@ -5,6 +5,7 @@ scriptor.
 """
 
 import codecs
+import errno
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,12 +113,13 @@ def read_script(path: Path) -> Script:
     """Read the script in a file.
 
     Raises ScriptError when a line is not valid, FormatError when the file is not UTF-8 text that
-    scriptor reads too, no regular file, or larger than 1 MiB. Raises OSError when it cannot be
-    read.
+    scriptor reads too, or is larger than 1 MiB. Raises OSError when it cannot be read.
     """
     try:
         raw = read_regular(path, _LARGEST)
     except FileRefused as error:
+        if error.errno != errno.EFBIG:
+            raise
         raise FormatError(f"{path}: {error.strerror}") from None
     for wrong, problem in _NOT_FOR_SCRIPTOR.items():
         if wrong in raw:

@@ -7,6 +7,7 @@ chip is used twice.
 """
 
 import errno
+import os
 import sqlite3
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,8 +26,7 @@ from ..preparation.batch import Batch, BatchHeader
 from .journal_log import begin_run, connect, log_fits, mark
 
 NAME = "journal.sqlite"
-_VERSION = 2
-_NAMED = 5
+_VERSION, _NAMED, _MOST_BYTES = 2, 5, 1 << 30
 _RESTORE = (
     "Cards may exist that it does not know, and a resident could get a second one. Put"
     " journal.sqlite back from the newest copy of the batch folder. No card was changed"
@@ -346,14 +346,15 @@ def batch_journal(batch: Batch, *, begin: bool = True) -> Journal:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a journal is there; JournalConflict when it is not a regular file."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return False
-    if not stat.S_ISREG(mode):
-        raise JournalConflict(f"{path}: it must be a regular file, not a link or a device")
-    return True
+    """Whether a journal is there; JournalConflict when it, or a log of it, is no regular file."""
+    for tail in ("-wal", "-journal", "-shm", ""):
+        file = path.with_name(path.name + tail)
+        there = os.path.lexists(file)
+        if there and not stat.S_ISREG((found := file.lstat()).st_mode):
+            raise JournalConflict(f"{file}: it must be a regular file, not a link or a device")
+        if there and found.st_size > _MOST_BYTES:
+            raise JournalConflict(f"{file}: damaged: no journal is so large")
+    return there
 
 
 def check_log(path: Path) -> None:

@@ -109,7 +109,7 @@ def test_the_command_lists_the_scripts() -> None:
             "lines that end in CR",
         ),
         ("no_such_script", Exit.USAGE, "there is no such script"),
-        (".", Exit.USAGE, "Is a directory"),
+        (".", Exit.USAGE, "it is a folder, not a regular file"),
     ],
 )
 def test_the_exit_code_says_what_happened(script: str, code: Exit, said: str, folder: Path) -> None:
