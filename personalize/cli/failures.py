@@ -17,6 +17,18 @@ _WRONG_PATH = {
 }  # fmt: skip
 """What is wrong with the path itself. Any other error of the operating system is the computer's."""
 
+_FULL = "Make room on the disk, then run the same command again"
+_DENIED = "Give your user the right to this path, then run the same command again"
+_TO_DO = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: "The disk is read-only: use another one, or make it writable",
+    errno.EIO: "Check that the disk works and has room, and that your user may write to it",
+}
+
 _EXITS = {
     "CardError": Exit.REFUSED,
     "BatchError": Exit.BAD_INPUT,
@@ -92,7 +104,8 @@ def _operating_system(error: OSError) -> Failure:
     wrong_path = isinstance(error, FileRefused) or error.errno in _WRONG_PATH
     code = Exit.USAGE if wrong_path else Exit.ENVIRONMENT
     place = f"{error.filename}: " if error.filename is not None else ""
-    return Failure(code, f"{place}{error.strerror or type(error).__name__}")
+    to_do = f". {_TO_DO[error.errno]}" if error.errno in _TO_DO else ""
+    return Failure(code, f"{place}{error.strerror or type(error).__name__}{to_do}")
 
 
 def _where(error: BaseException) -> str:

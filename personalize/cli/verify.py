@@ -50,7 +50,7 @@ def command(context: Context, folder: Path, *, cards: Path, full: bool) -> int:
     from ..production.report import left_out_in_words, verified_as_dict
 
     if not cards.is_dir():
-        raise TransportError(f"{cards}: there is no such folder of cards")
+        raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
     batch, store = context.batch(folder)
     results = run(batch, store, cards, full=full)
     good = sum(1 for result in results if not result.findings)

@@ -289,7 +289,10 @@ def _read_json(folder: Path) -> dict[str, Any]:
     try:
         raw = read_regular(path, LARGEST_HEADER)
     except FileNotFoundError:
-        raise BatchError(f"{folder} is not a batch: there is no {HEADER_FILE} in it") from None
+        raise BatchError(
+            f"{folder} is not a batch: there is no {HEADER_FILE} in it. Give the folder that was"
+            " --out of `rhcard prepare`"
+        ) from None
     except OSError as error:
         raise file_error(BatchError, error, path) from None
     try:
@@ -337,7 +340,8 @@ def _record_ends(folder: Path, count: int) -> list[int]:
                 at += 4 + length
                 if not _TAG_LENGTH < length <= _LARGEST_RECORD or at > size:
                     raise BatchError(
-                        f"{path}: record {len(ends) + 1} of {count} is damaged or incomplete"
+                        f"{path}: record {len(ends) + 1} of {count} is damaged or incomplete;"
+                        " restore the folder of the batch from a copy"
                     )
                 ends.append(at)
     except OSError as error:

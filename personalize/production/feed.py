@@ -139,7 +139,7 @@ def not_found(feed: Feed, chip: ChipSerial, *, active: bool = True) -> str:
     """What to say about a card of the batch that did not come, and whether it is active."""
     return (
         f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
-        f" for `issue`.{f' {LOST}' if active else ''}"
+        f" for `issue`{f'. {LOST}' if active else ''}"
     )
 
 

@@ -199,7 +199,7 @@ def _not_there(job: Job, number: int) -> str:
     if chip is None:
         return "; ".join((f"no blank card is left for it in {job.feed.name}", *job.left_alone))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
-    return "; ".join((f"{not_found(job.feed, chip, active=False)} {lost}", *job.left_alone))
+    return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *job.left_alone))
 
 
 def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:

@@ -27,9 +27,9 @@ from .journal_log import begin_run, connect, log_fits, mark
 
 NAME = "journal.sqlite"
 _VERSION, _NAMED, _MOST_BYTES = 2, 5, 1 << 30
+_PUT_BACK = "Put journal.sqlite back from the newest copy of the batch folder. No card was changed"
 _RESTORE = (
-    "Cards may exist that it does not know, and a resident could get a second one. Put"
-    " journal.sqlite back from the newest copy of the batch folder. No card was changed"
+    "Cards may exist that it does not know, and a resident could get a second one. " + _PUT_BACK
 )
 
 _SCHEMA = """
@@ -299,7 +299,8 @@ class Journal:
         rows = dict(self._rows("SELECT hash, number FROM holder"))
         if found != [_named(header)] or rows != holders:
             raise JournalConflict(
-                f"{self._path}: this journal belongs to another batch, or to other keys"
+                f"{self._path}: this journal belongs to another batch, or to other keys."
+                f" {_PUT_BACK}"
             )
 
     def _begin(self, named: tuple[str, str, int], count: int, holders: Mapping[bytes, int]) -> None:
@@ -370,7 +371,7 @@ def failed(path: Path, error: sqlite3.Error) -> CardError:
     """What to raise for a journal that cannot be used: the computer's error, or the journal's."""
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_COMPUTER:
         return StorageError(errno.EIO, str(error), str(path))
-    return JournalConflict(f"{path}: {error}")
+    return JournalConflict(f"{path}: it cannot be used ({error}). {_PUT_BACK}")
 
 
 def _named(header: BatchHeader) -> tuple[str, str, int]:

@@ -188,7 +188,8 @@ def _read_regular(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from None
+        why = f"{error.strerror}. Put the file itself in its place"
+        raise FormatError(f"{path}: {why}") from None
 
 
 def _take(content: _Content, issuer: Issuer, batch: str, text: bytes, where: str) -> None:

@@ -66,7 +66,7 @@ class Chip(ABC):
         card._image = opened
         if card.damage:
             card.close()
-            raise image.CardImageError(f"{path}: damaged card image: {card.damage}")
+            raise image.damaged(path, card.damage)
         return card
 
     def save(self, path: Path) -> None:

@@ -115,6 +115,13 @@ def _lock_what_is_at(path: Path) -> None:
         fcntl.flock(present, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def damaged(path: Path, why: str) -> CardImageError:
+    """What to raise for a file that was a card image and is none now."""
+    return CardImageError(
+        f"{path}: damaged card image: {why}. Use a copy that was made when no program used the card"
+    )
+
+
 def _in_use(path: Path) -> CardImageError:
     return CardImageError(f"{path}: in use by another program: stop that program first")
 
@@ -148,17 +155,17 @@ def _parse(path: Path, raw: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
         raise CardImageError(f"{path}: image version {version}; this program reads only {VERSION}")
     count = int.from_bytes(raw[10:14], "big")
     if raw[:_HEADER_SIZE] != _header(count):
-        raise CardImageError(f"{path}: damaged card image: wrong checksum of the header")
+        raise damaged(path, "wrong checksum of the header")
     end = _HEADER_SIZE + count * _SLOT_SIZE
     if len(raw) < end:
-        raise CardImageError(f"{path}: damaged card image: it ends before its last page")
+        raise damaged(path, "it ends before its last page")
     if len(raw) > end + _SLOT_SIZE:
-        raise CardImageError(f"{path}: damaged card image: it is longer than its pages")
+        raise damaged(path, "it is longer than its pages")
     pages, slots = {}, {}
     for index, start in enumerate(range(_HEADER_SIZE, end, _SLOT_SIZE)):
         number = int.from_bytes(raw[start : start + 4], "big")
         content = raw[start + 8 : start + _SLOT_SIZE]
         if _slot(number, content) != raw[start : start + _SLOT_SIZE] or number in pages:
-            raise CardImageError(f"{path}: damaged card image: wrong checksum of page {index}")
+            raise damaged(path, f"wrong checksum of page {index}")
         pages[number], slots[number] = content, index
     return pages, slots
