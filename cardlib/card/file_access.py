@@ -79,6 +79,13 @@ def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> by
     return data.ljust(file.size, b"\xff") if len(data) >= end else data
 
 
+def why_refused(sw: int) -> str:
+    """Say what a status word means for the card as a whole, or "" (card specification 7)."""
+    if sw == StatusWord.FUNCTION_NOT_SUPPORTED:
+        return "the card is blocked for ever: only its issuer's CARD BLOCK makes it answer so"
+    return ""
+
+
 def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
     """Say what the card needs that refused to change a file with `sw`, or "" if unknown.
 

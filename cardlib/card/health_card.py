@@ -304,7 +304,7 @@ class ResidentHealthCard:
     def _sent(self, command: CommandAPDU, name: str) -> ResponseAPDU:
         response = self._send(command)
         if response.sw not in _SELECTED:
-            raise StatusWordError(name, response.sw)
+            raise StatusWordError(name, response.sw, file_access.why_refused(response.sw))
         return response
 
     def _accepted(self) -> CardIdentity:
