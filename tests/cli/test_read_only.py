@@ -88,8 +88,9 @@ def test_a_command_that_changes_cards_says_that_it_may_not_write(medium: Path) -
     with read_only(medium):
         script = ran_without_rights("apdu", "run", "identify", "--card", card)
         issue = ran_without_rights("issue", medium / "batch", "--cards", cards, "--keys", keys)
+    remedy = "Give your user the right to this path, then run the same command again"
     assert (script.code, script.err) == (
-        Exit.ENVIRONMENT, f"rhcard: {card}: Permission denied\n"
+        Exit.ENVIRONMENT, f"rhcard: {card}: Permission denied. {remedy}\n"
     )  # fmt: skip
     assert issue.code == Exit.ENVIRONMENT
     assert len(issue.err.splitlines()) == 1
