@@ -46,10 +46,10 @@ def verify_card(
     findings = checked("identification", card.identify)
     if findings:
         return CardCheck(tuple(findings))
-    tried = refusals.CLOSED_FILES if full else refusals.ONE_A_DIRECTORY
-    not_tried = () if full else _NOT_TRIED
     findings += _identity(card.identify(), keys, chip)
-    findings += refusals.closed_files(card.exchange, tried)
+    findings += refusals.closed_files(
+        card.exchange, refusals.CLOSED_FILES if full else refusals.ONE_A_DIRECTORY
+    )
     findings += refusals.transport_keys(card.exchange)
     findings += refusals.update_in_clear(connection)
     card.forget()
@@ -59,13 +59,9 @@ def verify_card(
     check = _Check(card, issued, active=active, full=full)
     for df_path in _DIRECTORIES:
         check.directory(df_path)
-    if keys.protocol == 1 or card.rights:
-        # A version-2 card that refused its last key is in no session, and has a finding already.
-        if pin is not None:
-            check.findings += checked("the sealed PIN", lambda: card.verify_pin(pin))
-        if keys.protocol == 2:
-            check.findings += refusals.command_in_clear(connection)
+    check.session(connection, pin)
     card.reset()
+    not_tried = () if full else _NOT_TRIED
     return CardCheck((*findings, *check.findings), LeftOut(tuple(check.gaps), not_tried))
 
 
@@ -102,6 +98,15 @@ class _Check:
                 self._file(file)
         for name in others:
             self._authenticate(name)
+
+    def session(self, connection: Connection, pin: Pin | None) -> None:
+        """Check the PIN, and that a session refuses a command in clear, which ends it."""
+        if self._card.protocol == 2 and not self._card.rights:
+            return  # the card refused its last key: it is in no session, and has a finding already
+        if pin is not None:
+            self.findings += checked("the sealed PIN", lambda: self._card.verify_pin(pin))
+        if self._card.protocol == 2:
+            self.findings += refusals.command_in_clear(connection)
 
     def _authenticate(self, name: str) -> None:
         wrong = checked(name, lambda: self._card.authenticate(name))
