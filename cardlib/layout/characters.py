@@ -69,11 +69,13 @@ def unfit_in(text: str) -> Iterator[Unfit]:
 
 def first_unfit(text: str) -> Unfit | None:
     """Return the first character of the text that no field may hold, or None."""
-    return next(unfit_in(text), None)
+    return None if _ORDINARY.fullmatch(text) else next(unfit_in(text), None)
 
 
 def printable(text: str) -> str:
     """Return the text for a terminal: characters that no field may hold become \\x1b or \\u202e."""
+    if _ORDINARY.fullmatch(text):
+        return text
     unfit = {found.char for found in unfit_in(text)}
     return "".join(ascii(char)[1:-1] if char in unfit else char for char in text)
 

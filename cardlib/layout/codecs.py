@@ -1,7 +1,8 @@
 """Encode and decode one field: ans (GB 18030), cn (packed BCD), b (card specification 2)."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 
 from ..errors import FormatError
 from . import gb18030
@@ -14,7 +15,7 @@ Decoded = tuple[State, str | bytes | None, str]
 """State, value, and for `corrupt` the reason."""
 
 _LENGTH_PREFIXED = (Kind.PHOTO, Kind.DER)
-_DATE_FORMAT = {Kind.DATE: "%Y%m%d", Kind.DATETIME: "%Y%m%d%H%M%S"}
+_DATE_DIGITS = {Kind.DATE: 8, Kind.DATETIME: 14}
 _NUMBER = {Kind.AMOUNT: re.compile(r"\d+(\.\d+)?"), Kind.COUNT: re.compile(r"\d+")}
 _ONE_DIGIT = {
     Kind.FLAG: (1, "neither 01 (yes) nor 00 (no)"),
@@ -23,7 +24,7 @@ _ONE_DIGIT = {
 }
 _MIN_AID = 5
 """The fewest bytes of an AID (ISO/IEC 7816-5)."""
-_CN_NIBBLES = "0123456789."
+_CN_TEXT = re.compile("[0-9.]+")
 
 
 def encode(field: FieldSpec, value: str | bytes) -> bytes:
@@ -33,18 +34,16 @@ def encode(field: FieldSpec, value: str | bytes) -> bytes:
     bytes or hex. Raises FormatError, which says why the value cannot be stored; a code that a
     closed code table does not have cannot be stored either.
     """
-    raw = _encode_coding(field, value)
-    if field.kind is Kind.CODE and (problem := _code_problem(field, value)):
+    return _encode_code(field, value) if field.table else _ENCODERS[field.coding](field, value)
+
+
+@lru_cache(maxsize=1 << 12)
+def _encode_code(field: FieldSpec, code: str | bytes) -> bytes:
+    """Encode a code of a code table; those that are right are kept, for a table has few."""
+    raw = _ENCODERS[field.coding](field, code)
+    if problem := _code_problem(field, code):
         raise FormatError(problem)
     return raw
-
-
-def _encode_coding(field: FieldSpec, value: str | bytes) -> bytes:
-    if field.coding == "ans":
-        return _encode_ans(field, value)
-    if field.coding == "cn":
-        return _encode_cn(field, value)
-    return _encode_b(field, value)
 
 
 def decode(field: FieldSpec, raw: bytes) -> Decoded:
@@ -53,19 +52,11 @@ def decode(field: FieldSpec, raw: bytes) -> Decoded:
         return _corrupt(f"{len(raw)} bytes, but the field has {field.length}")
     if raw.count(0xFF) == len(raw):
         return State.UNWRITTEN, None, ""
-    decoded = _decode_coding(field, raw)
-    if field.kind is Kind.CODE and decoded[0] is State.VALUE:
+    decoded = _DECODERS[field.coding](field, raw)
+    if field.table and decoded[0] is State.VALUE:
         problem = _code_problem(field, decoded[1])
         return _corrupt(problem) if problem else decoded
     return decoded
-
-
-def _decode_coding(field: FieldSpec, raw: bytes) -> Decoded:
-    if field.coding == "ans":
-        return _decode_ans(field, raw)
-    if field.coding == "cn":
-        return _decode_cn(field, raw)
-    return _decode_b(field, raw)
 
 
 def _code_problem(field: FieldSpec, code: str | bytes | None) -> str | None:
@@ -102,7 +93,7 @@ def _encode_ans(field: FieldSpec, value: str | bytes) -> bytes:
 
 def _ascii_problem(field: FieldSpec, text: str) -> str | None:
     """Say why the text cannot be stored, if the field takes ASCII only."""
-    if field.kind is not Kind.ASCII or text.isascii():
+    if text.isascii() or field.kind is not Kind.ASCII:
         return None
     return f"not ASCII: {next(char for char in text if not char.isascii())}"
 
@@ -133,9 +124,9 @@ def _encode_cn(field: FieldSpec, value: str | bytes) -> bytes:
 
 def _cn_problem(field: FieldSpec, text: str) -> str | None:
     """Say why the text is not a value of this cn field, if it is not."""
-    if not text.isascii() or not text or not all(char in _CN_NIBBLES for char in text):
+    if not _CN_TEXT.fullmatch(text):
         return "not a number: digits only"
-    if field.kind in _DATE_FORMAT:
+    if field.kind in _DATE_DIGITS:
         return _date_problem(field.kind, text)
     pattern = _NUMBER.get(field.kind)
     if pattern and not pattern.fullmatch(text):
@@ -144,11 +135,14 @@ def _cn_problem(field: FieldSpec, text: str) -> str | None:
 
 
 def _date_problem(kind: Kind, text: str) -> str | None:
-    expected = 8 if kind is Kind.DATE else 14
+    expected = _DATE_DIGITS[kind]
     if len(text) != expected or "." in text:
         return f"{expected} digits are needed"
     try:
-        datetime.strptime(text, _DATE_FORMAT[kind])
+        if expected == 8:
+            date.fromisoformat(text)
+        else:
+            datetime.strptime(text, "%Y%m%d%H%M%S")
     except ValueError:
         return f"no such date: {text}"
     return None
@@ -157,7 +151,7 @@ def _date_problem(kind: Kind, text: str) -> str | None:
 def _decode_cn(field: FieldSpec, raw: bytes) -> Decoded:
     digits = raw.hex().upper().rstrip("F")
     text = digits.replace("A", ".")
-    if not all(char in _CN_NIBBLES for char in text):
+    if text and not _CN_TEXT.fullmatch(text):
         bad = next(char for char in digits if char not in "0123456789A")
         return _corrupt(f"nibble {bad} in packed BCD")
     if problem := _cn_problem(field, text):
@@ -221,3 +215,7 @@ def _decode_b(field: FieldSpec, raw: bytes) -> Decoded:
         if len(raw) < _MIN_AID:
             return _corrupt(f"AID of {len(raw)} bytes, but it needs at least {_MIN_AID}")
     return State.VALUE, raw, ""
+
+
+_ENCODERS = {"ans": _encode_ans, "cn": _encode_cn, "b": _encode_b}
+_DECODERS = {"ans": _decode_ans, "cn": _decode_cn, "b": _decode_b}

@@ -26,7 +26,7 @@ def encode(text: str) -> bytes:
 
     `characters.first_unfit` finds such text before.
     """
-    if not _CHANGED.search(text):
+    if text.isascii() or not _CHANGED.search(text):
         return text.encode("gb18030")
     parts = _CHANGED.split(text)
     return b"".join(_BYTES.get(part) or part.encode("gb18030") for part in parts)

@@ -69,9 +69,9 @@ class KeySpec:
         return home if home in ("MF", "DDF1") else f"DDF1/{home}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FieldSpec:
-    """One field of a file.
+    """One field of a file. There is one object of each, so that comparing and hashing cost nothing.
 
     `record` is its record in a TLV file, else 0. `offset` and `length` are in bytes, within the
     record's value (in a transparent file, within the file).
@@ -97,9 +97,9 @@ class FieldSpec:
         return label[0].upper() + label[1:]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FileSpec:
-    """One elementary file: its structure, records, access keys and fields.
+    """One elementary file: its structure, records, access keys and fields. One object of each.
 
     `line` is its line in files.csv after the header: the nn of its DGIs. `read_key`, `update_key`
     and `erase_key` are a key's name, "" (free) or NEVER. `record_lengths` are the bytes of each

@@ -1,6 +1,7 @@
 """Encode and decode records, and find their data groupings (card specification 2 and 6)."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from ..errors import FormatError
 from .codecs import decode, encode
@@ -18,20 +19,32 @@ def encode_record(file: FileSpec, record: int, values: Mapping[str, str | bytes]
     Raises FormatError, which names the field that cannot be stored, or the record or field that
     the file does not have.
     """
+    fields, raw = _fields_and_head(file, record)
+    known = 0
+    for field in fields:
+        value = values.get(field.name)
+        known += value is not None
+        if value is None or value == "":
+            raw += b"\xff" * field.length
+        else:
+            raw += _encode_named(field, value)
+    if known != len(values):
+        unknown = values.keys() - {field.name for field in fields}
+        raise FormatError(f"{file.path} record {record} has no field {min(unknown)}")
+    return raw
+
+
+@cache
+def _fields_and_head(file: FileSpec, record: int) -> tuple[tuple[FieldSpec, ...], bytes]:
+    """Find a record's fields, and the tag and length before them in a TLV file."""
     if file.structure is not Structure.TRANSPARENT and not 1 <= record <= file.records:
         raise FormatError(f"{file.path} has no record {record}")
     fields = file.fields_of(record)
-    unknown = values.keys() - {field.name for field in fields}
-    if unknown:
-        raise FormatError(f"{file.path} record {record} has no field {min(unknown)}")
-    body = b"".join(_encode_named(field, values.get(field.name)) for field in fields)
     tag = fields[0].tag
-    return body if tag is None else bytes((tag, len(body))) + body
+    return fields, b"" if tag is None else bytes((tag, fields[0].length))
 
 
-def _encode_named(field: FieldSpec, value: str | bytes | None) -> bytes:
-    if value is None or value == "":
-        return b"\xff" * field.length
+def _encode_named(field: FieldSpec, value: str | bytes) -> bytes:
     try:
         return encode(field, value)
     except FormatError as error:
@@ -102,6 +115,7 @@ def without_access(file: FileSpec, state: State, detail: str = "") -> tuple[Fiel
     return tuple(v for number in numbers for v in without_value(file, number, state, detail))
 
 
+@cache
 def dgi_of_record(file: FileSpec, record: int) -> int:
     """Return the DGI nnrr of a record; rr is 00 for a transparent file."""
     return file.line << 8 | (0 if file.structure is Structure.TRANSPARENT else record)

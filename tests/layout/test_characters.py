@@ -6,6 +6,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardlib.errors import FormatError
 from cardlib.layout import FILE_BY_PATH, State, characters, decode, encode, gb18030
@@ -104,3 +106,10 @@ def test_the_right_character_is_offered_where_older_tables_tell_it() -> None:
 def test_what_a_card_holds_cannot_command_the_terminal() -> None:
     assert printable("王\x1b[2J\u202e\n·") == "王\\x1b[2J\\u202e\\n·"
     assert printable("\U0002ebf0·王") == "\U0002ebf0·王"
+
+
+@given(st.text(st.sampled_from("a王·\x1b\u200b\ue000\ufffd\u0378é") | st.characters()))
+def test_a_text_is_shown_as_its_characters_are_one_by_one(text: str) -> None:
+    shown = (ascii(char)[1:-1] if first_unfit(char) else char for char in text)
+    assert printable(text) == "".join(shown)
+    assert first_unfit(text) == next((found for found in map(first_unfit, text) if found), None)

@@ -1,6 +1,7 @@
 """Fields to bytes and back: every one of the 401, and no path from one state to another."""
 
 import re
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -296,3 +297,34 @@ def test_every_code_of_every_closed_table_is_a_value() -> None:
     for field in closed:
         for code in code_table(field.table).codes:
             assert decode(field, encode(field, code)) == (State.VALUE, code, "")
+
+
+def parses(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
+
+
+def stores(field: FieldSpec, text: str) -> bool:
+    try:
+        return len(encode(field, text)) == field.length
+    except FormatError:
+        return False
+
+
+parts = st.tuples(st.integers(0, 9999), st.integers(0, 19), st.integers(0, 39))
+
+
+@given(parts)
+def test_a_date_is_stored_if_the_calendar_has_it(day: tuple[int, int, int]) -> None:
+    text = f"{day[0]:04}{day[1]:02}{day[2]:02}"
+    assert stores(BIRTH_DATE, text) == parses(text, "%Y%m%d")
+    assert stores(VISIT, text + "235959") == parses(text, "%Y%m%d")
+
+
+@given(st.text("0123456789.٣ ", max_size=9))
+def test_only_eight_digits_are_a_date(text: str) -> None:
+    eight = len(text) == 8 and text.isascii() and text.isdigit()
+    assert stores(BIRTH_DATE, text) == (eight and parses(text, "%Y%m%d"))

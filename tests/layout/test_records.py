@@ -91,8 +91,12 @@ def test_a_field_that_is_not_there_or_does_not_fit_is_named() -> None:
         encode_record(ISSUER, 1, {"photo": b"x"})
     with pytest.raises(FormatError, match="no field issuer_name"):
         encode_record(ISSUER, 1, {"issuer_name": "x"})
+    with pytest.raises(FormatError, match="no field nor_this"):
+        encode_record(ISSUER, 3, {"issuer_name": "x", "nor_this": "", "or_that": "x"})
     with pytest.raises(FormatError, match="issuer_name: too long"):
         encode_record(ISSUER, 3, {"issuer_name": "x" * 31})
+    with pytest.raises(FormatError, match="issuer_certificate: 0 bytes"):
+        encode_record(ISSUER, 5, {"issuer_certificate": b""})
 
 
 @pytest.mark.parametrize("record", [0, 11, -1])
