@@ -26,6 +26,7 @@ PHOTO_COLUMN = "photo_file"
 _BANK_LABEL_PREFIX = "银行"
 
 
+@cache
 def field_of(column: Column) -> FieldSpec:
     """The field that a column fills. For `photo_file` it is the photo."""
     fields = FILE_BY_PATH[column.path].fields

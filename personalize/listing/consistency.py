@@ -18,6 +18,7 @@ from .list_faults import ListFault, Wrong
 from .rounding import ROUNDED, Rounded
 from .rows import IDENTITY_NUMBERS, REQUIRED, Row
 from .rules import check_value
+from .texts import Texts
 
 RESIDENT_CARD = "01"
 """The document type whose number is the resident identity number."""
@@ -48,7 +49,7 @@ _NOT_ROUNDED = Rounded()
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """One resident's values by column, as they will read back from the card."""
+    """One resident's values by column, as they will read back from the card; "" if blank."""
 
     line: int
     values: Mapping[str, str] = field(repr=False)
@@ -79,7 +80,7 @@ class _Known:
 
     def sound(self, *columns: str) -> bool:
         """Whether these columns all have values without a fault."""
-        return all(self.values.get(c) and c not in self.faulty for c in columns)
+        return self.values.keys() >= set(columns) and self.faulty.isdisjoint(columns)
 
     def named(self, column: str) -> str:
         """What the list calls a column."""
@@ -102,7 +103,8 @@ def validate(row: Row, issue_date: date, rounded: Rounded = _NOT_ROUNDED) -> Val
             if found.column not in row.faulty:
                 problems.setdefault(found.column, found)
     faults = one_a_column(row.fault(*problem) for problem in problems.values())
-    return Resident(row.line, values), faults
+    kept = Texts({column: values.get(column, "") for column in row.values})
+    return Resident(row.line, kept), faults
 
 
 def one_a_column(faults: Iterable[ListFault]) -> tuple[ListFault, ...]:
@@ -242,7 +244,7 @@ def _disagrees(code: FaultCode, known: _Known, column: str, remedy: str) -> _Pro
 def _check_entries(known: _Known) -> Iterator[_Problem]:
     """An entry of a repeated record, and the bank link, need what they are about."""
     for columns in ENTRIES:
-        if not any(known.values.get(column) for column in columns):
+        if known.values.keys().isdisjoint(columns):
             continue
         for column in columns:
             what = _LINK_NEEDS.get(COLUMN_BY_NAME[column].field)

@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from cardlib.layout import FILE_BY_PATH
@@ -31,6 +31,7 @@ from .csv_form import (
 from .fault_codes import FaultCode
 from .headers import Headers, meant_by, suggestion
 from .list_faults import ListFault, Wrong, mask_account, printable
+from .texts import Texts
 
 REQUIRED = (
     "name",
@@ -57,7 +58,7 @@ class Row:
     """One resident: column → text as given. `faulty` columns have been reported already."""
 
     line: int
-    values: dict[str, str]
+    values: Mapping[str, str]
     faulty: frozenset[str] = frozenset()
     headers: Headers = field(default_factory=Headers)
 
@@ -215,7 +216,7 @@ def _add_csv_row(
     lacking = set(REQUIRED) - values.keys()
     if values.keys().isdisjoint(IDENTITY_NUMBERS):
         lacking.add("document_number")
-    listing.rows.append(Row(line, values, frozenset(lacking), headers))
+    listing.rows.append(Row(line, Texts(values), frozenset(lacking), headers))
 
 
 # --- JSON Lines -------------------------------------------------------------------------
@@ -293,7 +294,7 @@ class _JsonReader:
             else:
                 self._report_unknown(line, title, suggestion(title))
         if any(text.strip() for text in row.values.values()) or row.faulty:
-            row_of_text = Row(line, row.values, frozenset(row.faulty), Headers(row.titles))
+            row_of_text = Row(line, Texts(row.values), frozenset(row.faulty), Headers(row.titles))
             self.listing.rows.append(row_of_text)
 
     def _add_nested(self, row: "_JsonRow", nested: str, value: object) -> None:

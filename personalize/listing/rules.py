@@ -68,7 +68,7 @@ class Checked:
         return self.wrong.remedy if self.wrong else ""
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def check_value(column: str, given: str) -> Checked:
     """Check one column's text for itself. A blank value is good, and its text is "".
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from .list_faults import ListFault, Wrong, of_the_file
 Encoding = Literal["utf-8", "gb18030"]
 
 _UTF8_MARK = b"\xef\xbb\xbf"
+_UNDECODED = re.compile("[\udc80-\udcff]")
 _BROKEN = 4
 """With more whole characters than this for each bad byte, it is UTF-8 that was damaged."""
 
@@ -108,15 +110,15 @@ def _is_plainly_utf8(raw: bytes) -> bool:
     bytes that are no UTF-8 do not make it GB 18030.
     """
     text = raw.decode("utf-8", "surrogateescape")
-    bad = sum(_is_undecoded(char) for char in text)
+    bad = len(_UNDECODED.findall(text))
     long = sum(char >= "\u0800" for char in text) - bad
     return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
 
 
 def _another_encoding(raw: bytes, start: int) -> ListFault | None:
     """Whether more of the text beyond ASCII fails as UTF-8 than is UTF-8."""
-    beyond = [c for c in raw.decode("utf-8", "surrogateescape") if not c.isascii()]
-    if 2 * sum(_is_undecoded(char) for char in beyond) <= len(beyond):
+    text = raw.decode("utf-8", "surrogateescape")
+    if 2 * len(_UNDECODED.findall(text)) <= sum(not char.isascii() for char in text):
         return None
     line = raw.count(b"\n", 0, start) + 1
     remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {SAVE_AS_UTF8}"
@@ -126,8 +128,5 @@ def _another_encoding(raw: bytes, start: int) -> ListFault | None:
 
 def undecoded_byte(text: str) -> str | None:
     """The first byte that the encoding could not read, in hex, if there is one."""
-    return next((f"{ord(char) - 0xDC00:02X}" for char in text if _is_undecoded(char)), None)
-
-
-def _is_undecoded(char: str) -> bool:
-    return "\udc80" <= char <= "\udcff"
+    found = _UNDECODED.search(text)
+    return f"{ord(found[0]) - 0xDC00:02X}" if found else None

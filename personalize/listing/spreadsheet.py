@@ -22,6 +22,7 @@ def damage_in(column: str, text: str) -> Wrong | None:
     return damages[found.lastgroup] if found and found.lastgroup else None
 
 
+@cache
 def _class_of(column: str) -> frozenset[str]:
     """The words of the table's column "in" that count for a column."""
     if _NAMES.fullmatch(column):
