@@ -139,7 +139,7 @@ def _date_problem(kind: Kind, text: str) -> str | None:
     if len(text) != expected or "." in text:
         return f"{expected} digits are needed"
     try:
-        if expected == 8:
+        if kind is Kind.DATE:
             date.fromisoformat(text)
         else:
             datetime.strptime(text, "%Y%m%d%H%M%S")

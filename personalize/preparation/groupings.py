@@ -16,8 +16,8 @@ from ..listing.columns import COLUMN_BY_NAME, PHOTO_COLUMN
 
 PHOTO = FILE_BY_PATH["DDF1/EF07"]
 
-Texts = dict[int, dict[str, str]]
-"""Record number → field → text; a transparent file is record 1."""
+_Records = dict[int, dict[str, str | bytes]]
+"""Record number → field → text, or the photo's bytes; a transparent file is record 1."""
 
 
 def lay_out(
@@ -34,7 +34,7 @@ def lay_out(
         if field.name in issuer_fields:
             issuer.setdefault(field.record, {})[field.name] = issuer_fields[field.name]
     if jpeg is not None:
-        files[PHOTO.path] = {1: {PHOTO.fields[0].name: jpeg.hex().upper()}}
+        files[PHOTO.path] = {1: {PHOTO.fields[0].name: jpeg}}
     groupings: list[Grouping] = []
     for file in FILES:
         records = files.get(file.path)
@@ -46,8 +46,8 @@ def lay_out(
     return tuple(groupings)
 
 
-def _by_file(columns: Mapping[str, str]) -> dict[str, Texts]:
-    files: dict[str, Texts] = {}
+def _by_file(columns: Mapping[str, str]) -> dict[str, _Records]:
+    files: dict[str, _Records] = {}
     for name, text in columns.items():
         column = COLUMN_BY_NAME[name]
         if text and name != PHOTO_COLUMN:
@@ -56,7 +56,7 @@ def _by_file(columns: Mapping[str, str]) -> dict[str, Texts]:
     return files
 
 
-def _groupings(file: FileSpec, records: Texts) -> list[Grouping]:
+def _groupings(file: FileSpec, records: _Records) -> list[Grouping]:
     if file is ISSUER_FILE:
         numbers = [n for n in range(1, file.records + 1) if n != SERIAL_RECORD]
     else:
