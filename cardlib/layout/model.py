@@ -159,6 +159,7 @@ class Column:
     field: str
 
 
+_NUMBER = re.compile(r"_\d+$")
 _CAPITALS = {"abo": "ABO", "rh": "Rh", "id": "ID", "sam": "SAM", "aid": "AID"}
 _SLOTS = {"EE0n": range(1, 4), "ED0n": range(1, 6)}
 
@@ -214,10 +215,13 @@ def _load_files() -> tuple[FileSpec, ...]:
 
 def _kind(row: dict[str, str], kinds: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:
     """Find kind and code table of a field by its path or *, and its name or name with _#."""
-    names = (row["name"], re.sub(r"_\d+$", "_#", row["name"]))
-    keys = ((path, name) for path in (row["path"], "*") for name in names)
-    found = next((kinds[key] for key in keys if key in kinds), {"kind": "text", "table": ""})
-    return {"kind": found["kind"], "table": found["table"]}
+    name = row["name"]
+    names = (name, _NUMBER.sub("_#", name)) if name[-1].isdigit() else (name,)
+    for path in (row["path"], "*"):
+        for each in names:
+            if found := kinds.get((path, each)):
+                return {"kind": found["kind"], "table": found["table"]}
+    return {"kind": "text", "table": ""}
 
 
 def _fields_of(file: dict[str, str], rows: list[dict[str, str]]) -> tuple[FieldSpec, ...]:

@@ -10,7 +10,6 @@ from cardlib.emulator import CardImageError
 from cardlib.errors import CardError
 from cardlib.facts import ChipSerial
 
-from ..production.feed import chip_of
 from ..production.station import SUFFIX, FolderFeed, card_path
 
 _CHIP = re.compile("[0-9A-Fa-f]{16}")
@@ -39,6 +38,8 @@ def card_file(card: str, folder: Path | None = None) -> Path:
 
 def files_of(folder: Path, chips: Iterable[ChipSerial]) -> dict[ChipSerial, Path]:
     """Which of these chips are in a folder, and in which file: by its name, else by its ATR."""
+    from ..production.feed import chip_of
+
     wanted = set(chips)
     found = {chip: path for chip in wanted if (path := card_path(folder, chip)).is_file()}
     wanted -= found.keys()

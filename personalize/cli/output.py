@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import click
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
 
 _WIDEST_COLUMN = 80
 """Without a terminal, a longer cell is printed whole, and the rest of its row is moved right."""
 _BYTE = re.compile("[\udc80-\udcff]")
 """A byte of a path that is not UTF-8, as Python keeps it (PEP 383)."""
+
+
+class Styled(NamedTuple):
+    """A table's cell with the style that it has on a terminal, such as "bold red"."""
+
+    text: str
+    style: str
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -94,35 +97,34 @@ def _quoted(word: object) -> str:
 
 
 def print_table(
-    title: str, headings: Sequence[str], rows: "Iterable[Sequence[str | Text]]"
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[str | Styled]]
 ) -> None:
     """A table on stdout; cells are taken as they are, never as markup.
 
     On a terminal, cells are folded to its width. Else a row is one line, and nothing is cut: its
     length follows from its own cells.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    cells = [[Text(printable(c)) if isinstance(c, str) else c for c in row] for row in rows]
-    console = Console(file=sys.stdout, highlight=False)
-    if console.is_terminal:
-        console.print(Text(title, "bold"), _folded(headings, cells), sep="\n")
+    cells = [[Styled(c, "") if isinstance(c, str) else c for c in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_folded(title, headings, cells)
     else:
-        plain = [[cell.plain for cell in row] for row in cells]
+        plain = [[printable(cell.text) for cell in row] for row in cells]
         click.echo("\n".join([title, "", *_lines(headings, plain), ""]))
 
 
-def _folded(headings: Sequence[str], rows: "Iterable[Sequence[Text]]") -> "RenderableType":
+def _print_folded(title: str, headings: Sequence[str], rows: Iterable[Sequence[Styled]]) -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    return table
+        table.add_row(*(Text(printable(cell.text), cell.style) for cell in row))
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(Text(title, "bold"), table, sep="\n")
 
 
 def _lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -10,11 +10,9 @@ import click
 from .context import Context
 from .exits import Exit
 from .options import NewPath, json_option, keys_option, passphrase_option
-from .output import print_error, print_line, print_table, printable, say
+from .output import Styled, print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from cardlib.layout import FieldValue
     from cardlib.transport.meter import Figures
 
@@ -186,7 +184,7 @@ def show(reading: "Reading", lang: str, *, collapse: bool) -> None:
         print_table(title, headings, without)
 
 
-def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | Text]":
+def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | Styled]":
     from cardlib.layout.words import field_title, state_in_words
 
     cells = (
@@ -197,17 +195,13 @@ def _row(value: "FieldValue", lang: str, *, numbered: bool) -> "Sequence[str | T
     return (str(value.record), *cells) if numbered else cells
 
 
-def _value(value: "FieldValue", lang: str) -> "Text":
-    from rich.text import Text
-
+def _value(value: "FieldValue", lang: str) -> Styled:
     from cardlib.layout import Kind, State
     from cardlib.layout.words import value_in_words
 
     alarming = value.field.kind is Kind.FLAG and value.state is State.VALUE
-    return Text(printable(value_in_words(value, lang)), "bold red" if alarming else "")
+    return Styled(value_in_words(value, lang), "bold red" if alarming else "")
 
 
-def _coloured(words: str, value: "FieldValue") -> "Text":
-    from rich.text import Text
-
-    return Text(printable(words), _COLOURS[value.state])
+def _coloured(words: str, value: "FieldValue") -> Styled:
+    return Styled(words, _COLOURS[value.state])

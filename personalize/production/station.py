@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cardlib.emulator import CardImageError, SoftwareCard
 from cardlib.facts import ChipSerial
 
-from .feed import BroughtCard
-from .journal import JournalConflict
+if TYPE_CHECKING:
+    from .feed import BroughtCard
 
 SUFFIX = ".card"
 
@@ -85,7 +85,7 @@ class FolderFeed:
             return self._new_blank(self._maker)
         return card
 
-    def put_aside(self, card: BroughtCard) -> None:
+    def put_aside(self, card: "BroughtCard") -> None:
         """Do not bring a card of the folder."""
         self._aside.add(card.where)
 
@@ -124,6 +124,8 @@ def alone_with(folder: Path) -> Iterator[None]:
 
     The lock is the kernel's: it ends with the process, even if that is killed.
     """
+    from .journal import JournalConflict
+
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -93,3 +94,23 @@ def test_the_next_command_works_when_it_is_pasted(tmp_path: Path, name: str) -> 
     assert words[1] == "verify"
     verified = ran(*words[1:], cwd=tmp_path)
     assert (verified.code, verified.out) == (Exit.GOOD, "1 of 1 verified\n")
+
+
+def test_a_table_on_a_terminal_is_folded_to_its_width_and_styled() -> None:
+    code = (
+        "from personalize.cli.output import Styled, print_table;"
+        "print_table('title', ('field', 'value'), [('a', Styled('\\x1b[2J' + 'x' * 50, 'red'))])"
+    )
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "40"}
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=slave, env=environment, check=True
+    )
+    os.close(slave)
+    shown = os.read(master, 65536).decode()
+    os.close(master)
+    assert "\x1b[1mtitle" in shown and "\x1b[31m" in shown
+    assert "\x1b[2J" not in shown and "\\x1b[2J" in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, plain)) <= 40
+    assert "".join(line[9:].strip() for line in plain).count("x") == 51
