@@ -1,7 +1,8 @@
-"""How much longer `rhcard --version` takes than the smallest click program.
+"""How much longer `rhcard --version` and `rhcard read` take than the smallest click program.
 
-Both are launchers as pip writes them, run by the same interpreter as whole processes, in
-turns, so that a busy machine slows both. The medians are compared.
+All are launchers as pip writes them, run by the same interpreter as whole processes, in
+turns, so that a busy machine slows all. The medians are compared. `read` shows a card without
+keys, to a file.
 """
 
 import os
@@ -15,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report import Bar, arguments, report
+from cardlib.emulator.bench.ready_made import personalized_card
+from cardlib.keys.roots import public_test_roots
 
-BAR_MS = 15.0
+BAR_MS, READ_BAR = 15.0, 3.0
 WARM_UP = 3
 
 # The same shape as the console script that pip writes: a launcher that imports `main`.
@@ -51,16 +54,24 @@ def main() -> int:
         parser.error(f"{rhcard.name} is not installed beside this interpreter")
     with tempfile.TemporaryDirectory() as folder:
         bare = write_bare_program(Path(folder))
-        programs = {"rhcard": [str(rhcard), "--version"], "bare": [str(bare), "--version"]}
+        programs = {
+            "bare": [str(bare), "--version"],
+            "rhcard": [str(rhcard), "--version"],
+            "read": [str(rhcard), "read", str(write_card(Path(folder)))],
+        }
         medians = compare(programs, options.runs)
-    difference = medians["rhcard"] - medians["bare"]
     figures = {
         "rhcard --version, ms": medians["rhcard"],
+        "rhcard read, ms": medians["read"],
         "bare click --version, ms": medians["bare"],
         "runs of each": options.runs,
     }
-    bar = Bar.at_most("start-up over bare click, ms", difference, BAR_MS)
-    return report(figures, [bar], as_json=options.json)
+    over_bare = medians["rhcard"] - medians["bare"]
+    bars = [
+        Bar.at_most("start-up over bare click, ms", over_bare, BAR_MS),
+        Bar.at_most("read without keys / bare click", medians["read"] / medians["bare"], READ_BAR),
+    ]
+    return report(figures, bars, as_json=options.json)
 
 
 def write_bare_program(folder: Path) -> Path:
@@ -70,6 +81,14 @@ def write_bare_program(folder: Path) -> Path:
     launcher.write_text(LAUNCHER.format(python=sys.executable), encoding="utf-8")
     launcher.chmod(0o755)
     return launcher
+
+
+def write_card(folder: Path) -> Path:
+    """A personalized software card of version 2 in a file."""
+    card = personalized_card(public_test_roots())
+    card.save(folder / "one.card")
+    card.close()
+    return folder / "one.card"
 
 
 def compare(programs: dict[str, list[str]], runs: int) -> dict[str, float]:
@@ -87,7 +106,8 @@ def milliseconds(command: Sequence[str]) -> float:
     """Wall time of one whole process; a program that fails is no measurement."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdout=quiet, stderr=quiet, env=environment)
     return (time.perf_counter() - start) * 1000
 
 
