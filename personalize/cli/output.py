@@ -1,9 +1,7 @@
 """Prints results to stdout, and messages for the operator to stderr."""
 
-import json
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,8 @@ class Styled(NamedTuple):
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The one JSON document of a command, on stdout; readable in any locale."""
+    import json
+
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
     click.echo(json.dumps(document, ensure_ascii=encoding != "utf8", indent=2))
 
@@ -49,6 +49,8 @@ def say(message: str) -> None:
 
 def command_line(*words: object) -> str:
     """A command of rhcard as it can be pasted into a shell: called as this program was called."""
+    import shutil
+
     called = Path(sys.argv[0])
     found = shutil.which("rhcard")
     by_path = called.name == "rhcard" and not (found and Path(found).resolve() == called.resolve())
