@@ -6,7 +6,6 @@ from cardlib.card import CardIdentity, ResidentHealthCard
 from cardlib.errors import CardError, NotPersonalized
 from cardlib.exchange import Connection
 from cardlib.facts import TRANSPORT_KEY_VERSION
-from cardlib.issuance import key_versions
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 
@@ -57,6 +56,8 @@ def read_card(
 
 def _about_blank(connection: Connection) -> str:
     """What a blank card is and what to do with it; "" when it is no blank of ours."""
+    from cardlib.issuance import key_versions
+
     try:
         versions = key_versions(connection)
     except CardError:
