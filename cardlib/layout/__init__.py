@@ -28,6 +28,7 @@ from .records import (
     without_entries,
 )
 from .words import state_in_words, value_in_words
+from .written_form import SPECIFIED, Blank, OneDigit, WrittenForm
 
 __all__ = [
     "COLUMNS",
@@ -36,6 +37,8 @@ __all__ = [
     "KEYS",
     "KEY_BY_NAME",
     "NO_ENTRIES",
+    "SPECIFIED",
+    "Blank",
     "CodeTable",
     "Column",
     "FieldSpec",
@@ -43,8 +46,10 @@ __all__ = [
     "FileSpec",
     "KeySpec",
     "Kind",
+    "OneDigit",
     "State",
     "Structure",
+    "WrittenForm",
     "code_table",
     "decode",
     "decode_file",

@@ -10,6 +10,7 @@ from .characters import first_unfit
 from .codes import code_table
 from .field_value import State
 from .model import FieldSpec, Kind
+from .written_form import SPECIFIED, OneDigit, WrittenForm
 
 Decoded = tuple[State, str | bytes | None, str]
 """State, value, and for `corrupt` the reason."""
@@ -27,14 +28,20 @@ _MIN_AID = 5
 _CN_TEXT = re.compile("[0-9.]+")
 
 
-def encode(field: FieldSpec, value: str | bytes) -> bytes:
+def encode(field: FieldSpec, value: str | bytes, form: WrittenForm = SPECIFIED) -> bytes:
     """Encode a value to the full length of its field. A value that does not fit is never cut.
 
     `ans` fields take text, `cn` fields digits, one-digit `b` fields the digit, other `b` fields
-    bytes or hex. Raises FormatError, which says why the value cannot be stored; a code that a
-    closed code table does not have cannot be stored either.
+    bytes or hex. `form` says how a one-digit code is written in a `cn` field. Raises FormatError,
+    which says why the value cannot be stored; a code that a closed code table does not have cannot
+    be stored either.
     """
-    return _encode_code(field, value) if field.table else _ENCODERS[field.coding](field, value)
+    if not field.table:
+        return _ENCODERS[field.coding](field, value)
+    raw = _encode_code(field, value)
+    if field.one_digit and form.one_digit is OneDigit.ZERO_DIGIT and raw[0] & 0x0F == 0x0F:
+        return bytes((raw[0] >> 4,))
+    return raw
 
 
 @lru_cache(maxsize=1 << 12)
@@ -105,6 +112,9 @@ def _decode_ans(field: FieldSpec, raw: bytes) -> Decoded:
     try:
         text = gb18030.decode(stripped)
     except UnicodeDecodeError as error:
+        if stripped.endswith(b"\xff"):
+            start = len(stripped.rstrip(b"\xff"))
+            return _corrupt(f"FF from byte {start} on: not written to its end, or padded with FF")
         return _corrupt(f"not GB 18030 at byte {error.start}")
     if unfit := first_unfit(text):
         return _corrupt(unfit.problem)
@@ -119,6 +129,8 @@ def _encode_cn(field: FieldSpec, value: str | bytes) -> bytes:
         raise FormatError(problem)
     if len(text) > 2 * field.length:
         raise FormatError(f"too long: {len(text)} digits, {2 * field.length} fit")
+    if field.one_digit and len(text) == 2 and text[0] == "0":
+        raise FormatError(f"a one-digit code has no zero before it: write {text[1]}")
     return bytes.fromhex(text.replace(".", "A").ljust(2 * field.length, "F"))
 
 
@@ -154,6 +166,8 @@ def _decode_cn(field: FieldSpec, raw: bytes) -> Decoded:
     if text and not _CN_TEXT.fullmatch(text):
         bad = next(char for char in digits if char not in "0123456789A")
         return _corrupt(f"nibble {bad} in packed BCD")
+    if field.one_digit and len(text) == 2:
+        text = text.removeprefix("0")
     if problem := _cn_problem(field, text):
         return _corrupt(problem)
     return State.VALUE, text, ""

@@ -74,7 +74,8 @@ class FieldSpec:
     """One field of a file. There is one object of each, so that comparing and hashing cost nothing.
 
     `record` is its record in a TLV file, else 0. `offset` and `length` are in bytes, within the
-    record's value (in a transparent file, within the file).
+    record's value (in a transparent file, within the file). `one_digit` is a `cn` field of one byte
+    whose table has codes of one digit: cards hold nF or 0n (card specification 10, amendment 12).
     """
 
     path: str
@@ -86,6 +87,7 @@ class FieldSpec:
     disclosure_group: str
     kind: Kind
     table: str
+    one_digit: bool
     record: int
     offset: int
 
@@ -160,6 +162,9 @@ class Column:
 
 
 _NUMBER = re.compile(r"_\d+$")
+_TEXT = {"kind": "text", "table": "", "one_digit": ""}
+"""What kinds.csv says of a field that it does not name."""
+
 _CAPITALS = {"abo": "ABO", "rh": "Rh", "id": "ID", "sam": "SAM", "aid": "AID"}
 _SLOTS = {"EE0n": range(1, 4), "ED0n": range(1, 6)}
 
@@ -214,14 +219,14 @@ def _load_files() -> tuple[FileSpec, ...]:
 
 
 def _kind(row: dict[str, str], kinds: dict[tuple[str, str], dict[str, str]]) -> dict[str, str]:
-    """Find kind and code table of a field by its path or *, and its name or name with _#."""
+    """Find what kinds.csv says of a field, by its path or *, and its name or name with _#."""
     name = row["name"]
     names = (name, _NUMBER.sub("_#", name)) if name[-1].isdigit() else (name,)
     for path in (row["path"], "*"):
         for each in names:
             if found := kinds.get((path, each)):
-                return {"kind": found["kind"], "table": found["table"]}
-    return {"kind": "text", "table": ""}
+                return {column: found[column] for column in _TEXT}
+    return _TEXT
 
 
 def _fields_of(file: dict[str, str], rows: list[dict[str, str]]) -> tuple[FieldSpec, ...]:
@@ -240,6 +245,7 @@ def _fields_of(file: dict[str, str], rows: list[dict[str, str]]) -> tuple[FieldS
                 disclosure_group=row["disclosure_group"],
                 kind=Kind(row["kind"]),
                 table=row["table"],
+                one_digit=row["one_digit"] == "yes",
                 record=number if tlv else 0,
                 offset=0 if tlv else offset,
             )

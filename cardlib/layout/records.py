@@ -7,27 +7,34 @@ from ..errors import FormatError
 from .codecs import decode, encode
 from .field_value import NO_ENTRIES, FieldValue, State
 from .model import FILE_BY_PATH, FILES, KEYS, FieldSpec, FileSpec, KeySpec, Structure
+from .written_form import SPECIFIED, WrittenForm
 
 DGI_KEYS = 0x8100
 DGI_PIN = 0x8010
 DGI_PIN_TRIES = 0x9010
 
 
-def encode_record(file: FileSpec, record: int, values: Mapping[str, str | bytes]) -> bytes:
-    """Encode one whole record, or a transparent file. Fields that are left out become FF.
+def encode_record(
+    file: FileSpec,
+    record: int,
+    values: Mapping[str, str | bytes],
+    form: WrittenForm = SPECIFIED,
+) -> bytes:
+    """Encode one whole record, or a transparent file.
 
+    Fields that are left out become FF; texts become what `form` says of blank texts.
     Raises FormatError, which names the field that cannot be stored, or the record or field that
     the file does not have.
     """
     fields, raw = _fields_and_head(file, record)
-    known = 0
+    known, blank = 0, form.blank_text.value
     for field in fields:
         value = values.get(field.name)
         known += value is not None
         if value is None or value == "":
-            raw += b"\xff" * field.length
+            raw += (blank if field.coding == "ans" else b"\xff") * field.length
         else:
-            raw += _encode_named(field, value)
+            raw += _encode_named(field, value, form)
     if known != len(values):
         unknown = values.keys() - {field.name for field in fields}
         raise FormatError(f"{file.path} record {record} has no field {min(unknown)}")
@@ -44,9 +51,9 @@ def _fields_and_head(file: FileSpec, record: int) -> tuple[tuple[FieldSpec, ...]
     return fields, b"" if tag is None else bytes((tag, fields[0].length))
 
 
-def _encode_named(field: FieldSpec, value: str | bytes) -> bytes:
+def _encode_named(field: FieldSpec, value: str | bytes, form: WrittenForm) -> bytes:
     try:
-        return encode(field, value)
+        return encode(field, value, form)
     except FormatError as error:
         raise FormatError(f"{field.name}: {error}") from None
 

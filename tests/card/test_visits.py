@@ -29,6 +29,8 @@ def longest(field: FieldSpec, seed: int) -> str | bytes:
             return f"2025{1 + seed % 12:02}{1 + number % 28:02}"
         case _, Kind.DATETIME:
             return f"2025{1 + seed % 12:02}{1 + number % 28:02}102030"
+        case "cn", _ if field.one_digit:
+            return str(number % 10)
         case "cn", _:
             return f"{number:0{2 * field.length}}"[-2 * field.length :]
         case _, Kind.SIGNATURE | Kind.BINARY:

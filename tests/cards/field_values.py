@@ -72,6 +72,8 @@ def values(field: FieldSpec) -> st.SearchStrategy[str | bytes]:
         return st.datetimes().map(lambda moment: _moment(moment, field.kind))
     if field.coding == "cn":
         longest = 2 * field.length
+        if field.one_digit:
+            return _digits(longest).filter(lambda code: len(code) == 1 or code[0] != "0")
         return _amounts(longest) if field.kind is Kind.AMOUNT else _digits(longest)
     one_digit = {Kind.FLAG: "01", Kind.MARK: "0", Kind.CODE: "0123456789"}
     if field.kind in one_digit:
