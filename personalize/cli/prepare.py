@@ -13,6 +13,7 @@ from .options import NewPath, json_option, keys_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
+    from ..listing.code_map import CodeMap
     from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
@@ -47,6 +48,13 @@ _SHOWN, _LINES = 20, 5
     help="Folder that photo_file paths start from. Default: the folder of INPUT.",
 )
 @click.option(
+    "--map",
+    "map_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="CSV table (column,from,to) that maps the list's own code values to ours.",
+)
+@click.option(
     "--issue-date",
     type=click.DateTime(["%Y-%m-%d", "%Y%m%d"]),
     metavar="YYYY-MM-DD",
@@ -62,6 +70,7 @@ def command(
     out: Path | None,
     encoding: str,
     photos: Path | None,
+    map_file: Path | None,
     issue_date: datetime | None,
 ) -> int:
     """Check a list of residents and prepare their cards.
@@ -76,6 +85,7 @@ def command(
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
     """
+    from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
     from ..preparation.leftovers import clear_unfinished
     from ..preparation.prepare import all_faults, make_all, read_list
@@ -86,11 +96,16 @@ def command(
         for found in clear_unfinished(out):
             say(found)
     on_cards = (issue_date or datetime.now()).date()
-    residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8")
+    code_map = None if map_file is None else read_code_map(map_file)
+    if map_file is not None and code_map is not None and code_map.faults:
+        return _report(context, map_file, code_map.faults)
+    residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8", code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
     validated = _checked(residents, shop, on_cards)
     if faults := all_faults(residents, validated):
         return _report(context, source, faults)
+    if code_map is not None and not context.as_json:
+        _show_mapped(residents)
     missing = [name for name, value in (("--keys", context.keys), ("--out", out)) if value is None]
     if context.keys is None or out is None:
         raise click.UsageError(
@@ -101,7 +116,8 @@ def command(
     cards = make_all(validated, shop, store, on_cards)
     header = seal(out, residents, cards, store, keys=context.keys, issue_date=on_cards)
     if context.as_json:
-        return context.answer({"batch": str(out), **described(header), "faults": []})
+        mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
+        return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})
     print_line(f"{out}: {header.count} cards prepared")
     context.suggest("issue", out, "--cards", "cards", keys=False)
     return Exit.GOOD
@@ -117,6 +133,34 @@ def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -
             validated.append(resident)
             advance(len(validated), len(residents.rows))
     return validated
+
+
+def _show_mapped(residents: "ResidentList") -> None:
+    """Show what each value of a mapped column became, and how many of them there are."""
+    from cardlib.layout import code_table
+
+    from ..listing.columns import COLUMN_BY_NAME, field_of
+
+    rows: list[tuple[str, ...]] = []
+    for each in residents.mapped:
+        table = field_of(COLUMN_BY_NAME[each.column]).table
+        for (own, code), count in sorted(each.counts.items()):
+            label = code_table(table).label(code) if table else ("no", "yes")[code == "1"]
+            rows.append((each.column, own, f"{code} {label or ''}".strip(), str(count)))
+        if not each.counts:
+            rows.append((each.column, "", "", "0"))
+    print_table("Mapped", ("column", "in the list", "on the card", "values"), rows)
+    if any("blood_group" in each.column for each in residents.mapped):
+        say("Before you issue, compare three residents whose blood group you know for certain.")
+
+
+def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap") -> dict[str, object]:
+    rows = [
+        {"column": each.column, "from": own, "to": code, "count": count}
+        for each in residents.mapped
+        for (own, code), count in sorted(each.counts.items())
+    ]
+    return {"map_sha256": code_map.sha256, "mapped": rows}
 
 
 def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> int:

@@ -40,6 +40,9 @@ class FaultCode(StrEnum):
     WRONG_JSON_TYPE = "wrong-json-type", "a member is not text, or not a list of objects"
     TOO_MANY_ENTRIES = "too-many-entries", "more entries than the card holds"
     NOT_CHECKED = "not-checked", "too many lines are broken: the rest was not checked"
+    # A map of code values
+    NOT_MAPPABLE = "not-mappable", "a map is for columns with codes or flags only"
+    DUPLICATE_MAPPING = "duplicate-mapping", "a map gives two codes for one value"
     # One value
     MISSING_VALUE = "missing-value", "a value is needed, but it is blank"
     TOO_LONG = "too-long", "the value does not fit into its field"
@@ -49,6 +52,7 @@ class FaultCode(StrEnum):
     INVALID_DATE = "invalid-date", "not a date that exists, written YYYYMMDD"
     INVALID_FLAG = "invalid-flag", "a flag is neither 1 nor 0"
     INVALID_CODE = "invalid-code", "the code is not in its code table"
+    UNMAPPED_CODE = "unmapped-code", "the map of this column does not have the value"
     NOT_DIGITS = "not-digits", "a character that is no digit stands in a number"
     INVALID_AID = "invalid-aid", "not an application identifier in hexadecimal"
     UNMASKED_ACCOUNT = "unmasked-account", "an account number that is not masked"

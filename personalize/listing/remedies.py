@@ -82,6 +82,14 @@ def code_remedy(table: CodeTable, text: str) -> str:
     return f"write a code{standard}: {codes}"
 
 
+def label_hint(table: CodeTable, text: str) -> str:
+    """What else can be done if it is a label of the table: a list may have labels throughout."""
+    given = _plain(text)
+    if given.isdigit() or not any(_means(given, *item) for item in table.codes.items()):
+        return ""
+    return ", or map all labels: --map FILE"
+
+
 def _means(given: str, code: str, labels: tuple[str, str]) -> bool:
     if given.isdigit():
         return given.zfill(len(code)) == code or given.lstrip("0") == code

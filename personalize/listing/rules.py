@@ -12,11 +12,11 @@ from .fault_codes import FaultCode
 from .identity_number import identity_problem
 from .list_faults import Wrong
 from .lookalikes import first_look_alike
-from .remedies import code_remedy, date_remedy, flag_remedy
+from .remedies import code_remedy, date_remedy, flag_remedy, label_hint
 from .source import undecoded_byte
 from .spreadsheet import damage_in
 
-_BLANKS = " \u00a0\u3000"
+BLANKS = " \u00a0\u3000"
 _MASKS = "*xX•●＊"
 _MOST_ACCOUNT_DIGITS = 10
 _LONGEST = 10_000
@@ -74,7 +74,7 @@ def check_value(column: str, given: str) -> Checked:
 
     Blanks around a value are removed; identity numbers and hexadecimal become capitals.
     """
-    text = given.strip(_BLANKS)
+    text = given.strip(BLANKS)
     if not text:
         return Checked("")
     found = _unreadable(column, text)
@@ -131,7 +131,7 @@ def _check_code(field: FieldSpec, text: str) -> Checked:
     table = code_table(field.table)
     if text in table.codes:
         return Checked(text)
-    remedy = code_remedy(table, text)
+    remedy = code_remedy(table, text) + label_hint(table, text)
     return _refused(text, FaultCode.INVALID_CODE, "not in code table", remedy)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cardlib.keys import Issuer
 
+from ..listing.code_map import CodeMap, MappedColumn, map_rows
 from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, Validated, compact, one_a_column, validate
 from ..listing.fault_codes import FaultCode
@@ -28,22 +29,33 @@ from .prepared import PreparedCard
 class ResidentList:
     """A list of residents as read: its rows, and the faults of its form.
 
-    `name` is the file's name, `sha256` (hex) names its bytes.
+    `name` is the file's name, `sha256` (hex) names its bytes. `mapped` is what a map of code values
+    changed.
     """
 
     name: str
     sha256: str
     rows: tuple[Row, ...]
     faults: tuple[ListFault, ...]
+    mapped: tuple[MappedColumn, ...] = ()
 
 
-def read_list(path: Path, encoding: Encoding = "utf-8") -> ResidentList:
-    """Read a list of residents, CSV or JSON Lines; OSError when the file cannot be read."""
+def read_list(
+    path: Path, encoding: Encoding = "utf-8", code_map: CodeMap | None = None
+) -> ResidentList:
+    """Read a list of residents, CSV or JSON Lines; OSError when the file cannot be read.
+
+    With a map, the rows have the card's codes in the place of the list's own.
+    """
     source = read_source(path, encoding)
     if source.faults:
         return ResidentList(path.name, source.sha256, (), source.faults)
     listing = read_rows(source.text, is_json=source.is_json)
-    return ResidentList(path.name, source.sha256, tuple(listing.rows), tuple(listing.faults))
+    faults = tuple(listing.faults)
+    if code_map is None:
+        return ResidentList(path.name, source.sha256, tuple(listing.rows), faults)
+    found = map_rows(listing.rows, code_map)
+    return ResidentList(path.name, source.sha256, found.rows, faults + found.faults, found.columns)
 
 
 def validate_all(

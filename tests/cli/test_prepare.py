@@ -1,6 +1,7 @@
 """rhcard prepare: every fault named first, nothing written then; a batch when there is none."""
 
 import csv
+import hashlib
 import shlex
 from pathlib import Path
 
@@ -82,7 +83,12 @@ def test_a_list_with_chinese_headers_is_answered_with_them(tmp_path: Path) -> No
     asked = "did you mean 居民身份证号码 (resident_id_number)? If not, remove the column"
     assert found == [
         (1, "身份证号", "身份证号", asked),
-        (2, "sex", "性别", "write 1 for male (男)"),
+        (
+            2,
+            "sex",
+            "性别",
+            "write 1 for male (男), or map all labels: --map FILE",
+        ),
         (2, "birth_date", "出生日期", "a date is YYYYMMDD: write 19801007"),
     ]
     shown = rhcard("prepare", source, passphrase=None).out
@@ -152,3 +158,68 @@ def test_gb18030_is_read_when_asked_for(tmp_path: Path, keys: Path) -> None:
 
 def test_a_missing_input_is_usage(tmp_path: Path) -> None:
     assert rhcard("prepare", tmp_path / "none.csv").code == 2
+
+
+MAP = "column,from,to,note\nABO血型代码,{0},4,AB\nABO血型代码,{1},3,O\nABO血型代码,*,*,\n"
+
+
+def list_with_groups(folder: Path, *groups: str) -> Path:
+    """The sample's first residents, with these ABO blood groups."""
+    rows = list(csv.reader(SAMPLE.read_text("utf-8").splitlines()))[: len(groups) + 1]
+    place, photo = rows[0].index("abo_blood_group"), rows[0].index("photo_file")
+    for row, group in zip(rows[1:], groups, strict=True):
+        row[place], row[photo] = group, ""
+    with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder / "list.csv"
+
+
+def test_codes_of_another_system_are_mapped_once_and_shown(tmp_path: Path, keys: Path) -> None:
+    source, out = list_with_groups(tmp_path, "3", "4", "1", "3", ""), tmp_path / "batch"
+    codes = tmp_path / "codes.csv"
+    codes.write_text(MAP.format("3", "4"), "utf-8")
+    words = ("prepare", source, "--map", codes, *ON)
+    done = rhcard(*words, "--keys", keys, "--out", out)
+    assert done.code == 0, done.err
+    shown = [line.split() for line in done.out.splitlines() if "abo_blood_group" in line]
+    assert shown == [
+        ["abo_blood_group", "1", "1", "A", "1"],
+        ["abo_blood_group", "3", "4", "AB", "2"],
+        ["abo_blood_group", "4", "3", "O", "1"],
+    ]
+    assert "compare three residents whose blood group you know" in done.err
+    batch = Batch.open(out, KeyStore.open(keys, PASSPHRASE))
+    groups = [card.value("abo_blood_group") for card in batch.cards()]
+    assert groups == ["4", "3", "1", "4", ""]
+
+    document = rhcard(*words, "--keys", keys, "--out", tmp_path / "second", "--json").json
+    assert document["map_sha256"] == hashlib.sha256(codes.read_bytes()).hexdigest()
+    assert document["mapped"][1] == {
+        "column": "abo_blood_group", "from": "3", "to": "4", "count": 2,
+    }  # fmt: skip
+
+
+def test_a_value_that_the_map_lacks_is_an_error_and_no_batch_is_made(
+    tmp_path: Path, keys: Path
+) -> None:
+    source, out = list_with_groups(tmp_path, "AB", "O", "AB+", "4"), tmp_path / "batch"
+    codes = tmp_path / "codes.csv"
+    codes.write_text(MAP.format("AB", "O"), "utf-8")
+    done = rhcard("prepare", source, "--map", codes, "--keys", keys, "--out", out, "--json")
+    found = [(f["line"], f["field"], f["value"], f["code"]) for f in done.json["faults"]]
+    assert (done.code, out.exists()) == (3, False)
+    assert found == [
+        (4, "abo_blood_group", "AB+", "invalid-code"),
+        (5, "abo_blood_group", "4", "unmapped-code"),
+    ]
+
+
+def test_a_wrong_map_is_told_before_the_list_is_read(tmp_path: Path) -> None:
+    source, codes = list_with_groups(tmp_path, "9"), tmp_path / "codes.csv"
+    codes.write_text("column,from,to\nabo_blood_group,AB,AB\nabo,O,3\n")
+    done = rhcard("prepare", source, "--map", codes)
+    assert done.code == 3
+    assert f"{codes}: 2 errors. No batch was written." in done.err
+    rows = [line.split()[:3] for line in done.out.splitlines() if line.strip()[:1].isdigit()]
+    assert rows == [["2", "errors"], ["2", "to", "AB"], ["3", "column", "abo"]]
+    assert rhcard("prepare", source, "--map", tmp_path / "none.csv").code == 2

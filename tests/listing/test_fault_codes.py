@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from cardlib.layout import State
+from personalize.listing.code_map import map_rows
+from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.photos import PhotoError, fit
+from personalize.listing.rows import read_rows
 from personalize.listing.rules import check_value
 from personalize.listing.source import MOST_BYTES, MOST_LINES
 from tests import DATA
@@ -138,7 +141,7 @@ JSON: dict[str, list[bytes]] = {
 PROVOKED_ELSEWHERE = {
     "file-too-large", "not-checked", "rounded-number", "not-read-back",
     "photo-too-large", "not-a-picture", "photo-colours", "no-face", "photo-does-not-fit",
-    "duplicate-photo",
+    "duplicate-photo", "unmapped-code", "not-mappable", "duplicate-mapping",
 }  # fmt: skip
 """By a test of its own in this module."""
 
@@ -229,6 +232,17 @@ def test_one_photo_of_two_residents_has_a_code(tmp_path: Path) -> None:
     other = PASSPORT | {"card_number": "E12345678", "resident_id_number": ""}
     rows = [row | {"photo_file": "photo.png"} for row in (GOOD, GOOD | other)]
     assert codes(tmp_path, csv_of(*rows)) == {"duplicate-photo"}
+
+
+def test_wrong_maps_and_values_that_they_lack_have_their_codes(tmp_path: Path) -> None:
+    source = tmp_path / "map.csv"
+    source.write_text("column,from,to\nname,A,1\nsex,M,1\nsex,M,2\n")
+    assert {fault.code for fault in read_code_map(source).faults} == {
+        "not-mappable", "duplicate-mapping",
+    }  # fmt: skip
+    source.write_text("column,from,to\nsex,M,1\n")
+    rows = read_rows(csv_of(GOOD | {"sex": "F"}).decode(), is_json=False).rows
+    assert {f.code for f in map_rows(rows, read_code_map(source)).faults} == {"unmapped-code"}
 
 
 def test_every_code_is_provoked_here_and_is_in_the_table() -> None:

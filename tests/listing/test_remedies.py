@@ -4,6 +4,7 @@ import pytest
 
 from personalize.listing.rules import check_value
 
+MAPS = ", or map all labels: --map FILE"
 YEAR_FIRST = "a date is YYYYMMDD: write 19900102"
 
 
@@ -65,7 +66,8 @@ def test_what_is_no_date_is_not_made_one(written: str) -> None:
 )
 def test_a_label_is_answered_with_its_code(column: str, written: str, remedy: str) -> None:
     found = check_value(column, written)
-    assert (found.problem, found.remedy) == ("not in code table", remedy)
+    hint = "" if written.isdigit() else MAPS
+    assert (found.problem, found.remedy) == ("not in code table", remedy + hint)
 
 
 @pytest.mark.parametrize(
