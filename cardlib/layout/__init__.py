@@ -28,7 +28,6 @@ from .records import (
     without_entries,
 )
 from .words import state_in_words, value_in_words
-from .written_form import SPECIFIED, Blank, OneDigit, WrittenForm
 
 __all__ = [
     "COLUMNS",
@@ -37,8 +36,6 @@ __all__ = [
     "KEYS",
     "KEY_BY_NAME",
     "NO_ENTRIES",
-    "SPECIFIED",
-    "Blank",
     "CodeTable",
     "Column",
     "FieldSpec",
@@ -46,10 +43,8 @@ __all__ = [
     "FileSpec",
     "KeySpec",
     "Kind",
-    "OneDigit",
     "State",
     "Structure",
-    "WrittenForm",
     "code_table",
     "decode",
     "decode_file",

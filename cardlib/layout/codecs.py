@@ -6,11 +6,11 @@ from functools import lru_cache
 
 from ..errors import FormatError
 from . import gb18030
+from .card_profile import RHCARD, CardProfile
 from .characters import first_unfit
 from .codes import code_table
 from .field_value import State
 from .model import FieldSpec, Kind
-from .written_form import SPECIFIED, OneDigit, WrittenForm
 
 Decoded = tuple[State, str | bytes | None, str]
 """State, value, and for `corrupt` the reason."""
@@ -28,18 +28,18 @@ _MIN_AID = 5
 _CN_TEXT = re.compile("[0-9.]+")
 
 
-def encode(field: FieldSpec, value: str | bytes, form: WrittenForm = SPECIFIED) -> bytes:
+def encode(field: FieldSpec, value: str | bytes, profile: CardProfile = RHCARD) -> bytes:
     """Encode a value to the full length of its field. A value that does not fit is never cut.
 
     `ans` fields take text, `cn` fields digits, one-digit `b` fields the digit, other `b` fields
-    bytes or hex. `form` says how a one-digit code is written in a `cn` field. Raises FormatError,
-    which says why the value cannot be stored; a code that a closed code table does not have cannot
-    be stored either.
+    bytes or hex. `profile` says how a one-digit code is written in a `cn` field. Raises
+    FormatError, which says why the value cannot be stored; a code that a closed code table does
+    not have cannot be stored either.
     """
     if not field.table:
         return _ENCODERS[field.coding](field, value)
     raw = _encode_code(field, value)
-    if field.one_digit and form.one_digit is OneDigit.ZERO_DIGIT and raw[0] & 0x0F == 0x0F:
+    if field.one_digit and profile.one_digit_code == "0n" and raw[0] & 0x0F == 0x0F:
         return bytes((raw[0] >> 4,))
     return raw
 

@@ -4,37 +4,38 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from ..errors import FormatError
+from .card_profile import RHCARD, CardProfile
 from .codecs import decode, encode
 from .field_value import NO_ENTRIES, FieldValue, State
 from .model import FILE_BY_PATH, FILES, KEYS, FieldSpec, FileSpec, KeySpec, Structure
-from .written_form import SPECIFIED, WrittenForm
 
 DGI_KEYS = 0x8100
 DGI_PIN = 0x8010
 DGI_PIN_TRIES = 0x9010
+_BLANK_TEXT = {"unwritten": b"\xff", "00": b"\0", "20": b" "}
 
 
 def encode_record(
     file: FileSpec,
     record: int,
     values: Mapping[str, str | bytes],
-    form: WrittenForm = SPECIFIED,
+    profile: CardProfile = RHCARD,
 ) -> bytes:
     """Encode one whole record, or a transparent file.
 
-    Fields that are left out become FF; texts become what `form` says of blank texts.
+    Fields that are left out become FF; texts become what `profile` says of blank texts.
     Raises FormatError, which names the field that cannot be stored, or the record or field that
     the file does not have.
     """
     fields, raw = _fields_and_head(file, record)
-    known, blank = 0, form.blank_text.value
+    known, blank = 0, _BLANK_TEXT[profile.blank_text]
     for field in fields:
         value = values.get(field.name)
         known += value is not None
         if value is None or value == "":
             raw += (blank if field.coding == "ans" else b"\xff") * field.length
         else:
-            raw += _encode_named(field, value, form)
+            raw += _encode_named(field, value, profile)
     if known != len(values):
         unknown = values.keys() - {field.name for field in fields}
         raise FormatError(f"{file.path} record {record} has no field {min(unknown)}")
@@ -51,9 +52,9 @@ def _fields_and_head(file: FileSpec, record: int) -> tuple[tuple[FieldSpec, ...]
     return fields, b"" if tag is None else bytes((tag, fields[0].length))
 
 
-def _encode_named(field: FieldSpec, value: str | bytes, form: WrittenForm) -> bytes:
+def _encode_named(field: FieldSpec, value: str | bytes, profile: CardProfile) -> bytes:
     try:
-        return encode(field, value, form)
+        return encode(field, value, profile)
     except FormatError as error:
         raise FormatError(f"{field.name}: {error}") from None
 

@@ -8,16 +8,14 @@ from cardlib.errors import FormatError
 from cardlib.layout import (
     FILE_BY_PATH,
     FILES,
-    Blank,
     FieldSpec,
-    OneDigit,
     State,
-    WrittenForm,
     decode,
     decode_record,
     encode,
     encode_record,
 )
+from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from tests.cards.field_values import SHAPES, values
 
 EMERGENCY = FILE_BY_PATH["DDF1/DF02/EF05"]
@@ -38,7 +36,11 @@ VISIT_FIELDS = (
 RH = {0x01: "1", 0x02: "2", 0x03: "3", 0x1F: "1", 0x2F: "2", 0x3F: "3"}
 ABO = {0x01: "1", 0x02: "2", 0x03: "3", 0x04: "4", 0x05: "5"}
 TWO_DIGITS = ("ethnicity", "marital_status", "document_type", "payment_method", "drug_form_1")
-FIELD_FORM = WrittenForm(OneDigit.ZERO_DIGIT, Blank.ZEROS)
+PROFILES = [
+    RHCARD.having({"one_digit_code": code, "blank_text": blank})
+    for code in ("nF", "0n")
+    for blank in ("unwritten", "00", "20")
+]
 
 
 def code_in_nibbles(octet: int) -> str | None:
@@ -89,7 +91,7 @@ def test_a_zero_before_a_digit_belongs_to_a_code_of_two_digits(name: str) -> Non
         assert decode(FIELDS[name], bytes((octet,)))[1] in (None, f"{octet:02X}")
     for octet in range(1, 10):
         assert decode(FIELDS[name], bytes((octet,)))[1] in (None, f"0{octet}")
-    assert encode(FIELDS["ethnicity"], "01", FIELD_FORM) == b"\x01"
+    assert encode(FIELDS["ethnicity"], "01", FIELD) == b"\x01"
 
 
 @pytest.mark.parametrize("name", ["rh_blood_group", *VISIT_FIELDS])
@@ -97,7 +99,7 @@ def test_a_one_digit_code_is_written_in_the_form_that_was_asked_for(name: str) -
     field = FIELDS[name]
     for digit in "123":
         assert encode(field, digit).hex().upper() == f"{digit}F"
-        other = encode(field, digit, FIELD_FORM)
+        other = encode(field, digit, FIELD)
         assert other.hex() == f"0{digit}"
         assert decode(field, other) == decode(field, encode(field, digit))
         with pytest.raises(FormatError, match=f"no code 0{digit}|write {digit}"):
@@ -106,7 +108,7 @@ def test_a_one_digit_code_is_written_in_the_form_that_was_asked_for(name: str) -
 
 @pytest.mark.parametrize("name", ["anesthesia_code_1", "transfusion_product_1"])
 def test_a_code_of_two_digits_in_such_a_field_is_the_same_in_both_forms(name: str) -> None:
-    assert encode(FIELDS[name], "21") == encode(FIELDS[name], "21", FIELD_FORM) == b"\x21"
+    assert encode(FIELDS[name], "21") == encode(FIELDS[name], "21", FIELD) == b"\x21"
     assert decode(FIELDS[name], b"\x21") == (State.VALUE, "21", "")
 
 
@@ -114,30 +116,30 @@ def test_a_code_of_two_digits_in_such_a_field_is_the_same_in_both_forms(name: st
     "field", SHAPES.values(), ids=lambda f: f"{f.coding}{f.length}-{f.kind}-{f.table}".strip("-")
 )
 @settings(max_examples=10, deadline=None)
-@given(st.data(), st.builds(WrittenForm, st.sampled_from(OneDigit), st.sampled_from(Blank)))
-def test_every_value_is_read_back_whatever_the_form(
-    field: FieldSpec, data: st.DataObject, form: WrittenForm
+@given(st.data(), st.sampled_from(PROFILES))
+def test_every_value_is_read_back_whatever_the_profile(
+    field: FieldSpec, data: st.DataObject, profile: CardProfile
 ) -> None:
     value = data.draw(values(field))
-    assert decode(field, encode(field, value, form)) == decode(field, encode(field, value))
+    assert decode(field, encode(field, value, profile)) == decode(field, encode(field, value))
 
 
 @pytest.mark.parametrize(
     ("blank", "filler", "state"),
     [
-        (Blank.NOT_WRITTEN, "FF", State.UNWRITTEN),
-        (Blank.ZEROS, "00", State.EMPTY),
-        (Blank.SPACES, "20", State.EMPTY),
+        ("unwritten", "FF", State.UNWRITTEN),
+        ("00", "00", State.EMPTY),
+        ("20", "20", State.EMPTY),
     ],
 )
-def test_a_text_without_a_value_is_filled_as_the_form_says_and_nothing_else_is(
-    blank: Blank, filler: str, state: State
+def test_a_text_without_a_value_is_filled_as_the_profile_says_and_nothing_else_is(
+    blank: str, filler: str, state: State
 ) -> None:
-    form = WrittenForm(blank_text=blank)
-    assert encode_record(EMERGENCY, 15, {}, form).hex().upper() == "3728" + filler * 40
+    profile = RHCARD.having({"blank_text": blank})
+    assert encode_record(EMERGENCY, 15, {}, profile).hex().upper() == "3728" + filler * 40
     for file in FILES:
         for number in range(1, file.records + 1 if file.is_tlv else 2):
-            for found in decode_record(file, number, encode_record(file, number, {}, form)):
+            for found in decode_record(file, number, encode_record(file, number, {}, profile)):
                 expected = state if found.field.coding == "ans" else State.UNWRITTEN
                 assert found.state is expected, found.field.name
 
