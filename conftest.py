@@ -1,6 +1,7 @@
 """Test-run rules that hold for every test."""
 
 import os
+import signal
 from collections.abc import Generator
 from unittest import mock
 
@@ -11,6 +12,11 @@ from tests import QUICK_SCRYPT_N
 pytest_plugins = ["tests.programs.pcscd"]
 
 IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C also where the run is in the background of a shell, which has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -78,7 +78,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unpacked(archive: Path) -> Path:
     with tarfile.open(archive) as opened:
-        # The archive is our own; Python 3.11.2 (Debian 12) has no `filter` yet.
+        if hasattr(tarfile, "data_filter"):  # not in Python 3.11.2 (Debian 12)
+            opened.extraction_filter = tarfile.data_filter
         opened.extractall(archive.parent)
     return archive.parent / f"rhcard-{__version__}"
 
