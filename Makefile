@@ -42,5 +42,5 @@ setup-test:
 	@./bootstrap.sh test
 
 clean:
-	rm -rf .venv rhcard-demo rhcard-demo-[0-9]* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv tests/programs/node/node_modules rhcard-demo rhcard-demo-[0-9]* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -130,6 +130,11 @@ need_test_programs() { # a virtual reader, and outside programs to talk to our c
     have scriptor || need pcsc-tools
     have openssl || need openssl
     ls /usr/lib/pcsc/drivers/serial/libifdvpcd.so* >/dev/null 2>&1 || need vsmartcard-vpcd
+    # The client in another language is large: only CI, which may skip no test, must have it.
+    [ "${CI:-}" = true ] || return 0
+    have node || need nodejs
+    have npm || need npm
+    have g++ || need g++
 }
 
 as_root() {
@@ -216,6 +221,29 @@ install_rhcard() {
     [ "$mode" = run ] || echo "$key" >$venv/.ready-test
 }
 
+# --- the test client for node ---------------------------------------------------------
+
+node_client=tests/programs/node
+
+install_node_client() { # where node, npm and a compiler are; without them its test is skipped
+    [ "$mode" = test ] && have node && have npm && have g++ || return 0
+    key=$({ node --version; cat $node_client/package-lock.json; } | sha256sum | cut -d' ' -f1)
+    [ "$(cat $node_client/node_modules/.ready 2>/dev/null)" != "$key" ] || return 0
+    say "building the test client for node (the first time, this takes 10 seconds)"
+    # The headers that came with node: npm would fetch them again.
+    prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+    [ ! -e "$prefix/include/node/node.h" ] || export npm_config_nodedir="$prefix"
+    if logged npm --prefix $node_client ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 &&
+        logged npm --prefix $node_client rebuild; then
+        echo "$key" >$node_client/node_modules/.ready
+    elif [ "${CI:-}" = true ]; then
+        fail "npm could not build $node_client"
+    else
+        rm -rf $node_client/node_modules
+        say "npm could not build $node_client: the test that uses it is skipped"
+    fi
+}
+
 # --- the steps -----------------------------------------------------------------------
 
 log=$(mktemp)
@@ -227,7 +255,6 @@ if have flock; then flock 9; fi    # two makes at once take turns
 
 [ "$mode" = run ] || need_test_programs
 if up_to_date; then
-    [ -z "$missing" ] && exit 0
     work=''
 else
     work=yes
@@ -237,8 +264,12 @@ else
 fi
 
 install_missing
-[ -n "$work" ] || exit 0
+if [ -z "$work" ]; then
+    install_node_client
+    exit 0
+fi
 [ -n "$python" ] || find_python
 [ -n "$python" ] || die "Python 3.11 or later was installed, but does not run"
 make_venv
 install_rhcard
+install_node_client

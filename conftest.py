@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One pcscd fits on a machine: of several processes, one runs all the tests that need it."""
     for item in items:
-        if "pcscd" in getattr(item, "fixturenames", ()):
+        if any(name.startswith("pcscd") for name in getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("pcscd"))
 
 

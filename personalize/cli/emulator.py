@@ -1,7 +1,6 @@
 """rhcard emulator: software cards as files, and in the virtual readers of pcscd."""
 
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .context import Context
+from .emulator_keys import keys
+from .emulator_new import new
 from .emulator_show import show
 from .exits import Exit
-from .options import NewPath, check_output_folder, json_option, keys_option, passphrase_option
-from .output import print_line, say, say_removed
+from .options import json_option
+from .output import say
 
 if TYPE_CHECKING:
     import threading
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from cardlib.emulator.bench.virtual_reader import VirtualReader
     from cardlib.exchange import Connection
 
-_CHIP_BYTES = 8
 _FIRST_PORT = 35963
 _LAST_PORT = 65535
 _LOOK_TIME = 0.5
@@ -38,73 +38,8 @@ def command() -> None:
     """
 
 
-command.add_command(show)
-
-
-@command.command()
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CARD",
-    help="The file of the new card. With --count: the folder for the cards.",
-)
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Make N cards.")
-@keys_option
-@click.option(
-    "--extended-length", is_flag=True, help="The cards take commands of more than 255 bytes."
-)
-@passphrase_option
-@json_option
-@click.pass_obj
-def new(context: Context, out: Path, *, count: int | None, extended_length: bool) -> int:
-    """Make blank cards with random chip serials.
-
-    They are as their maker would deliver them. Their transport keys are those of --keys FILE, or
-    the published test keys. With --count, each card is a file in the folder, named by its chip.
-
-    \b
-    Examples:
-      rhcard emulator new --out one-blank.card
-      rhcard emulator new --out blanks --count 3 --keys keys.json
-    """
-    from cardlib.emulator import CardOptions, SoftwareCard
-    from cardlib.unfinished import remove_unfinished_files
-
-    if count is None:
-        NewPath().convert(out, None, None)
-    else:
-        check_output_folder(out, "--out")
-    say_removed(remove_unfinished_files(out.absolute().parent if count is None else out))
-    transport_keys = _transport_keys(context)
-    if count is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    made = []
-    for _ in range(count or 1):
-        chip = secrets.token_bytes(_CHIP_BYTES)
-        name = chip.hex().upper()
-        path = out if count is None else out / f"{name}.card"
-        options = CardOptions(extended_length=extended_length)
-        card = SoftwareCard.blank(chip, transport_keys(chip), options=options)
-        card.save(path)
-        card.close()
-        made.append({"file": str(path), "chip": name})
-    if context.as_json:
-        return context.answer({"cards": made, "test_keys": context.keys is None})
-    for each in made:
-        print_line(f"{each['file']}  {each['chip']}")
-    if context.keys is None:
-        say("Their transport keys are the published test keys: use these cards for trials only.")
-    return Exit.GOOD
-
-
-def _transport_keys(context: Context) -> Callable[[bytes], tuple[bytes, bytes, bytes]]:
-    if context.keys is not None:
-        return context.store().blank_keys
-    from cardlib.keys.roots import public_test_roots
-    from cardlib.keys.store import KeyStore
-
-    return KeyStore(public_test_roots()).blank_keys
+for each in (new, show, keys):
+    command.add_command(each)
 
 
 @command.command()

@@ -45,6 +45,7 @@ def show(context: Context, card: str) -> int:
 
 def _print(report: "CardReport") -> None:
     print_table("card", ("", ""), [(name, value) for name, value in _facts(report) if value])
+    print_table("options", ("", ""), [(name, _said(v)) for name, v in report["options"].items()])
     print_table(
         "SCP03 key sets",
         ("version", "bits", "check values", "tries"),
@@ -74,7 +75,6 @@ def _print(report: "CardReport") -> None:
 
 
 def _facts(report: "CardReport") -> list[tuple[str, str]]:
-    options = ", ".join(f"{name} {value}" for name, value in report["options"].items() if value)
     return [
         ("chip", report["chip"]),
         ("ATR", report["atr"]),
@@ -82,9 +82,12 @@ def _facts(report: "CardReport") -> list[tuple[str, str]]:
         ("specification", report["spec"]),
         ("cipher", report["cipher"]),
         ("region", report["region"]),
-        ("options", options),
         ("SCP03 sequence counter", str(report["scp03_sequence_counter"])),
         ("PIN tries", report["pin_tries"]),
         ("blocked", ", ".join(report["blocked"])),
         ("memory pages", str(report["pages"])),
     ]
+
+
+def _said(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -96,7 +96,7 @@ def test_options_are_explained_in_plain_words(words: tuple[str, ...], said: str)
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the examples name: a list, its key store, batch and cards, and one of the cards."""
+    """What the examples name: a list, its key store, batch, cards, one of them, and a blank."""
     folder = tmp_path_factory.mktemp("desk")
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
@@ -105,6 +105,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in (
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards",
+        "emulator new --out TEST.card",
     ):
         done = ran(*line.split(), cwd=folder)
         assert done.code == 0, done.err

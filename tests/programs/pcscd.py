@@ -26,6 +26,9 @@ RUN = Path("/run/pcscd")
 SOCKET = RUN / "pcscd.comm"
 SLOTS = ("Virtual PCD 00 00", "Virtual PCD 00 01")
 """The two slots of Debian's virtual reader, at FIRST_PORT and the port after it."""
+FOUR_SLOTS = (*SLOTS, "Virtual PCD B 00 00", "Virtual PCD B 00 01")
+"""Four slots, at FIRST_PORT and the ports after it: those of the driver, and those of a copy."""
+_DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 _TURN = "\0rhcard tests use pcscd"
 _TURN_TIME = 600.0
 _START_TIME = 20.0
@@ -36,16 +39,25 @@ class CannotStart(Exception):
 
 
 class Pcscd:
-    """The daemon: `start` returns when both slots are there, `stop` when they are gone."""
+    """The daemon: `start` returns when its slots are there, `stop` when they are gone."""
 
-    def __init__(self, log: IO[bytes]) -> None:
+    def __init__(
+        self, log: IO[bytes], slots: tuple[str, ...] = SLOTS, options: tuple[str, ...] = ()
+    ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = log
+        self._log, self._slots, self._options = log, slots, options
 
     def start(self) -> None:
         _clear_stale()
         with_us = ("setpriv", "--pdeathsig", "TERM")
-        command = [*_as_root(), *with_us, _program(), "--foreground", *_without_polkit()]
+        command = [
+            *_as_root(),
+            *with_us,
+            _program(),
+            "--foreground",
+            *_without_polkit(),
+            *self._options,
+        ]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -72,7 +84,7 @@ class Pcscd:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(self._why_not())
         try:
-            return set(SLOTS) <= {reader.name for reader in list_readers()}
+            return set(self._slots) <= {reader.name for reader in list_readers()}
         except TransportError:
             return False
 
@@ -80,7 +92,7 @@ class Pcscd:
         self._log.seek(0)
         said = self._log.read().decode(errors="replace")[-2000:]
         code = self._process.poll() if self._process else None
-        return f"pcscd does not offer {' and '.join(SLOTS)} (exit code {code}): {said}"
+        return f"pcscd does not offer {' and '.join(self._slots)} (exit code {code}): {said}"
 
 
 def wait_until(
@@ -187,18 +199,47 @@ def _our_turn() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_pcscd() -> Iterator[Pcscd]:
-    """A running pcscd with two empty virtual readers, ours alone until the block ends."""
+def running_pcscd(slots: tuple[str, ...] = SLOTS, options: tuple[str, ...] = ()) -> Iterator[Pcscd]:
+    """A running pcscd with empty virtual readers, ours alone until the block ends."""
     with _our_turn():
         if reason := _cannot_start():
             raise CannotStart(reason)
         with tempfile.TemporaryFile() as log:
-            daemon = Pcscd(log)
+            daemon = Pcscd(log, slots, options)
             try:
                 daemon.start()
                 yield daemon
             finally:
                 daemon.stop()
+
+
+def _four_slots(folder: Path) -> tuple[str, ...]:
+    """The options of a pcscd with a second copy of the driver, as docs/how-to/use-vpcd.md says."""
+    copy = folder / "libifdvpcd-b.so"
+    shutil.copy(_DRIVER, copy)
+    readers = (("Virtual PCD", _DRIVER, "0x8C7B"), ("Virtual PCD B", copy, "0x8C7D"))
+    (folder / "readers").mkdir()
+    (folder / "readers" / "vpcd").write_text(
+        "\n".join(
+            f'FRIENDLYNAME "{name}"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\n'
+            f"CHANNELID {port}\n"
+            for name, driver, port in readers
+        )
+    )
+    return "--config", str(folder / "readers")
+
+
+@pytest.fixture(scope="module")
+def pcscd_with_four_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pcscd]:
+    """The pcscd of a test module, with FOUR_SLOTS. A machine that cannot have one skips."""
+    try:
+        if not _DRIVER.exists():
+            raise CannotStart(f"there is no {_DRIVER}: apt-get install vsmartcard-vpcd")
+        options = _four_slots(tmp_path_factory.mktemp("pcscd"))
+        with running_pcscd(FOUR_SLOTS, options) as daemon:
+            yield daemon
+    except CannotStart as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class CardReport(TypedDict):
     spec: str
     cipher: str
     region: str
-    options: dict[str, int]
+    options: dict[str, bool | int | str]
     scp03_sequence_counter: int
     key_sets: list[KeySetState]
     card_keys: list[KeyState]
@@ -77,7 +77,7 @@ def inspect(card: Card) -> CardReport:
         spec=f"{spec >> 4}.{spec & 0x0F}" if personalized else "",
         cipher=Cipher(cipher).name if personalized else "",
         region=region.decode("ascii", "replace") if personalized else "",
-        options={name: int(getattr(options, name)) for name in options.__slots__},
+        options={name: getattr(options, name) for name in options.__slots__},
         scp03_sequence_counter=state.sequence_counter,
         key_sets=_key_sets(card),
         card_keys=_card_keys(card),
