@@ -65,8 +65,9 @@ def test_other_keys_are_refused_in_one_line_and_cost_no_try(
         before = path.read_bytes()
         done = rhcard("emulator", "keys", path, "--test-keys", *form)
         assert done.code == Exit.KEY_PROBLEM
-        assert done.err.count("\n") == 1
-        assert "not the public test keys" in done.err
+        said = done.json["error"] + "\n" if form else done.err
+        assert said.count("\n") == 1
+        assert "not the public test keys" in said
         card = SoftwareCard.open(path)
         secrets = [k for s in card.state.key_sets.values() for k in (s.enc, s.mac, s.dek)]
         card.close()

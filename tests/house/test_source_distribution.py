@@ -31,10 +31,11 @@ LEFT_OVER = (
     "one.card", "cardlib/__pycache__/apdu.cpython-311.pyc", ".hypothesis/examples/1",
     ".mypy_cache/3.11/x.json", ".ruff_cache/x", "tests/.pytest_cache/README.md", "build/lib/x.py",
     "dist/rhcard-0.0.1.tar.gz", "rhcard.egg-info/PKG-INFO", "residents.csv",
+    "tests/programs/node/node_modules/smartcard/index.js",
 )  # fmt: skip
 MADE_BY_TOOLS = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", "*.py[co]", "*.egg-info", ".*_cache", ".hypothesis",
-    "rhcard-demo*", "build", "dist",
+    "rhcard-demo*", "build", "dist", "node_modules",
 )  # fmt: skip
 
 
