@@ -59,6 +59,17 @@ class NotPersonalized(CardError):
     """The card has no resident's data: it is blank, or it is another kind of card."""
 
 
+class ProfileNeeded(CardError):
+    """A card does not say what it is. Only the operator may say so, by choosing a profile."""
+
+    def __init__(self, unsaid: str) -> None:
+        super().__init__(
+            f"this card does not say {unsaid}. If it is a deployed card, add --profile field (in"
+            " Python: profile=FIELD). If it should be a card of yours, do not: somebody may be"
+            " between the card and you"
+        )
+
+
 class StorageError(CardError, OSError):
     """A file cannot be read or written on this computer: no space, no permission."""
 

@@ -1,82 +1,165 @@
-"""Read files in as few commands as possible, and explain why a card refuses a change.
+"""Read files in as few commands as a profile allows, and explain why a card refuses a change.
 
 Card specification 1, 2 and 4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from .. import commands
-from ..apdu import MAX_SHORT_LE, CommandAPDU, ResponseAPDU
+from ..apdu import MAX_EXTENDED_LE, MAX_SHORT_LE, CommandAPDU, ResponseAPDU
 from ..errors import FormatError, StatusWordError
 from ..layout import FileSpec, Kind, Structure
+from ..layout.card_profile import CardProfile
+from ..layout.load import ISSUER_FILE
 from ..layout.model import NEVER
 from ..status import StatusWord
 
 Send = Callable[[CommandAPDU], ResponseAPDU]
+_BLOCK = 0x80
+"""Bytes of one READ or UPDATE BINARY of field code."""
+_LENGTH = 2
+_NOT_BROUGHT = (StatusWord.RECORD_NOT_FOUND, StatusWord.INCORRECT_P1_P2)
 
 
-def read_file(
-    send: Send, file: FileSpec, room: int = MAX_SHORT_LE, *, whole: bool
-) -> list[bytes | None]:
-    """Read the records of the selected file (one if transparent).
+@dataclass(frozen=True, slots=True)
+class AccessStyle:
+    """How files are read and written in a profile (card specification 10, amendment 12).
 
-    If not `whole`, a transparent file that begins with a length is read up to it.
+    `many`: P2=05 first, as many records as fit. `block`: the most bytes of one READ or UPDATE
+    BINARY. `length_first`: the length of a photo is read alone.
     """
-    if file.structure is not Structure.TRANSPARENT:
-        return read_records(send, file, room)
-    if whole:
-        return [read_range(send, file, 0, file.size, room)]
-    return [read_transparent(send, file, room)]
+
+    many: bool
+    block: int
+    length_first: bool
+
+    @classmethod
+    def of(cls, profile: CardProfile) -> "AccessStyle":
+        """Return the style of a profile."""
+        blocks = profile.binary_block == "128"
+        block = _BLOCK if blocks else MAX_EXTENDED_LE
+        return cls(profile.record_reading == "many", block, blocks)
 
 
-def read_records(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> list[bytes | None]:
-    """Read all records with P2=05, as many whole records as fit each reply.
+@dataclass(frozen=True, slots=True)
+class FileReader:
+    """Reads the file that is selected. `room` is the most bytes of a reply.
 
-    `room` is the most bytes of a reply. None stands for a record that is not there. Of a cyclic
-    file only the appended records are returned. Raises StatusWordError when the card refuses.
+    `in_session`: what the card answers is protected, and by a card that the specification binds.
     """
-    found: list[bytes | None] = []
-    while len(found) < file.records:
-        number = len(found) + 1
-        name = f"READ RECORD {number} in {file.path}"
-        response = send(commands.read_records_from(number, max(room, MAX_SHORT_LE)))
-        if found and response.sw == StatusWord.RECORD_NOT_FOUND:
-            cyclic = file.structure is Structure.CYCLIC
-            return found if cyclic else found + [None] * (file.records - len(found))
-        _check(file, name, response)
-        records = _split(file, number, response.data)
-        if not records:
-            raise FormatError(f"{name}: the reply has no record")
-        found += records
-    return found[: file.records]
+
+    send: Send
+    style: AccessStyle
+    room: int = MAX_SHORT_LE
+    in_session: bool = False
+
+    def file(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:
+        """Read the records of the file (one if transparent).
+
+        If not `whole`, a transparent file that begins with a length is read up to it.
+        """
+        if file.structure is not Structure.TRANSPARENT:
+            return self.records(file)
+        return [self.range(file, 0, file.size) if whole else self.transparent(file)]
+
+    def records(self, file: FileSpec) -> list[bytes | None]:
+        """Read all records: with P2=05, and one by one those that this does not bring.
+
+        None stands for a record that is not there. Of a cyclic file only the appended records are
+        returned. Raises StatusWordError when the card refuses, or when it has no record at all.
+        """
+        found: list[bytes | None] = []
+        if self.style.many:
+            found, refusal = self._many(file)
+            ended = refusal == StatusWord.RECORD_NOT_FOUND and (bool(found) or self.in_session)
+            if len(found) >= file.records or (file.structure is Structure.CYCLIC and ended):
+                if not found:
+                    raise StatusWordError(_reading(file, 1), refusal)
+                return found[: file.records]
+        return self._one_by_one(file, found)
+
+    def range(self, file: FileSpec, offset: int, end: int) -> bytes:
+        """Read bytes `offset` to `end` of a transparent file; fewer if the file ends before."""
+        data = b""
+        while (place := offset + len(data)) < end:
+            le = min(self.room, self.style.block, end - place)
+            response = self.send(commands.read_binary(place, le))
+            if data and response.sw == StatusWord.WRONG_P1_P2:
+                break
+            if response.sw != StatusWord.END_REACHED:
+                _check(file, f"READ BINARY at {place} in {file.path}", response)
+            data += response.data
+            if len(response.data) < le:
+                break
+        return data
+
+    def transparent(self, file: FileSpec) -> bytes:
+        """Read a file up to its 2-byte length, if it begins with one; the rest is FF."""
+        first = min(self.room, file.size)
+        if self.style.length_first:
+            first = _LENGTH if _has_length(file) else file.size
+        data = self.range(file, 0, first)
+        end = _announced_end(file, data)
+        if end > first == len(data):
+            data += self.range(file, first, end)
+        return data.ljust(file.size, b"\xff") if len(data) >= end else data
+
+    def _many(self, file: FileSpec) -> tuple[list[bytes | None], int]:
+        """Read with P2=05; the status word is that of the command that brought no record."""
+        found: list[bytes | None] = []
+        while len(found) < file.records:
+            number = len(found) + 1
+            response = self.send(commands.read_records_from(number, max(self.room, MAX_SHORT_LE)))
+            if response.sw in _NOT_BROUGHT:
+                return found, response.sw
+            _check(file, _reading(file, number), response)
+            records = _split(file, number, response.data)
+            if not records:
+                raise FormatError(f"{_reading(file, number)}: the reply has no record")
+            found += records
+        return found, StatusWord.SUCCESS
+
+    def _one_by_one(self, file: FileSpec, found: list[bytes | None]) -> list[bytes | None]:
+        """Read the records after those that were found."""
+        refusal = 0
+        for number in range(len(found) + 1, file.records + 1):
+            record, sw = self._record(file, number)
+            refusal = refusal or sw
+            if record is None and file.structure is Structure.CYCLIC:
+                break
+            found.append(record)
+        if not any(found):
+            raise StatusWordError(_reading(file, 1), refusal)
+        return found
+
+    def _record(self, file: FileSpec, number: int) -> tuple[bytes | None, int]:
+        """Read one record: None, with the status word, when the card does not have it."""
+        sw = 0
+        for command in self._ways_to(file, number):
+            response = self.send(command)
+            if response.sw in _NOT_BROUGHT:
+                sw = sw or response.sw
+                continue
+            _check(file, _reading(file, number), response)
+            if not response.data:
+                raise FormatError(f"{_reading(file, number)}: the reply has no record")
+            return response.data, response.sw
+        return None, sw
+
+    def _ways_to(self, file: FileSpec, number: int) -> Iterator[CommandAPDU]:
+        """The commands that may bring one record, the first choice first."""
+        if file.path == ISSUER_FILE.path and not self.style.many:
+            yield by_tag(file, number)
+        yield commands.read_record(number)
 
 
-def read_range(
-    send: Send, file: FileSpec, offset: int, end: int, room: int = MAX_SHORT_LE
-) -> bytes:
-    """Read bytes `offset` to `end` of a transparent file; fewer if the file ends before."""
-    data = b""
-    while (place := offset + len(data)) < end:
-        le = min(room, end - place)
-        response = send(commands.read_binary(place, le))
-        if data and response.sw == StatusWord.WRONG_P1_P2:
-            break
-        if response.sw != StatusWord.END_REACHED:
-            _check(file, f"READ BINARY at {place} in {file.path}", response)
-        data += response.data
-        if len(response.data) < le:
-            break
-    return data
-
-
-def read_transparent(send: Send, file: FileSpec, room: int = MAX_SHORT_LE) -> bytes:
-    """Read a transparent file up to its 2-byte length, if it begins with one; the rest is FF."""
-    first = min(room, file.size)
-    data = read_range(send, file, 0, first, room)
-    end = _announced_end(file, data)
-    if end > first == len(data):
-        data += read_range(send, file, first, end, room)
-    return data.ljust(file.size, b"\xff") if len(data) >= end else data
+def by_tag(file: FileSpec, number: int) -> CommandAPDU:
+    """Return READ RECORD by tag with exact Le, as field code reads the issuer's data."""
+    tag = file.fields_of(number)[0].tag
+    if tag is None:
+        raise FormatError(f"{file.path} has no tags")
+    return commands.read_record_by_tag(tag, file.record_length(number))
 
 
 def why_refused(sw: int) -> str:
@@ -102,11 +185,19 @@ def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
     return ""
 
 
+def _reading(file: FileSpec, number: int) -> str:
+    return f"READ RECORD {number} in {file.path}"
+
+
+def _has_length(file: FileSpec) -> bool:
+    return len(file.fields) == 1 and file.fields[0].kind in (Kind.PHOTO, Kind.DER)
+
+
 def _announced_end(file: FileSpec, start: bytes) -> int:
-    if len(file.fields) != 1 or file.fields[0].kind not in (Kind.PHOTO, Kind.DER):
+    if not _has_length(file):
         return file.size
-    end = 2 + int.from_bytes(start[:2], "big")
-    return end if 2 < end <= file.size else file.size
+    end = _LENGTH + int.from_bytes(start[:_LENGTH], "big")
+    return end if _LENGTH < end <= file.size else file.size
 
 
 def _split(file: FileSpec, number: int, data: bytes) -> list[bytes]:

@@ -1,19 +1,20 @@
 """Read what a card says about itself: chip, specification, cipher, key version, region."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..crypto import Cipher
 from ..errors import CardError, CardKeyError, NotPersonalized
 from ..keys import KeyUse
 from ..tlv import find_ber
-from ..transport import chip_serial
 
 
 @dataclass(frozen=True, slots=True)
 class CardIdentity:
     """What a card says about itself: the chip serial (8 bytes) in the ATR, the rest in DDF1's FCI.
 
-    `spec` is 10 or 20 (hex) for specification 1.0 or 2.0, `region` the 8-byte region factor.
+    `spec` is 10 or 20 (hex) for specification 1.0 or 2.0, `region` the 8-byte region factor (b"" on
+    a card of profile `field` without a city code).
     """
 
     chip: bytes
@@ -23,8 +24,11 @@ class CardIdentity:
     region: bytes
 
     @classmethod
-    def parse(cls, fci: bytes, atr: bytes) -> "CardIdentity":
-        """Decode DDF1's FCI and the ATR. Raises CardError when they are not a health card's."""
+    def parse(cls, fci: bytes, chip: Callable[[], bytes]) -> "CardIdentity":
+        """Decode DDF1's FCI; `chip` finds the chip serial. Raises CardError when the FCI is wrong.
+
+        NotPersonalized when the FCI has no C1 and C2.
+        """
         issuer_data = find_ber(fci, 0x6F, 0xA5)
         card = None if issuer_data is None else find_ber(issuer_data, 0xC1)
         region = None if issuer_data is None else find_ber(issuer_data, 0xC2)
@@ -36,7 +40,7 @@ class CardIdentity:
             raise CardError(
                 f"the card is of specification {card[0] >> 4}.{card[0] & 15}; 1.0 and 2.0 are known"
             )
-        return cls(chip_serial(atr), card[0], Cipher(card[1]), card[2], region)
+        return cls(chip(), card[0], Cipher(card[1]), card[2], region)
 
     @property
     def protocol(self) -> int:
@@ -54,7 +58,15 @@ class CardIdentity:
         return bytes((self.spec, self.cipher, self.key_version))
 
     def refuse_other_keys(self, keys: KeyUse) -> None:
-        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's."""
+        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's.
+
+        It is raised too when no key can be derived, because the card has no city code.
+        """
+        if not self.region:
+            raise CardKeyError(
+                "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
+                " be used: only free files can be read"
+            )
         if (keys.protocol, keys.cipher, keys.version) != (
             self.protocol, self.cipher, self.key_version,
         ):  # fmt: skip
@@ -67,5 +79,5 @@ class CardIdentity:
         return (
             f"chip {self.chip.hex().upper()}, spec {self.spec_text}, "
             f"{self.cipher.name} keys version {self.key_version}, "
-            f"region {self.region.decode('ascii', 'replace')}"
+            f"region {self.region.decode('ascii', 'replace') or 'unknown'}"
         )

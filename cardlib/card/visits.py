@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from ..errors import CardError
 from ..layout import FILE_BY_PATH, FieldSpec, FieldValue, State, decode, encode_record
+from ..layout.card_profile import RHCARD, CardProfile
 
 VisitKind = Literal["inpatient", "outpatient"]
 VALID, FREE = b"\x00", b"\xff"
@@ -71,7 +72,12 @@ VISITS = MappingProxyType(
 )
 
 
-def write_visit(card: Slots, kind: VisitKind, values: Mapping[str, str | bytes]) -> int:
+def write_visit(
+    card: Slots,
+    kind: VisitKind,
+    values: Mapping[str, str | bytes],
+    profile: CardProfile = RHCARD,
+) -> int:
     """Write a record into a free slot, or over the oldest record; return the slot, from 1.
 
     If no slot is free, the oldest record's mark is erased first. Then the record is written, and
@@ -79,7 +85,7 @@ def write_visit(card: Slots, kind: VisitKind, values: Mapping[str, str | bytes])
     CardError when no slot is free and the right of the index file's erase key is not held.
     """
     files = VISITS[kind]
-    record = encode_record(FILE_BY_PATH[files.slots[0]], 1, values)
+    record = encode_record(FILE_BY_PATH[files.slots[0]], 1, values, profile)
     marks = card.read_raw(files.index)
     if FREE in marks:
         slot = marks.index(FREE) + 1

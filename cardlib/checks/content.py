@@ -6,7 +6,7 @@ Only what differs is decoded, to say which field it is.
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from ..card import ResidentHealthCard, file_access
+from ..card import ResidentHealthCard
 from ..errors import FormatError, StatusWordError
 from ..layout import FieldValue, FileSpec, State, Structure, decode_file, dgi_of_record
 from ..layout.load import Records, decoded, stored
@@ -44,7 +44,7 @@ def content(
 
 def _records(card: ResidentHealthCard, file: FileSpec) -> list[bytes | None]:
     try:
-        return file_access.read_records(card.exchange, file, card.reply_room)
+        return card.reader.records(file)
     except StatusWordError as error:
         if file.structure is Structure.CYCLIC and error.sw == StatusWord.RECORD_NOT_FOUND:
             return []
@@ -55,12 +55,12 @@ def _transparent(
     card: ResidentHealthCard, file: FileSpec, loaded: Records, *, full: bool
 ) -> tuple[list[Finding], list[Gap]]:
     (expected,) = stored(file, loaded)
-    room = card.reply_room
+    reader, room = card.reader, card.reply_room
     stretches = [(0, file.size)] if full else _stretches(file, loaded, room)
     for start, end in stretches:
-        found = file_access.read_range(card.exchange, file, start, end, room)
+        found = reader.range(file, start, end)
         if found != expected[start:end]:
-            whole = file_access.read_file(card.exchange, file, room, whole=True)
+            whole = reader.file(file, whole=True)
             return _differences(file, whole, loaded), []
     edges = [0, *(edge for stretch in stretches for edge in stretch), file.size]
     gaps = zip(edges[::2], edges[1::2], strict=True)

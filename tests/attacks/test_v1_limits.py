@@ -14,12 +14,14 @@ from cardlib.emulator.bench.ready_made import personalized_card
 from cardlib.errors import CardError, ChannelError, StatusWordError
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
+from cardlib.layout.card_profile import RHCARD
 
 BLOOD, ALLERGIES, INDEX = "DDF1/DF02/EF05", "DDF1/DF02/EF07", "DDF1/DF03/EF06"
 FIRST, OTHER = "DDF1/DF03/ED01", "DDF1/DF03/ED02"
 READ_BINARY, READ_RECORD, SELECT = 0xB0, 0xB2, 0xA4
 APPEND, UPDATE, MARK = 0xDC, 0xD6, 0xD2
 BEFORE, AFTER = b"as it was", b"as it is!"
+CLEAR = RHCARD.having({"clear_updates": "yes"})
 both_protocols = pytest.mark.parametrize("protocol", [1, 2])
 Transmit = Callable[[bytes], bytes]
 Forgery = Callable[[bytes, Transmit], bytes]
@@ -46,7 +48,7 @@ def terminal(protocol: int, *keys: str, clear: bool = False) -> tuple[ResidentHe
     roots = public_test_roots(protocol)
     line = Line(personalized_card(roots, options=CardOptions(clear_updates=clear)))
     card_keys = KeyStore(roots).terminal_keys
-    card = ResidentHealthCard(line, card_keys, min_protocol=1, clear_updates=clear)
+    card = ResidentHealthCard(line, card_keys, min_protocol=1, profile=CLEAR if clear else RHCARD)
     for key in keys:
         card.authenticate(key)
     return card, line

@@ -218,16 +218,14 @@ def answering(replies: dict[int, bytes]) -> Callable[[bytes, bytes], bytes]:
 
 def test_a_missing_file_is_missing_and_not_unwritten(card: SoftwareCard) -> None:
     absent = Tampering(
-        card, lambda c, reply: b"\x6a\x82" if c[1] == 0xA4 and c[2] == 0x08 else reply
+        card, lambda c, reply: b"\x6a\x82" if c[1] == 0xA4 and c.endswith(b"\xef\x05") else reply
     )
     assert states(ResidentHealthCard(absent, min_protocol=1).read("DDF1/EF05")) == {State.MISSING}
 
 
 def test_a_cyclic_file_that_is_not_there_is_missing_and_not_empty(card: SoftwareCard) -> None:
     def without_allergies(command: bytes, reply: bytes) -> bytes:
-        return (
-            b"\x6a\x82" if command[1] == 0xA4 and command.endswith(b"\xdf\x02\xef\x07") else reply
-        )
+        return b"\x6a\x82" if command[1] == 0xA4 and command.endswith(b"\xef\x07") else reply
 
     reader = terminal(Tampering(card, without_allergies))
     reader.authenticate("RK1_DF02")

@@ -13,6 +13,7 @@ from cardlib.errors import FormatError, StatusWordError
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.software import SoftwareKeySet, SoftwareProcessKey
 from cardlib.keys.store import KeyStore
+from cardlib.layout.card_profile import RHCARD
 from cardlib.messaging import v1
 from cardlib.transport.recorder import Recorder
 from tests.programs import openssl
@@ -20,6 +21,7 @@ from tests.programs import openssl
 CHIP = bytes.fromhex("5248430000000001")
 REGION = b"41000000"
 CHALLENGE = bytes.fromhex("A1B2C3D4E5F60718")
+CLEAR = RHCARD.having({"clear_updates": "yes"})
 ROOT = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
 LC_BY_VALUE_LENGTH = {1: 0x14, 18: 0x24, 20: 0x24, 29: 0x34, 30: 0x34, 100: 0x74, 180: 0xC4}
 """The specification's table: length of the value in a TLV record to Lc (section 4)."""
@@ -181,7 +183,9 @@ STORE = KeyStore(public_test_roots(1))
 
 
 def writer(recorder: Recorder, *, clear: bool) -> ResidentHealthCard:
-    return ResidentHealthCard(recorder, STORE.terminal_keys, min_protocol=1, clear_updates=clear)
+    return ResidentHealthCard(
+        recorder, STORE.terminal_keys, min_protocol=1, profile=CLEAR if clear else RHCARD
+    )
 
 
 @pytest.mark.parametrize("clear", [False, True], ids=["protected", "in clear"])

@@ -1,0 +1,83 @@
+"""What a card of profile `field` does not say about itself, and where it comes from instead.
+
+Card specification 10, amendment 12.
+"""
+
+from dataclasses import dataclass
+
+from ..crypto import Cipher
+from ..errors import CardError, ChannelError
+from ..exchange import Connection, send
+from ..facts import Region, SpecVersion
+from ..keys import KeySet
+from ..layout import FieldValue, State, decode_record
+from ..layout.card_profile import CardProfile
+from ..layout.load import ISSUER_FILE
+from ..status import StatusWord
+from .file_access import Send, by_tag
+from .identity import CardIdentity
+
+_RECORD_OF = {field.name: field.record for field in ISSUER_FILE.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCard:
+    """What the operator knows about a card that has no C1 in its FCI.
+
+    `cipher` and `key_version` (1 to 7): None means those of the key set, or SM4 and 1. `chip`: the
+    chip serial, 8 bytes, given by hand; None means the place that the profile names. Such a card
+    is always taken to be of specification 1.0.
+    """
+
+    cipher: Cipher | None = None
+    key_version: int | None = None
+    chip: bytes | None = None
+
+    def identity(self, chip: bytes, region: bytes, keys: KeySet | None) -> CardIdentity:
+        """Return the identity of a card with this chip serial and region factor."""
+        cipher = self.cipher or (keys.cipher if keys else Cipher.SM4)
+        version = self.key_version or (keys.version if keys else 1)
+        return CardIdentity(chip, SpecVersion.V1, cipher, version, region)
+
+
+BY_THE_KEYS = FieldCard()
+"""Cipher and key version are those of the key set; the chip serial is where the profile says."""
+
+
+def region_of(send: Send, profile: CardProfile) -> bytes:
+    """Read the region from the issuer's file, which is selected: tag 39 (city code), then tag 02.
+
+    Return b"" when the card has no city code. Raises ChannelError when tag 02 names another
+    specification than 1.0.
+    """
+    city = _issuer_field(send, "city_code")
+    version = _issuer_field(send, "spec_version")
+    taken = ("1.0", "1.00") if profile.old_spec_version == "yes" else ("1.0",)
+    if version is not None and version.state is State.VALUE and version.text not in taken:
+        raise ChannelError(
+            f"the card says that it is of specification {version.text}. Profile field is for cards"
+            " of specification 1.0 that do not describe themselves: read it without --profile field"
+        )
+    if city is None or city.state is not State.VALUE:
+        return b""
+    return Region.of_city(city.text)
+
+
+def has_issuer_file(connection: Connection) -> bool:
+    """Find out whether DDF1/EF05 can be selected by file identifier; a blank card has none."""
+    from .addressing import ByFileIdentifier
+
+    steps = ByFileIdentifier().steps(ISSUER_FILE.path, "", fci=False)
+    return all(send(connection.transmit, step.command).sw == 0x9000 for step in steps)
+
+
+def _issuer_field(send: Send, name: str) -> FieldValue | None:
+    """Read one record of the issuer's file by its tag; None when the card refuses to give it."""
+    record = _RECORD_OF[name]
+    response = send(by_tag(ISSUER_FILE, record))
+    if response.sw != StatusWord.SUCCESS:
+        return None
+    (value,) = decode_record(ISSUER_FILE, record, response.data)
+    if value.state is State.CORRUPT:
+        raise CardError(f"{ISSUER_FILE.path}: {name} cannot be read: {value.detail}")
+    return value
