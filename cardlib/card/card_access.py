@@ -26,13 +26,13 @@ from ..status import StatusWord
 from ..transport import forms
 from . import file_access
 from .addressing import Selection, contains
+from .discovery import UNSAID
 from .field_card import BY_THE_KEYS, FieldCard, has_issuer_file, region_of
 from .file_access import AccessStyle
 from .identity import CardIdentity
 from .serial_place import INTERNAL_KEY, Question, SerialTrial
 
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
-_UNSAID = "its specification, cipher, key version and region (no C1 and C2 in its FCI)"
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
 
 
@@ -258,7 +258,7 @@ class CardAccess:
             return CardIdentity.parse(fci, partial(self._serial.chip, self._connection.atr))
         except NotPersonalized:
             if self._channel is None and has_issuer_file(self._connection):
-                raise ProfileNeeded(_UNSAID) from None
+                raise ProfileNeeded(UNSAID) from None
             raise
 
     def _undescribed(self) -> CardIdentity:
@@ -276,6 +276,11 @@ class CardAccess:
         if self._key_set is None:
             raise CardKeyError("no keys were given: only free files can be read")
         identity.refuse_other_keys(self._key_set)
+        if not identity.region:
+            raise CardKeyError(
+                "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
+                " be used: only free files can be read"
+            )
         return self._key_set.for_card(identity.chip, identity.region)
 
     def _sure_keys(self) -> CardKeys:

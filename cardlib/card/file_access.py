@@ -19,6 +19,7 @@ Send = Callable[[CommandAPDU], ResponseAPDU]
 _BLOCK = 0x80
 """Bytes of one READ or UPDATE BINARY of field code."""
 _LENGTH = 2
+_ISSUER_FILES, _KEY_OF_DDF1 = ("DDF1/EF05", "DDF1/EF06"), "UK_DDF1"
 _NOT_BROUGHT = (StatusWord.RECORD_NOT_FOUND, StatusWord.INCORRECT_P1_P2)
 
 
@@ -27,19 +28,27 @@ class AccessStyle:
     """How files are read and written in a profile (card specification 10, amendment 12).
 
     `many`: P2=05 first, as many records as fit. `block`: the most bytes of one READ or UPDATE
-    BINARY. `length_first`: the length of a photo is read alone.
+    BINARY. `length_first`: the length of a photo is read alone. `issuer_files_change`: DDF1/EF05
+    and EF06 can be updated after issue.
     """
 
     many: bool
     block: int
     length_first: bool
+    issuer_files_change: bool
 
     @classmethod
     def of(cls, profile: CardProfile) -> "AccessStyle":
         """Return the style of a profile."""
         blocks = profile.binary_block == "128"
         block = _BLOCK if blocks else MAX_EXTENDED_LE
-        return cls(profile.record_reading == "many", block, blocks)
+        changed = profile.issuer_files == _KEY_OF_DDF1
+        return cls(profile.record_reading == "many", block, blocks, changed)
+
+    def update_key(self, file: FileSpec) -> str:
+        """Return the key whose right an update of the file needs, or NEVER."""
+        changed = self.issuer_files_change and file.path in _ISSUER_FILES
+        return "UK1_DDF1" if changed else file.update_key
 
 
 @dataclass(frozen=True, slots=True)

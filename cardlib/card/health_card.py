@@ -158,7 +158,8 @@ class ResidentHealthCard(CardAccess):
         channel = self._messaging()
         if file.read_key or self._key_set is None or channel.is_protected or channel.is_over:
             return
-        if self._keys().protocol == 2 and (held := self._key_set.names):
+        self._accepted().refuse_other_keys(self._key_set)
+        if self._key_set.protocol == 2 and (held := self._key_set.names):
             key = next((name for name in _SESSION_KEYS if name in held), None)
             if key is not None:
                 self.authenticate(key)
@@ -168,7 +169,8 @@ class ResidentHealthCard(CardAccess):
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
-            why = file_access.why_not_changed(file, response.sw, needed or file.update_key, stk)
+            needed = needed or self._style.update_key(file)
+            why = file_access.why_not_changed(file, response.sw, needed, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 
     def _read(self, file: FileSpec, *, whole: bool) -> list[bytes | None]:

@@ -58,15 +58,7 @@ class CardIdentity:
         return bytes((self.spec, self.cipher, self.key_version))
 
     def refuse_other_keys(self, keys: KeyUse) -> None:
-        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's.
-
-        It is raised too when no key can be derived, because the card has no city code.
-        """
-        if not self.region:
-            raise CardKeyError(
-                "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
-                " be used: only free files can be read"
-            )
+        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's."""
         if (keys.protocol, keys.cipher, keys.version) != (
             self.protocol, self.cipher, self.key_version,
         ):  # fmt: skip

@@ -20,7 +20,7 @@ from ..transport import chip_serial
 INTERNAL_KEY = "IRK_DDF1"
 """The key with which a card proves that it is genuine (card specification 3)."""
 
-_WORDS: Mapping[str, str] = MappingProxyType(
+PLACES: Mapping[str, str] = MappingProxyType(
     {
         "historical tag": "COMPACT-TLV tag 58 of the ATR",
         "bytes 5-12": "bytes 5 to 12 of the ATR",
@@ -28,6 +28,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "given": "what was given by hand",
     }
 )
+"""The values of the setting `serial_place`, in words."""
 _SIZE = 8
 
 
@@ -44,14 +45,14 @@ def serial_at(place: str, atr: bytes, given: bytes | None = None) -> bytes:
         return given
     serial = atr[5:13] if place == "bytes 5-12" else atr[-_SIZE:]
     if len(serial) != _SIZE:
-        raise FormatError(f"the ATR is too short to hold a chip serial in {_WORDS[place]}")
+        raise FormatError(f"the ATR is too short to hold a chip serial in {PLACES[place]}")
     return serial
 
 
 def candidates(first: str, atr: bytes, given: bytes | None = None) -> dict[bytes, str]:
     """Return the chip serials that a card may have, and the place of each; `first` comes first."""
     found: dict[bytes, str] = {}
-    for place in (first, *_WORDS):
+    for place in (first, *PLACES):
         try:
             found.setdefault(serial_at(place, atr, given), place)
         except CardError:
@@ -106,7 +107,7 @@ class SerialTrial:
         """Where the chip serial was taken from, for a message; "" if it is sure."""
         if self.is_sure:
             return ""
-        return f"; the chip serial is {_WORDS[self.place]}, which may be the wrong place"
+        return f"; the chip serial is {PLACES[self.place]}, which may be the wrong place"
 
     def begin(self) -> None:
         """Spend the one try. Raises CardKeyError, before anything is sent, when it is spent."""
@@ -114,7 +115,7 @@ class SerialTrial:
             return
         if self._is_spent:
             raise CardKeyError(
-                f"no second authentication is tried: the chip serial is {_WORDS[self.place]}, and"
+                f"no second authentication is tried: the chip serial is {PLACES[self.place]}, and"
                 " the card refused a key that was derived from it. 15 wrong tries lock a key for"
                 " good. Choose another place of the chip serial, or give it by hand, and begin anew"
             )

@@ -1,0 +1,56 @@
+"""A stand-in for a deployed card: our software card behind somebody who answers by a profile.
+
+It knows nothing of the host's code: what it refuses is written here from the table's words.
+"""
+
+from cardlib.emulator import SoftwareCard
+from cardlib.layout.card_profile import FIELD, CardProfile
+
+REFUSED, NO_FILE, TOO_LONG = b"\x6a\x86", b"\x6a\x82", b"\x67\x00"
+_HEAD = bytes.fromhex("3B6D0000")
+_OTHER = bytes.fromhex("A1A2A3A4A5")
+SELECT, READ_RECORD, READ_BINARY, UPDATE_BINARY = 0xA4, 0xB2, 0xB0, 0xD6
+
+
+def atr_of(place: str, chip: bytes) -> bytes:
+    """An ATR of 13 historical bytes with the chip serial in one place only."""
+    historical = {
+        "bytes 5-12": b"\x57" + chip + _OTHER[:4],
+        "last 8": _OTHER + chip,
+        "given": _OTHER + bytes(8),
+    }
+    return _HEAD + historical[place]
+
+
+class FieldLike:
+    """A connection to a card of a profile. `no_many` is its answer to P2=05 if it has none."""
+
+    def __init__(
+        self, card: SoftwareCard, profile: CardProfile = FIELD, *, no_many: bytes = REFUSED
+    ) -> None:
+        self.card, self.profile, self.no_many = card, profile, no_many
+        place = profile.serial_place
+        self.atr = card.atr if place == "historical tag" else atr_of(place, card.chip)
+
+    def reset(self) -> bytes:
+        self.card.reset()
+        return self.atr
+
+    def transmit(self, command: bytes) -> bytes:
+        ins, p1, p2 = command[1:4]
+        by_identifier = self.profile.selection == "file identifier"
+        if ins == SELECT and by_identifier and (p1 or p2):
+            return NO_FILE if p1 == 0x04 else REFUSED
+        if ins == SELECT and self.profile.fci == "nothing":
+            return self.card.transmit(command)[-2:]
+        if ins == READ_RECORD and p2 == 0x05 and self.profile.record_reading == "one":
+            return self.no_many
+        if self.profile.binary_block == "128" and _is_too_long(command):
+            return TOO_LONG
+        return self.card.transmit(command)
+
+
+def _is_too_long(command: bytes) -> bool:
+    asked = (command[4] or 256) if command[1] == READ_BINARY else 0
+    sent = command[4] if command[1] == UPDATE_BINARY and not command[0] & 0x04 else 0
+    return max(asked, sent) > 128
