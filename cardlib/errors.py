@@ -60,13 +60,18 @@ class NotPersonalized(CardError):
 
 
 class ProfileNeeded(CardError):
-    """A card does not say what it is. Only the operator may say so, by choosing a profile."""
+    """A card does not say what it is. Only the operator may say so, by choosing a profile.
 
-    def __init__(self, unsaid: str) -> None:
+    `unsaid` is what the card does not say, `answers` what it was found to answer.
+    """
+
+    def __init__(self, unsaid: str, answers: tuple[str, ...] = ()) -> None:
+        self.unsaid = unsaid
+        found = f" What was found: {'; '.join(answers)}." if answers else ""
         super().__init__(
             f"this card does not say {unsaid}. If it is a deployed card, add --profile field (in"
-            " Python: profile=FIELD). If it should be a card of yours, do not: somebody may be"
-            " between the card and you"
+            f" Python: profile=FIELD). If it should be a card of yours, do not: somebody may be"
+            f" between the card and you.{found}"
         )
 
 

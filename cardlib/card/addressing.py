@@ -26,10 +26,10 @@ Sent = Callable[[CommandAPDU, str], ResponseAPDU]
 
 
 class Step(NamedTuple):
-    """One SELECT, and the path of what it selects."""
+    """One SELECT, and the DF that is current after it."""
 
     command: CommandAPDU
-    path: str
+    df: str
 
 
 class Addressing(Protocol):
@@ -76,7 +76,7 @@ class ByFileIdentifier:
         return tuple(
             Step(
                 _by_identifier(identifiers[2 * i : 2 * i + 2], fci=fci and i == len(names) - 1),
-                "/".join(names[: i + 1]),
+                _df_of("/".join(names[: i + 1])),
             )
             for i in range(first, len(names))
         )
@@ -84,12 +84,17 @@ class ByFileIdentifier:
 
 @cache
 def _by_name(path: str, *, fci: bool) -> tuple[Step, ...]:
-    return (Step(commands.select(path, fci=fci, by_name=True), path),)
+    return (Step(commands.select(path, fci=fci, by_name=True), _df_of(path)),)
 
 
 @cache
 def _by_path(path: str, *, fci: bool) -> tuple[Step, ...]:
-    return (Step(commands.select(path, fci=fci), path),)
+    return (Step(commands.select(path, fci=fci), _df_of(path)),)
+
+
+def _df_of(path: str) -> str:
+    file = FILE_BY_PATH.get(path)
+    return path if file is None else file.df_path
 
 
 def _by_identifier(identifier: bytes, *, fci: bool) -> CommandAPDU:
@@ -138,8 +143,7 @@ class Selection:
         data = b""
         for step in addressing.steps(path, self.df, fci=fci):
             data = sent(step.command, f"SELECT {path}").data
-            file = FILE_BY_PATH.get(step.path)
-            self.df = step.path if file is None else file.df_path
+            self.df = step.df
         return data
 
 

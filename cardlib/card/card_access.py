@@ -26,8 +26,7 @@ from ..status import StatusWord
 from ..transport import forms
 from . import file_access
 from .addressing import Selection, contains
-from .discovery import UNSAID
-from .field_card import BY_THE_KEYS, FieldCard, has_issuer_file, region_of
+from .field_card import BY_THE_KEYS, UNSAID, FieldCard, has_issuer_file, region_of
 from .file_access import AccessStyle
 from .identity import CardIdentity
 from .serial_place import INTERNAL_KEY, Question, SerialTrial
@@ -293,12 +292,17 @@ class CardAccess:
 
     def _select(self, path: str, *, fci: bool = False) -> bytes:
         selection = self._selection
+        before = selection.df
         try:
             return selection.select(self._sent, path, fci=fci, in_session=self._in_session)
         finally:
-            self._rights = frozenset(
-                name for name in self._rights if contains(KEY_BY_NAME[name].df_path, selection.df)
-            )
+            if selection.df != before:
+                self._left_for(selection.df)
+
+    def _left_for(self, df: str) -> None:
+        """Give up the rights of the DFs that are neither `df` nor contain it."""
+        kept = {name for name in self._rights if contains(KEY_BY_NAME[name].df_path, df)}
+        self._rights = frozenset(kept)
 
     def _enter(self, df_path: str) -> None:
         """Select a DF unless it is current; keys of DDF1 are also found from the DFs below it."""

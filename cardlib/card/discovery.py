@@ -15,9 +15,9 @@ from ..layout.load import ISSUER_FILE
 from ..status import StatusWord
 from ..tlv import find_ber
 from .addressing import ByFileIdentifier, ByNameAndPath
+from .field_card import UNSAID
 from .serial_place import PLACES, candidates
 
-UNSAID = "its specification, cipher, key version and region (no C1 and C2 in its FCI)"
 _FREELY_CHANGED = ("selection", "record_reading")
 """Addressing and reading: what may follow from a card's answers alone."""
 

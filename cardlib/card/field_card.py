@@ -17,6 +17,7 @@ from ..status import StatusWord
 from .file_access import Send, by_tag
 from .identity import CardIdentity
 
+UNSAID = "its specification, cipher, key version and region (no C1 and C2 in its FCI)"
 _RECORD_OF = {field.name: field.record for field in ISSUER_FILE.fields}
 
 

@@ -40,6 +40,7 @@ _EXITS = {
     "JournalConflict": Exit.JOURNAL_CONFLICT,
     "NotGenuine": Exit.KEY_PROBLEM,
     "NotPersonalized": Exit.VERIFICATION_FAILED,
+    "ProfileNeeded": Exit.VERIFICATION_FAILED,
     "StatusWordError": Exit.REFUSED,
     "TransportError": Exit.NO_CARD,
 }

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from cardlib.card import CardIdentity, ResidentHealthCard
-from cardlib.errors import CardError, NotPersonalized
+from cardlib.card import CardIdentity, FieldCard, ResidentHealthCard
+from cardlib.card.field_card import BY_THE_KEYS
+from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.facts import TRANSPORT_KEY_VERSION
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
+from cardlib.layout.card_profile import RHCARD, CardProfile
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -22,28 +24,57 @@ _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of a card, file by file."""
+    """What was read of a card, file by file, and where its chip serial was found.
+
+    `serial_place` is a value of the setting of that name (cardlib/layout/profiles.csv).
+    """
 
     identity: CardIdentity
     files: tuple[tuple[FileSpec, tuple[FieldValue, ...]], ...]
+    serial_place: str
+
+
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What the operator says about a card: its profile, and what the card does not say itself."""
+
+    profile: CardProfile = RHCARD
+    field_card: FieldCard = BY_THE_KEYS
+
+    def card(self, connection: Connection, keys: KeySet | None) -> ResidentHealthCard:
+        """Return a card of the least protocol that keys and profile accept."""
+        least = keys.protocol if keys and self.profile.fci == RHCARD.fci else 1
+        return ResidentHealthCard(
+            connection, keys, least, profile=self.profile, field_card=self.field_card
+        )
+
+
+AS_SPECIFIED = HowToRead()
 
 
 def read_card(
-    connection: Connection, keys: KeySet | None, files: tuple[FileSpec, ...] = FILES
+    connection: Connection,
+    keys: KeySet | None,
+    files: tuple[FileSpec, ...] = FILES,
+    how: HowToRead = AS_SPECIFIED,
 ) -> Reading:
     """Read files in their order. Without keys, the fields of protected files are `denied`.
 
     The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
-    NotPersonalized when the card is blank, with what it is and what to do. With keys, all files of
-    a 2.0 card are read in the session, also the free issuer's file.
+    Under a profile without C1 this is left out if the internal key is not at hand. NotPersonalized
+    when the card is blank, with what it is and what to do; ProfileNeeded, with what the card
+    answers, when it does not say what it is. With keys, all files of a 2.0 card are read in the
+    session, also the free issuer's file.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
-    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol if keys else 1)
+    card = how.card(connection, keys)
     try:
-        identity = card.identify()
+        card.identify()
     except NotPersonalized as error:
         raise NotPersonalized(_about_blank(connection) or str(error)) from None
-    if keys is not None:
+    except ProfileNeeded as error:
+        raise ProfileNeeded(error.unsaid, _answers(connection)) from None
+    if keys is not None and (how.profile.fci == RHCARD.fci or "IRK_DDF1" in keys.names):
         card.internal_authenticate()
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
@@ -51,7 +82,18 @@ def read_card(
             card.authenticate(file.read_key)
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
-    return Reading(identity, tuple((FILE_BY_PATH[path], found[path]) for path in found))
+    read = tuple((FILE_BY_PATH[path], found[path]) for path in found)
+    return Reading(card.identity, read, card.serial_place)
+
+
+def _answers(connection: Connection) -> tuple[str, ...]:
+    """What a card that does not describe itself answers, in sentences."""
+    from cardlib.card.discovery import discover
+
+    try:
+        return tuple(each.words for each in discover(connection).observations)
+    except CardError:
+        return ()
 
 
 def _about_blank(connection: Connection) -> str:

@@ -4,12 +4,16 @@ import pytest
 
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
-from cardlib.errors import ChannelError
+from cardlib.errors import ChannelError, ProfileNeeded, StatusWordError
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILES, State
-from personalize.terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, read_card
+from cardlib.layout.card_profile import FIELD
+from cardlib.transport.recorder import Recorder
+from personalize.terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, HowToRead, read_card
+from tests.card.test_field_profile import KEYS, new_card
 from tests.cards.cards import CHIP, key_store, personalized_card
+from tests.cards.field_cards import FieldLike
 
 
 def test_without_keys_every_protected_file_is_denied_and_names_its_key() -> None:
@@ -59,3 +63,36 @@ def test_no_key_is_tried_on_a_chip_that_is_not_genuine() -> None:
     with pytest.raises(ChannelError, match="not genuine"):
         read_card(card, other.terminal_keys)
     assert card.memory.pages == before
+
+
+# --- deployed cards --------------------------------------------------------------------
+
+
+def test_a_card_that_does_not_describe_itself_is_told_with_what_it_answers() -> None:
+    log = Recorder(FieldLike(new_card()))
+    with pytest.raises(ProfileNeeded) as error:
+        read_card(log, KEYS)
+    told = str(error.value)
+    assert "add --profile field" in told and "AID and path is refused (6A82)" in told
+    assert "P2=05 is refused" in told and "not sure" in told
+    assert {each.command[1] for each in log.commands} == {0xA4, 0xB2}
+
+
+def test_a_field_card_is_read_with_the_profile_as_ours_is_without() -> None:
+    ours = read_card(new_card(), KEYS)
+    field = read_card(FieldLike(new_card()), KEYS, how=HowToRead(FIELD))
+    assert field.files == ours.files
+    assert (ours.serial_place, field.serial_place) == ("historical tag", "bytes 5-12")
+    assert field.identity.chip == ours.identity.chip
+
+
+def test_where_the_serial_is_follows_from_the_internal_key() -> None:
+    line = FieldLike(new_card(), FIELD.having({"serial_place": "last 8"}))
+    assert read_card(line, KEYS, how=HowToRead(FIELD)).serial_place == "last 8"
+
+
+def test_without_the_internal_key_one_try_is_spent_and_the_place_named() -> None:
+    log = Recorder(FieldLike(new_card(), FIELD.having({"serial_place": "last 8"})))
+    with pytest.raises(StatusWordError, match="bytes 5 to 12 of the ATR"):
+        read_card(log, KEYS.only(KEYS.names - {"IRK_DDF1"}), how=HowToRead(FIELD))
+    assert [each.command[1] for each in log.commands].count(0x82) == 1
