@@ -13,7 +13,10 @@ import click
 
 from .. import __version__
 
-COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins", "apdu", "emulator")
+COMMANDS = (
+    "demo", "keys", "prepare", "issue", "verify", "read", "pins", "apdu", "emulator",
+    "card-profile",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):
@@ -27,7 +30,7 @@ class LazyGroup(click.Group):
         """Import a command's module and return its `command`."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

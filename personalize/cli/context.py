@@ -36,6 +36,11 @@ class Context:
     as_json: bool = False
     keys: Path | None = None
     passphrase_file: Path | None = None
+    profile: str = "rhcard"
+    settings: tuple[str, ...] = ()
+    cipher: str | None = None
+    key_version: int | None = None
+    chip: str | None = None
 
     def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
         """Print the one JSON document of a command, with its exit code; return the code."""

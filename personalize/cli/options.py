@@ -95,6 +95,57 @@ passphrase_option = click.option(
         f" Default: ${ENVIRONMENT}, then ask."
     ),
 )
+_PROFILE_OPTIONS = (
+    click.option(
+        "--profile",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        default="rhcard",
+        show_default=True,
+        help="How the card behaves: rhcard, or field for a deployed card that does not say what it"
+        " is. See `rhcard card-profile explain`.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="NAME=VALUE",
+        multiple=True,
+        expose_value=False,
+        callback=_keep,
+        help="Change one setting of the profile. May be repeated.",
+    ),
+    click.option(
+        "--cipher",
+        type=click.Choice(["sm4", "aes"]),
+        expose_value=False,
+        callback=_keep,
+        help="With --profile field: the cipher of the card's keys. Default: that of --keys.",
+    ),
+    click.option(
+        "--key-version",
+        type=click.IntRange(1, 7),
+        expose_value=False,
+        callback=_keep,
+        help="With --profile field: the version of the card's keys. Default: that of --keys.",
+    ),
+    click.option(
+        "--chip",
+        metavar="SERIAL",
+        expose_value=False,
+        callback=_keep,
+        help="The chip serial, 16 hex digits, if it is not where the profile says.",
+    ),
+)
+
+
+def profile_options(command: FC) -> FC:
+    """How the one card behaves that a command meets; `profile_choice.chosen` takes the options."""
+    for option in reversed(_PROFILE_OPTIONS):
+        command = option(command)
+    return command
+
+
 cards_option = click.option(
     "--cards",
     required=True,

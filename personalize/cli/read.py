@@ -9,7 +9,7 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import NewPath, json_option, keys_option, passphrase_option
+from .options import NewPath, json_option, keys_option, passphrase_option, profile_options
 from .output import Styled, print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ _WITHOUT = {
     metavar="FILE",
     help="Write the holder's photo to FILE. A file that exists is not overwritten.",
 )
+@profile_options
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -81,6 +82,8 @@ def command(
 
     Without --keys only the issuer's data can be read. The card file is not changed.
 
+    A deployed card may not say what it is. Read it with --profile field.
+
     \b
     Examples:
       rhcard read CARD.card --keys keys.json
@@ -94,23 +97,29 @@ def command(
     from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, read_card
     from .cards import card_file
+    from .profile_choice import chosen
 
+    how = chosen(context)
     if photo and emergency:
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     path = card_file(card, cards)
     with in_reader(path, read_only=True) as connection:
         key_set, meter = context.terminal_keys(), Meter()
         with observed(connection, meter) as watched:
-            reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES)
+            files = EMERGENCY_FILES if emergency else FILES
+            reading = read_card(watched, key_set, files, how)
     problem = _write_photo(reading, photo) if photo else ""
     code = Exit.REFUSED if problem else Exit.GOOD
     if context.as_json:
         document = _document(path, reading, meter.figures, lang)
+        document |= {"profile": how.profile.name, "serial_place": reading.serial_place}
         if photo:
             document["photo"] = None if problem else str(photo)
         return context.answer(document | ({"error": problem} if problem else {}), code)
     show(reading, lang, collapse=not emergency)
     say(_in_words(meter.figures))
+    if reading.serial_place != "historical tag":
+        say(f"The chip serial is in this place: {reading.serial_place}.")
     if context.keys is None:
         say("Read without keys. Give --keys FILE to read the fields that are denied.")
     if problem:

@@ -16,7 +16,7 @@ from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import key_file, ran, rhcard, spawned
 
-GROUPS = ("keys", "apdu", "emulator")
+GROUPS = ("keys", "apdu", "emulator", "card-profile")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 

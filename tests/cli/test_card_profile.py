@@ -1,0 +1,119 @@
+"""rhcard card-profile, and the options of `rhcard read` that choose a profile and its settings."""
+
+from pathlib import Path
+
+import pytest
+
+from cardlib.errors import ProfileNeeded
+from cardlib.layout.card_profile import FIELD, PROFILES, SETTINGS
+from personalize.cli.exits import Exit
+from personalize.cli.failures import explain
+from tests.cards.cards import CHIP, personalized_card
+from tests.programs.rhcard import key_file, rhcard, saved
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The public test roots of version 1."""
+    folder = tmp_path_factory.mktemp("keys")
+    return key_file(folder, protocol=1, test=True)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    return saved(personalized_card(), tmp_path / "one.card")
+
+
+def test_the_whole_table_is_shown_with_what_it_means() -> None:
+    out = rhcard("card-profile", "explain").out
+    for row in SETTINGS:
+        assert f"{row.name}: {row.meaning}" in out
+        assert all(choice in out for choice in row.choices)
+
+
+def test_of_a_profile_only_the_differences_are_shown() -> None:
+    out = rhcard("card-profile", "explain", "field").out
+    assert all(f"{row.name}: " in out for row in FIELD.differences())
+    assert "t0_select: " not in out
+    assert "in nothing" in rhcard("card-profile", "explain", "rhcard").out
+
+
+def test_one_setting_is_shown_and_an_unknown_name_lists_those_that_there_are() -> None:
+    out = rhcard("card-profile", "explain", "serial_place").out
+    assert "last 8" in out and "fci: " not in out
+    wrong = rhcard("card-profile", "explain", "colour")
+    assert wrong.code == Exit.USAGE and "use rhcard, field, serial_place" in wrong.err
+
+
+def test_json_has_every_row_as_the_table_has_it() -> None:
+    report = rhcard("card-profile", "explain", "--json").json
+    assert [row["setting"] for row in report["settings"]] == [row.name for row in SETTINGS]
+    (place,) = rhcard("card-profile", "explain", "serial_place", "--json").json["settings"]
+    assert (place["rhcard"], place["field"]) == ("historical tag", "bytes 5-12")
+    assert place["choices"] == ["historical tag", "bytes 5-12", "last 8", "given"]
+
+
+def test_help_of_read_names_every_profile() -> None:
+    text = rhcard("read", "--help").out
+    assert all(name in text for name in PROFILES)
+
+
+def test_profile_field_reads_a_1_0_card_as_field_code_does(card: Path, keys: Path) -> None:
+    """Our own card also answers by file identifier; its serial's place is told by one 88."""
+    plain = rhcard("read", card, "--keys", keys, "--json").json
+    field = rhcard("read", card, "--keys", keys, "--profile", "field", "--json").json
+    assert field["fields"] == plain["fields"]
+    assert (plain["profile"], plain["serial_place"]) == ("rhcard", "historical tag")
+    assert (field["profile"], field["serial_place"]) == ("field", "historical tag")
+    assert field["chip"] == plain["chip"] and field["commands"] > 2 * plain["commands"]
+
+
+def test_settings_are_changed_one_by_one(card: Path, keys: Path) -> None:
+    words = ("read", card, "--keys", keys, "--json", "--profile", "field")
+    one = rhcard(*words, "--set", "record_reading=many", "--set", "serial_place=last 8").json
+    assert one["exit_code"] == 0
+    assert one["commands"] < rhcard(*words).json["commands"]
+    given = rhcard(*words, "--chip", CHIP.hex()).json
+    assert (given["serial_place"], given["exit_code"]) == ("given", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--profile", "foreign"), "no profile 'foreign': use rhcard or field"),
+        (("--set", "colour=red"), "no setting of a card profile: use serial_place"),
+        (("--set", "fci=some"), "fci is 'some': use C1 and C2 or nothing"),
+        (("--set", "fci"), "write NAME=VALUE"),
+        (("--set", "fci=nothing"), "--set fci=nothing needs --profile field"),
+        (("--set", "clear_updates=yes"), "--set clear_updates=yes needs --profile field"),
+        (("--cipher", "aes"), "add --profile field"),
+        (("--key-version", "2"), "add --profile field"),
+        (("--profile", "field", "--set", "serial_place=given"), "add --chip SERIAL"),
+        (("--profile", "field", "--chip", "12"), "write 16 hex digits"),
+        (("--profile", "field", "--key-version", "8"), "1<=x<=7"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_card_is_met(
+    words: tuple[str, ...], said: str
+) -> None:
+    done = rhcard("read", "no such.card", *words)
+    assert done.code == Exit.USAGE and said in done.err
+
+
+def test_keys_that_the_operator_says_the_card_has_not_are_not_tried(card: Path, keys: Path) -> None:
+    words = ("read", card, "--keys", keys, "--profile", "field")
+    for told in (("--cipher", "aes"), ("--key-version", "3")):
+        done = rhcard(*words, *told)
+        assert done.code == Exit.KEY_PROBLEM and "this card is different" in done.err
+
+
+def test_profile_field_stops_at_a_2_0_card(tmp_path: Path) -> None:
+    card = saved(personalized_card(protocol=2), tmp_path / "two.card")
+    done = rhcard("read", card, "--profile", "field")
+    assert done.code == Exit.REFUSED and "read it without --profile field" in done.err
+
+
+def test_a_card_that_does_not_say_what_it_is_has_an_exit_code() -> None:
+    failure = explain(ProfileNeeded("its keys", ("its FCI is empty",)))
+    assert failure.exit == Exit.VERIFICATION_FAILED
+    assert "add --profile field" in failure.message and "its FCI is empty" in failure.message
