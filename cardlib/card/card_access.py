@@ -256,7 +256,7 @@ class CardAccess:
         try:
             return CardIdentity.parse(fci, partial(self._serial.chip, self._connection.atr))
         except NotPersonalized:
-            if self._channel is None and has_issuer_file(self._connection):
+            if not self._in_session and has_issuer_file(self._connection):
                 raise ProfileNeeded(UNSAID) from None
             raise
 

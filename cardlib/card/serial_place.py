@@ -11,7 +11,7 @@ from hmac import compare_digest
 from types import MappingProxyType
 
 from ..apdu import CommandAPDU
-from ..errors import CardError, CardKeyError, FormatError
+from ..errors import CardError, CardKeyError, FormatError, ProfileNeeded
 from ..keys import CardKeys
 from ..layout.card_profile import CardProfile
 from ..messaging import v1
@@ -95,8 +95,16 @@ class SerialTrial:
         self._given, self._is_spent = given, False
 
     def chip(self, atr: bytes) -> bytes:
-        """Return the chip serial, 8 bytes. Raises the errors of `serial_at`."""
-        return serial_at(self.place, atr, self._given)
+        """Return the chip serial, 8 bytes.
+
+        Raises ProfileNeeded when an ATR has none under tag 58, else the errors of `serial_at`.
+        """
+        try:
+            return serial_at(self.place, atr, self._given)
+        except FormatError:
+            if self.place != "historical tag":
+                raise
+            raise ProfileNeeded("its chip serial (none in the ATR under tag 58)") from None
 
     def others(self, atr: bytes) -> dict[bytes, str]:
         """Return the chip serials of all places, and the place of each; none if it is sure."""

@@ -289,6 +289,15 @@ def test_a_card_that_does_not_describe_itself_needs_the_profile_from_the_operato
         assert bench.of(0x82, 0x84, 0x88, 0x20) == []
 
 
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_a_card_without_its_serial_in_the_historical_bytes_needs_the_profile_too(
+    protocol: int,
+) -> None:
+    line = FieldLike(new_card(protocol), RHCARD.having({"serial_place": "last 8"}))
+    with pytest.raises(ProfileNeeded, match="its chip serial"):
+        ResidentHealthCard(line, roots_keys(protocol), protocol).authenticate("RK1_DF02")
+
+
 def test_a_blank_card_is_no_field_card() -> None:
     store = KeyStore(public_test_roots(1))
     blank = SoftwareCard.blank(CHIP, store.blank_keys(CHIP))
