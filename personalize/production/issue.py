@@ -18,6 +18,7 @@ from cardlib.errors import (
     FormatError,
     StatusWordError,
     StorageError,
+    TransportError,
 )
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
@@ -36,6 +37,8 @@ from .feed import (
     BroughtCard,
     Feed,
     Identified,
+    Wanted,
+    Worked,
     about_blank,
     identify,
     not_found,
@@ -52,15 +55,16 @@ class NotAsPrepared(CardError):
     """A card does not hold what was prepared. It was not activated."""
 
 
-class _NotOurBlank(CardError):
-    """A blank card does not have our transport keys. It was not changed."""
+class _NotUsed(CardError):
+    """A card is not for this batch. It was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a run needs, opened and checked.
 
-    `left_alone` names each card that was brought and not used, with the reason.
+    `left_alone` names each card that was brought and not used, with the reason. `in_hand` are the
+    chips that are worked on now: with several readers, more than one.
     """
 
     batch: Batch
@@ -69,6 +73,7 @@ class Job:
     journal: Journal
     pins: PinFile
     left_alone: list[str] = field(default_factory=list)
+    in_hand: set[ChipSerial] = field(default_factory=set)
 
     def leave_alone(self, card: BroughtCard, why: object) -> None:
         """Note that a card is not used, and why."""
@@ -148,7 +153,8 @@ def _check_no_double(job: Job, found: Identified) -> None:
         raise JournalConflict(
             f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
             f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
-            " make. Nobody gets two cards: take the resident out of the list. No card was changed"
+            " make. Nobody gets two cards: take the resident out of the list. That card was not"
+            " changed"
         )
 
 
@@ -156,25 +162,39 @@ def issue(job: Job) -> Iterator[CardResult]:
     """Issue all cards that are not active yet, in the order in which the feed brings them.
 
     If one card fails, the others are still made. Each card of the batch has one result: first
-    those that were active before, last those whose card did not come.
+    those that were active before, last those whose card did not come, or did not come again.
     """
-    missing: list[int] = []
+    missing: set[int] = set()
+    failed: dict[int, CardResult] = {}
     for entry in job.journal.entries():
         if entry.progress is Progress.ACTIVE:
             lost = "" if job.pins.get(entry.number) else job.pins.without_pin(entry.number)
             yield _result(job, entry.number, problem=lost, was_active=True)
         else:
-            missing.append(entry.number)
-    while missing and (card := job.feed.bring(blank_wanted=job.journal.has_waiting())):
-        result = _worked_on(job, card)
-        if result is not None:
-            missing.remove(result.number)
-            yield result
-        elif card.made_here:
-            # It made a blank that it cannot use: another would be no better.
-            break
-    for number in missing:
-        yield _result(job, number, problem=_not_there(job, number))
+            missing.add(entry.number)
+
+    def work(card: BroughtCard) -> Worked[CardResult]:
+        done = _worked_on(job, card)
+        if done.result and done.result.problem and job.feed.comes_again:
+            failed[done.result.number] = done.result
+            return Worked(None, done.words)
+        if done.result:
+            missing.discard(done.result.number)
+        return done
+
+    yield from job.feed.serve(work, lambda: _wanted(job, len(missing)))
+    for number in sorted(missing):
+        last = failed.get(number)
+        same_chip = last is not None and last.chip == job.journal.entry(number).chip
+        yield last if last and same_chip else _result(job, number, problem=_not_there(job, number))
+
+
+def _wanted(job: Job, missing: int) -> Wanted | None:
+    if not missing:
+        return None
+    blank, count = job.journal.has_waiting(), job.batch.header.count
+    kind = "a blank card" if blank else "a card that was begun"
+    return Wanted(f"insert {kind} ({count - missing} of {count} cards are active)", blank)
 
 
 def _result(
@@ -196,44 +216,70 @@ def _result(
 
 def _not_there(job: Job, number: int) -> str:
     chip = job.journal.entry(number).chip
+    seen = () if job.feed.comes_again else job.left_alone
     if chip is None:
-        return "; ".join((f"no blank card is left for it in {job.feed.name}", *job.left_alone))
+        return "; ".join((f"no blank card is left for it in {job.feed.name}", *seen))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
-    return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *job.left_alone))
+    return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *seen))
 
 
-def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
-    """Identify a card, claim a card of the batch for it, and make it; None if it is not used."""
+def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
+    """Identify a card, claim a card of the batch for it, and make it; no result if not used."""
     started, meter = time.perf_counter(), Meter()
-    number, problem, left_out = None, "", NOTHING_LEFT_OUT
+    number, left_out = None, NOTHING_LEFT_OUT
+    problem: CardError | None = None
     try:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
-            number = _claimed(job, card, found)
-            if number is not None:
+            with _in_hand(job, found.chip):
+                number = _claimed(job, found)
+                if number is None:
+                    return Worked(None, "it is not needed: no card of the batch waits for a blank")
                 foreign = not card.made_here
                 left_out = _make(job, number, found, connection, may_be_foreign=foreign)
     except (JournalConflict, StorageError):
         raise
-    except _NotOurBlank as error:
-        job.leave_alone(card, error)
-        number = None
+    except _NotUsed as error:
+        number, problem = None, error
     except CardError as error:
-        problem = str(error)
+        problem = error
     if number is None:
-        if problem:
-            job.leave_alone(card, problem)
-        return None
+        job.leave_alone(card, problem)
+        return Worked(None, f"this card is not used: {problem}")
     if problem:
-        job.journal.note(number, problem)
-    seconds = time.perf_counter() - started
-    return _result(job, number, problem=problem, meter=meter, seconds=seconds, left_out=left_out)
+        job.journal.note(number, str(problem))
+    text, seconds = str(problem or ""), time.perf_counter() - started
+    result = _result(job, number, problem=text, meter=meter, seconds=seconds, left_out=left_out)
+    return Worked(result, _in_words(result, problem))
 
 
-def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
+def _in_words(result: CardResult, problem: CardError | None) -> str:
+    name = f"card {result.number} (line {result.line} of the list, chip {result.chip})"
+    if problem is None:
+        return f"{name} is active"
+    if isinstance(problem, TransportError):
+        again = "Insert this card again, now or later, in any of the readers"
+        return f"{name} is not finished: {problem}. {again}"
+    spoiled = f"If it fails again, stop, and run the command with --spoiled {result.chip}"
+    return f"{name} failed: {problem}. {spoiled}"
+
+
+@contextmanager
+def _in_hand(job: Job, chip: ChipSerial) -> Iterator[None]:
+    """Work on a chip; _NotUsed while another reader works on the same chip serial."""
+    if chip in job.in_hand:
+        raise _NotUsed(f"chip {chip} is in another reader at the same time: one of them is a copy")
+    job.in_hand.add(chip)
+    try:
+        yield
+    finally:
+        job.in_hand.discard(chip)
+
+
+def _claimed(job: Job, found: Identified) -> int | None:
     """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
-    The PIN of the next one is on the disk before the chip is bound. None if the card is not used.
+    The PIN of the next one is on the disk before the chip is bound. None if no card waits.
     """
     _check_no_double(job, found)
     entry = job.journal.of_chip(found.chip)
@@ -244,14 +290,11 @@ def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
     if entry is not None and entry.progress is not Progress.ACTIVE:
         return entry.number
     if entry is not None:
-        job.leave_alone(card, f"it is card {entry.number} of this batch and is active already")
-        return None
+        raise _NotUsed(f"it is card {entry.number} of this batch and is active already")
     if found.stage is not CardStage.TRANSPORT:
-        job.leave_alone(card, f"it is {found.stage}, but not by this batch")
-        return None
+        raise _NotUsed(f"it is {found.stage}, but not by this batch")
     if found.chip in job.journal.spoiled():
-        job.leave_alone(card, f"chip {found.chip} was given up with --spoiled")
-        return None
+        raise _NotUsed(f"chip {found.chip} was given up with --spoiled")
     with job.journal.take(found.chip) as number:
         if number is not None:
             job.pins.assign(number)
@@ -280,6 +323,10 @@ def _make(
         raise NotAsPrepared(f"chip {found.chip} has the card number of another resident")
     left_out = NOTHING_LEFT_OUT
     if found.stage is not CardStage.PERSONALIZED:
+        if entry.progress is not Progress.STARTED:
+            raise NotAsPrepared(
+                f"chip {found.chip} was personalized already, and this card is blank: it is a copy"
+            )
         try:
             _personalize(job, card, found, pin, connection)
         except (ChannelError, StatusWordError) as error:
@@ -319,7 +366,7 @@ def _let_go(
     if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
         raise error
     job.journal.release(number)
-    raise _NotOurBlank(about_blank(connection, chip, error))
+    raise _NotUsed(about_blank(connection, chip, error))
 
 
 def _check(
