@@ -34,7 +34,8 @@ from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import ResidentList, make_all, read_list, validate_all
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
-from personalize.production.issue import issue, opened_job
+from personalize.production.issue import issue
+from personalize.production.job import opened_job
 from personalize.production.station import FolderFeed
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 

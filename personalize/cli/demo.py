@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cardlib.keys.software import SoftwareKeySet
 
     from ..preparation.batch import Batch
-    from ..production.issue import CardResult
+    from ..production.job import CardResult
     from ..production.report import Throughput, Verified
     from ..terminal.reading import Reading
 
@@ -114,7 +114,7 @@ def _folder(out: Path | None) -> Path:
 
 
 def _run(folder: Path) -> Demo:
-    from ..production.issue import opened_job
+    from ..production.job import opened_job
     from ..production.station import FolderFeed
     from ..sample.sample_batch import CARDS, TEMPORARY, keep_keys, new_passphrase, prepare_sample
 

@@ -23,7 +23,7 @@ from .output import print_error, print_line, print_table, progress, say, say_rem
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
 
-    from ..production.issue import CardResult, Job
+    from ..production.job import CardResult, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def command(
     """
     from cardlib.unfinished import remove_unfinished_files
 
-    from ..production.issue import opened_job
+    from ..production.job import opened_job
     from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]

@@ -1,6 +1,6 @@
 """Verify an issued batch: compare each active card with what was prepared for it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from cardlib.checks.findings import CardCheck, Finding
@@ -20,7 +20,9 @@ from .pins import PinFile
 from .report import Verified
 
 
-def audit(batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False) -> Iterator[Verified]:
+def audit(
+    batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False
+) -> Generator[Verified, None, None]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
     `full` reads whole files and tries each one; else only the first card is checked so. An active

@@ -6,14 +6,11 @@ far it is. So a run that stopped anywhere can continue: no card is made twice or
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator
 
 from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import (
     CardError,
-    CardKeyError,
     ChannelError,
     FormatError,
     StatusWordError,
@@ -23,30 +20,23 @@ from cardlib.errors import (
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
-from cardlib.keys import Issuer
 from cardlib.layout.load import records
 from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
-from ..listing.holders import comparable
-from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
-from .bookkeeping import opened_to_issue
 from .checking import check_card
 from .feed import (
     BroughtCard,
-    Feed,
     Identified,
     Wanted,
     Worked,
     about_blank,
     identify,
     not_found,
-    not_used,
-    refuse_copy,
 )
-from .journal import Entry, Journal, JournalConflict, Progress
-from .pins import PinFile
+from .job import CardResult, Job, NotUsed, check_no_double, in_hand
+from .journal import Entry, JournalConflict, Progress
 
 _NAMED = 5
 
@@ -55,114 +45,12 @@ class NotAsPrepared(CardError):
     """A card does not hold what was prepared. It was not activated."""
 
 
-class _NotUsed(CardError):
-    """A card is not for this batch. It was not changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a run needs, opened and checked.
-
-    `left_alone` names each card that was brought and not used, with the reason. `in_hand` are the
-    chips that are worked on now: with several readers, more than one.
-    """
-
-    batch: Batch
-    issuer: Issuer
-    feed: Feed
-    journal: Journal
-    pins: PinFile
-    left_alone: list[str] = field(default_factory=list)
-    in_hand: set[ChipSerial] = field(default_factory=set)
-
-    def leave_alone(self, card: BroughtCard, why: object) -> None:
-        """Note that a card is not used, and why."""
-        self.left_alone.append(not_used(card, why))
-
-    def number_on(self, found: Identified) -> int | None:
-        """Which card of the batch is for the holder whose number is on a card; None if none is."""
-        if not found.card_number:
-            return None
-        return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
-
-
-@dataclass(frozen=True, slots=True)
-class CardResult:
-    """The result for one card, without personal data.
-
-    `problem` is empty if the card is active and its PIN is in the PIN file.
-    """
-
-    number: int
-    line: int
-    chip: ChipSerial | None
-    progress: Progress
-    problem: str = ""
-    figures: Figures = field(default_factory=Figures)
-    seconds: float = 0.0
-    was_active: bool = False
-    left_out: LeftOut = NOTHING_LEFT_OUT
-
-
-@contextmanager
-def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> Iterator[Job]:
-    """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
-
-    CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
-    is working on this, when a resident of the batch has another card already, or when the PIN file
-    has PINs that the journal does not know. FormatError when nothing in the PIN file can be read.
-    """
-    if issuer.is_test and not test_keys:
-        raise CardKeyError(
-            "this key store holds the published test keys: anybody can read and change cards that"
-            " are made with them. For a trial add --test-keys. For residents use another key store"
-        )
-    with ExitStack() as stack:
-        journal, pins = stack.enter_context(opened_to_issue(batch, issuer))
-        stack.enter_context(feed.alone())
-        job = Job(batch, issuer, feed, journal, pins)
-        _look_at_all(job)
-        yield job
-
-
-def _look_at_all(job: Job) -> None:
-    """Look at all cards in the feed before any is changed; put those that are done aside."""
-    seen: dict[ChipSerial, str] = {}
-    for card in job.feed.lying():
-        try:
-            with card.powered() as connection:
-                found = identify(card.where, connection, job.issuer)
-        except CardError as error:
-            job.leave_alone(card, error)
-            job.feed.put_aside(card)
-            continue
-        refuse_copy(seen, found.chip, card, job.feed)
-        _check_no_double(job, found)
-        entry = job.journal.of_chip(found.chip)
-        is_open = entry is not None and entry.progress is not Progress.ACTIVE
-        if found.stage is CardStage.PERSONALIZED and not is_open:
-            job.feed.put_aside(card)
-
-
-def _check_no_double(job: Job, found: Identified) -> None:
-    """Refuse a card of a resident of this batch that this journal did not make."""
-    number = job.number_on(found)
-    if number is None or found.chip in job.journal.spoiled():
-        return
-    if job.journal.entry(number).chip != found.chip:
-        raise JournalConflict(
-            f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
-            f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
-            " make. Nobody gets two cards: take the resident out of the list. That card was not"
-            " changed"
-        )
-
-
-def issue(job: Job) -> Iterator[CardResult]:
+def issue(job: Job) -> Generator[CardResult, None, None]:
     """Issue all cards that are not active yet, in the order in which the feed brings them.
 
     If one card fails, the others are still made. Each card of the batch has one result: first
-    those that were active before, last those whose card did not come, or did not come again.
+    those that were active before, last those whose card did not come, or did not come again. Close
+    the generator to stop early: cards in hand are finished.
     """
     missing: set[int] = set()
     failed: dict[int, CardResult] = {}
@@ -231,7 +119,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
     try:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
-            with _in_hand(job, found.chip):
+            with in_hand(job, found.chip):
                 number = _claimed(job, found)
                 if number is None:
                     return Worked(None, "it is not needed: no card of the batch waits for a blank")
@@ -239,7 +127,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
                 left_out = _make(job, number, found, connection, may_be_foreign=foreign)
     except (JournalConflict, StorageError):
         raise
-    except _NotUsed as error:
+    except NotUsed as error:
         number, problem = None, error
     except CardError as error:
         problem = error
@@ -264,24 +152,12 @@ def _in_words(result: CardResult, problem: CardError | None) -> str:
     return f"{name} failed: {problem}. {spoiled}"
 
 
-@contextmanager
-def _in_hand(job: Job, chip: ChipSerial) -> Iterator[None]:
-    """Work on a chip; _NotUsed while another reader works on the same chip serial."""
-    if chip in job.in_hand:
-        raise _NotUsed(f"chip {chip} is in another reader at the same time: one of them is a copy")
-    job.in_hand.add(chip)
-    try:
-        yield
-    finally:
-        job.in_hand.discard(chip)
-
-
 def _claimed(job: Job, found: Identified) -> int | None:
     """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
     The PIN of the next one is on the disk before the chip is bound. None if no card waits.
     """
-    _check_no_double(job, found)
+    check_no_double(job, found)
     entry = job.journal.of_chip(found.chip)
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
@@ -290,11 +166,11 @@ def _claimed(job: Job, found: Identified) -> int | None:
     if entry is not None and entry.progress is not Progress.ACTIVE:
         return entry.number
     if entry is not None:
-        raise _NotUsed(f"it is card {entry.number} of this batch and is active already")
+        raise NotUsed(f"it is card {entry.number} of this batch and is active already")
     if found.stage is not CardStage.TRANSPORT:
-        raise _NotUsed(f"it is {found.stage}, but not by this batch")
+        raise NotUsed(f"it is {found.stage}, but not by this batch")
     if found.chip in job.journal.spoiled():
-        raise _NotUsed(f"chip {found.chip} was given up with --spoiled")
+        raise NotUsed(f"chip {found.chip} was given up with --spoiled")
     with job.journal.take(found.chip) as number:
         if number is not None:
             job.pins.assign(number)
@@ -366,7 +242,7 @@ def _let_go(
     if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
         raise error
     job.journal.release(number)
-    raise _NotUsed(about_blank(connection, chip, error))
+    raise NotUsed(about_blank(connection, chip, error))
 
 
 def _check(

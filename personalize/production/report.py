@@ -8,7 +8,7 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT, Finding, LeftOut
 from cardlib.facts import ChipSerial
 from cardlib.transport.meter import Figures
 
-from .issue import CardResult
+from .job import CardResult
 from .journal import Progress
 
 

@@ -26,7 +26,8 @@ from personalize.production.feed import (
     identify,
     one_by_one,
 )
-from personalize.production.issue import CardResult, Job, issue, opened_job
+from personalize.production.issue import issue
+from personalize.production.job import CardResult, Job, opened_job
 from personalize.production.journal import JournalConflict, Progress
 from personalize.production.station import FolderFeed
 from tests.cards.bureau import issue_all, new_batch, store
