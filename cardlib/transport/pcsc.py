@@ -1,41 +1,47 @@
-"""Connect to cards in the readers of this computer, through PC/SC (pcsc-lite) and pyscard."""
+"""Connect to cards in the readers of this computer, through PC/SC (pcsc-lite) and pyscard.
+
+No other module imports pyscard. Its low level is used because it gives the result of every call.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Any, Protocol, Self
+
+import smartcard.scard
 
 from ..errors import TransportError
-from . import scard
 from .extended_length import control_code, in_properties
-from .scard import (
-    AmbiguousReader,
-    CardPulledOut,
-    CardWasReset,
-    NoCard,
-    NoReader,
-    PcscNotRunning,
-    ReaderInUse,
-)
 
-__all__ = [
-    "AmbiguousReader",
-    "CardProtocol",
-    "CardPulledOut",
-    "CardWasReset",
-    "NoCard",
-    "NoReader",
-    "PcscConnection",
-    "PcscNotRunning",
-    "Reader",
-    "ReaderInUse",
-    "find_reader",
-    "list_readers",
-    "open_reader",
-    "wait_for_card",
-]
+
+class PcscNotRunning(TransportError):
+    """The PC/SC service is not running, has ended, or refuses this user."""
+
+
+class NoReader(TransportError):
+    """There is no reader, or none with this name or number, or it was unplugged."""
+
+
+class AmbiguousReader(TransportError):
+    """More than one reader fits the choice."""
+
+
+class ReaderInUse(TransportError):
+    """Another program uses the card exclusively."""
+
+
+class NoCard(TransportError):
+    """There is no card in the reader, or it does not answer to reset."""
+
+
+class CardPulledOut(TransportError):
+    """The card was removed while it was connected. Open a new connection for the next card."""
+
+
+class CardWasReset(TransportError):
+    """Another program reset the card: selection, rights and sessions are lost. Call `reset`."""
 
 
 class CardProtocol(IntEnum):
@@ -58,34 +64,89 @@ class Reader:
         return f"{self.number} ({self.name})"
 
 
-_PCI: dict[int, int] = {1: scard.constants.SCARD_PCI_T0, 2: scard.constants.SCARD_PCI_T1}
+class _Scard(Protocol):
+    """The calls of smartcard.scard that are used, with types. Each returns its result first."""
+
+    def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...
+    def SCardReleaseContext(self, context: int) -> int: ...
+    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]: ...
+    def SCardGetStatusChange(
+        self, context: int, milliseconds: int, states: Sequence[tuple[str, int]]
+    ) -> tuple[int, list[tuple[str, int, list[int]]]]: ...
+    def SCardConnect(
+        self, context: int, reader: str, sharing: int, protocols: int
+    ) -> tuple[int, int, int]: ...
+    def SCardReconnect(
+        self, card: int, sharing: int, protocols: int, initialization: int
+    ) -> tuple[int, int]: ...
+    def SCardStatus(self, card: int) -> tuple[int, str, int, int, list[int]]: ...
+    def SCardTransmit(self, card: int, pci: int, command: list[int]) -> tuple[int, list[int]]: ...
+    def SCardBeginTransaction(self, card: int) -> int: ...
+    def SCardEndTransaction(self, card: int, disposition: int) -> int: ...
+    def SCardControl(self, card: int, code: int, data: list[int]) -> tuple[int, list[int]]: ...
+    def SCardDisconnect(self, card: int, disposition: int) -> int: ...
+    def SCardGetErrorMessage(self, result: int) -> str: ...
+
+
+_constants: Any = smartcard.scard
+_scard: _Scard = smartcard.scard
+_SUCCESS: int = _constants.SCARD_S_SUCCESS
+_PCI: dict[int, int] = {1: _constants.SCARD_PCI_T0, 2: _constants.SCARD_PCI_T1}
 _UNUSABLE = {
     0: "the reader gives no transmission protocol",
     4: "the reader hands the card over raw, without T=0 or T=1",
     8: "the reader uses T=15, which carries no commands",
 }
-_GET_FEATURES: int = scard.constants.SCARD_CTL_CODE(3400)
-_UNAWARE: int = scard.constants.SCARD_STATE_UNAWARE
-_SHARED: int = scard.constants.SCARD_SHARE_SHARED
-_EXCLUSIVE: int = scard.constants.SCARD_SHARE_EXCLUSIVE
-_LEAVE: int = scard.constants.SCARD_LEAVE_CARD
-_RESET: int = scard.constants.SCARD_RESET_CARD
-_UNPOWER: int = scard.constants.SCARD_UNPOWER_CARD
-_BROKEN = {scard.constants.SCARD_E_NOT_TRANSACTED, scard.constants.SCARD_F_COMM_ERROR}
+_GET_FEATURES: int = _constants.SCARD_CTL_CODE(3400)
+_UNAWARE: int = _constants.SCARD_STATE_UNAWARE
+_SHARED: int = _constants.SCARD_SHARE_SHARED
+_EXCLUSIVE: int = _constants.SCARD_SHARE_EXCLUSIVE
+_LEAVE: int = _constants.SCARD_LEAVE_CARD
+_RESET: int = _constants.SCARD_RESET_CARD
+_UNPOWER: int = _constants.SCARD_UNPOWER_CARD
+_BROKEN = {_constants.SCARD_E_NOT_TRANSACTED, _constants.SCARD_F_COMM_ERROR}
 _GONE = {
-    scard.constants.SCARD_E_NO_SERVICE,
-    scard.constants.SCARD_E_SERVICE_STOPPED,
-    scard.constants.SCARD_E_INVALID_HANDLE,
+    _constants.SCARD_E_NO_SERVICE,
+    _constants.SCARD_E_SERVICE_STOPPED,
+    _constants.SCARD_E_INVALID_HANDLE,
 }
 _STATUS_BYTES = 2
 _NOTICE_TIME = 1.5
 """Seconds to wait until pcscd notices that a card was removed (it looks every 0.4 s)."""
 _LOOK_AGAIN = 0.1
 
+_FAILURES: dict[int, tuple[type[TransportError], str]] = {
+    _constants.SCARD_E_NO_SERVICE: (
+        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
+    _constants.SCARD_E_SERVICE_STOPPED: (
+        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
+    _constants.SCARD_W_SECURITY_VIOLATION: (
+        PcscNotRunning,
+        "pcscd refuses this user: polkit has no rule that allows access_pcsc, or pcscd cannot"
+        " reach polkit (a container has none: start pcscd with --disable-polkit)"),
+    _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, "no reader"),
+    _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
+    _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
+    _constants.SCARD_E_SHARING_VIOLATION: (
+        ReaderInUse, "another program uses the card exclusively: close that program"),
+    _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card"),
+    _constants.SCARD_W_UNRESPONSIVE_CARD: (
+        NoCard, "the card does not answer to reset: check that it is the right way round"),
+    _constants.SCARD_W_UNPOWERED_CARD: (NoCard, "the card has no power"),
+    _constants.SCARD_W_UNSUPPORTED_CARD: (NoCard, "the reader cannot work with this card"),
+    _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "the card was pulled out"),
+    _constants.SCARD_W_RESET_CARD: (CardWasReset, "another program reset the card"),
+    _constants.SCARD_E_INVALID_HANDLE: (TransportError, "the connection is closed"),
+    _constants.SCARD_E_NOT_TRANSACTED: (TransportError, "no answer from the card"),
+    _constants.SCARD_F_COMM_ERROR: (TransportError, "no answer from the card"),
+    _constants.SCARD_E_PROTO_MISMATCH: (
+        TransportError, "the card does not offer this protocol, or another program uses the other"),
+}  # fmt: skip
+
 
 def list_readers() -> list[Reader]:
     """List every reader, with the ATR of the card in it. The list is empty without readers."""
-    with scard.new_context() as context:
+    with _new_context() as context:
         return _look(context)
 
 
@@ -151,14 +212,14 @@ class PcscConnection:
         self.reader = reader
         self._sharing = _EXCLUSIVE if exclusive else _SHARED
         self._pulled_out, self._card = False, 0
-        self._context = scard.establish()
+        self._context = _establish()
         try:
             self._card_changes = self._count_card_changes()
-            result, card, active = scard.calls.SCardConnect(
+            result, card, active = _scard.SCardConnect(
                 self._context, reader, self._sharing, protocol
             )
-            if result != scard.SUCCESS:
-                raise scard.failure(result, reader)
+            if result != _SUCCESS:
+                raise _failure(result, reader)
             self._card = card
             self.protocol = self._usable(active)
             self._atr = self._read_atr()
@@ -190,35 +251,35 @@ class PcscConnection:
 
     def transmit(self, command: bytes) -> bytes:
         """Send one command APDU; return the response APDU (data and 2 status bytes)."""
-        result, response = scard.calls.SCardTransmit(self._card, _PCI[self.protocol], list(command))
-        if result != scard.SUCCESS:
+        result, response = _scard.SCardTransmit(self._card, _PCI[self.protocol], list(command))
+        if result != _SUCCESS:
             raise self._lost(result)
         if len(response) < _STATUS_BYTES:
-            raise self._lost(scard.constants.SCARD_E_NOT_TRANSACTED)
+            raise self._lost(_constants.SCARD_E_NOT_TRANSACTED)
         return bytes(response)
 
     def reset(self, *, cold: bool = False) -> bytes:
         """Reset the card and return its ATR. `cold` turns its power off first."""
         how = _UNPOWER if cold else _RESET
-        result, active = scard.calls.SCardReconnect(self._card, self._sharing, self.protocol, how)
-        if result != scard.SUCCESS:
+        result, active = _scard.SCardReconnect(self._card, self._sharing, self.protocol, how)
+        if result != _SUCCESS:
             raise self._lost(result)
         protocol, atr = self._usable(active), self._read_atr()
         if self._is_gone():
-            raise self._lost(scard.constants.SCARD_W_REMOVED_CARD)
+            raise self._lost(_constants.SCARD_W_REMOVED_CARD)
         self.protocol, self._atr = protocol, atr
         return atr
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Keep other programs from sending commands until the block ends."""
-        result = scard.calls.SCardBeginTransaction(self._card)
-        if result != scard.SUCCESS:
+        result = _scard.SCardBeginTransaction(self._card)
+        if result != _SUCCESS:
             raise self._lost(result)
         try:
             yield
         finally:
-            scard.calls.SCardEndTransaction(self._card, _LEAVE)
+            _scard.SCardEndTransaction(self._card, _LEAVE)
 
     def close(self, *, reset: bool = True) -> None:
         """Release the card. It is reset, so that no other program gets its rights and sessions."""
@@ -226,9 +287,9 @@ class PcscConnection:
         if context:
             try:
                 if self._card:
-                    scard.calls.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
+                    _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
             finally:
-                scard.calls.SCardReleaseContext(context)
+                _scard.SCardReleaseContext(context)
 
     def _usable(self, active: int) -> CardProtocol:
         """Return the protocol that the service chose. Without T=0 or T=1 the connection closes."""
@@ -240,12 +301,12 @@ class PcscConnection:
 
     def _control(self, code: int) -> bytes:
         """Ask the reader's driver; the answer is empty if it does not know the question."""
-        result, answer = scard.calls.SCardControl(self._card, code, [])
-        return bytes(answer) if result == scard.SUCCESS else b""
+        result, answer = _scard.SCardControl(self._card, code, [])
+        return bytes(answer) if result == _SUCCESS else b""
 
     def _read_atr(self) -> bytes:
-        result, _, _, _, atr = scard.calls.SCardStatus(self._card)
-        if result != scard.SUCCESS:
+        result, _, _, _, atr = _scard.SCardStatus(self._card)
+        if result != _SUCCESS:
             raise self._lost(result)
         return bytes(atr)
 
@@ -254,13 +315,13 @@ class PcscConnection:
         if result in _GONE and not self._pulled_out:
             if self._context and _service_answers():
                 return PcscNotRunning(f"{self.reader}: pcscd was restarted: open the reader again")
-            return scard.failure(result, self.reader)
+            return _failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
             if time.monotonic() >= end:
-                return scard.failure(result, self.reader)
+                return _failure(result, self.reader)
             time.sleep(_LOOK_AGAIN)
-        return scard.failure(scard.constants.SCARD_W_REMOVED_CARD, self.reader)
+        return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
 
     def _is_gone(self) -> bool:
         """Whether the card was pulled out; no command may reach the card that is in now."""
@@ -272,30 +333,42 @@ class PcscConnection:
     def _count_card_changes(self) -> int:
         """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown."""
         look = [(self.reader, _UNAWARE)]
-        result, states = scard.calls.SCardGetStatusChange(self._context, 0, look)
-        return states[0][1] >> 16 if result == scard.SUCCESS else 0
+        result, states = _scard.SCardGetStatusChange(self._context, 0, look)
+        return states[0][1] >> 16 if result == _SUCCESS else 0
+
+
+@contextmanager
+def _new_context() -> Iterator[int]:
+    context = _establish()
+    try:
+        yield context
+    finally:
+        _scard.SCardReleaseContext(context)
 
 
 def _service_answers() -> bool:
     try:
-        scard.calls.SCardReleaseContext(scard.establish())
+        _scard.SCardReleaseContext(_establish())
     except TransportError:
         return False
     return True
 
 
+def _establish() -> int:
+    result, context = _scard.SCardEstablishContext(_constants.SCARD_SCOPE_USER)
+    if result != _SUCCESS:
+        raise _failure(result)
+    return context
+
+
 def _look(context: int) -> list[Reader]:
-    result, names = scard.calls.SCardListReaders(context, [])
-    if result == scard.constants.SCARD_E_NO_READERS_AVAILABLE or (
-        result == scard.SUCCESS and not names
-    ):
+    result, names = _scard.SCardListReaders(context, [])
+    if result == _constants.SCARD_E_NO_READERS_AVAILABLE or (result == _SUCCESS and not names):
         return []
-    if result == scard.SUCCESS:
-        result, states = scard.calls.SCardGetStatusChange(
-            context, 0, [(n, _UNAWARE) for n in names]
-        )
-    if result != scard.SUCCESS:
-        raise scard.failure(result)
+    if result == _SUCCESS:
+        result, states = _scard.SCardGetStatusChange(context, 0, [(n, _UNAWARE) for n in names])
+    if result != _SUCCESS:
+        raise _failure(result)
     return [Reader(i, name, bytes(atr)) for i, (name, _, atr) in enumerate(states)]
 
 
@@ -317,3 +390,10 @@ def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
 
 def _names(readers: list[Reader], glue: str) -> str:
     return glue.join(map(str, readers))
+
+
+def _failure(result: int, reader: str = "") -> TransportError:
+    kind, words = _FAILURES.get(result, (TransportError, ""))
+    if not words:
+        words = f"{_scard.SCardGetErrorMessage(result)} (PC/SC {result & 0xFFFFFFFF:08X})"
+    return kind(f"{reader}: {words}" if reader and kind is not PcscNotRunning else words)

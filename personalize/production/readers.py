@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection
-from cardlib.transport.scard import CardPulledOut, ReaderInUse
+from cardlib.transport.pcsc import CardPulledOut, ReaderInUse
 from cardlib.transport.slot import InSlot
 
 from .feed import BroughtCard, Wanted, Worked

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection
-from cardlib.transport.scard import CardPulledOut, NoCard, NoReader
+from cardlib.transport.pcsc import CardPulledOut, NoCard, NoReader
 from cardlib.transport.slot import InSlot
 
 _QUICK = 0.002

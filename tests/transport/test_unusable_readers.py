@@ -7,7 +7,7 @@ import pytest
 import smartcard.scard
 
 from cardlib.errors import TransportError
-from cardlib.transport import scard as scard_module
+from cardlib.transport import pcsc
 from cardlib.transport.extended_length import control_code, in_properties
 from cardlib.transport.pcsc import CardProtocol, CardWasReset, PcscConnection
 
@@ -80,7 +80,7 @@ class Scard:
 @pytest.fixture
 def scard(monkeypatch: pytest.MonkeyPatch) -> Scard:
     stand_in = Scard()
-    monkeypatch.setattr(scard_module, "calls", stand_in)
+    monkeypatch.setattr(pcsc, "_scard", stand_in)
     return stand_in
 
 
