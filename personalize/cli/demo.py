@@ -13,6 +13,7 @@ from .failures import Stopped
 from .issue import run as issue_all
 from .options import check_output_folder, json_option
 from .output import command_line, print_line, print_table
+from .places import Place
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _run(folder: Path) -> Demo:
         batch, store = prepare_sample(folder, Path(name), passphrase)
         with opened_job(batch, store, FolderFeed(cards, store), test_keys=False) as job:
             made = issue_all(job)
-        results = verify_all(batch, store, cards)
+        results = verify_all(batch, store, Place(cards))
         keep_keys(folder, Path(name), passphrase)
     chosen = _chosen(batch, made, cards)
     emergency = _emergency(store.terminal_keys, chosen)

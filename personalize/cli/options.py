@@ -95,13 +95,6 @@ passphrase_option = click.option(
         f" Default: ${ENVIRONMENT}, then ask."
     ),
 )
-cards_option = click.option(
-    "--cards",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder of the software cards (*.card).",
-)
 batch_argument = click.argument(
     "folder", metavar="BATCH", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )

@@ -149,17 +149,17 @@ class ReaderFeed:
         self,
         slots: Sequence[Slot],
         tell: Callable[[str], None],
-        poll: Callable[[], None] = lambda: None,
         *,
         patience: float = PATIENCE,
     ) -> None:
         """Use these readers, each once. `tell` gets each line for the people who feed them.
 
-        `poll` is called several times a second, in the thread that takes the results: it may raise
-        an exception, which stops the run when the cards in hand are finished, or call `end`.
-        `patience` is how long, in seconds, a reader may be gone.
+        `patience` is how long, in seconds, a reader may be gone. `poll` may be set: it is called
+        several times a second, in the thread that takes the results. It may raise an exception,
+        which stops the run when the cards in hand are finished, or call `end`.
         """
-        self._slots, self._tell, self._poll, self._patience = slots, tell, poll, patience
+        self._slots, self._tell, self._patience = slots, tell, patience
+        self.poll: Callable[[], None] = lambda: None
         self._ending = threading.Event()
 
     @property
@@ -218,7 +218,7 @@ class ReaderFeed:
                     raise found
                 else:
                     yield found
-            self._poll()
+            self.poll()
 
 
 def _wait_for(threads: Sequence[threading.Thread], turn: Turn) -> None:

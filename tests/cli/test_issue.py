@@ -40,7 +40,7 @@ def batch(tmp_path: Path, keys: Path) -> Path:
 
 
 def issue(batch: Path, cards: Path, *more: object) -> Ran:
-    return rhcard("issue", batch, "--cards", cards, *more)
+    return rhcard("issue", batch, "--cards", cards, "--make-blanks", *more)
 
 
 def test_the_key_store_is_found_where_it_was(batch: Path, tmp_path: Path) -> None:
@@ -124,7 +124,9 @@ def test_another_key_store_is_a_key_problem(batch: Path, tmp_path: Path) -> None
 
 
 def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
-    done = rhcard("issue", batch, "--cards", tmp_path / "cards", passphrase="wrong")
+    done = rhcard(
+        "issue", batch, "--cards", tmp_path / "cards", "--make-blanks", passphrase="wrong"
+    )
     assert (done.code, "wrong passphrase" in done.err) == (9, True)
 
 
@@ -234,8 +236,8 @@ def test_only_a_started_chip_can_be_given_up(batch: Path, tmp_path: Path) -> Non
 
 def test_a_second_run_at_the_same_time_is_a_conflict(batch: Path, tmp_path: Path) -> None:
     cards = tmp_path / "cards"
-    first = spawned("issue", batch, "--cards", cards)
-    second = spawned("issue", batch, "--cards", cards)
+    first = spawned("issue", batch, "--cards", cards, "--make-blanks")
+    second = spawned("issue", batch, "--cards", cards, "--make-blanks")
     outs = [process.communicate(timeout=60) for process in (first, second)]
     codes = [first.returncode, second.returncode]
     for code, (out, err) in zip(codes, outs, strict=True):
@@ -247,7 +249,7 @@ def test_a_second_run_at_the_same_time_is_a_conflict(batch: Path, tmp_path: Path
 
 def test_a_locked_batch_is_a_conflict(batch: Path, tmp_path: Path) -> None:
     with alone_with(batch):
-        done = ran("issue", batch, "--cards", tmp_path / "cards")
+        done = ran("issue", batch, "--cards", tmp_path / "cards", "--make-blanks")
     assert (done.code, "at work in" in done.err) == (8, True)
 
 
@@ -257,7 +259,7 @@ def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path, keys: P
     batch, cards = prepare(tmp_path, keys, count, name="killed"), tmp_path / "cards"
     kills, delay = 0, 0.0
     while True:
-        process = spawned("issue", batch, "--cards", cards)
+        process = spawned("issue", batch, "--cards", cards, "--make-blanks")
         wait_for_cards(process, cards, 1 + kills * 2)
         time.sleep(delay)
         process.kill()
@@ -296,7 +298,7 @@ def test_a_signal_lets_the_card_in_hand_be_finished_and_a_second_one_does_not(
         "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
         f"{IMPORT_MAIN}"
-        f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
+        f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}, '--make-blanks'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,

@@ -474,7 +474,8 @@ def test_a_signal_lets_the_cards_in_hand_be_finished(
         if told.is_set():
             raise Told
 
-    with job_in(batch, [left], poll=poll) as job:
+    with job_in(batch, [left]) as job:
+        job.feed.poll = poll  # type: ignore[attr-defined]
         left.insert(card)
         with closing(issue(job)) as results, pytest.raises(Told):
             list(results)
