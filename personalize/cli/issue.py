@@ -72,9 +72,10 @@ class Run:
                 f" used before. {LOST}"
             )
         if self.lacking and self.place.folder is not None:
+            are = "card is" if self.lacking == 1 else "cards are"
             return (
-                f"{self.lacking} blank cards are lacking in {self.place.folder}. Put blank cards"
-                " there, or add --make-blanks to make software cards"
+                f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there,"
+                " or add --make-blanks to make software cards"
             )
         return ""
 
@@ -114,16 +115,15 @@ def command(
 ) -> int:
     """Make the cards of a batch.
 
-    Each card is written, read back, compared with the batch, and activated. With --reader you put
-    blank cards into a reader, one after the other; with --cards the blank software cards of a
-    folder are used. A card that is not a blank of this key store is named and not changed.
+    Each card is written, read back, compared with the batch, and activated. With --reader 0 you put
+    blank cards into the first reader, one after the other. With --cards the blank software cards
+    of a folder are used. A card that is not a blank of this key store is named and not changed.
 
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
 
     \b
     Examples:
-      rhcard issue batch --reader 0 --reader 1
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
     """

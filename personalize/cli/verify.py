@@ -42,8 +42,8 @@ def command(
 
     Every field on every card is compared with the batch. It also checks that the card refuses
     access that must be refused. No file is changed, and no wrong key or PIN is tried. With --reader
-    you put the cards into a reader, in any order; Enter ends it, and cards that did not come are
-    listed.
+    you put the cards into a reader, in any order. Enter ends it, and the cards that did not come
+    are listed.
 
     Without --full the middle of blank files is not read, and one file of each directory is tried
     without keys. A line says what was left out. The first card is always checked in full.
@@ -52,7 +52,6 @@ def command(
     Examples:
       rhcard verify batch --cards cards
       rhcard verify batch --cards cards --full
-      rhcard verify batch --reader 0
     """
     from ..production.report import left_out_in_words, verified_as_dict
 

@@ -104,7 +104,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key_file(folder)
     for line in (
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
-        "issue batch --cards cards",
+        "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",
     ):
         done = ran(*line.split(), cwd=folder)

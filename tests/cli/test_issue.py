@@ -320,9 +320,50 @@ def test_a_blank_of_other_transport_keys_says_whose_and_what_to_do(
     done = issue(batch, cards)
     published, foreign, *_ = done.err.splitlines()
     assert published.startswith("0.card was not used: it has the published test keys")
-    assert "Take it out of the folder" in published
+    assert "Take it away" in published
     assert foreign.startswith("1.card was not used: its transport keys are not those of this key")
     assert (done.code, done.out) == (0, f"{COUNT} of {COUNT} cards active\n")
     for name in ("0.card", "1.card"):
         shown = rhcard("emulator", "show", cards / name, "--json").json
         assert [each["tries"] for each in shown["key_sets"]] == [15]
+
+
+# --- where the cards are ------------------------------------------------------------------
+
+
+def test_blanks_are_made_only_when_that_is_asked_for(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, done.out) == (7, f"0 of {COUNT} cards active, 0 of them now\n")
+    assert f"3 blank cards are lacking in {cards}. Put blank cards there, or add" in done.err
+    assert "--make-blanks" in done.err and not list(cards.iterdir())
+    assert rhcard("issue", batch, "--cards", cards, "--json").json["exit_code"] == 7
+    assert issue(batch, cards).code == 0
+
+
+def test_a_folder_with_some_blanks_says_how_many_are_lacking(
+    batch: Path, tmp_path: Path, keys: Path
+) -> None:
+    cards = tmp_path / "cards"
+    assert rhcard("emulator", "new", "--out", cards, "--count", 2, "--keys", keys).code == 0
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, done.out) == (7, f"2 of {COUNT} cards active, 2 of them now\n")
+    assert f"1 blank card is lacking in {cards}" in done.err
+
+
+@pytest.mark.parametrize("command", ["issue", "verify"])
+def test_no_reader_is_taken_that_nobody_named(batch: Path, command: str) -> None:
+    done = rhcard(command, batch, passphrase=None)
+    assert done.code == 2
+    assert "Give --reader NAME|NUMBER for each reader, or --cards DIR" in done.err
+
+
+@pytest.mark.parametrize("command", ["issue", "verify"])
+def test_folder_and_reader_together_are_refused(batch: Path, tmp_path: Path, command: str) -> None:
+    done = rhcard(command, batch, "--cards", tmp_path, "--reader", 0, passphrase=None)
+    assert (done.code, "either --cards or --reader" in done.err) == (2, True)
+
+
+def test_blanks_cannot_be_made_in_a_reader(batch: Path) -> None:
+    done = rhcard("issue", batch, "--reader", 0, "--make-blanks", passphrase=None)
+    assert (done.code, "--make-blanks makes software cards" in done.err) == (2, True)
