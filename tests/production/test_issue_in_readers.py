@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from personalize.production.feed import identify
 from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from tests.cards.bureau import pin_is_right
+from tests.cards.wrong_cards import ADDED_VERSION, Foreign, with_added_key_set
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, spawned
 
@@ -106,7 +107,7 @@ class Robot:
     def take_out(self, slot: int) -> None:
         self.slots[slot].remove()
 
-    def feed_all(self, run: Run, slot: int, cards: list[SoftwareCard]) -> None:
+    def feed_all(self, run: Run, slot: int, cards: Sequence[Connection]) -> None:
         for card in cards:
             if not self.feed(run, slot, card):
                 return
@@ -258,7 +259,7 @@ def test_pcscd_is_restarted_in_mid_batch_and_the_run_goes_on(
 
 
 def test_wrong_cards_are_handed_back_and_the_signal_ends_the_run_in_order(
-    tmp_path: Path, keys: Path, robot: Robot, blank: Blank
+    tmp_path: Path, keys: Path, store: KeyStore, robot: Robot, blank: Blank
 ) -> None:
     batch, other = prepare(tmp_path, keys, 2), prepare(tmp_path, keys, 1, skip=5, name="other")
     theirs, mine = blank(), blank()
@@ -273,7 +274,8 @@ def test_wrong_cards_are_handed_back_and_the_signal_ends_the_run_in_order(
         for chip, keys in zip(chips, (foreign_store, public_store), strict=True)
     ]
     run = started("issue", batch, slots=(0,))
-    robot.feed_all(run, 0, [mine, mine, theirs, *strangers])
+    changed, foreign = with_added_key_set(blank(), store), Foreign()
+    robot.feed_all(run, 0, [mine, mine, theirs, *strangers, changed, foreign])
     run.process.send_signal(signal.SIGINT)
     done = run.ended()
     assert done.code == 130
@@ -283,9 +285,13 @@ def test_wrong_cards_are_handed_back_and_the_signal_ends_the_run_in_order(
         "it is personalized, but not by this batch",
         "its transport keys are not those of this key store",
         "it has the published test keys as transport keys",
+        "the blank card has 2 key sets, of versions 30 FF",
+        "not a resident health card",
     ):
         assert done.err.count(words) == 1, (words, done.err)
-    assert [card.state.key_sets[0xFF].tries for card in strangers] == [15, 15]
+    assert [card.state.key_sets[0xFF].tries for card in (*strangers, changed)] == [15] * 3
+    assert changed.state.key_sets[ADDED_VERSION].tries == 15
+    assert foreign.received == []
 
 
 def test_a_verification_is_ended_by_enter_and_lists_what_did_not_come(

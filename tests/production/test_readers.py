@@ -13,14 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardlib.apdu import CommandAPDU
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError
 from cardlib.exchange import Connection
-from cardlib.facts import SECURITY_DOMAIN
-from cardlib.issuance import CardStage, IssuerSession, put_key_command
+from cardlib.issuance import CardStage
 from cardlib.keys.roots import new_roots, public_test_roots
-from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch
 from personalize.production.audit import audit
@@ -33,6 +30,7 @@ from personalize.production.readers import ReaderFeed
 from personalize.production.report import Verified
 from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
+from tests.cards.wrong_cards import Foreign, with_added_key_set
 
 COUNT = 3
 COUNTERS = 0
@@ -271,35 +269,11 @@ def of_another_batch(folder: Path) -> SoftwareCard:
     return card
 
 
-def with_added_key_set(_: Path) -> SoftwareCard:
-    card = blank()
-    transport = store().transport_keys(card.chip)
-    session = IssuerSession.open(card, transport, SECURITY_DOMAIN)
-    command = put_key_command(0x30, SoftwareScp03Keys(0x30, *[bytes([9]) * 16] * 3), transport)
-    added = bytearray(bytes(command))
-    assert added[2] == 0xFF
-    added[2] = 0
-    session._done(CommandAPDU.parse(bytes(added)), "PUT KEY")
-    assert set(card.state.key_sets) == {0xFF, 0x30}
-    return card
-
-
-class Foreign:
-    """A card of somebody else: its answer to reset has no chip serial of ours."""
-
-    atr = bytes.fromhex("3B00")
-
-    def reset(self) -> bytes:
-        return self.atr
-
-    def transmit(self, command: bytes) -> bytes:
-        raise AssertionError("nothing may be sent to it")
-
-
 class Mute(Foreign):
     """A card of ours, by its answer to reset, that answers nothing else."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.atr = blank().atr
 
     def transmit(self, command: bytes) -> bytes:
@@ -312,7 +286,10 @@ WRONG: dict[str, tuple[Callable[[Path], Connection], str]] = {
     "mute": (lambda _: Mute(), "no answer from the card"),
     "other keys": (lambda _: blank(KeyStore(new_roots())), "are not those of this key store"),
     "public keys": (lambda _: blank(KeyStore(public_test_roots())), "published test keys"),
-    "added keys": (with_added_key_set, "the blank card has 2 key sets, of versions 30 FF"),
+    "added keys": (
+        lambda _: with_added_key_set(blank(), store()),
+        "the blank card has 2 key sets, of versions 30 FF",
+    ),
 }
 
 
@@ -327,6 +304,8 @@ def test_a_wrong_card_is_named_and_left_as_it_is_and_the_run_goes_on(
     assert [r.problem for r in results] == [""] * COUNT
     (told,) = [line for line in left.lines if "this card is not used: " in line]
     assert words in told and told.endswith(TAKE_OUT)
+    if kind == "not ours":
+        assert isinstance(wrong, Foreign) and wrong.received == []
     if isinstance(wrong, SoftwareCard):
         counted = {COUNTERS} if kind.endswith(" keys") else set()
         after = dict(wrong.memory.pages)
