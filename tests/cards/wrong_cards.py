@@ -14,7 +14,7 @@ ADDED_VERSION = 0x30
 
 
 class Foreign:
-    """A card of somebody else: no chip serial of ours is in its ATR. It keeps what it `received`."""
+    """A card of somebody else: no chip serial of ours in its ATR. It keeps what it `received`."""
 
     atr = bytes.fromhex("3B00")
 
