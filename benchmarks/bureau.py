@@ -244,7 +244,7 @@ def station() -> None:
     issuer = KeyStore(public_test_roots(2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        batches = [_sealed(folder / f"batch-{n}", issuer) for n in range(BATCHES)]
+        batches = [sealed(folder / f"batch-{n}", issuer) for n in range(BATCHES)]
         print("ready", flush=True)
         sys.stdin.readline()
         start = perf_counter()
@@ -257,7 +257,8 @@ def station() -> None:
         print(perf_counter() - start)
 
 
-def _sealed(folder: Path, issuer: KeyStore) -> Batch:
+def sealed(folder: Path, issuer: KeyStore) -> Batch:
+    """A batch of the sample, in a new folder."""
     residents, cards = _prepared(issuer)
     seal(folder, residents, cards, issuer, keys=folder, issue_date=ISSUE_DATE)
     return Batch.open(folder, issuer)

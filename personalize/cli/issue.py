@@ -239,7 +239,8 @@ def _print(done: Run) -> None:
         _print_failures(shown)
         if done.place.folder is not None:
             say_where(done.place.folder)
-    if done.active < len(results):
+    without_blank = done.lacking if done.place.folder is not None else 0
+    if done.active + without_blank < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
     new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
     print_line(f"{done.active} of {len(results)} cards active{new}")
