@@ -76,7 +76,8 @@ class _Audit:
             raise
         except CardError as error:
             self.left_alone.append(not_used(card, error))
-            return Worked(None, f"this card was not verified: {error}. Insert it again")
+            again = ". Insert it again" if isinstance(error, TransportError) else ""
+            return Worked(None, f"this card was not verified: {error}{again}")
         if self.missing.pop(entry.number, None) is None:
             raise JournalConflict(f"two cards have the same chip serial {chip}: one is a copy")
         lost = _no_pin(self.pins, entry.number)

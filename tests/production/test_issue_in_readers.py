@@ -1,6 +1,7 @@
 """Issuing by hand through a real pcscd: a robot puts cards into its virtual readers."""
 
 import os
+import pty
 import signal
 import subprocess
 import threading
@@ -25,9 +26,10 @@ from personalize.production.mailer import letters
 from tests.cards.bureau import pin_is_right
 from tests.cards.wrong_cards import ADDED_VERSION, Foreign, with_added_key_set
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
-from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, spawned
+from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, ran, spawned
 
 TAKE_OUT = "Take the card out"
+CTRL_D = b"\x04"
 LIMIT = 120.0
 
 
@@ -242,7 +244,7 @@ def test_pcscd_is_restarted_in_mid_batch_and_the_run_goes_on(
     tmp_path: Path, keys: Path, store: KeyStore, robot: Robot, blank: Blank, pcscd: Pcscd
 ) -> None:
     batch, cards = prepare(tmp_path, keys, 4), [blank() for _ in range(4)]
-    run = started("issue", batch)
+    run = started("issue", batch, "--json")
     robot.feed(run, 0, cards[0])
     since = run.count
     robot.slots[1].insert(cards[1])
@@ -253,7 +255,9 @@ def test_pcscd_is_restarted_in_mid_batch_and_the_run_goes_on(
     robot.take_out(1)
     robot.feed_all(run, 0, cards[2:])
     done = run.ended()
-    assert (done.code, done.out) == (0, "4 of 4 cards active\n"), done.err
+    assert done.code == 0, done.err
+    report = done.json
+    assert (report["active"], report["failed"], report["readers"]) == (4, 0, list(SLOTS))
     assert "pcscd not running" in done.err or "pcscd was restarted" in done.err
     assert_everybody_has_one_card(batch, store, cards)
 
@@ -312,3 +316,34 @@ def test_a_verification_is_ended_by_enter_and_lists_what_did_not_come(
     assert done.code == 6
     assert done.out.splitlines()[-1] == "1 of 2 verified"
     assert f"Card with chip {ChipSerial(cards[0].chip)} was not inserted" in done.out
+
+
+def test_at_a_terminal_the_readers_are_asked_for_and_ctrl_d_ends_the_run(
+    tmp_path: Path, keys: Path, robot: Robot, blank: Blank
+) -> None:
+    batch = prepare(tmp_path, keys, 2)
+    ours, theirs = pty.openpty()
+    run = Run(spawned("issue", batch, stdin=theirs))
+    os.write(ours, b"1\n")
+    try:
+        robot.feed(run, 1, blank())
+        os.write(ours, CTRL_D)
+        done = run.ended()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.code, done.out) == (7, "1 of 2 cards active, 1 of them now\n"), done.err
+    assert f"0 ({SLOTS[0]}): empty\n1 ({SLOTS[1]}): empty\n" in done.err
+    assert "Press Enter to end" in done.err
+    assert f"{SLOTS[0]}: " not in done.err
+
+
+@pytest.mark.usefixtures("pcscd")
+def test_a_reader_that_is_named_twice_or_is_not_there_is_refused(
+    tmp_path: Path, keys: Path
+) -> None:
+    batch = prepare(tmp_path, keys, 1)
+    twice = ran("issue", batch, "--reader", 0, "--reader", SLOTS[0])
+    assert (twice.code, f"{SLOTS[0]} is given twice" in twice.err) == (2, True)
+    missing = ran("verify", batch, "--reader", "OMNIKEY")
+    assert (missing.code, "no reader 'OMNIKEY'" in missing.err) == (4, True)
