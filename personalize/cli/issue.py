@@ -145,7 +145,7 @@ def command(
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)
-    if not done.error:
+    if not done.error and not done.lacking:
         context.suggest("verify", folder, *place.words)
     return done.code
 

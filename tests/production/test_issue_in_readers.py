@@ -65,11 +65,13 @@ class Run:
 
     def said(self, slot: int, words: str, since: int = 0) -> bool:
         """Wait until a line about a reader has these words; False if the run ended first."""
+        return self.heard(words, f"{SLOTS[slot]}: ", since)
+
+    def heard(self, words: str, start: str = "", since: int = 0) -> bool:
+        """Wait until a line has these words; False if the run ended first."""
 
         def found() -> bool:
-            return any(
-                line.startswith(f"{SLOTS[slot]}: ") and words in line for line in self.lines[since:]
-            )
+            return any(line.startswith(start) and words in line for line in self.lines[since:])
 
         def enough() -> bool:
             return found() or self.process.poll() is not None
@@ -324,8 +326,10 @@ def test_at_a_terminal_the_readers_are_asked_for_and_ctrl_d_ends_the_run(
     batch = prepare(tmp_path, keys, 2)
     ours, theirs = pty.openpty()
     run = Run(spawned("issue", batch, stdin=theirs))
-    os.write(ours, b"1\n")
     try:
+        assert run.heard(f"1 ({SLOTS[1]}): empty")
+        os.write(ours, b"1\n")
+        assert run.said(1, "insert a blank card")
         robot.feed(run, 1, blank())
         os.write(ours, CTRL_D)
         done = run.ended()
@@ -335,7 +339,7 @@ def test_at_a_terminal_the_readers_are_asked_for_and_ctrl_d_ends_the_run(
     assert (done.code, done.out) == (7, "1 of 2 cards active, 1 of them now\n"), done.err
     assert f"0 ({SLOTS[0]}): empty\n1 ({SLOTS[1]}): empty\n" in done.err
     assert "Press Enter to end" in done.err
-    assert f"{SLOTS[0]}: " not in done.err
+    assert f"{SLOTS[0]}: " not in done.err and "Next: " not in done.err
 
 
 @pytest.mark.usefixtures("pcscd")
