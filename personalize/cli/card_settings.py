@@ -1,7 +1,7 @@
 """The options of `emulator new` that make a card differ from the card specification."""
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from cardlib.keys.store import KeyStore
 
 FC = TypeVar("FC", bound="Callable[..., Any]")
-_PHOTO = Path(__file__).parents[1] / "sample" / "photos" / "00.jpg"
+_VISIT = MappingProxyType({
+    "DDF1/DF03/EF05": ({"inpatient_record_valid": "0"},),
+    "DDF1/DF03/EE01": ({
+        "hospital_name": "示例市第一人民医院", "hospital_organization_code": "9901006543",
+        "admission_date": "20250304", "admission_condition": "2", "diagnosis_name_1": "肺炎",
+    },),
+})  # fmt: skip
+"""A made-up visit, so that there is one to read."""
 
 
 class WithSettings(click.Command):
@@ -121,15 +128,19 @@ def check_sample(context: Context, count: int | None) -> None:
 
 
 def sample_card(chip: bytes, options: "CardOptions") -> "SoftwareCard":
-    """Make an ACTIVE card with public test keys, a made-up resident and a photo.
+    """Make an ACTIVE card with public test keys, a made-up resident with a photo and a visit.
 
     It is of specification 1.0 if a setting says more than 2.0 cards can have, else of 2.0.
     """
     from cardlib.emulator.bench.ready_made import RESIDENT, personalized_card
     from cardlib.keys.roots import public_test_roots
 
+    from ..listing.photos import PhotoShop
+    from ..sample.sample_batch import SAMPLE
+
+    photo = PhotoShop(SAMPLE.parent).jpeg("photos/00.jpg")
     of_1_0 = options.only_spec_1_0 or options.clear_updates
-    records = {**RESIDENT, "DDF1/EF07": ({"photo": _PHOTO.read_bytes()},)}
+    records = {**RESIDENT, **_VISIT, "DDF1/EF07": ({"photo": photo},)}
     return personalized_card(
         public_test_roots(1 if of_1_0 else 2), chip=chip, records=records, options=options
     )
