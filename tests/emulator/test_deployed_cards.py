@@ -1,4 +1,4 @@
-"""Cards with the settings of deployed ones (specification 10, amendment 12): each, and together."""
+"""Cards with the settings of deployed ones (specification 1a): each, and together."""
 
 import pytest
 

@@ -12,15 +12,8 @@ from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ...keys import Issuer
 from ...keys.roots import Roots
 from ...keys.store import KeyStore
-from ...layout import (
-    FILE_BY_PATH,
-    FILES,
-    Blank,
-    OneDigit,
-    WrittenForm,
-    dgi_of_record,
-    encode_record,
-)
+from ...layout import FILE_BY_PATH, FILES, dgi_of_record, encode_record
+from ...layout.card_profile import RHCARD, CardProfile
 from ...tlv import dgi
 from ..handlers.store_data import commit
 from ..profile.card_options import CardOptions
@@ -56,7 +49,6 @@ RESIDENT: Records = MappingProxyType({
     "DDF1/DF02/EF07": ({"allergen": "青霉素", "allergic_reaction": "皮疹"}, {"allergen": "花生"}),
 })  # fmt: skip
 """A made-up resident. The area code 99 is not assigned."""
-_BLANKS = {"unwritten": Blank.NOT_WRITTEN, "00": Blank.ZEROS, "20": Blank.SPACES}
 
 
 def personalized_card(
@@ -110,22 +102,22 @@ def _groupings(
         issuer |= values
     fields = FILE_BY_PATH[ISSUER_FILE].fields
     issuer_records = [{f.name: issuer[f.name]} if f.name in issuer else {} for f in fields]
-    form = WrittenForm(OneDigit(options.one_digit_code), _BLANKS[options.blank_text])
+    profile = RHCARD.having(options.settings)
     groupings = {
-        dgi_of_record(file, number): encode_record(file, number, values, form)
-        for path, numbered in _with_blanks({**records, ISSUER_FILE: issuer_records}, form).items()
+        dgi_of_record(file, number): encode_record(file, number, values, profile)
+        for path, numbered in _with_blanks({**records, ISSUER_FILE: issuer_records}, profile).items()
         for file in (FILE_BY_PATH[path],)
         for number, values in enumerate(numbered, 1)
-        if values or path == ISSUER_FILE or form.blank_text is not Blank.NOT_WRITTEN
+        if values or path == ISSUER_FILE or profile.blank_text != "unwritten"
     }
     region = Region.of_city(str(issuer["city_code"]))
     groupings |= dict(keys.groupings(ChipSerial(chip), region, Pin(pin)))
     return b"".join(dgi(tag, value) for tag, value in groupings.items())
 
 
-def _with_blanks(records: Records, form: WrittenForm) -> Records:
+def _with_blanks(records: Records, profile: CardProfile) -> Records:
     """Add the records of TLV files that nobody gave, if blank texts are written."""
-    if form.blank_text is Blank.NOT_WRITTEN:
+    if profile.blank_text == "unwritten":
         return records
     given = {file.path: list(records.get(file.path, ())) for file in FILES if file.is_tlv}
     filled = {

@@ -1,4 +1,4 @@
-"""SELECT and READ RECORD of cards with other settings (card specification 10, amendment 12).
+"""SELECT and READ RECORD of cards with other settings (card specification 1a).
 
 A card of the card specification does not come here: `dispatch` puts these in the place of its own
 handlers when its options say so.

@@ -37,7 +37,7 @@ def answer_to_reset(chip: bytes, options: CardOptions) -> bytes:
     """Return the ATR; the option `serial_place` says where the chip serial is in it.
 
     As specified: no status indicator (80), card capabilities (73), chip serial (58). See card
-    specification 1, and 10, amendment 12.
+    specification 1, and 1a.
     """
     return _FORMS[options.serial_place](chip, options)
 

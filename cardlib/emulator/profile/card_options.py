@@ -31,7 +31,7 @@ class CardOptions:
     challenges are random instead of pseudo-random (card specification 6).
 
     The others are the settings of a card profile that a card can have, with the table's values
-    (`cardlib.layout.card_profile`; card specification 10, amendment 12). Raises FormatError when
+    (`cardlib.layout.card_profile`; card specification 1a). Raises FormatError when
     `logical_channels` is not 1 to 4, or a setting does not have such a value.
     """
 
