@@ -18,7 +18,7 @@ from .output import say
 if TYPE_CHECKING:
     import threading
 
-    from cardlib.emulator import CardOptions, Fault, SoftwareCard
+    from cardlib.emulator import Fault, SoftwareCard
     from cardlib.emulator.bench.virtual_reader import VirtualReader
     from cardlib.exchange import Connection
 

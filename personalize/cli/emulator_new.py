@@ -102,7 +102,7 @@ def new(
       rhcard emulator new --out blanks --count 3 --keys keys.json
       rhcard emulator new --out old.card --clear-updates --logical-channels 2
       rhcard emulator new --out deployed.card --profile field --sample
-      rhcard emulator new --out other.card --profile field --set "serial_place=last 8"
+      rhcard emulator new --out b.card --profile field --set "serial_place=last 8"
     """
     from cardlib.unfinished import remove_unfinished_files
 

@@ -105,7 +105,9 @@ def _groupings(
     profile = RHCARD.having(options.settings)
     groupings = {
         dgi_of_record(file, number): encode_record(file, number, values, profile)
-        for path, numbered in _with_blanks({**records, ISSUER_FILE: issuer_records}, profile).items()
+        for path, numbered in _with_blanks(
+            {**records, ISSUER_FILE: issuer_records}, profile
+        ).items()
         for file in (FILE_BY_PATH[path],)
         for number, values in enumerate(numbered, 1)
         if values or path == ISSUER_FILE or profile.blank_text != "unwritten"
