@@ -27,9 +27,9 @@ from .pcsc_errors import (
 from .scard import Scard
 
 __all__ = [
-    "AmbiguousReader", "CardProtocol", "CardPulledOut", "CardWasReset", "NoCard", "NoReader",
-    "PcscConnection", "PcscNotRunning", "PcscRestarted", "Reader", "ReaderInUse", "find_reader",
-    "list_readers", "open_reader", "wait_for_card",
+    "NO_READER", "AmbiguousReader", "CardProtocol", "CardPulledOut", "CardWasReset", "NoCard",
+    "NoReader", "PcscConnection", "PcscNotRunning", "PcscRestarted", "Reader", "ReaderInUse",
+    "find_reader", "list_readers", "open_reader", "wait_for_card",
 ]  # fmt: skip
 
 
@@ -287,28 +287,40 @@ class PcscConnection:
 
     def _lost(self, result: int) -> TransportError:
         """Find out why a call failed, as far as pcscd can tell."""
-        if result in _GONE and not self._pulled_out:
-            if self._context and _service_answers():
-                return PcscRestarted(f"{self.reader}: pcscd was restarted")
-            return _failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
+            if self._service_ended(result):
+                if _service_answers():
+                    return PcscRestarted(f"{self.reader}: pcscd was restarted")
+                return _failure(_constants.SCARD_E_NO_SERVICE)
             if time.monotonic() >= end:
                 return _failure(result, self.reader)
             time.sleep(_LOOK_AGAIN)
         return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
 
+    def _service_ended(self, result: int) -> bool:
+        """Whether the pcscd that we were connected to is gone, after a call with this result."""
+        known = bool(self._context)
+        return known and (result in _GONE or self._count_card_changes() is None)
+
     def _is_gone(self) -> bool:
         """Whether the card was pulled out; no command may reach the card that is in now."""
-        if not self._pulled_out and self._count_card_changes() != self._card_changes:
-            self._pulled_out = True
-            self.close(reset=False)
+        if not self._pulled_out:
+            count = self._count_card_changes()
+            if count is not None and count != self._card_changes:
+                self._pulled_out = True
+                self.close(reset=False)
         return self._pulled_out
 
-    def _count_card_changes(self) -> int:
-        """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown."""
+    def _count_card_changes(self) -> int | None:
+        """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown.
+
+        None when pcscd has ended.
+        """
         look = [(self.reader, _UNAWARE)]
         result, states = _scard.SCardGetStatusChange(self._context, 0, look)
+        if result in _GONE:
+            return None
         return states[0][1] >> 16 if result == _SUCCESS else 0
 
 

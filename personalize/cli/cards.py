@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from cardlib.exchange import Connection
 
 _CHIP = re.compile("[0-9A-Fa-f]{16}")
-_OR_A_FILE = "Or give a card file: --card FILE"
+_OR_A_FILE = ". Or give a card file: --card FILE"
 _AGAIN = {
-    "CardPulledOut": "Put it in, and run the command again",
-    "CardWasReset": "Run the command again",
-    "PcscRestarted": "Run the command again",
+    "CardPulledOut": ". Put it in, and run the command again",
+    "CardWasReset": ". Run the command again",
+    "PcscRestarted": ". Run the command again",
 }
-"""What to do after an error of a reader that does not say it, by the name of its class."""
+"""What to add to an error of a reader that does not say what to do, by the name of its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,12 @@ def _with_remedy(error: TransportError, *, chosen: bool) -> TransportError:
     """The same error, with what to do at a command line in the message."""
     from cardlib.transport.pcsc import AmbiguousReader, NoCard, NoReader, PcscNotRunning
 
-    to_do = next((_AGAIN[c.__name__] for c in type(error).__mro__ if c.__name__ in _AGAIN), "")
+    tail = next((_AGAIN[c.__name__] for c in type(error).__mro__ if c.__name__ in _AGAIN), "")
     if isinstance(error, AmbiguousReader):
-        to_do = " or ".join(f"--reader {number}" for number in error.numbers)
-    elif not to_do and not chosen and isinstance(error, PcscNotRunning | NoReader | NoCard):
-        to_do = _OR_A_FILE
-    return type(error)(f"{error}. {to_do}") if to_do else error
+        tail = ": " + " or ".join(f"--reader {number}" for number in error.numbers)
+    elif not tail and not chosen and isinstance(error, PcscNotRunning | NoReader | NoCard):
+        tail = _OR_A_FILE
+    return type(error)(f"{error}{tail}") if tail else error
 
 
 def card_file(card: str, folder: Path | None = None) -> Path:
