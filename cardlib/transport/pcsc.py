@@ -375,7 +375,7 @@ def _matching(readers: list[Reader], choice: str) -> list[Reader]:
 
 def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
     if not with_card:
-        raise NoCard(f"no card in reader {_names(readers, ' or ')}")
+        raise NoCard(f"no card in reader {_names(readers, ' or ')}: put one in")
     if len(with_card) > 1:
         raise AmbiguousReader(
             f"several readers have a card: {_names(with_card, ', ')}. Give the number of one",

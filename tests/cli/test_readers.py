@@ -191,7 +191,8 @@ def test_no_card_is_one_line_with_the_remedy(desk: Desk) -> None:
     desk.put(None, None)
     said = only_line(rhcard("read"))
     assert (
-        said == f"no card in reader 0 ({FIRST}) or 1 ({SECOND}). Or give a card file: --card FILE"
+        said
+        == f"no card in reader 0 ({FIRST}) or 1 ({SECOND}): put one in. Or give a card file: --card FILE"
     )
     assert only_line(rhcard("read", "--reader", "0")) == f"{FIRST}: no card: put it in"
     assert only_line(rhcard("read", "--reader", "2")).startswith("no reader '2'. Connected: 0 (")
@@ -278,7 +279,8 @@ def test_a_read_that_waits_for_another_program_says_so_and_can_be_stopped(desk: 
 def read_while(desk: Desk, keys: Path, pcscd: Pcscd, happens: Callable[[], None]) -> Ran:
     """Read a card; before it answers the fifth command, something happens in this thread.
 
-    rhcard stands still meanwhile, so that it finds everything done. pcscd ends with the thread that started it, so no other thread may start it.
+    rhcard stands still meanwhile, so that it finds everything done. pcscd ends with the thread that
+    started it, so no other thread may start it.
     """
     reached, go_on = threading.Event(), threading.Event()
 

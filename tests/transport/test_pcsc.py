@@ -187,7 +187,7 @@ def test_the_only_card_needs_no_choice(slots: Slots) -> None:
     slots.empty(1)
     assert find_reader().name == FIRST
     slots.empty(0)
-    with pytest.raises(NoCard, match=r"^no card in reader 0 \(.*\) or 1 \(.*\)$"):
+    with pytest.raises(NoCard, match=r"^no card in reader 0 \(.*\) or 1 \(.*\): put one in$"):
         open_reader()
     with pytest.raises(NoCard, match=f"^{FIRST}: no card: put it in$"):
         open_reader(0)
