@@ -11,7 +11,7 @@ from cardlib.status import StatusWord
 from cardlib.transport import chip_serial
 
 
-class CardState(StrEnum):
+class CardCondition(StrEnum):
     """What a card is, as far as it says so without a key."""
 
     BLANK = "blank"
@@ -29,7 +29,7 @@ class SeenCard:
     `identity` is there if the card is issued. Nothing proves what a card says here.
     """
 
-    state: CardState
+    state: CardCondition
     chip: ChipSerial | None = None
     identity: CardIdentity | None = None
 
@@ -47,11 +47,11 @@ def look(connection: Connection) -> SeenCard:
         blocked = (
             isinstance(error, StatusWordError) and error.sw == StatusWord.FUNCTION_NOT_SUPPORTED
         )
-        return SeenCard(CardState.BLOCKED if chip and blocked else CardState.NOT_OURS, chip)
-    return SeenCard(CardState.ISSUED, chip, identity)
+        return SeenCard(CardCondition.BLOCKED if chip and blocked else CardCondition.NOT_OURS, chip)
+    return SeenCard(CardCondition.ISSUED, chip, identity)
 
 
-def state_of_blank(connection: Connection) -> CardState:
+def state_of_blank(connection: Connection) -> CardCondition:
     """How far a card is that has no data: its key set tells. TransportError if it is lost."""
     from cardlib.issuance import key_versions  # only a blank needs it: reading starts faster
 
@@ -60,10 +60,10 @@ def state_of_blank(connection: Connection) -> CardState:
     except TransportError:
         raise
     except CardError:
-        return CardState.NOT_OURS
+        return CardCondition.NOT_OURS
     if TRANSPORT_KEY_VERSION in versions:
-        return CardState.BLANK
-    return CardState.INTERRUPTED if ISSUER_KEY_VERSION in versions else CardState.OTHER_KEYS
+        return CardCondition.BLANK
+    return CardCondition.INTERRUPTED if ISSUER_KEY_VERSION in versions else CardCondition.OTHER_KEYS
 
 
 def _chip(atr: bytes) -> ChipSerial | None:

@@ -9,7 +9,7 @@ from cardlib.facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 
-from .looking import CardState, state_of_blank
+from .looking import CardCondition, state_of_blank
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -20,13 +20,13 @@ EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
 """The keys of an emergency room's terminal: one proves the chip genuine, one reads DF02."""
 
 _ABOUT_BLANK = {
-    CardState.BLANK: "this card is blank: it has the transport keys of its maker"
+    CardCondition.BLANK: "this card is blank: it has the transport keys of its maker"
     f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. `rhcard issue` makes a resident's"
     " card of it",
-    CardState.INTERRUPTED: "this card is blank: it has issuer keys"
+    CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
     f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
     " `rhcard issue` again with its batch",
-    CardState.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours. Do"
+    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours. Do"
     " not use it",
 }
 """What to say of a card without data, and what to do."""

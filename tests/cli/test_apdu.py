@@ -189,7 +189,7 @@ def test_the_module_is_the_command_with_the_same_output_and_exit_codes(folder: P
         ("identify", "--card", folder / "one.card"),
         ("check_blank", "--card", folder / "one.card"),
         ("data.scriptor", "--card", folder / "none.card"),
-        ("identify",),
+        ("no_such_script", "--card", folder / "one.card"),
     ):
         module, command = as_module(*words), invoke(*words)
         assert (module.returncode, module.stdout) == (command.code, command.out)

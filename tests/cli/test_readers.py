@@ -189,10 +189,9 @@ def test_of_several_cards_one_must_be_chosen(desk: Desk) -> None:
 
 def test_no_card_is_one_line_with_the_remedy(desk: Desk) -> None:
     desk.put(None, None)
-    said = only_line(rhcard("read"))
-    assert (
-        said
-        == f"no card in reader 0 ({FIRST}) or 1 ({SECOND}): put one in. Or give a card file: --card FILE"
+    assert only_line(rhcard("read")) == (
+        f"no card in reader 0 ({FIRST}) or 1 ({SECOND}): put one in."
+        " Or give a card file: --card FILE"
     )
     assert only_line(rhcard("read", "--reader", "0")) == f"{FIRST}: no card: put it in"
     assert only_line(rhcard("read", "--reader", "2")).startswith("no reader '2'. Connected: 0 (")
