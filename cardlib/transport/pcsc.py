@@ -287,6 +287,8 @@ class PcscConnection:
 
     def _lost(self, result: int) -> TransportError:
         """Find out why a call failed, as far as pcscd can tell."""
+        if not (self._context or self._pulled_out):
+            return _failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
             if self._service_ended(result):
@@ -300,8 +302,7 @@ class PcscConnection:
 
     def _service_ended(self, result: int) -> bool:
         """Whether the pcscd that we were connected to is gone, after a call with this result."""
-        known = bool(self._context)
-        return known and (result in _GONE or self._count_card_changes() is None)
+        return result in _GONE or self._count_card_changes() is None
 
     def _is_gone(self) -> bool:
         """Whether the card was pulled out; no command may reach the card that is in now."""

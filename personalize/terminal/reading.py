@@ -26,8 +26,8 @@ _ABOUT_BLANK = {
     CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
     f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
     " `rhcard issue` again with its batch",
-    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours. Do"
-    " not use it",
+    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours."
+    " Do not use it",
 }
 """What to say of a card without data, and what to do."""
 

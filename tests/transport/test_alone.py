@@ -26,6 +26,7 @@ def others(pcscd: Pcscd) -> Iterator[PcscConnection]:
         wait_until(lambda: find_reader(0).atr == card.atr, 10)
         with open_reader(FIRST) as connection:
             yield connection
+    wait_until(lambda: not find_reader(0).atr, 10)
 
 
 def test_a_reset_by_another_program_waits_until_we_are_done(others: PcscConnection) -> None:
@@ -49,11 +50,13 @@ def test_a_reset_before_our_first_command_costs_nothing(others: PcscConnection) 
             others.reset()
 
     begun = threading.Event()
-    threading.Thread(target=others_work).start()
+    working = threading.Thread(target=others_work)
+    working.start()
     assert begun.wait(10)
     with alone_in_reader(FIRST) as ours:
         assert ours.transmit(SELECT_EF05) == NOT_FOUND
         assert ours.transmit(SELECT_DDF1) == DONE
+    working.join(10)
 
 
 def test_a_program_that_keeps_the_card_is_waited_for_and_then_named(
