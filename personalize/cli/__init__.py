@@ -13,7 +13,9 @@ import click
 
 from .. import __version__
 
-COMMANDS = ("demo", "keys", "prepare", "issue", "verify", "read", "pins", "apdu", "emulator")
+COMMANDS = (
+    "demo", "keys", "prepare", "issue", "verify", "read", "pins", "readers", "apdu", "emulator",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from cardlib.card import CardIdentity, ResidentHealthCard
-from cardlib.errors import CardError, NotPersonalized
+from cardlib.errors import NotPersonalized
 from cardlib.exchange import Connection
-from cardlib.facts import TRANSPORT_KEY_VERSION
+from cardlib.facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
+
+from .looking import CardCondition, state_of_blank
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -16,6 +18,18 @@ EMERGENCY_FILES = tuple(
 
 EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
 """The keys of an emergency room's terminal: one proves the chip genuine, one reads DF02."""
+
+_ABOUT_BLANK = {
+    CardCondition.BLANK: "this card is blank: it has the transport keys of its maker"
+    f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. `rhcard issue` makes a resident's"
+    " card of it",
+    CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
+    f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
+    " `rhcard issue` again with its batch",
+    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours."
+    " Do not use it",
+}
+"""What to say of a card without data, and what to do."""
 
 _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03/EF06"]}
 
@@ -42,7 +56,8 @@ def read_card(
     try:
         identity = card.identify()
     except NotPersonalized as error:
-        raise NotPersonalized(_about_blank(connection) or str(error)) from None
+        about = _ABOUT_BLANK.get(state_of_blank(connection), str(error))
+        raise NotPersonalized(about) from None
     if keys is not None:
         card.internal_authenticate()
     found: dict[str, tuple[FieldValue, ...]] = {}
@@ -52,27 +67,6 @@ def read_card(
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     return Reading(identity, tuple((FILE_BY_PATH[path], found[path]) for path in found))
-
-
-def _about_blank(connection: Connection) -> str:
-    """What a blank card is and what to do with it; "" when it is no blank of ours."""
-    from cardlib.issuance import key_versions
-
-    try:
-        versions = key_versions(connection)
-    except CardError:
-        return ""
-    if TRANSPORT_KEY_VERSION in versions:
-        return (
-            "this card is blank: it has the transport keys of its maker"
-            f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. Put it into the folder that"
-            " `rhcard issue` gets with --cards: it becomes a resident's card"
-        )
-    found = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
-    return (
-        f"this card is blank: it has issuer keys (version {found}) and no data yet, because issuing"
-        " was interrupted. Run `rhcard issue` again with its batch and the same --cards"
-    )
 
 
 def _is_free_slot(file: FileSpec, found: dict[str, tuple[FieldValue, ...]]) -> bool:

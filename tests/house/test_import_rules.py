@@ -180,7 +180,7 @@ def names():
         if not found.name.endswith("__main__"):
             yield found.name
 
-readers = {f"cardlib.transport.{name}" for name in ("pcsc", "slot")}
+readers = {f"cardlib.transport.{name}" for name in ("alone", "pcsc", "slot")}
 for name in sorted(names(), key=lambda name: (name in readers, name)):
     if name == min(readers):
         early = {"click", "rich", "smartcard"} & sys.modules.keys()
