@@ -34,7 +34,8 @@ from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import ResidentList, make_all, read_list, validate_all
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
-from personalize.production.issue import issue, opened_job
+from personalize.production.issue import issue
+from personalize.production.job import opened_job
 from personalize.production.station import FolderFeed
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 
@@ -243,7 +244,7 @@ def station() -> None:
     issuer = KeyStore(public_test_roots(2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        batches = [_sealed(folder / f"batch-{n}", issuer) for n in range(BATCHES)]
+        batches = [sealed(folder / f"batch-{n}", issuer) for n in range(BATCHES)]
         print("ready", flush=True)
         sys.stdin.readline()
         start = perf_counter()
@@ -256,7 +257,8 @@ def station() -> None:
         print(perf_counter() - start)
 
 
-def _sealed(folder: Path, issuer: KeyStore) -> Batch:
+def sealed(folder: Path, issuer: KeyStore) -> Batch:
+    """A batch of the sample, in a new folder."""
     residents, cards = _prepared(issuer)
     seal(folder, residents, cards, issuer, keys=folder, issue_date=ISSUE_DATE)
     return Batch.open(folder, issuer)

@@ -125,7 +125,7 @@ def resident() -> Walk:
             day = "2026-11-23"
             run("prepare", folder / "residents.csv", "--keys", keys, "--out", batch,
                 "--issue-date", day)  # fmt: skip
-            run("issue", batch, "--cards", cards)
+            run("issue", batch, "--cards", cards, "--make-blanks")
             run("verify", batch, "--cards", cards)
     return walk
 

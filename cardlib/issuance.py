@@ -97,19 +97,25 @@ class IssuerSession:
 def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03Keys) -> CardStage:
     """Find out how far a card is, by SELECT and GET DATA 00E0. No key is used.
 
-    Raises CardKeyError when the card has neither set's key version.
+    Raises CardKeyError when a blank card has neither set's key version, or more than one key set:
+    somebody added one, and could use the card with it after it was issued.
     """
     fci = _select(connection, HEALTH_APPLICATION).data
     if find_ber(fci, 0x6F, 0xA5, 0xC1) is not None:
         return CardStage.PERSONALIZED
     versions = key_versions(connection)
+    names = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
+    if len(versions) > 1:
+        raise CardKeyError(
+            f"the blank card has {len(versions)} key sets, of versions {names}. Another program"
+            " added one: do not use this card"
+        )
     if transport_keys.key_version in versions:
         return CardStage.TRANSPORT
     if issuer_keys.key_version in versions:
         return CardStage.ISSUER
-    found = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
     raise CardKeyError(
-        f"the blank card has keys of version {found}. Expected: transport keys "
+        f"the blank card has keys of version {names}. Expected: transport keys "
         f"({transport_keys.key_version:02X}) or issuer keys ({issuer_keys.key_version:02X})"
     )
 

@@ -1,6 +1,8 @@
 """The tables of the card's commands and their handlers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from .handlers import (
@@ -9,6 +11,7 @@ from .handlers import (
     block_commands,
     channel_commands,
     data_objects,
+    deployed_cards,
     pin_commands,
     record_commands,
     security_domain,
@@ -17,6 +20,7 @@ from .handlers import (
 from .handlers import (
     file_commands as administration,
 )
+from .profile.card_options import CardOptions
 from .sessions.card_interface import CommandHandler, Commands
 
 INTERINDUSTRY: Mapping[int, CommandHandler] = MappingProxyType({
@@ -81,3 +85,13 @@ PROPRIETARY: Mapping[int, CommandHandler] = MappingProxyType(
 
 COMMANDS: Commands = (dict(INTERINDUSTRY), dict(PROPRIETARY))
 """Both tables; bit 8 of the class byte is the index."""
+
+
+@lru_cache(maxsize=64)
+def commands_of(options: CardOptions) -> Commands:
+    """Return both tables for a card with these options."""
+    others = deployed_cards.handlers(options)
+    if not others:
+        return COMMANDS
+    replaced = {ins: replace(INTERINDUSTRY[ins], handler=one) for ins, one in others.items()}
+    return COMMANDS[0] | replaced, COMMANDS[1]

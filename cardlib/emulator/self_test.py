@@ -36,7 +36,7 @@ def _problems(memory: Memory, state: CardState) -> Iterator[str]:
     spec, cipher, *_ = state.profile
     if state.is_personalized and (spec not in _SPECS or cipher not in list(Cipher)):
         yield f"the card's specification {spec:02X} or cipher {cipher:02X} is not valid"
-    if not _options_are_whole(state.options):
+    if not CardOptions.are_whole(state.options):
         yield "the card's options are not valid"
     if problem := created_files.problem(memory):
         yield problem
@@ -51,13 +51,6 @@ def _problems(memory: Memory, state: CardState) -> Iterator[str]:
             yield f"the life cycle state of {node.path} is not valid"
         if isinstance(node, ElementaryFile) and not _records_are_whole(memory, node):
             yield f"the record count of {node.path} is larger than its space"
-
-
-def _options_are_whole(raw: bytes) -> bool:
-    try:
-        return raw in (b"\xff" * len(raw), CardOptions.decode(raw).encode())
-    except ValueError:
-        return False
 
 
 def _data_objects_are_whole(memory: Memory) -> bool:

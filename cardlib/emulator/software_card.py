@@ -9,10 +9,10 @@ from ..facts import HEALTH_APPLICATION, TRANSPORT_KEY_VERSION, ChipSerial
 from . import self_test
 from .chip.chip import Chip
 from .chip.memory import Memory
-from .dispatch import COMMANDS
+from .dispatch import COMMANDS, commands_of
 from .filesystem import created_files
 from .filesystem.tree import DDF1, MF, Directory, Node
-from .handlers.access import enter, unusable_nodes
+from .handlers.access import enter, has_name, unusable_nodes
 from .processing import process
 from .profile.answer_to_reset import answer_to_reset
 from .profile.card_options import CardOptions
@@ -83,6 +83,7 @@ class SoftwareCard(Chip):
         self.damage = self_test.damage(self.memory, self.state)
         if not self.damage:
             self.options = CardOptions.decode(self.state.options)
+            self.commands = commands_of(self.options)
             self.refresh()
 
     def process(self, command: CommandAPDU) -> bytes:
@@ -107,7 +108,9 @@ class SoftwareCard(Chip):
     def application(self, name: bytes) -> Directory | None:
         """Return the DF with exactly this name (ISO/IEC 7816-4 5.2.2), or None."""
         if name == HEALTH_APPLICATION:
-            return MF if self.state.life_cycle == LifeCycle.BLANK else DDF1
+            if self.state.life_cycle == LifeCycle.BLANK:
+                return MF
+            return DDF1 if has_name(self, DDF1) else None
         for children in self.created.values():
             for node in children.values():
                 if isinstance(node, Directory) and node.aid == name:

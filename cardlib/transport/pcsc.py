@@ -4,44 +4,33 @@ No other module imports pyscard. Its low level is used because it gives the resu
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import smartcard.scard
 
 from ..errors import TransportError
 from .extended_length import control_code, in_properties
+from .pcsc_errors import (
+    AmbiguousReader,
+    CardPulledOut,
+    CardWasReset,
+    NoCard,
+    NoReader,
+    PcscNotRunning,
+    PcscRestarted,
+    ReaderInUse,
+)
+from .scard import Scard
 
-
-class PcscNotRunning(TransportError):
-    """The PC/SC service is not running, has ended, or refuses this user."""
-
-
-class NoReader(TransportError):
-    """There is no reader, or none with this name or number, or it was unplugged."""
-
-
-class AmbiguousReader(TransportError):
-    """More than one reader fits the choice."""
-
-
-class ReaderInUse(TransportError):
-    """Another program uses the card exclusively."""
-
-
-class NoCard(TransportError):
-    """There is no card in the reader, or it does not answer to reset."""
-
-
-class CardPulledOut(TransportError):
-    """The card was removed while it was connected. Open a new connection for the next card."""
-
-
-class CardWasReset(TransportError):
-    """Another program reset the card: selection, rights and sessions are lost. Call `reset`."""
+__all__ = [
+    "NO_READER", "AmbiguousReader", "CardProtocol", "CardPulledOut", "CardWasReset", "NoCard",
+    "NoReader", "PcscConnection", "PcscNotRunning", "PcscRestarted", "Reader", "ReaderInUse",
+    "find_reader", "list_readers", "open_reader", "wait_for_card",
+]  # fmt: skip
 
 
 class CardProtocol(IntEnum):
@@ -54,42 +43,23 @@ class CardProtocol(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader: its number (from 0), its name, and the ATR of the card in it (empty if none)."""
+    """A reader: its number (from 0), its name, and the ATR of the card in it (empty if none).
+
+    `in_use` says that a program is connected to the card, `mute` that a card does not answer.
+    """
 
     number: int
     name: str
     atr: bytes
+    in_use: bool = False
+    mute: bool = False
 
     def __str__(self) -> str:
         return f"{self.number} ({self.name})"
 
 
-class _Scard(Protocol):
-    """The calls of smartcard.scard that are used, with types. Each returns its result first."""
-
-    def SCardEstablishContext(self, scope: int) -> tuple[int, int]: ...
-    def SCardReleaseContext(self, context: int) -> int: ...
-    def SCardListReaders(self, context: int, groups: list[str]) -> tuple[int, list[str]]: ...
-    def SCardGetStatusChange(
-        self, context: int, milliseconds: int, states: Sequence[tuple[str, int]]
-    ) -> tuple[int, list[tuple[str, int, list[int]]]]: ...
-    def SCardConnect(
-        self, context: int, reader: str, sharing: int, protocols: int
-    ) -> tuple[int, int, int]: ...
-    def SCardReconnect(
-        self, card: int, sharing: int, protocols: int, initialization: int
-    ) -> tuple[int, int]: ...
-    def SCardStatus(self, card: int) -> tuple[int, str, int, int, list[int]]: ...
-    def SCardTransmit(self, card: int, pci: int, command: list[int]) -> tuple[int, list[int]]: ...
-    def SCardBeginTransaction(self, card: int) -> int: ...
-    def SCardEndTransaction(self, card: int, disposition: int) -> int: ...
-    def SCardControl(self, card: int, code: int, data: list[int]) -> tuple[int, list[int]]: ...
-    def SCardDisconnect(self, card: int, disposition: int) -> int: ...
-    def SCardGetErrorMessage(self, result: int) -> str: ...
-
-
 _constants: Any = smartcard.scard
-_scard: _Scard = smartcard.scard
+_scard: Scard = smartcard.scard
 _SUCCESS: int = _constants.SCARD_S_SUCCESS
 _PCI: dict[int, int] = {1: _constants.SCARD_PCI_T0, 2: _constants.SCARD_PCI_T1}
 _UNUSABLE = {
@@ -99,6 +69,8 @@ _UNUSABLE = {
 }
 _GET_FEATURES: int = _constants.SCARD_CTL_CODE(3400)
 _UNAWARE: int = _constants.SCARD_STATE_UNAWARE
+_IN_USE: int = _constants.SCARD_STATE_INUSE | _constants.SCARD_STATE_EXCLUSIVE
+_MUTE: int = _constants.SCARD_STATE_MUTE
 _SHARED: int = _constants.SCARD_SHARE_SHARED
 _EXCLUSIVE: int = _constants.SCARD_SHARE_EXCLUSIVE
 _LEAVE: int = _constants.SCARD_LEAVE_CARD
@@ -115,6 +87,8 @@ _NOTICE_TIME = 1.5
 """Seconds to wait until pcscd notices that a card was removed (it looks every 0.4 s)."""
 _LOOK_AGAIN = 0.1
 
+NO_READER = "no reader is connected: plug one in. Most readers need the package libccid"
+
 _FAILURES: dict[int, tuple[type[TransportError], str]] = {
     _constants.SCARD_E_NO_SERVICE: (
         PcscNotRunning, "pcscd not running: systemctl start pcscd"),
@@ -124,12 +98,12 @@ _FAILURES: dict[int, tuple[type[TransportError], str]] = {
         PcscNotRunning,
         "pcscd refuses this user: polkit has no rule that allows access_pcsc, or pcscd cannot"
         " reach polkit (a container has none: start pcscd with --disable-polkit)"),
-    _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, "no reader"),
+    _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, NO_READER),
     _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
     _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
     _constants.SCARD_E_SHARING_VIOLATION: (
         ReaderInUse, "another program uses the card exclusively: close that program"),
-    _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card"),
+    _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card: put it in"),
     _constants.SCARD_W_UNRESPONSIVE_CARD: (
         NoCard, "the card does not answer to reset: check that it is the right way round"),
     _constants.SCARD_W_UNPOWERED_CARD: (NoCard, "the card has no power"),
@@ -158,13 +132,14 @@ def find_reader(choice: str | int | None = None) -> Reader:
     """
     readers = list_readers()
     if not readers:
-        raise NoReader("no reader")
+        raise NoReader(NO_READER)
     if choice is None:
         return _only(readers, [reader for reader in readers if reader.atr])
     found = _matching(readers, str(choice))
     if len(found) > 1:
         raise AmbiguousReader(
-            f"{choice!r} fits several readers: {_names(found, ', ')}. Give the number of one"
+            f"{choice!r} fits several readers: {_names(found, ', ')}. Give the number of one",
+            [reader.number for reader in found],
         )
     if not found:
         raise NoReader(f"no reader {choice!r}. Connected: {_names(readers, ', ')}")
@@ -312,28 +287,41 @@ class PcscConnection:
 
     def _lost(self, result: int) -> TransportError:
         """Find out why a call failed, as far as pcscd can tell."""
-        if result in _GONE and not self._pulled_out:
-            if self._context and _service_answers():
-                return PcscNotRunning(f"{self.reader}: pcscd was restarted: open the reader again")
+        if not (self._context or self._pulled_out):
             return _failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
+            if self._service_ended(result):
+                if _service_answers():
+                    return PcscRestarted(f"{self.reader}: pcscd was restarted")
+                return _failure(_constants.SCARD_E_NO_SERVICE)
             if time.monotonic() >= end:
                 return _failure(result, self.reader)
             time.sleep(_LOOK_AGAIN)
         return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
 
+    def _service_ended(self, result: int) -> bool:
+        """Whether the pcscd that we were connected to is gone, after a call with this result."""
+        return result in _GONE or self._count_card_changes() is None
+
     def _is_gone(self) -> bool:
         """Whether the card was pulled out; no command may reach the card that is in now."""
-        if not self._pulled_out and self._count_card_changes() != self._card_changes:
-            self._pulled_out = True
-            self.close(reset=False)
+        if not self._pulled_out:
+            count = self._count_card_changes()
+            if count is not None and count != self._card_changes:
+                self._pulled_out = True
+                self.close(reset=False)
         return self._pulled_out
 
-    def _count_card_changes(self) -> int:
-        """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown."""
+    def _count_card_changes(self) -> int | None:
+        """How often a card was inserted or removed: pcscd's count (high half); 0 if unknown.
+
+        None when pcscd has ended.
+        """
         look = [(self.reader, _UNAWARE)]
         result, states = _scard.SCardGetStatusChange(self._context, 0, look)
+        if result in _GONE:
+            return None
         return states[0][1] >> 16 if result == _SUCCESS else 0
 
 
@@ -369,21 +357,30 @@ def _look(context: int) -> list[Reader]:
         result, states = _scard.SCardGetStatusChange(context, 0, [(n, _UNAWARE) for n in names])
     if result != _SUCCESS:
         raise _failure(result)
-    return [Reader(i, name, bytes(atr)) for i, (name, _, atr) in enumerate(states)]
+    return [
+        Reader(number, name, bytes(atr), bool(state & _IN_USE), bool(state & _MUTE))
+        for number, (name, state, atr) in enumerate(states)
+    ]
 
 
 def _matching(readers: list[Reader], choice: str) -> list[Reader]:
-    """Match the exact name or the number, else a part of the name, upper or lower case."""
+    """Match the exact name or the number, else a part of the name, upper or lower case.
+
+    Digits are a number: the 1 in another reader's name must not bring that one's card.
+    """
     exact = [reader for reader in readers if choice in (reader.name, str(reader.number))]
-    return exact or [reader for reader in readers if choice.casefold() in reader.name.casefold()]
+    if exact or choice.isdigit():
+        return exact
+    return [reader for reader in readers if choice.casefold() in reader.name.casefold()]
 
 
 def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
     if not with_card:
-        raise NoCard(f"no card in reader {_names(readers, ' or ')}")
+        raise NoCard(f"no card in reader {_names(readers, ' or ')}: put one in")
     if len(with_card) > 1:
         raise AmbiguousReader(
-            f"several readers have a card: {_names(with_card, ', ')}. Give the number of one"
+            f"several readers have a card: {_names(with_card, ', ')}. Give the number of one",
+            [reader.number for reader in with_card],
         )
     return with_card[0]
 

@@ -14,7 +14,7 @@ import click
 from .. import __version__
 
 COMMANDS = (
-    "demo", "keys", "prepare", "issue", "verify", "read", "pins", "apdu", "emulator",
+    "demo", "keys", "prepare", "issue", "verify", "read", "pins", "readers", "apdu", "emulator",
     "card-profile",
 )  # fmt: skip
 

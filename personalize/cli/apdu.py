@@ -1,18 +1,16 @@
 """rhcard apdu: run a script of APDUs on a card and show what it answered."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from .context import Context
 from .exits import Exit
-from .options import json_option, keys_option, passphrase_option
+from .options import json_option, keys_option, one_card_options, passphrase_option
 from .output import print_line
 
 if TYPE_CHECKING:
-    from cardlib.exchange import Connection
     from cardlib.script import Outcome, Script
 
 
@@ -50,12 +48,7 @@ def list_scripts(context: Context) -> int:
 
 @command.command()
 @click.argument("script", metavar="NAME|FILE")
-@click.option("--card", metavar="FILE", help="The card: a .card file.")
-@click.option(
-    "--reader",
-    metavar="NAME",
-    help="The card: in this PC/SC reader. Give its name, a part of it, or its number.",
-)
+@one_card_options
 @click.option(
     "--short-only",
     is_flag=True,
@@ -74,12 +67,15 @@ def run(
     context: Context,
     script: str,
     *,
-    card: str | None,
+    card_file: str | None,
     reader: str | None,
     short_only: bool,
     unprotected: bool,
 ) -> int:
     """Run a script on a card and compare its answers.
+
+    The card is named by --card or --reader. Without them, it is the card in a reader, if only one
+    reader has a card.
 
     The script is one that rhcard comes with (see `rhcard apdu list`), or a file. With --keys, the
     runner authenticates at the `#! authenticate` lines. Without it, those lines are skipped, as in
@@ -98,12 +94,12 @@ def run(
     """
     from cardlib.script import Runner
 
-    if (card is None) == (reader is None):
-        raise click.UsageError("give one card: --card FILE or --reader NAME")
-    opened = _script(script)
+    from .cards import open_card
+
+    opened, chosen = _script(script), open_card(card_file, reader)
     keys = context.terminal_keys()
-    with _connection(card, reader) as connection:
-        runner = Runner(connection, keys, short_only=short_only, unprotected=unprotected)
+    with chosen as card:
+        runner = Runner(card.connection, keys, short_only=short_only, unprotected=unprotected)
         outcomes = _shown(context, runner.run(opened))
     return _finish(context, opened, outcomes)
 
@@ -117,22 +113,6 @@ def _script(name: str) -> "Script":
         raise click.UsageError(
             f"{name}: there is no such script. Give a name from `rhcard apdu list`, or a file."
         ) from None
-
-
-@contextmanager
-def _connection(card: str | None, reader: str | None) -> "Iterator[Connection]":
-    """The card of the command line, and nobody else's as long as the script runs."""
-    if card is not None:
-        from ..production.station import in_reader
-        from .cards import card_file
-
-        with in_reader(card_file(card)) as software_card:
-            yield software_card
-    else:
-        from cardlib.transport.pcsc import open_reader
-
-        with open_reader(reader) as connection, connection.transaction():
-            yield connection
 
 
 def _shown(context: Context, outcomes: "Iterator[Outcome]") -> "list[Outcome]":

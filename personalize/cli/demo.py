@@ -13,13 +13,14 @@ from .failures import Stopped
 from .issue import run as issue_all
 from .options import check_output_folder, json_option
 from .output import command_line, print_line, print_table
+from .places import Place
 from .verify import run as verify_all
 
 if TYPE_CHECKING:
     from cardlib.keys.software import SoftwareKeySet
 
     from ..preparation.batch import Batch
-    from ..production.issue import CardResult
+    from ..production.job import CardResult
     from ..production.report import Throughput, Verified
     from ..terminal.reading import Reading
 
@@ -114,7 +115,7 @@ def _folder(out: Path | None) -> Path:
 
 
 def _run(folder: Path) -> Demo:
-    from ..production.issue import opened_job
+    from ..production.job import opened_job
     from ..production.station import FolderFeed
     from ..sample.sample_batch import CARDS, TEMPORARY, keep_keys, new_passphrase, prepare_sample
 
@@ -123,7 +124,7 @@ def _run(folder: Path) -> Demo:
         batch, store = prepare_sample(folder, Path(name), passphrase)
         with opened_job(batch, store, FolderFeed(cards, store), test_keys=False) as job:
             made = issue_all(job)
-        results = verify_all(batch, store, cards)
+        results = verify_all(batch, store, Place(cards))
         keep_keys(folder, Path(name), passphrase)
     chosen = _chosen(batch, made, cards)
     emergency = _emergency(store.terminal_keys, chosen)

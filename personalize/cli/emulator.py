@@ -1,7 +1,7 @@
 """rhcard emulator: software cards as files, and in the virtual readers of pcscd."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from .emulator_new import new
 from .emulator_show import show
 from .exits import Exit
 from .options import json_option
-from .output import say
+from .output import command_line, say
 
 if TYPE_CHECKING:
     import threading
@@ -84,6 +84,7 @@ def run(
 ) -> int:
     """Put software cards into pcscd's virtual reader.
 
+    It says in which reader each card is: `rhcard readers` shows the same in another terminal.
     It runs until Ctrl-C, SIGTERM or SIGHUP. Every change of a card goes to its file at once. pcscd
     may be stopped and started again: the cards come back.
 
@@ -108,12 +109,12 @@ def run(
             stack.enter_context(_traced(opened[0], trace))
         if context.as_json:
             context.answer({"cards": _slots(cards, opened, port)})
-        readers = []
+        readers, arrived = [], dict[bytes, Path]()
         for number, (path, card) in enumerate(zip(cards, opened, strict=True)):
-            reader = stack.enter_context(_reader(path, port + number))
+            reader = stack.enter_context(_reader(path, port + number, card.atr, arrived))
             reader.insert(_with_faults(card, script, seed))
             readers.append(reader)
-        _watch(readers, stop)
+        _watch(readers, stop, arrived)
     say("stopped; the cards are saved")
     return Exit.GOOD
 
@@ -161,10 +162,28 @@ def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -
     return FaultyCard(card, script, seed)
 
 
-def _reader(path: Path, port: int) -> "VirtualReader":
-    from cardlib.emulator.bench.virtual_reader import VirtualReader
+def _reader(path: Path, port: int, atr: bytes, arrived: dict[bytes, Path]) -> "VirtualReader":
+    """A slot; when its card is in a reader, the card's ATR is put down in `arrived`."""
+    from cardlib.emulator.bench.virtual_reader import INSERTED, VirtualReader
 
-    return VirtualReader(port, report=lambda state: say(f"{path}, port {port}: {state}"))
+    def report(state: str) -> None:
+        say(f"{path}, port {port}: {state}")
+        if state == INSERTED:
+            arrived[atr] = path
+
+    return VirtualReader(port, report=report)
+
+
+def _say_readers(arrived: dict[bytes, Path]) -> None:
+    """Say once in which PC/SC reader each card is, as soon as pcscd shows it there."""
+    from cardlib.errors import TransportError
+    from cardlib.transport.pcsc import list_readers
+
+    with suppress(TransportError):
+        for reader in list_readers():
+            if path := arrived.pop(reader.atr, None):
+                to_read = command_line("read", "--reader", reader.number)
+                say(f"{path} is in reader {reader}. To read it: {to_read}")
 
 
 def _slots(
@@ -176,9 +195,13 @@ def _slots(
     ]
 
 
-def _watch(readers: "Sequence[VirtualReader]", stop: "threading.Event") -> None:
+def _watch(
+    readers: "Sequence[VirtualReader]", stop: "threading.Event", arrived: dict[bytes, Path]
+) -> None:
     """Wait for the end: to be told, or a card that can go on no more."""
     while not stop.wait(_LOOK_TIME):
+        if arrived:
+            _say_readers(arrived)
         for reader in readers:
             if reader.failure:
                 raise reader.failure

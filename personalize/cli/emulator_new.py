@@ -4,14 +4,25 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .card_settings import (
+    WithSettings,
+    check_for_keys,
+    check_sample,
+    chosen_options,
+    sample_card,
+    settings_options,
+)
 from .context import Context
 from .exits import Exit
 from .options import NewPath, check_output_folder, json_option, keys_option, passphrase_option
 from .output import print_line, say, say_removed
+
+if TYPE_CHECKING:
+    from cardlib.emulator import CardOptions, SoftwareCard
 
 _CHIP_BYTES = 8
 
@@ -54,7 +65,7 @@ def _switches(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.command(name="new")
+@click.command(name="new", cls=WithSettings)
 @click.option(
     "--out",
     required=True,
@@ -65,10 +76,21 @@ def _switches(command: Callable[..., int]) -> Callable[..., int]:
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Make N cards.")
 @keys_option
 @_switches
+@settings_options
 @passphrase_option
 @json_option
 @click.pass_obj
-def new(context: Context, /, out: Path, *, count: int | None, **switches: Any) -> int:
+def new(
+    context: Context,
+    /,
+    out: Path,
+    *,
+    count: int | None,
+    profile: str,
+    settings: tuple[str, ...],
+    sample: bool,
+    **switches: Any,
+) -> int:
     """Make blank cards with random chip serials.
 
     They are as their maker would deliver them. Their transport keys are those of --keys FILE, or
@@ -79,40 +101,52 @@ def new(context: Context, /, out: Path, *, count: int | None, **switches: Any) -
       rhcard emulator new --out one-blank.card
       rhcard emulator new --out blanks --count 3 --keys keys.json
       rhcard emulator new --out old.card --clear-updates --logical-channels 2
+      rhcard emulator new --out deployed.card --profile field --sample
+      rhcard emulator new --out b.card --profile field --set "serial_place=last 8"
     """
-    from cardlib.emulator import CardOptions, SoftwareCard
     from cardlib.unfinished import remove_unfinished_files
 
+    options = chosen_options(profile, settings, **switches)
+    if sample:
+        check_sample(context, count)
     if count is None:
         NewPath().convert(out, None, None)
     else:
         check_output_folder(out, "--out")
     say_removed(remove_unfinished_files(out.absolute().parent if count is None else out))
-    transport_keys = _transport_keys(context)
+    make = sample_card if sample else _blanks(context, options)
     if count is not None:
         out.mkdir(parents=True, exist_ok=True)
     made = []
     for _ in range(count or 1):
         chip = secrets.token_bytes(_CHIP_BYTES)
-        name = chip.hex().upper()
-        path = out if count is None else out / f"{name}.card"
-        card = SoftwareCard.blank(chip, transport_keys(chip), options=CardOptions(**switches))
+        path = out if count is None else out / f"{chip.hex().upper()}.card"
+        card = make(chip, options)
         card.save(path)
         card.close()
-        made.append({"file": str(path), "chip": name})
+        made.append({"file": str(path), "chip": chip.hex().upper()})
     if context.as_json:
         return context.answer({"cards": made, "test_keys": context.keys is None})
     for each in made:
         print_line(f"{each['file']}  {each['chip']}")
-    if context.keys is None:
+    if sample:
+        say("Its keys are the published test keys, its PIN is 135790: use it for trials only.")
+    elif context.keys is None:
         say("Their transport keys are the published test keys: use these cards for trials only.")
     return Exit.GOOD
 
 
-def _transport_keys(context: Context) -> Callable[[bytes], tuple[bytes, bytes, bytes]]:
-    if context.keys is not None:
-        return context.store().blank_keys
+def _blanks(
+    context: Context, options: "CardOptions"
+) -> "Callable[[bytes, CardOptions], SoftwareCard]":
+    """Makes a blank with the transport keys of --keys, or with the published test keys."""
+    from cardlib.emulator import SoftwareCard
     from cardlib.keys.roots import public_test_roots
     from cardlib.keys.store import KeyStore
 
-    return KeyStore(public_test_roots()).blank_keys
+    if context.keys is None:
+        store = KeyStore(public_test_roots())
+    else:
+        store = context.store()
+        check_for_keys(options, store)
+    return lambda chip, options: SoftwareCard.blank(chip, store.blank_keys(chip), options=options)

@@ -1,6 +1,7 @@
 """rhcard issue: make the cards of a batch."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,25 +14,26 @@ from .failures import Stopped
 from .options import (
     batch_argument,
     batch_keys_option,
-    cards_option,
     check_output_folder,
     json_option,
     passphrase_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
+from .places import Place, chosen, hand_fed, place_options, watch
 
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
 
-    from ..production.issue import CardResult, Job
+    from ..production.job import CardResult, Job
+    from ..production.readers import ReaderFeed
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did, and which active cards of the batch are not in its folder."""
+    """What a run did, and which active cards of the batch are not in its folder, if it has one."""
 
     batch: Path
-    cards: Path
+    place: Place
     results: "list[CardResult]"
     left_alone: "list[str]"
     elsewhere: "list[ChipSerial]"
@@ -48,6 +50,11 @@ class Run:
         return sum(1 for each in self.results if each.was_active or not each.problem)
 
     @property
+    def lacking(self) -> int:
+        """For how many cards there was no blank."""
+        return sum(1 for each in self.failed if each.chip is None)
+
+    @property
     def code(self) -> Exit:
         """Whether every card is active and in the folder, and the PIN file is whole."""
         bad = self.failed or self.elsewhere or self.pin_faults
@@ -58,17 +65,29 @@ class Run:
         """What is wrong with the folder; "" when nothing is."""
         from ..production.journal import LOST
 
-        if not self.elsewhere:
-            return ""
-        return (
-            f"{len(self.elsewhere)} of {len(self.results)} residents have an active card, but their"
-            f" cards are not in {self.cards}. Check that --cards is the folder used before. {LOST}"
-        )
+        if self.elsewhere:
+            return (
+                f"{len(self.elsewhere)} of {len(self.results)} residents have an active card, but"
+                f" their cards are not in {self.place.folder}. Check that --cards is the folder"
+                f" used before. {LOST}"
+            )
+        if self.lacking and self.place.folder is not None:
+            are = "card is" if self.lacking == 1 else "cards are"
+            return (
+                f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there,"
+                " or add --make-blanks to make software cards"
+            )
+        return ""
 
 
 @click.command(name="issue")
 @batch_argument
-@cards_option
+@place_options
+@click.option(
+    "--make-blanks",
+    is_flag=True,
+    help="Make new software cards in the folder, if there are not enough blank ones.",
+)
 @batch_keys_option
 @click.option(
     "--test-keys",
@@ -85,12 +104,20 @@ class Run:
 @json_option
 @click.pass_obj
 def command(
-    context: Context, folder: Path, *, cards: Path, test_keys: bool, spoiled: tuple[str, ...]
+    context: Context,
+    folder: Path,
+    *,
+    cards: Path | None,
+    readers: tuple[str, ...],
+    make_blanks: bool,
+    test_keys: bool,
+    spoiled: tuple[str, ...],
 ) -> int:
     """Make the cards of a batch.
 
-    Each card is written, read back, compared with the batch, and activated. Blank cards in the
-    folder are used first. If there are not enough, new ones are made.
+    Each card is written, read back, compared with the batch, and activated. With --reader 0 you put
+    blank cards into the first reader, one after the other. With --cards the blank software cards
+    of a folder are used. A card that is not a blank of this key store is named and not changed.
 
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
@@ -98,49 +125,76 @@ def command(
     \b
     Examples:
       rhcard issue batch --cards cards
+      rhcard issue batch --cards cards --make-blanks
     """
-    from cardlib.unfinished import remove_unfinished_files
-
-    from ..production.issue import opened_job
+    from ..production.job import opened_job
     from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]
-    check_output_folder(cards, "--cards")
+    place = _place(cards, readers, make_blanks=make_blanks)
     batch, store = context.batch(folder)
-    with opened_job(batch, store, FolderFeed(cards, store), test_keys=test_keys) as job:
-        say_removed(remove_unfinished_files(cards))
+    hands = hand_fed(place)
+    feed = hands or FolderFeed(place.there, store if make_blanks else None)
+    with opened_job(batch, store, feed, test_keys=test_keys) as job:
+        _remove_unfinished(place)
         for chip in chips:
             job.journal.give_up(chip)
-        results = run(job)
-        elsewhere = _elsewhere(results, cards)
-        done = Run(folder, cards, results, job.left_alone, elsewhere, job.pins.faults)
+        results = run(job, hands)
+        elsewhere = _elsewhere(results, place)
+        done = Run(folder, place, results, job.left_alone, elsewhere, job.pins.faults)
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)
-    if not done.error:
-        context.suggest("verify", folder, "--cards", cards)
+    if not done.error and not done.lacking:
+        context.suggest("verify", folder, *place.words)
     return done.code
 
 
-def _elsewhere(results: "Sequence[CardResult]", cards: Path) -> "list[ChipSerial]":
+def _place(cards: Path | None, readers: tuple[str, ...], *, make_blanks: bool) -> Place:
+    if make_blanks and cards is None:
+        raise click.UsageError("--make-blanks makes software cards: it needs --cards DIR")
+    place = chosen(cards, readers)
+    if place.folder is not None:
+        check_output_folder(place.folder, "--cards")
+    return place
+
+
+def _remove_unfinished(place: Place) -> None:
+    from cardlib.unfinished import remove_unfinished_files
+
+    if place.folder is not None:
+        say_removed(remove_unfinished_files(place.folder))
+
+
+def _elsewhere(results: "Sequence[CardResult]", place: Place) -> "list[ChipSerial]":
     """The chips of cards that an earlier run activated and that are not in the folder."""
     from .cards import files_of
 
+    if place.folder is None:
+        return []
     chips = [each.chip for each in results if each.was_active and each.chip]
-    there = files_of(cards, chips)
+    there = files_of(place.folder, chips)
     return [chip for chip in chips if chip not in there]
 
 
-def run(job: "Job") -> "list[CardResult]":
-    """Issue with a progress bar. A signal lets the card in hand be finished, and stops then."""
+def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
+    """Issue with a progress bar, or with the lines for the people who feed the readers.
+
+    A signal lets the cards in hand be finished, and stops then.
+    """
     from ..production.issue import issue
     from .signals import held_back
 
     results: list[CardResult] = []
     total = job.batch.header.count
     try:
-        with progress("Issuing") as advance, held_back() as stop_here:
-            for result in issue(job):
+        with (
+            held_back() as stop_here,
+            progress("Issuing", shown=hands is None) as advance,
+            closing(issue(job)) as issued,
+        ):
+            watch(hands, stop_here)
+            for result in issued:
                 results.append(result)
                 advance(len(results), total)
                 stop_here()
@@ -179,17 +233,19 @@ def _print(done: Run) -> None:
     from ..production.report import left_out_in_words, throughput
 
     results, figures = done.results, throughput(done.results)
-    for problem in done.left_alone:
+    for problem in done.left_alone if done.place.folder is not None else ():
         say(problem)
-    if done.failed:
-        _print_failures(done.failed)
-        say_where(done.cards)
-    if done.active < len(results):
+    if shown := [each for each in done.failed if each.chip]:
+        _print_failures(shown)
+        if done.place.folder is not None:
+            say_where(done.place.folder)
+    without_blank = done.lacking if done.place.folder is not None else 0
+    if done.active + without_blank < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
     new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
     print_line(f"{done.active} of {len(results)} cards active{new}")
     if figures.cards:
-        say(figures.in_words())
+        say(figures.in_words(software=done.place.folder is not None))
     if left_out := left_out_in_words([each.left_out for each in results]):
         say(left_out)
     for fault in done.pin_faults:
@@ -213,7 +269,7 @@ def _document(done: Run) -> dict[str, Any]:
 
     return {
         "batch": str(done.batch),
-        "folder": str(done.cards),
+        **done.place.as_dict(),
         "cards": [result_as_dict(each) for each in done.results],
         "active": done.active,
         "failed": len(done.failed),

@@ -146,13 +146,19 @@ def profile_options(command: FC) -> FC:
     return command
 
 
-cards_option = click.option(
-    "--cards",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder of the software cards (*.card).",
+reader_option = click.option(
+    "--reader",
+    metavar="NAME|NUMBER",
+    help="The card in this PC/SC reader. A part of the name is enough. See `rhcard readers`.",
 )
+card_option = click.option("--card", "card_file", metavar="FILE", help="The card in this file.")
+
+
+def one_card_options(command: FC) -> FC:
+    """The two ways to name the one card that a command meets; `cards.open_card` takes them."""
+    return reader_option(card_option(command))
+
+
 batch_argument = click.argument(
     "folder", metavar="BATCH", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )

@@ -150,13 +150,13 @@ def _lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[s
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Show a bar, the rate and the time left, on a terminal only: a log gets none.
 
     Gives a function to call with (done, in all). The bar ends with the last step, so that a prompt
     may follow.
     """
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console

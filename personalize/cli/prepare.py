@@ -119,7 +119,7 @@ def command(
         mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})
     print_line(f"{out}: {header.count} cards prepared")
-    context.suggest("issue", out, "--cards", "cards", keys=False)
+    context.suggest("issue", out, "--cards", "cards", "--make-blanks", keys=False)
     return Exit.GOOD
 
 

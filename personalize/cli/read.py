@@ -1,7 +1,7 @@
 """rhcard read: show a card to a person."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,14 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import NewPath, json_option, keys_option, passphrase_option, profile_options
+from .options import (
+    NewPath,
+    json_option,
+    keys_option,
+    one_card_options,
+    passphrase_option,
+    profile_options,
+)
 from .output import Styled, print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
@@ -36,7 +43,8 @@ _WITHOUT = {
 
 
 @click.command(name="read")
-@click.argument("card", metavar="CARD|CHIP")
+@click.argument("named", metavar="[CARD|CHIP]", required=False)
+@one_card_options
 @keys_option
 @click.option(
     "--cards",
@@ -66,21 +74,26 @@ _WITHOUT = {
 @click.pass_obj
 def command(
     context: Context,
-    card: str,
+    named: str | None,
     *,
+    card_file: str | None,
+    reader: str | None,
     cards: Path | None,
     lang: str,
     emergency: bool,
     photo: Path | None,
 ) -> int:
-    """Show what is on a software card.
+    """Show what is on a card.
 
-    The card is a .card file, or its chip serial (16 hex digits) together with --cards. Each field
-    is shown with its value. If it has none, the state says why: the answer is "no", the field is
-    empty, it was never written, a key is needed (and which one), it is not on the card, or it is
-    damaged.
+    The card is in a PC/SC reader (--reader), or it is a software card: a .card file, or its chip
+    serial (16 hex digits) together with --cards. Without any of them, it is the card in a reader,
+    if only one reader has a card.
 
-    Without --keys only the issuer's data can be read. The card file is not changed.
+    Each field is shown with its value. If it has none, the state says why: the answer is "no", the
+    field is empty, it was never written, a key is needed (and which one), it is not on the card, or
+    it is damaged.
+
+    Without --keys only the issuer's data can be read. The card is not changed.
 
     A deployed card may not say what it is. Read it with --profile field.
 
@@ -89,29 +102,29 @@ def command(
       rhcard read CARD.card --keys keys.json
       rhcard read CARD.card --keys keys.json --emergency --lang zh
       rhcard read CARD.card --keys keys.json --photo photo.jpg
+      rhcard read --reader 0 --keys keys.json
     """
     from cardlib.exchange import observed
     from cardlib.layout import FILES
     from cardlib.transport.meter import Meter
 
-    from ..production.station import in_reader
     from ..terminal.reading import EMERGENCY_FILES, read_card
-    from .cards import card_file
+    from .cards import open_card
     from .profile_choice import chosen
 
     how = chosen(context)
     if photo and emergency:
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
-    path = card_file(card, cards)
-    with in_reader(path, read_only=True) as connection:
-        key_set, meter = context.terminal_keys(), Meter()
-        with observed(connection, meter) as watched:
-            files = EMERGENCY_FILES if emergency else FILES
-            reading = read_card(watched, key_set, files, how)
+    if named is not None and card_file is not None:
+        raise click.UsageError("give one card: CARD or --card FILE")
+    opened = open_card(named or card_file, reader, cards, read_only=True)
+    key_set, meter = context.terminal_keys(), Meter()
+    with opened as card, observed(card.connection, meter) as watched:
+        reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES, how)
     problem = _write_photo(reading, photo) if photo else ""
     code = Exit.REFUSED if problem else Exit.GOOD
     if context.as_json:
-        document = _document(path, reading, meter.figures, lang)
+        document = _document(card.place, reading, meter.figures, lang)
         document |= {"profile": how.profile.name, "serial_place": reading.serial_place}
         if photo:
             document["photo"] = None if problem else str(photo)
@@ -148,12 +161,14 @@ def _in_words(figures: "Figures") -> str:
     return f"{figures.commands} APDUs, {total:,} bytes. A real card takes about {seconds:.1f} s."
 
 
-def _document(card: Path, reading: "Reading", figures: "Figures", lang: str) -> dict[str, Any]:
+def _document(
+    place: Mapping[str, str | None], reading: "Reading", figures: "Figures", lang: str
+) -> dict[str, Any]:
     from cardlib.layout.words import as_json
 
     identity = reading.identity
     return {
-        "card": str(card),
+        **place,
         "chip": identity.chip.hex().upper(),
         "specification": identity.spec_text,
         "cipher": identity.cipher.name.lower(),

@@ -1,6 +1,7 @@
 """rhcard verify: read issued cards back and compare them with what was prepared."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from cardlib.errors import TransportError
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import batch_argument, batch_keys_option, cards_option, json_option, passphrase_option
+from .options import batch_argument, batch_keys_option, json_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say, say_where
+from .places import Place, chosen, hand_fed, place_options, watch
 
 if TYPE_CHECKING:
     from cardlib.keys import Issuer
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command(name="verify")
 @batch_argument
-@cards_option
+@place_options
 @batch_keys_option
 @click.option(
     "--full",
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
 @passphrase_option
 @json_option
 @click.pass_obj
-def command(context: Context, folder: Path, *, cards: Path, full: bool) -> int:
+def command(
+    context: Context, folder: Path, *, cards: Path | None, readers: tuple[str, ...], full: bool
+) -> int:
     """Read issued cards and compare them with their batch.
 
     Every field on every card is compared with the batch. It also checks that the card refuses
-    access that must be refused. No file is changed, and no wrong key or PIN is tried.
+    access that must be refused. No file is changed, and no wrong key or PIN is tried. With --reader
+    you put the cards into a reader, in any order. Enter ends it, and the cards that did not come
+    are listed.
 
     Without --full the middle of blank files is not read, and one file of each directory is tried
     without keys. A line says what was left out. The first card is always checked in full.
@@ -49,18 +55,19 @@ def command(context: Context, folder: Path, *, cards: Path, full: bool) -> int:
     """
     from ..production.report import left_out_in_words, verified_as_dict
 
-    if not cards.is_dir():
+    place = chosen(cards, readers)
+    if cards is not None and not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
     batch, store = context.batch(folder)
-    results = run(batch, store, cards, full=full)
+    results = run(batch, store, place, full=full)
     good = sum(1 for result in results if not result.findings)
     code = Exit.GOOD if good == len(results) else Exit.VERIFICATION_FAILED
-    error = _none_there(results, cards)
+    error = _none_there(results, cards) if cards is not None else ""
     if context.as_json:
         return context.answer(
             {
                 "batch": str(folder),
-                "folder": str(cards),
+                **place.as_dict(),
                 "cards": [verified_as_dict(result) for result in results],
                 "verified": good,
                 "failed": len(results) - good,
@@ -72,7 +79,8 @@ def command(context: Context, folder: Path, *, cards: Path, full: bool) -> int:
         print_error(error)
     elif code:
         _print_findings(results)
-        say_where(cards)
+        if cards is not None:
+            say_where(cards)
     if left_out := left_out_in_words([each.left_out for each in results]):
         say(left_out)
     print_line(f"{good} of {len(results)} verified")
@@ -92,16 +100,24 @@ def _none_there(results: "Sequence[Verified]", cards: Path) -> str:
     )
 
 
-def run(batch: "Batch", issuer: "Issuer", cards: Path, *, full: bool = False) -> "list[Verified]":
-    """Verify with a progress bar. Nothing is changed, so it may be stopped at any time."""
+def run(batch: "Batch", issuer: "Issuer", place: Place, *, full: bool = False) -> "list[Verified]":
+    """Verify with a progress bar, or with the lines for the people who feed the readers.
+
+    Nothing is changed, so it may be stopped at any time.
+    """
     from ..production.audit import audit
     from ..production.station import FolderFeed
 
     results: list[Verified] = []
     try:
-        with progress("Verifying") as advance:
-            feed = FolderFeed(cards, read_only=True)
-            for result in audit(batch, issuer, feed, full=full):
+        hands = hand_fed(place)
+        feed = hands or FolderFeed(place.there, read_only=True)
+        watch(hands, lambda: None)
+        with (
+            progress("Verifying", shown=hands is None) as advance,
+            closing(audit(batch, issuer, feed, full=full)) as audited,
+        ):
+            for result in audited:
                 results.append(result)
                 advance(len(results), batch.header.count)
     except KeyboardInterrupt:

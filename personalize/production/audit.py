@@ -1,10 +1,10 @@
 """Verify an issued batch: compare each active card with what was prepared for it."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 
 from cardlib.checks.findings import CardCheck, Finding
-from cardlib.errors import CardError
+from cardlib.errors import CardError, TransportError
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial
 from cardlib.keys import Issuer
@@ -14,13 +14,15 @@ from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_read
 from .checking import check_card
-from .feed import Feed, chip_of, not_found, not_used, refuse_copy
-from .journal import JournalConflict, Progress
+from .feed import BroughtCard, Feed, Wanted, Worked, chip_of, not_found, not_used, refuse_copy
+from .journal import Entry, Journal, JournalConflict, Progress
 from .pins import PinFile
 from .report import Verified
 
 
-def audit(batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False) -> Iterator[Verified]:
+def audit(
+    batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False
+) -> Generator[Verified, None, None]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
     `full` reads whole files and tries each one; else only the first card is checked so. An active
@@ -30,46 +32,90 @@ def audit(batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False) -> It
     """
     with opened_to_read(batch, issuer) as (journal, pins), feed.alone():
         missing = {entry.number: entry for entry in journal.entries()}
-        seen: dict[ChipSerial, str] = {}
-        left_alone: list[str] = []
-        for card in feed.lying():
-            try:
-                with card.powered() as connection:
-                    chip = chip_of(connection)
-                    refuse_copy(seen, chip, card, feed)
-                    entry = journal.of_chip(chip)
-                    if entry is None or entry.progress is not Progress.ACTIVE:
-                        continue
-                    prepared = batch.card(entry.number)
-                    verified = _verified(prepared, issuer, chip, connection, full=full)
-            except JournalConflict:
+        run = _Audit(batch, issuer, feed, journal, pins, missing, full)
+        yield from feed.serve(run.work, run.wanted)
+        yield from run.not_seen()
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """One run, and the entries of the cards that were not verified yet, by number."""
+
+    batch: Batch
+    issuer: Issuer
+    feed: Feed
+    journal: Journal
+    pins: PinFile
+    missing: dict[int, Entry]
+    full: bool
+    seen: dict[ChipSerial, str] = field(default_factory=dict)
+    left_alone: list[str] = field(default_factory=list)
+
+    def wanted(self) -> Wanted | None:
+        """A card that was not verified yet. A folder is looked through to its end."""
+        active = sum(1 for each in self.missing.values() if each.progress is Progress.ACTIVE)
+        if not active and self.feed.comes_again:
+            return None
+        done, count = self.batch.header.count - len(self.missing), self.batch.header.count
+        return Wanted(f"insert a card of this batch ({done} of {count} cards were verified)")
+
+    def work(self, card: BroughtCard) -> Worked[Verified]:
+        """Verify one card, if it is one of the batch and active."""
+        try:
+            with card.powered() as connection:
+                chip = chip_of(connection)
+                if not self.feed.comes_again:
+                    refuse_copy(self.seen, chip, card, self.feed)
+                entry = self.journal.of_chip(chip)
+                if entry is None or entry.progress is not Progress.ACTIVE:
+                    return Worked(None, f"chip {chip} is no active card of this batch")
+                if entry.number not in self.missing:
+                    return Worked(None, f"card {entry.number} (chip {chip}) was verified before")
+                verified = self._verified(self.batch.card(entry.number), chip, connection)
+        except JournalConflict:
+            raise
+        except CardError as error:
+            self.left_alone.append(not_used(card, error))
+            again = ". Insert it again" if isinstance(error, TransportError) else ""
+            return Worked(None, f"this card was not verified: {error}{again}")
+        if self.missing.pop(entry.number, None) is None:
+            raise JournalConflict(f"two cards have the same chip serial {chip}: one is a copy")
+        lost = _no_pin(self.pins, entry.number)
+        verified = replace(verified, findings=(*verified.findings, *lost))
+        return Worked(verified, _in_words(verified))
+
+    def _verified(self, card: PreparedCard, chip: ChipSerial, connection: Connection) -> Verified:
+        meter = Meter()
+        try:
+            with observed(connection, meter) as watched:
+                checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
+        except CardError as error:
+            if self.feed.comes_again and isinstance(error, TransportError):
                 raise
-            except CardError as error:
-                left_alone.append(not_used(card, error))
-                continue
-            del missing[entry.number]
-            yield replace(verified, findings=(*verified.findings, *_no_pin(pins, entry.number)))
-        for entry in missing.values():
+            checked = CardCheck((_finding(str(error)),))
+        findings, left_out = checked.findings, checked.left_out
+        return Verified(card.number, card.line, chip, findings, meter.figures, left_out)
+
+    def not_seen(self) -> Iterator[Verified]:
+        """The results of the cards that did not come, or are not active yet."""
+        for entry in self.missing.values():
             problem = f"not active yet: its state is {entry.progress}"
             lost: tuple[Finding, ...] = ()
             if entry.progress is Progress.ACTIVE and entry.chip is not None:
-                problem = "; ".join((not_found(feed, entry.chip), *left_alone))
-                lost = _no_pin(pins, entry.number)
-            line = batch.card(entry.number).line
+                seen = () if self.feed.comes_again else self.left_alone
+                problem = "; ".join((not_found(self.feed, entry.chip), *seen))
+                lost = _no_pin(self.pins, entry.number)
+            line = self.batch.card(entry.number).line
             findings = (_finding(problem), *lost)
             yield Verified(entry.number, line, entry.chip, findings, Figures())
 
 
-def _verified(
-    card: PreparedCard, issuer: Issuer, chip: ChipSerial, connection: Connection, *, full: bool
-) -> Verified:
-    meter = Meter()
-    try:
-        with observed(connection, meter) as watched:
-            checked = check_card(watched, issuer, card, chip, active=True, full=full)
-    except CardError as error:
-        checked = CardCheck((_finding(str(error)),))
-    return Verified(card.number, card.line, chip, checked.findings, meter.figures, checked.left_out)
+def _in_words(verified: Verified) -> str:
+    name = f"card {verified.number} (line {verified.line} of the list, chip {verified.chip})"
+    if not verified.findings:
+        return f"{name} is verified"
+    count = len(verified.findings)
+    return f"{name} is not good: {count} difference{'' if count == 1 else 's'}. Keep it apart"
 
 
 def _no_pin(pins: PinFile, number: int) -> tuple[Finding, ...]:

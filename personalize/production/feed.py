@@ -1,9 +1,9 @@
 """How cards come to the bureau: a reader brings them, and each card says which one it is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from cardlib.card import ResidentHealthCard
 from cardlib.errors import CardError
@@ -19,6 +19,8 @@ from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from cardlib.transport import chip_serial
 
 from .journal import LOST, JournalConflict
+
+T = TypeVar("T")
 
 
 class BroughtCard(Protocol):
@@ -39,12 +41,36 @@ class BroughtCard(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run waits for: `prompt` asks a person for it. `blank` is False if no blank helps."""
+
+    prompt: str
+    blank: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Worked(Generic[T]):
+    """What came of one card that was brought: its result, None if there is none yet.
+
+    `words` say it to the person who brought the card.
+    """
+
+    result: T | None
+    words: str
+
+
 class Feed(Protocol):
     """A reader that brings cards. Nobody can ask it for a certain card."""
 
     @property
     def name(self) -> str:
         """Where the cards come from, for a person."""
+        ...
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether a card that failed may be brought again in the same run, by a person."""
         ...
 
     def alone(self) -> AbstractContextManager[None]:
@@ -55,16 +81,33 @@ class Feed(Protocol):
         """The cards that are there already, to be looked at before any of them is used."""
         ...
 
-    def bring(self, *, blank_wanted: bool) -> BroughtCard | None:
-        """The next card, each once; None when no more come.
-
-        A new blank is made only if `blank_wanted`: a card of the batch waits for one.
-        """
-        ...
-
     def put_aside(self, card: BroughtCard) -> None:
         """Do not bring a card that is there."""
         ...
+
+    def serve(
+        self, work: Callable[[BroughtCard], Worked[T]], wanted: Callable[[], Wanted | None]
+    ) -> Iterator[T]:
+        """Do `work` with each card that comes, as long as something is `wanted`.
+
+        Give the results. Nothing that two cards share is used at the same time.
+        """
+        ...
+
+
+def one_by_one(
+    bring: Callable[[bool], BroughtCard | None],
+    work: Callable[[BroughtCard], Worked[T]],
+    wanted: Callable[[], Wanted | None],
+) -> Iterator[T]:
+    """Serve a feed that can be asked for its next card; `bring` is told if a blank is wanted."""
+    while (now := wanted()) and (card := bring(now.blank)):
+        result = work(card).result
+        if result is not None:
+            yield result
+        elif card.made_here:
+            # It made a blank that it cannot use: another would be no better.
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +151,7 @@ def about_blank(connection: Connection, chip: ChipSerial, error: CardError) -> s
     else:
         why = (
             "it has the published test keys as transport keys, which anybody can use. It is a blank"
-            " for trials: never use it for a resident. Take it out of the folder"
+            " for trials: never use it for a resident. Take it away"
         )
     return f"{why} ({error})"
 
@@ -137,9 +180,12 @@ def refuse_copy(
 
 def not_found(feed: Feed, chip: ChipSerial, *, active: bool = True) -> str:
     """What to say about a card of the batch that did not come, and whether it is active."""
+    lost = f". {LOST}" if active else ""
+    if feed.comes_again:
+        return f"Card with chip {chip} was not inserted{lost}"
     return (
         f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
-        f" for `issue`{f'. {LOST}' if active else ''}"
+        f" for `issue`{lost}"
     )
 
 

@@ -6,44 +6,37 @@ far it is. So a run that stopped anywhere can continue: no card is made twice or
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator
 
 from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import (
     CardError,
-    CardKeyError,
     ChannelError,
     FormatError,
     StatusWordError,
     StorageError,
+    TransportError,
 )
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
-from cardlib.keys import Issuer
 from cardlib.layout.load import records
 from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
-from ..listing.holders import comparable
-from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
-from .bookkeeping import opened_to_issue
 from .checking import check_card
 from .feed import (
     BroughtCard,
-    Feed,
     Identified,
+    Wanted,
+    Worked,
     about_blank,
     identify,
     not_found,
-    not_used,
-    refuse_copy,
 )
-from .journal import Entry, Journal, JournalConflict, Progress
-from .pins import PinFile
+from .job import CardResult, Job, NotUsed, check_no_double, in_hand
+from .journal import Entry, JournalConflict, Progress
 
 _NAMED = 5
 
@@ -52,129 +45,44 @@ class NotAsPrepared(CardError):
     """A card does not hold what was prepared. It was not activated."""
 
 
-class _NotOurBlank(CardError):
-    """A blank card does not have our transport keys. It was not changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a run needs, opened and checked.
-
-    `left_alone` names each card that was brought and not used, with the reason.
-    """
-
-    batch: Batch
-    issuer: Issuer
-    feed: Feed
-    journal: Journal
-    pins: PinFile
-    left_alone: list[str] = field(default_factory=list)
-
-    def leave_alone(self, card: BroughtCard, why: object) -> None:
-        """Note that a card is not used, and why."""
-        self.left_alone.append(not_used(card, why))
-
-    def number_on(self, found: Identified) -> int | None:
-        """Which card of the batch is for the holder whose number is on a card; None if none is."""
-        if not found.card_number:
-            return None
-        return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
-
-
-@dataclass(frozen=True, slots=True)
-class CardResult:
-    """The result for one card, without personal data.
-
-    `problem` is empty if the card is active and its PIN is in the PIN file.
-    """
-
-    number: int
-    line: int
-    chip: ChipSerial | None
-    progress: Progress
-    problem: str = ""
-    figures: Figures = field(default_factory=Figures)
-    seconds: float = 0.0
-    was_active: bool = False
-    left_out: LeftOut = NOTHING_LEFT_OUT
-
-
-@contextmanager
-def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> Iterator[Job]:
-    """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
-
-    CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
-    is working on this, when a resident of the batch has another card already, or when the PIN file
-    has PINs that the journal does not know. FormatError when nothing in the PIN file can be read.
-    """
-    if issuer.is_test and not test_keys:
-        raise CardKeyError(
-            "this key store holds the published test keys: anybody can read and change cards that"
-            " are made with them. For a trial add --test-keys. For residents use another key store"
-        )
-    with ExitStack() as stack:
-        journal, pins = stack.enter_context(opened_to_issue(batch, issuer))
-        stack.enter_context(feed.alone())
-        job = Job(batch, issuer, feed, journal, pins)
-        _look_at_all(job)
-        yield job
-
-
-def _look_at_all(job: Job) -> None:
-    """Look at all cards in the feed before any is changed; put those that are done aside."""
-    seen: dict[ChipSerial, str] = {}
-    for card in job.feed.lying():
-        try:
-            with card.powered() as connection:
-                found = identify(card.where, connection, job.issuer)
-        except CardError as error:
-            job.leave_alone(card, error)
-            job.feed.put_aside(card)
-            continue
-        refuse_copy(seen, found.chip, card, job.feed)
-        _check_no_double(job, found)
-        entry = job.journal.of_chip(found.chip)
-        is_open = entry is not None and entry.progress is not Progress.ACTIVE
-        if found.stage is CardStage.PERSONALIZED and not is_open:
-            job.feed.put_aside(card)
-
-
-def _check_no_double(job: Job, found: Identified) -> None:
-    """Refuse a card of a resident of this batch that this journal did not make."""
-    number = job.number_on(found)
-    if number is None or found.chip in job.journal.spoiled():
-        return
-    if job.journal.entry(number).chip != found.chip:
-        raise JournalConflict(
-            f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
-            f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
-            " make. Nobody gets two cards: take the resident out of the list. No card was changed"
-        )
-
-
-def issue(job: Job) -> Iterator[CardResult]:
+def issue(job: Job) -> Generator[CardResult, None, None]:
     """Issue all cards that are not active yet, in the order in which the feed brings them.
 
     If one card fails, the others are still made. Each card of the batch has one result: first
-    those that were active before, last those whose card did not come.
+    those that were active before, last those whose card did not come, or did not come again. Close
+    the generator to stop early: cards in hand are finished.
     """
-    missing: list[int] = []
+    missing: set[int] = set()
+    failed: dict[int, CardResult] = {}
     for entry in job.journal.entries():
         if entry.progress is Progress.ACTIVE:
             lost = "" if job.pins.get(entry.number) else job.pins.without_pin(entry.number)
             yield _result(job, entry.number, problem=lost, was_active=True)
         else:
-            missing.append(entry.number)
-    while missing and (card := job.feed.bring(blank_wanted=job.journal.has_waiting())):
-        result = _worked_on(job, card)
-        if result is not None:
-            missing.remove(result.number)
-            yield result
-        elif card.made_here:
-            # It made a blank that it cannot use: another would be no better.
-            break
-    for number in missing:
-        yield _result(job, number, problem=_not_there(job, number))
+            missing.add(entry.number)
+
+    def work(card: BroughtCard) -> Worked[CardResult]:
+        done = _worked_on(job, card)
+        if done.result and done.result.problem and job.feed.comes_again:
+            failed[done.result.number] = done.result
+            return Worked(None, done.words)
+        if done.result:
+            missing.discard(done.result.number)
+        return done
+
+    yield from job.feed.serve(work, lambda: _wanted(job, len(missing)))
+    for number in sorted(missing):
+        last = failed.get(number)
+        same_chip = last is not None and last.chip == job.journal.entry(number).chip
+        yield last if last and same_chip else _result(job, number, problem=_not_there(job, number))
+
+
+def _wanted(job: Job, missing: int) -> Wanted | None:
+    if not missing:
+        return None
+    blank, count = job.journal.has_waiting(), job.batch.header.count
+    kind = "a blank card" if blank else "a card that was begun"
+    return Wanted(f"insert {kind} ({count - missing} of {count} cards are active)", blank)
 
 
 def _result(
@@ -196,46 +104,60 @@ def _result(
 
 def _not_there(job: Job, number: int) -> str:
     chip = job.journal.entry(number).chip
+    seen = () if job.feed.comes_again else job.left_alone
     if chip is None:
-        return "; ".join((f"no blank card is left for it in {job.feed.name}", *job.left_alone))
+        return "; ".join((f"no blank card is left for it in {job.feed.name}", *seen))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
-    return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *job.left_alone))
+    return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *seen))
 
 
-def _worked_on(job: Job, card: BroughtCard) -> CardResult | None:
-    """Identify a card, claim a card of the batch for it, and make it; None if it is not used."""
+def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
+    """Identify a card, claim a card of the batch for it, and make it; no result if not used."""
     started, meter = time.perf_counter(), Meter()
-    number, problem, left_out = None, "", NOTHING_LEFT_OUT
+    number, left_out = None, NOTHING_LEFT_OUT
+    problem: CardError | None = None
     try:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
-            number = _claimed(job, card, found)
-            if number is not None:
+            with in_hand(job, found.chip):
+                number = _claimed(job, found)
+                if number is None:
+                    return Worked(None, "it is not needed: no card of the batch waits for a blank")
                 foreign = not card.made_here
                 left_out = _make(job, number, found, connection, may_be_foreign=foreign)
     except (JournalConflict, StorageError):
         raise
-    except _NotOurBlank as error:
-        job.leave_alone(card, error)
-        number = None
+    except NotUsed as error:
+        number, problem = None, error
     except CardError as error:
-        problem = str(error)
+        problem = error
     if number is None:
-        if problem:
-            job.leave_alone(card, problem)
-        return None
+        job.leave_alone(card, problem)
+        return Worked(None, f"this card is not used: {problem}")
     if problem:
-        job.journal.note(number, problem)
-    seconds = time.perf_counter() - started
-    return _result(job, number, problem=problem, meter=meter, seconds=seconds, left_out=left_out)
+        job.journal.note(number, str(problem))
+    text, seconds = str(problem or ""), time.perf_counter() - started
+    result = _result(job, number, problem=text, meter=meter, seconds=seconds, left_out=left_out)
+    return Worked(result, _in_words(result, problem))
 
 
-def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
+def _in_words(result: CardResult, problem: CardError | None) -> str:
+    name = f"card {result.number} (line {result.line} of the list, chip {result.chip})"
+    if problem is None:
+        return f"{name} is active"
+    if isinstance(problem, TransportError):
+        again = "Insert this card again, now or later, in any of the readers"
+        return f"{name} is not finished: {problem}. {again}"
+    spoiled = f"If it fails again, stop, and run the command with --spoiled {result.chip}"
+    return f"{name} failed: {problem}. {spoiled}"
+
+
+def _claimed(job: Job, found: Identified) -> int | None:
     """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
-    The PIN of the next one is on the disk before the chip is bound. None if the card is not used.
+    The PIN of the next one is on the disk before the chip is bound. None if no card waits.
     """
-    _check_no_double(job, found)
+    check_no_double(job, found)
     entry = job.journal.of_chip(found.chip)
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
@@ -244,14 +166,11 @@ def _claimed(job: Job, card: BroughtCard, found: Identified) -> int | None:
     if entry is not None and entry.progress is not Progress.ACTIVE:
         return entry.number
     if entry is not None:
-        job.leave_alone(card, f"it is card {entry.number} of this batch and is active already")
-        return None
+        raise NotUsed(f"it is card {entry.number} of this batch and is active already")
     if found.stage is not CardStage.TRANSPORT:
-        job.leave_alone(card, f"it is {found.stage}, but not by this batch")
-        return None
+        raise NotUsed(f"it is {found.stage}, but not by this batch")
     if found.chip in job.journal.spoiled():
-        job.leave_alone(card, f"chip {found.chip} was given up with --spoiled")
-        return None
+        raise NotUsed(f"chip {found.chip} was given up with --spoiled")
     with job.journal.take(found.chip) as number:
         if number is not None:
             job.pins.assign(number)
@@ -280,6 +199,10 @@ def _make(
         raise NotAsPrepared(f"chip {found.chip} has the card number of another resident")
     left_out = NOTHING_LEFT_OUT
     if found.stage is not CardStage.PERSONALIZED:
+        if entry.progress is not Progress.STARTED:
+            raise NotAsPrepared(
+                f"chip {found.chip} was personalized already, and this card is blank: it is a copy"
+            )
         try:
             _personalize(job, card, found, pin, connection)
         except (ChannelError, StatusWordError) as error:
@@ -319,7 +242,7 @@ def _let_go(
     if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
         raise error
     job.journal.release(number)
-    raise _NotOurBlank(about_blank(connection, chip, error))
+    raise NotUsed(about_blank(connection, chip, error))
 
 
 def _check(

@@ -20,7 +20,7 @@ def read_journal(batch: Batch) -> Journal:
     path = batch.folder / NAME
     if not is_there(path):
         raise JournalMissing(path)
-    memory = sqlite3.connect(":memory:", isolation_level=None)
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     journal = Journal(memory, path)
     try:
         check_log(path)

@@ -15,8 +15,11 @@ _COUNT_AT = slice(68, 72)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a journal for writing: each transaction is on the disk when it is committed."""
-    database = sqlite3.connect(path, isolation_level=None, timeout=5)
+    """Open a journal for writing: each transaction is on the disk when it is committed.
+
+    Threads may share it if they take turns.
+    """
+    database = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
         path.chmod(0o600)
         database.execute("PRAGMA journal_mode = WAL")

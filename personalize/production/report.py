@@ -8,7 +8,7 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT, Finding, LeftOut
 from cardlib.facts import ChipSerial
 from cardlib.transport.meter import Figures
 
-from .issue import CardResult
+from .job import CardResult
 from .journal import Progress
 
 
@@ -63,8 +63,13 @@ class Throughput:
             "real_card_seconds": round(self.card_seconds, 2),
         }
 
-    def in_words(self) -> str:
-        """One line for a person."""
+    def in_words(self, *, software: bool = True) -> str:
+        """One line for a person, about software cards or about cards in readers."""
+        if not software:
+            return (
+                f"{self.seconds / self.cards:.1f} s a card in its reader"
+                f" ({self.commands_a_card:,.0f} APDUs, {self.bytes_a_card:,.0f} bytes a card)."
+            )
         return (
             f"{self.cards_a_minute:,.0f} cards a minute: software cards on this computer. A real"
             f" card takes about {self.card_seconds:.1f} s ({self.commands_a_card:,.0f} APDUs,"

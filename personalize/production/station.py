@@ -3,19 +3,20 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cardlib.emulator import CardImageError, SoftwareCard
 from cardlib.facts import ChipSerial
 
 if TYPE_CHECKING:
-    from .feed import BroughtCard
+    from .feed import BroughtCard, Wanted, Worked
 
 SUFFIX = ".card"
+T = TypeVar("T")
 
 
 class BlankMaker(Protocol):
@@ -47,6 +48,8 @@ class CardFile:
 class FolderFeed:
     """Brings the software cards of a folder, and then new blanks if they are wanted."""
 
+    comes_again = False
+
     def __init__(
         self, folder: Path, maker: BlankMaker | None = None, *, read_only: bool = False
     ) -> None:
@@ -76,8 +79,18 @@ class FolderFeed:
         paths = sorted(self.folder.glob(f"*{SUFFIX}"))
         return (CardFile(path, read_only=self._read_only) for path in paths)
 
+    def serve(
+        self,
+        work: "Callable[[BroughtCard], Worked[T]]",
+        wanted: "Callable[[], Wanted | None]",
+    ) -> Iterator[T]:
+        """Do `work` with one card after the other, as long as something is `wanted`."""
+        from .feed import one_by_one
+
+        return one_by_one(lambda blank: self.bring(blank_wanted=blank), work, wanted)
+
     def bring(self, *, blank_wanted: bool) -> CardFile | None:
-        """The next card of the folder, by name, or else a new blank if one is wanted."""
+        """The next card of the folder, by name; then, with a maker, a new blank if wanted."""
         if self._cards is None:
             self._cards = iter([card for card in self.lying() if card.where not in self._aside])
         card = next(self._cards, None)

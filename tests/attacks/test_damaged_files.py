@@ -28,7 +28,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     keys = key_file(folder)
     batch = prepare(folder, keys, 2)
-    assert rhcard("issue", batch, "--cards", folder / "cards").code == 0
+    assert rhcard("issue", batch, "--cards", folder / "cards", "--make-blanks").code == 0
     shutil.copy(next((folder / "cards").glob("*.card")), folder / "one.card")
     shutil.copy(residents(folder, 3), folder / "list.csv")
     lines = [{"name": "王", "phones": ["1"], "allergies": [{"allergen": "x"}]}]

@@ -31,7 +31,8 @@ from personalize.preparation.prepare import (
 from personalize.preparation.prepared import PreparedCard
 from personalize.preparation.seal import seal
 from personalize.production.audit import audit
-from personalize.production.issue import CardResult, Job, issue, opened_job
+from personalize.production.issue import issue
+from personalize.production.job import CardResult, Job, opened_job
 from personalize.production.report import Verified
 from personalize.production.station import FolderFeed
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE

@@ -16,7 +16,7 @@ from personalize.cli.exits import Exit
 from tests import DATA
 from tests.cards.cards import personalized_card
 from tests.cards.v2_cards import card_of
-from tests.programs.rhcard import Ran, rhcard, saved
+from tests.programs.rhcard import Ran, ran, rhcard, saved
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
 
 
@@ -131,7 +131,8 @@ def test_a_pin_goes_to_a_2_0_card_in_clear_only_with_unprotected(tmp_path: Path)
 
 
 def test_one_card_is_needed(folder: Path) -> None:
-    assert invoke("identify").code == Exit.USAGE
+    none = ran("apdu", "run", "identify", env={"PCSCLITE_CSOCK_NAME": "/nowhere"})
+    assert (none.code, "Or give a card file: --card FILE" in none.err) == (Exit.NO_CARD, True)
     both = invoke("identify", "--card", folder / "one.card", "--reader", "0")
     assert (both.code, "give one card" in both.err) == (Exit.USAGE, True)
 
@@ -188,7 +189,7 @@ def test_the_module_is_the_command_with_the_same_output_and_exit_codes(folder: P
         ("identify", "--card", folder / "one.card"),
         ("check_blank", "--card", folder / "one.card"),
         ("data.scriptor", "--card", folder / "none.card"),
-        ("identify",),
+        ("no_such_script", "--card", folder / "one.card"),
     ):
         module, command = as_module(*words), invoke(*words)
         assert (module.returncode, module.stdout) == (command.code, command.out)

@@ -11,9 +11,15 @@ from personalize.cli.emulator_new import SWITCHES, new
 from personalize.cli.exits import Exit
 from tests.programs.rhcard import rhcard
 
-FIELDS = {field.name: field.default for field in fields(CardOptions)}
+FIELDS = {
+    field.name: field.default
+    for field in fields(CardOptions)
+    if not isinstance(field.default, str)  # a setting of a card profile: --set gives it
+}
 OPTIONS = {option.name: option for option in new.params if isinstance(option, click.Option)}
-OTHERS = {"out", "count", "keys", "passphrase_file", "as_json"}
+OTHERS = {
+    "out", "count", "keys", "passphrase_file", "as_json", "profile", "settings", "sample",
+}  # fmt: skip
 
 
 def changed(name: str) -> tuple[object, list[str]]:

@@ -54,9 +54,9 @@ def test_a_journal_that_cannot_be_written_stops_the_batch_once_and_nothing_is_lo
 ) -> None:
     batch, cards = prepare(tmp_path, keys, COUNT), tmp_path / "cards"
     with no_file_longer_than(1 << 10):
-        stopped = ran("issue", batch, "--cards", cards)
+        stopped = ran("issue", batch, "--cards", cards, "--make-blanks")
     assert stopped.code == Exit.ENVIRONMENT
     assert f"{batch / 'journal.sqlite'}: disk I/O error. Check that the disk" in stopped.err
     assert not cards.exists() or not list(cards.iterdir())
-    done = rhcard("issue", batch, "--cards", cards)
+    done = rhcard("issue", batch, "--cards", cards, "--make-blanks")
     assert (done.code, done.out) == (Exit.GOOD, f"{COUNT} of {COUNT} cards active\n")

@@ -4,11 +4,15 @@ import re
 import shlex
 import shutil
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from cardlib.emulator import SoftwareCard
+from cardlib.emulator.bench.virtual_reader import VirtualReader
+from cardlib.transport.pcsc import wait_for_card
 from personalize.cli import COMMANDS
 from personalize.cli.exits import Exit
 from personalize.sample.sample_batch import SAMPLE
@@ -104,7 +108,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key_file(folder)
     for line in (
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
-        "issue batch --cards cards",
+        "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",
     ):
         done = ran(*line.split(), cwd=folder)
@@ -126,8 +130,26 @@ def test_every_example_runs_as_it_stands(words: tuple[str, ...], desk: Path) -> 
         if line[1:3] == ["emulator", "run"]:
             assert_runs_until_told_to_stop(line[1:], desk)
             continue
-        done = ran(*line[1:], cwd=desk)
-        assert done.code == 0, (line, done.err)
+        if not needs_a_reader(line):
+            done = ran(*line[1:], cwd=desk)
+            assert done.code == 0, (line, done.err)
+
+
+def needs_a_reader(line: list[str]) -> bool:
+    return line[1] == "readers" or "--reader" in line
+
+
+@pytest.mark.usefixtures("pcscd")
+def test_every_example_with_a_reader_runs_as_it_stands(desk: Path) -> None:
+    lines = [line for words in PATHS for line in examples(words) if needs_a_reader(line)]
+    assert {line[1] for line in lines} >= {"readers", "read"}
+    card = SoftwareCard.open(desk / "CARD.card", read_only=True)
+    with closing(card), VirtualReader() as reader:
+        reader.insert(card)
+        assert wait_for_card(0, 10).atr == card.atr
+        for line in lines:
+            done = ran(*line[1:], cwd=desk)
+            assert done.code == 0, (line, done.err)
 
 
 def assert_runs_until_told_to_stop(words: list[str], folder: Path) -> None:

@@ -40,7 +40,7 @@ def batch(tmp_path: Path, keys: Path) -> Path:
 
 
 def issue(batch: Path, cards: Path, *more: object) -> Ran:
-    return rhcard("issue", batch, "--cards", cards, *more)
+    return rhcard("issue", batch, "--cards", cards, "--make-blanks", *more)
 
 
 def test_the_key_store_is_found_where_it_was(batch: Path, tmp_path: Path) -> None:
@@ -124,7 +124,9 @@ def test_another_key_store_is_a_key_problem(batch: Path, tmp_path: Path) -> None
 
 
 def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> None:
-    done = rhcard("issue", batch, "--cards", tmp_path / "cards", passphrase="wrong")
+    done = rhcard(
+        "issue", batch, "--cards", tmp_path / "cards", "--make-blanks", passphrase="wrong"
+    )
     assert (done.code, "wrong passphrase" in done.err) == (9, True)
 
 
@@ -234,8 +236,8 @@ def test_only_a_started_chip_can_be_given_up(batch: Path, tmp_path: Path) -> Non
 
 def test_a_second_run_at_the_same_time_is_a_conflict(batch: Path, tmp_path: Path) -> None:
     cards = tmp_path / "cards"
-    first = spawned("issue", batch, "--cards", cards)
-    second = spawned("issue", batch, "--cards", cards)
+    first = spawned("issue", batch, "--cards", cards, "--make-blanks")
+    second = spawned("issue", batch, "--cards", cards, "--make-blanks")
     outs = [process.communicate(timeout=60) for process in (first, second)]
     codes = [first.returncode, second.returncode]
     for code, (out, err) in zip(codes, outs, strict=True):
@@ -247,7 +249,7 @@ def test_a_second_run_at_the_same_time_is_a_conflict(batch: Path, tmp_path: Path
 
 def test_a_locked_batch_is_a_conflict(batch: Path, tmp_path: Path) -> None:
     with alone_with(batch):
-        done = ran("issue", batch, "--cards", tmp_path / "cards")
+        done = ran("issue", batch, "--cards", tmp_path / "cards", "--make-blanks")
     assert (done.code, "at work in" in done.err) == (8, True)
 
 
@@ -257,7 +259,7 @@ def test_a_killed_process_is_resumed_by_the_same_command(tmp_path: Path, keys: P
     batch, cards = prepare(tmp_path, keys, count, name="killed"), tmp_path / "cards"
     kills, delay = 0, 0.0
     while True:
-        process = spawned("issue", batch, "--cards", cards)
+        process = spawned("issue", batch, "--cards", cards, "--make-blanks")
         wait_for_cards(process, cards, 1 + kills * 2)
         time.sleep(delay)
         process.kill()
@@ -296,7 +298,7 @@ def test_a_signal_lets_the_card_in_hand_be_finished_and_a_second_one_does_not(
         "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
         f"{IMPORT_MAIN}"
-        f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}])\n"
+        f"main(['issue', {str(batch)!r}, '--cards', {str(cards)!r}, '--make-blanks'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,
@@ -318,9 +320,50 @@ def test_a_blank_of_other_transport_keys_says_whose_and_what_to_do(
     done = issue(batch, cards)
     published, foreign, *_ = done.err.splitlines()
     assert published.startswith("0.card was not used: it has the published test keys")
-    assert "Take it out of the folder" in published
+    assert "Take it away" in published
     assert foreign.startswith("1.card was not used: its transport keys are not those of this key")
     assert (done.code, done.out) == (0, f"{COUNT} of {COUNT} cards active\n")
     for name in ("0.card", "1.card"):
         shown = rhcard("emulator", "show", cards / name, "--json").json
         assert [each["tries"] for each in shown["key_sets"]] == [15]
+
+
+# --- where the cards are ------------------------------------------------------------------
+
+
+def test_blanks_are_made_only_when_that_is_asked_for(batch: Path, tmp_path: Path) -> None:
+    cards = tmp_path / "cards"
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, done.out) == (7, f"0 of {COUNT} cards active, 0 of them now\n")
+    assert f"3 blank cards are lacking in {cards}. Put blank cards there, or add" in done.err
+    assert "--make-blanks" in done.err and not list(cards.iterdir())
+    assert rhcard("issue", batch, "--cards", cards, "--json").json["exit_code"] == 7
+    assert issue(batch, cards).code == 0
+
+
+def test_a_folder_with_some_blanks_says_how_many_are_lacking(
+    batch: Path, tmp_path: Path, keys: Path
+) -> None:
+    cards = tmp_path / "cards"
+    assert rhcard("emulator", "new", "--out", cards, "--count", 2, "--keys", keys).code == 0
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, done.out) == (7, f"2 of {COUNT} cards active, 2 of them now\n")
+    assert f"1 blank card is lacking in {cards}" in done.err
+
+
+@pytest.mark.parametrize("command", ["issue", "verify"])
+def test_no_reader_is_taken_that_nobody_named(batch: Path, command: str) -> None:
+    done = rhcard(command, batch, passphrase=None)
+    assert done.code == 2
+    assert "Give --reader NAME|NUMBER for each reader, or --cards DIR" in done.err
+
+
+@pytest.mark.parametrize("command", ["issue", "verify"])
+def test_folder_and_reader_together_are_refused(batch: Path, tmp_path: Path, command: str) -> None:
+    done = rhcard(command, batch, "--cards", tmp_path, "--reader", 0, passphrase=None)
+    assert (done.code, "either --cards or --reader" in done.err) == (2, True)
+
+
+def test_blanks_cannot_be_made_in_a_reader(batch: Path) -> None:
+    done = rhcard("issue", batch, "--reader", 0, "--make-blanks", passphrase=None)
+    assert (done.code, "--make-blanks makes software cards" in done.err) == (2, True)

@@ -67,7 +67,7 @@ def test_a_killed_prepare_leaves_no_half_batch_and_the_next_one_cleans_up(
         if not killed_at(step, out.parent, lambda words=words: rhcard(*words)):  # type: ignore[misc]
             break
         for left in left_in(out.parent):
-            refused = rhcard("issue", left, "--cards", tmp_path / "cards")
+            refused = rhcard("issue", left, "--cards", tmp_path / "cards", "--make-blanks")
             assert (refused.code, "prepare the list again" in refused.err) == (3, True)
         before = left_in(out.parent)
         again = rhcard(*words)
@@ -137,7 +137,7 @@ def test_an_unfinished_card_of_a_killed_issue_is_removed_by_the_next(
     assert rhcard(*words, "--photos", SAMPLE.parent).code == 0
     cards.mkdir()
     left = left_behind(cards / "0123456789ABCDEF.card", folder=False)
-    done = rhcard("issue", batch, "--cards", cards)
+    done = rhcard("issue", batch, "--cards", cards, "--make-blanks")
     assert (done.code, f"Removed {left}" in done.err, left.exists()) == (0, True, False)
 
 

@@ -87,7 +87,16 @@ def test_the_next_command_works_when_it_is_pasted(tmp_path: Path, name: str) -> 
     (tmp_path / "batch").rename(tmp_path / name)
     (tmp_path / name / "keys").symlink_to(keys)
     here = f"./{name}"
-    issued = ran("issue", here, "--cards", f"{here}/cards", "--keys", f"{here}/keys", cwd=tmp_path)
+    issued = ran(
+        "issue",
+        here,
+        "--cards",
+        f"{here}/cards",
+        "--make-blanks",
+        "--keys",
+        f"{here}/keys",
+        cwd=tmp_path,
+    )
     assert issued.code == Exit.GOOD, issued.err
     (line,) = [line for line in issued.err.splitlines() if line.startswith("Next: ")]
     words = shlex.split(line.removeprefix("Next: "))

@@ -44,7 +44,7 @@ def batch(place: Path, keys: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def cards(place: Path, batch: Path) -> Path:
-    good(ran("issue", batch, "--cards", place / f"cards {BAD}"))
+    good(ran("issue", batch, "--cards", place / f"cards {BAD}", "--make-blanks"))
     return place / f"cards {BAD}"
 
 
@@ -89,7 +89,7 @@ def test_the_commands_on_cards(
     script.write_text("reset\n")
     photo = place / f"photo {BAD} {len(as_json)}"
     for words in (
-        ("issue", batch, "--cards", cards),
+        ("issue", batch, "--cards", cards, "--make-blanks"),
         ("verify", batch, "--cards", cards),
         ("pins", batch),
         ("read", card, "--keys", keys, "--photo", photo),
@@ -112,7 +112,7 @@ def test_what_is_not_there_is_named(as_json: tuple[str, ...], place: Path, keys:
         ("prepare", none),
         ("prepare", residents(place, 1), "--keys", none, "--out", place / f"x {BAD}"),
         ("verify", none, "--cards", none),
-        ("issue", place, "--cards", none),
+        ("issue", place, "--cards", none, "--make-blanks"),
         ("read", none),
         ("emulator", "show", none),
         ("emulator", "run", none),

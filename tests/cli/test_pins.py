@@ -19,7 +19,7 @@ def batch(tmp_path: Path) -> Path:
 
 
 def test_each_pin_opens_its_own_card(batch: Path, tmp_path: Path) -> None:
-    assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 0
+    assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 0
     report = rhcard("pins", batch, "--json").json
     keys = KeyStore.open(tmp_path / "keys.json", PASSPHRASE).terminal_keys
     assert (len(report["pins"]), report["not_active"]) == (2, 0)
@@ -40,7 +40,7 @@ def test_a_card_that_is_not_active_has_no_letter(
         raise StatusWordError("ACTIVATE", 0x6581)
 
     monkeypatch.setattr(IssuerSession, "activate", refused)
-    assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 7
+    assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     report = rhcard("pins", batch, "--json").json
     assert (report["pins"], report["not_active"]) == ([], 2)
 
@@ -51,7 +51,7 @@ def test_nothing_issued_is_a_conflict(batch: Path) -> None:
 
 @pytest.fixture
 def issued(batch: Path, tmp_path: Path) -> Path:
-    assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 0
+    assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 0
     return batch
 
 
@@ -92,7 +92,7 @@ def test_a_link_in_place_of_the_pin_file_is_said_and_not_changed(
     path.symlink_to(other)
     done = rhcard("pins", issued)
     assert (done.code, f"{path}: it is a symbolic link" in done.err) == (7, True)
-    assert rhcard("issue", issued, "--cards", tmp_path / "cards").code == 3
+    assert rhcard("issue", issued, "--cards", tmp_path / "cards", "--make-blanks").code == 3
     assert other.read_bytes() == b"one line\nno newline"
 
 

@@ -126,7 +126,7 @@ def test_the_next_command_can_be_pasted(tmp_path: Path, keys: Path) -> None:
                   "--out", out, *ON)  # fmt: skip
     (line,) = [line for line in done.err.splitlines() if line.startswith("Next: ")]
     words = shlex.split(line.removeprefix("Next: "))
-    assert words == ["rhcard", "issue", str(out), "--cards", "cards"]
+    assert words == ["rhcard", "issue", str(out), "--cards", "cards", "--make-blanks"]
     assert ran(*words[1:], cwd=tmp_path).code == 0
 
 

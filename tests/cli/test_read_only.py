@@ -19,7 +19,7 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with keys.json, batch and cards, where every card is active."""
     folder = tmp_path_factory.mktemp("issued")
     batch = prepare(folder, key_file(folder), COUNT)
-    assert rhcard("issue", batch, "--cards", folder / "cards").code == Exit.GOOD
+    assert rhcard("issue", batch, "--cards", folder / "cards", "--make-blanks").code == Exit.GOOD
     return folder
 
 

@@ -56,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("whole")
     keys = key_file(place)
     batch = prepare(place, keys, 2)
-    assert rhcard("issue", batch, "--cards", place / "cards").code == 0
+    assert rhcard("issue", batch, "--cards", place / "cards", "--make-blanks").code == 0
     shutil.copy(next((place / "cards").glob("*.card")), place / "one.card")
     shutil.copy(residents(place, 2), place / "list.csv")
     (place / "passphrase").write_text(PASSPHRASE + "\n")

@@ -23,7 +23,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def batch(tmp_path: Path, keys: Path) -> Path:
     folder = prepare(tmp_path, keys, COUNT)
-    assert rhcard("issue", folder, "--cards", tmp_path / "cards").code == 0
+    assert rhcard("issue", folder, "--cards", tmp_path / "cards", "--make-blanks").code == 0
     return folder
 
 
@@ -90,9 +90,9 @@ def test_of_a_lost_active_card_verify_issue_and_spoiled_say_the_same(batch: Path
     true = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card"
     verified = verify(batch, "--json").json["cards"]
     assert [true in str(row["findings"]) for row in verified if row["findings"]] == [True]
-    issued = rhcard("issue", batch, "--cards", cards)
+    issued = rhcard("issue", batch, "--cards", cards, "--make-blanks")
     assert (issued.code, true in issued.err, "--spoiled" in issued.err) == (7, True, False)
-    given_up = rhcard("issue", batch, "--cards", cards, "--spoiled", first.stem)
+    given_up = rhcard("issue", batch, "--cards", cards, "--make-blanks", "--spoiled", first.stem)
     assert (given_up.code, true in given_up.err, "new list" in given_up.err) == (8, True, False)
     assert len(list(cards.iterdir())) == COUNT - 1
 
@@ -142,7 +142,7 @@ def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
 
     batch = prepare(tmp_path, keys, 1)
     monkeypatch.setattr(IssuerSession, "activate", refused)
-    assert rhcard("issue", batch, "--cards", tmp_path / "cards").code == 7
+    assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     done = verify(batch)
     assert (done.code, "not active yet: its state is verified" in done.out) == (6, True)
 
@@ -154,7 +154,7 @@ def test_cards_are_of_the_specification_that_their_keys_are_for(
     keys = key_file(tmp_path, protocol=protocol)
     batch, cards = prepare(tmp_path, keys, 1), tmp_path / "cards"
     assert read_header(batch).spec_version == specification
-    assert rhcard("issue", batch, "--cards", cards).code == 0
+    assert rhcard("issue", batch, "--cards", cards, "--make-blanks").code == 0
     assert rhcard("verify", batch, "--cards", cards).out == "1 of 1 verified\n"
     (card,) = cards.iterdir()
     read = rhcard("read", card, "--keys", keys, "--json").json

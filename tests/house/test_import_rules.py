@@ -180,8 +180,9 @@ def names():
         if not found.name.endswith("__main__"):
             yield found.name
 
-for name in sorted(names(), key=lambda name: name == "cardlib.transport.pcsc"):
-    if name == "cardlib.transport.pcsc":
+readers = {f"cardlib.transport.{name}" for name in ("alone", "pcsc", "slot")}
+for name in sorted(names(), key=lambda name: (name in readers, name)):
+    if name == min(readers):
         early = {"click", "rich", "smartcard"} & sys.modules.keys()
         assert not early, f"imported without need: {early}"
     importlib.import_module(name)

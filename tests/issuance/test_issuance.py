@@ -28,6 +28,7 @@ from cardlib.keys.store import KeyStore
 from cardlib.tlv import dgi
 from cardlib.transport.recorder import Recorder
 from tests.cards.cards import CHIP, ISSUER, Cut, blank_card, groupings, key_store, personalized_card
+from tests.cards.wrong_cards import with_added_key_set
 from tests.programs import openssl
 
 TRANSPORT, ISSUER_KEYS = key_store().transport_keys(CHIP), key_store().issuer_keys(CHIP)
@@ -158,3 +159,9 @@ def test_a_blank_is_not_activated() -> None:
         personalize(card, TRANSPORT, ISSUER_KEYS, groupings()[:3])
     with pytest.raises(StatusWordError, match="ACTIVATE"):
         IssuerSession.open(card, ISSUER_KEYS).activate()
+
+
+def test_a_blank_to_which_another_program_added_a_key_set_is_refused() -> None:
+    card = with_added_key_set(blank_card(), key_store())
+    with pytest.raises(CardKeyError, match="2 key sets, of versions 30 FF"):
+        stage(card, TRANSPORT, ISSUER_KEYS)

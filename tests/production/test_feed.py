@@ -1,9 +1,10 @@
 """The seam between cards and bureau: a reader brings cards, in any order, and is asked for none."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,11 +18,21 @@ from cardlib.keys.store import KeyStore
 from personalize.preparation import batch as batch_module
 from personalize.preparation.batch import Batch
 from personalize.production.audit import audit
-from personalize.production.feed import BroughtCard, Feed, identify
-from personalize.production.issue import CardResult, Job, issue, opened_job
+from personalize.production.feed import (
+    BroughtCard,
+    Feed,
+    Wanted,
+    Worked,
+    identify,
+    one_by_one,
+)
+from personalize.production.issue import issue
+from personalize.production.job import CardResult, Job, opened_job
 from personalize.production.journal import JournalConflict, Progress
 from personalize.production.station import FolderFeed
 from tests.cards.bureau import issue_all, new_batch, store
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -45,6 +56,7 @@ class Hopper:
     name: str = "the hopper"
     brought: list[str] = field(default_factory=list)
     wanted: list[bool] = field(default_factory=list)
+    comes_again = False
 
     def alone(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -52,7 +64,12 @@ class Hopper:
     def lying(self) -> Iterable[BroughtCard]:
         return ()
 
-    def bring(self, *, blank_wanted: bool) -> BroughtCard | None:
+    def serve(
+        self, work: Callable[[BroughtCard], Worked[T]], wanted: Callable[[], Wanted | None]
+    ) -> Iterator[T]:
+        return one_by_one(self.bring, work, wanted)
+
+    def bring(self, blank_wanted: bool) -> BroughtCard | None:
         self.wanted.append(blank_wanted)
         if not self.cards:
             return None

@@ -24,7 +24,7 @@ from personalize.production import issue as issue_module
 from personalize.production import pins
 from personalize.production.audit import audit
 from personalize.production.feed import Identified, identify
-from personalize.production.issue import opened_job
+from personalize.production.job import opened_job
 from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.pins import PinFile

@@ -5,7 +5,7 @@ from cardlib.exchange import observed
 from cardlib.facts import ChipSerial
 from cardlib.timing import CardTiming
 from cardlib.transport.meter import Figures, Meter
-from personalize.production.issue import CardResult
+from personalize.production.job import CardResult
 from personalize.production.journal import Progress
 from personalize.production.report import result_as_dict, throughput
 from tests.cards.bureau import store

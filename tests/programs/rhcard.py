@@ -54,6 +54,7 @@ def spawned(
     env: Mapping[str, str] | None = None,
     pass_fds: tuple[int, ...] = (),
     program: str = f"{IMPORT_MAIN}main()",
+    stdin: int = subprocess.DEVNULL,
 ) -> "subprocess.Popen[str]":
     """Start it as a process of its own."""
     return subprocess.Popen(
@@ -61,7 +62,7 @@ def spawned(
         pass_fds=pass_fds,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RHCARD_PASSPHRASE": PASSPHRASE, **(env or {})},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -36,6 +36,7 @@ from cardlib.transport.pcsc import (
     NoReader,
     PcscConnection,
     PcscNotRunning,
+    PcscRestarted,
     ReaderInUse,
     find_reader,
     list_readers,
@@ -160,13 +161,35 @@ def test_a_choice_that_fits_no_reader_says_which_there_are(choice: str | int) ->
         open_reader(choice)
 
 
+@pytest.mark.usefixtures("slots")
+def test_a_number_never_means_the_digits_in_another_readers_name() -> None:
+    for choice in ("00", "01"):
+        with pytest.raises(NoReader, match=f"^no reader {choice!r}"):
+            find_reader(choice)
+    with pytest.raises(AmbiguousReader) as raised:
+        find_reader("Virtual PCD 0")
+    assert raised.value.numbers == (0, 1)
+
+
+def test_a_reader_says_whether_a_program_uses_its_card(slots: Slots) -> None:
+    def in_use() -> list[bool]:
+        return [find_reader(number).in_use for number in (0, 1)]
+
+    assert in_use() == [False, False]
+    for exclusive in (False, True):
+        with open_reader(SECOND, exclusive=exclusive):
+            assert in_use() == [False, True]
+    slots.empty(0)
+    assert in_use() == [False, False]
+
+
 def test_the_only_card_needs_no_choice(slots: Slots) -> None:
     slots.empty(1)
     assert find_reader().name == FIRST
     slots.empty(0)
-    with pytest.raises(NoCard, match=r"^no card in reader 0 \(.*\) or 1 \(.*\)$"):
+    with pytest.raises(NoCard, match=r"^no card in reader 0 \(.*\) or 1 \(.*\): put one in$"):
         open_reader()
-    with pytest.raises(NoCard, match=f"^{FIRST}: no card$"):
+    with pytest.raises(NoCard, match=f"^{FIRST}: no card: put it in$"):
         open_reader(0)
 
 
@@ -411,7 +434,7 @@ def test_the_cards_come_back_when_pcscd_is_restarted(slots: Slots, pcscd: Pcscd)
             call()
     time.sleep(0.5)
     pcscd.start()
-    with pytest.raises(PcscNotRunning, match="pcscd was restarted: open the reader again"):
+    with pytest.raises(PcscRestarted, match=f"^{FIRST}: pcscd was restarted$"):
         opened.transmit(SELECT_DDF1)
     opened.close()
     for number, card in enumerate(slots.cards):

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ...crypto import BlockCipher, Cipher, static_keys
-from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region
+from ...errors import FormatError
+from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ...keys import Issuer
 from ...keys.roots import Roots
 from ...keys.store import KeyStore
-from ...layout import FILE_BY_PATH, dgi_of_record, encode_record
+from ...layout import FILE_BY_PATH, FILES, dgi_of_record, encode_record
+from ...layout.card_profile import RHCARD, CardProfile
 from ...tlv import dgi
 from ..handlers.store_data import commit
 from ..profile.card_options import CardOptions
@@ -62,18 +64,23 @@ def personalized_card(
     """Make a card with the keys of these roots, these records, and a PIN of 6 digits.
 
     Fields of the issuer's file (DDF1/EF05) that `records` does not give are made up. `seed` is as
-    in `SoftwareCard.blank`. Raises FormatError when a value does not fit, and Refusal when STORE
-    DATA would refuse it.
+    in `SoftwareCard.blank`. Raises FormatError when a value does not fit or the options are not for
+    this specification, and Refusal when STORE DATA would refuse it.
     """
     store = KeyStore(roots)
     options = options or CardOptions()
+    if options.only_spec_1_0 and store.spec is not SpecVersion.V1:
+        why = f"a card with the setting {options.only_spec_1_0} is of specification 1.0"
+        raise FormatError(f"{why}: take keys of version 1")
     card = SoftwareCard.blank(chip, store.blank_keys(chip), options=options, seed=seed)
     keys = static_keys(BlockCipher(Cipher.AES, roots.issuer), chip)
     issuer = StoredKeySet(ISSUER_KEY_VERSION, *keys, KEY_TRIES)
     card.state.key_sets = {issuer.version: issuer}
     card.memory.commit()
     load = Load()
-    load.add(_groupings(store, chip, records, pin), Scp03Session(issuer, bytes(8), bytes(8)))
+    load.add(
+        _groupings(store, chip, records, pin, options), Scp03Session(issuer, bytes(8), bytes(8))
+    )
     load.finish()
     commit(card, load.groupings)
     card.state.life_cycle = life_cycle
@@ -82,23 +89,41 @@ def personalized_card(
     return card
 
 
-def _groupings(keys: Issuer, chip: bytes, records: Records, pin: str) -> bytes:
+def _groupings(
+    keys: Issuer, chip: bytes, records: Records, pin: str, options: CardOptions
+) -> bytes:
+    old = options.old_spec_version == "yes"
     issuer: dict[str, str | bytes] = {
         **ISSUER,
-        "spec_version": keys.spec.text,
+        "spec_version": "1.00" if old else keys.spec.text,
         "chip_serial_number": ChipSerial(chip).as_field,
     }
     for values in records.get(ISSUER_FILE, ()):
         issuer |= values
     fields = FILE_BY_PATH[ISSUER_FILE].fields
     issuer_records = [{f.name: issuer[f.name]} if f.name in issuer else {} for f in fields]
+    profile = RHCARD.having(options.settings)
     groupings = {
-        dgi_of_record(file, number): encode_record(file, number, values)
-        for path, numbered in {**records, ISSUER_FILE: issuer_records}.items()
+        dgi_of_record(file, number): encode_record(file, number, values, profile)
+        for path, numbered in _with_blanks(
+            {**records, ISSUER_FILE: issuer_records}, profile
+        ).items()
         for file in (FILE_BY_PATH[path],)
         for number, values in enumerate(numbered, 1)
-        if values or path == ISSUER_FILE
+        if values or path == ISSUER_FILE or profile.blank_text != "unwritten"
     }
     region = Region.of_city(str(issuer["city_code"]))
     groupings |= dict(keys.groupings(ChipSerial(chip), region, Pin(pin)))
     return b"".join(dgi(tag, value) for tag, value in groupings.items())
+
+
+def _with_blanks(records: Records, profile: CardProfile) -> Records:
+    """Add the records of TLV files that nobody gave, if blank texts are written."""
+    if profile.blank_text == "unwritten":
+        return records
+    given = {file.path: list(records.get(file.path, ())) for file in FILES if file.is_tlv}
+    filled = {
+        path: [*numbered, *[{}] * (FILE_BY_PATH[path].records - len(numbered))]
+        for path, numbered in given.items()
+    }
+    return {**records, **filled}

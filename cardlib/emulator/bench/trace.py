@@ -16,6 +16,7 @@ from ...status import words
 from ...timing import CardTiming
 from ..filesystem.security_attributes import AUTHENTICATING_ROLES
 from ..filesystem.tree import ElementaryFile
+from ..handlers.access import update_rule
 from ..handlers.registry import DATA_OBJECTS
 from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
@@ -85,7 +86,7 @@ class Trace:
         line: dict[str, object] = {"name": spec.name if spec else f"INS {plain.ins:02X}"}
         line["channel"] = number
         if channel := self._card.channels.get(number):
-            line |= _place(channel, plain, spec)
+            line |= _place(self._card, channel, plain, spec)
         command, response = self._may_show(spec, plain)
         line |= {"header": sent.header.hex().upper(), "command": _body(sent.data, command)}
         if exchange.plain and plain.data:
@@ -116,7 +117,7 @@ def _channel_number(cla: int) -> int:
 
 
 def _place(
-    channel: LogicalChannel, command: CommandAPDU, spec: CommandSpec | None
+    card: Card, channel: LogicalChannel, command: CommandAPDU, spec: CommandSpec | None
 ) -> dict[str, object]:
     """Return the directory, file, record, key and rule that the command is about."""
     found: dict[str, object] = {"directory": channel.directory.path}
@@ -132,18 +133,18 @@ def _place(
         if key:
             found["key"] = key.name
     if file and name in _WITH_RULE:
-        found["rule"] = _rule(file, name)
+        found["rule"] = _rule(card, file, name)
     return found
 
 
-def _rule(file: ElementaryFile, command: str) -> str:
+def _rule(card: Card, file: ElementaryFile, command: str) -> str:
     """Return the file's access rule for a command, in words."""
     if command in _READING:
         name, rule = "read", file.read
     elif command in _ERASING:
         name, rule = "erase", file.erase
     else:
-        name, rule = "update", file.update
+        name, rule = "update", update_rule(card, file)
     if rule.never:
         return f"{name}: never"
     needed = [rule.key.name] if rule.key else []

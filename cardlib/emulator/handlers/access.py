@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from ...apdu import CommandAPDU
-from ...layout import KeySpec, Structure
+from ...layout import KEY_BY_NAME, KeySpec, Structure
 from ...status import StatusWord
 from ..chip.refusal import Refusal
-from ..filesystem.tree import DDF1, MF, PROFILE, Directory, ElementaryFile, Node, Rule
+from ..filesystem.tree import DDF1, KEY_BIT, MF, PROFILE, Directory, ElementaryFile, Node, Rule
 from ..profile.card_state import LifeCycle
 from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
@@ -19,6 +19,9 @@ TERMINATED = 0x0C
 _UPDATE_RECORD, _UPDATE_BINARY, _PREVIOUS = 0xDC, 0xD6, 0x03
 _MARKS = (0xD2, 0x0C)
 _MESSAGING, _PROPRIETARY_MESSAGING = 0x0C, 0x84
+
+_ISSUER_FILES = ("DDF1/EF05", "DDF1/EF06")
+_UK_DDF1 = Rule(KEY_BIT["UK1_DDF1"], key=KEY_BY_NAME["UK1_DDF1"])
 
 # Looking up an enumeration member takes longer than reading a record.
 _TRANSPARENT = Structure.TRANSPARENT
@@ -33,6 +36,18 @@ def permit(rule: Rule, channel: LogicalChannel) -> None:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, f"needs {rule.key.name}")
     if rule.pin and not channel.pin_verified:
         raise Refusal(StatusWord.SECURITY_STATUS_NOT_SATISFIED, "needs the holder's PIN")
+
+
+def update_rule(card: Card, file: ElementaryFile) -> Rule:
+    """Return the rule for UPDATE and WRITE; `issuer_files` says it of the issuer's two files."""
+    if file.path in _ISSUER_FILES and card.options.issuer_files == "UK_DDF1":
+        return _UK_DDF1
+    return file.update
+
+
+def has_name(card: Card, node: Directory) -> bool:
+    """Whether a DF is selected by its name: not DDF1 of a card that has only file identifiers."""
+    return bool(node.aid) and (node is not DDF1 or card.options.selection == "name and path")
 
 
 def record_file(card: Card, channel: LogicalChannel) -> ElementaryFile:

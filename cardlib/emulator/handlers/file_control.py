@@ -6,6 +6,7 @@ from ...layout import Structure
 from ...tlv import ber, concatenate
 from ..filesystem.tree import Directory, ElementaryFile, Rule
 from ..sessions.card_interface import Card
+from .access import has_name, update_rule
 
 FCI, FCP, FMD = 0x6F, 0x62, 0x64
 _DESCRIPTOR = {
@@ -33,7 +34,7 @@ def template(card: Card, node: Directory | ElementaryFile, tag: int) -> bytes:
 def _application(card: Card, node: Directory, tag: int) -> bytes:
     spec, cipher, version, region = card.state.profile
     proprietary = ber(0xC1, bytes((spec, cipher, version))) + ber(0xC2, region)
-    management = ber(0x84, node.aid) + ber(0xA5, proprietary)
+    management = _name(card, node) + ber(0xA5, proprietary)
     return parameters(card, node) if tag == FCP else management
 
 
@@ -42,26 +43,36 @@ def parameters(card: Card, node: Directory | ElementaryFile) -> bytes:
     state = ber(0x8A, bytes((card.memory.byte(node.state_address),)))
     fid = ber(0x83, node.fid.to_bytes(2, "big"))
     if isinstance(node, Directory):
-        name = ber(0x84, node.aid) if node.aid else b""
-        return ber(0x82, bytes((_DIRECTORY_DESCRIPTOR, _DATA_CODING))) + fid + name + state
+        descriptor = ber(0x82, bytes((_DIRECTORY_DESCRIPTOR, _DATA_CODING)))
+        return descriptor + fid + _name(card, node) + state
     size = ber(0x80, node.size.to_bytes(2, "big"))
     descriptor = bytes((_DESCRIPTOR[node.structure], _DATA_CODING))
     if node.slots:
         longest = max(map(sum, zip(map(len, node.prefixes), node.lengths, strict=True)))
         descriptor += longest.to_bytes(2, "big") + bytes((node.slots,))
-    return size + ber(0x82, descriptor) + fid + state + security_attributes(node)
+    return (
+        size
+        + ber(0x82, descriptor)
+        + fid
+        + state
+        + security_attributes(node, update_rule(card, node))
+    )
+
+
+def _name(card: Card, node: Directory) -> bytes:
+    return ber(0x84, node.aid) if has_name(card, node) else b""
 
 
 @lru_cache(maxsize=64)
-def security_attributes(file: ElementaryFile) -> bytes:
+def security_attributes(file: ElementaryFile, update: Rule) -> bytes:
     """Encode the access rules in expanded format (AB), and in compact (8C) if that is exact."""
     erase = _ERASE_BINARY if file.structure is Structure.TRANSPARENT else _ERASE_RECORD
     expanded = ber(0xAB, concatenate([
         (_INSTRUCTION_ONLY, bytes((erase,))), *_conditions(file.erase),
         (0x80, bytes((_READ,))), *_conditions(file.read),
-        (0x80, bytes((_UPDATE | _WRITE,))), *_conditions(file.update),
+        (0x80, bytes((_UPDATE | _WRITE,))), *_conditions(update),
     ]))  # fmt: skip
-    return expanded + _compact(file)
+    return expanded + _compact(file, update)
 
 
 def _conditions(rule: Rule) -> list[tuple[int, bytes]]:
@@ -77,9 +88,9 @@ def _conditions(rule: Rule) -> list[tuple[int, bytes]]:
     return found or [(_ALWAYS, b"")]
 
 
-def _compact(file: ElementaryFile) -> bytes:
+def _compact(file: ElementaryFile, update: Rule) -> bytes:
     """Encode the compact format. It is exact only if every rule is always or never."""
-    rules = (file.update, file.update, file.read)
+    rules = (update, update, file.read)
     if any(rule.rights or rule.pin for rule in (*rules, file.erase)) or not file.erase.never:
         return b""
     codes = bytes(0xFF if rule.never else 0x00 for rule in rules)

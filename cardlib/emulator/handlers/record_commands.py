@@ -9,7 +9,7 @@ from ..filesystem import record_slots
 from ..filesystem.tree import ElementaryFile
 from ..sessions.card_interface import Card
 from ..sessions.logical_channel import LogicalChannel
-from .access import authorised_data, permit, record_file
+from .access import authorised_data, permit, record_file, update_rule
 from .binary_commands import offset_objects, written
 
 _BY_TAG, _PREVIOUS, _BY_NUMBER, _FROM_NUMBER = 0x00, 0x03, 0x04, 0x05
@@ -80,7 +80,7 @@ def update_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number) or 03 (append)")
-    data = authorised_data(card, channel, command, file.update)
+    data = authorised_data(card, channel, command, update_rule(card, file))
     if file.structure is Structure.CYCLIC:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "append to a cyclic file: P2 03")
     if file.is_index:
@@ -102,7 +102,7 @@ def read_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -
 def update_record_odd(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
     """Replace a part of record P1: offset in 54, bytes in 53 (INS DD)."""
     file = _record_file(card, channel, command)
-    data = authorised_data(card, channel, command, file.update)
+    data = authorised_data(card, channel, command, update_rule(card, file))
     if file.structure is Structure.CYCLIC or file.is_index or file.variable:
         why = "only for linear files with records of fixed length"
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, why)
@@ -134,7 +134,7 @@ def append_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> 
     file = _record_file(card, channel, command)
     if command.ins != _UPDATE_RECORD and (command.p1 or command.p2):
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 and P2 must be 00")
-    data = authorised_data(card, channel, command, file.update)
+    data = authorised_data(card, channel, command, update_rule(card, file))
     if not file.growing:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, f"{file.path} cannot grow")
     full = record_slots.count(card.memory, file) == file.slots
@@ -149,7 +149,7 @@ def write_record(card: Card, channel: LogicalChannel, command: CommandAPDU) -> b
     file = _record_file(card, channel, command)
     if command.p2 != _BY_NUMBER:
         raise Refusal(StatusWord.INCORRECT_P1_P2, "P2 must be 04 (number)")
-    data = authorised_data(card, channel, command, file.update)
+    data = authorised_data(card, channel, command, update_rule(card, file))
     if file.structure is Structure.CYCLIC or file.variable:
         raise Refusal(StatusWord.INCOMPATIBLE_FILE_STRUCTURE, "not in cyclic and variable files")
     number = _existing(card, file, command.p1)

@@ -6,7 +6,7 @@ there are, and when a load is complete, is in card specification 6.
 
 from ...apdu import CommandAPDU
 from ...crypto import Cipher
-from ...facts import TRANSPORT_KEY_VERSION
+from ...facts import TRANSPORT_KEY_VERSION, SpecVersion
 from ...layout import FILE_BY_PATH, KEYS, Structure, dgi_of_key, dgi_of_record, record_of_dgi
 from ...layout.records import DGI_PIN, DGI_PIN_TRIES
 from ...status import OK, StatusWord
@@ -23,7 +23,8 @@ from ..sessions.scp03 import C_ENC, Scp03Session
 _MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _ACTIVATED = b"\x05"
 _ISSUER_FILE = "DDF1/EF05"
-_SPEC_VERSIONS = {b"1.0": 0x10, b"2.0": 0x20}
+_SPEC_VERSIONS = {version.text.encode("ascii"): version for version in SpecVersion}
+_OLD_1_0 = b"1.00"
 
 
 def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> bytes:
@@ -78,7 +79,7 @@ def commit(card: Card, groupings: dict[int, bytes]) -> None:
             else:
                 record_slots.write(memory, file, found[1], stored)
     _append_all(card, cyclic)
-    state.profile = (_spec_version(groupings), cipher, version, _region(groupings))
+    state.profile = (_spec_version(card, groupings), cipher, version, _region(groupings))
     memory.write(NODE_STATES, _ACTIVATED * len(PROFILE))
     state.blocked_directories = 0
     state.life_cycle = LifeCycle.PERSONALIZED
@@ -110,10 +111,16 @@ def _issuer_field(groupings: dict[int, bytes], name: str) -> bytes:
     return groupings[dgi_of_record(file, record)]
 
 
-def _spec_version(groupings: dict[int, bytes]) -> int:
+def _spec_version(card: Card, groupings: dict[int, bytes]) -> int:
     text = _issuer_field(groupings, "spec_version").rstrip(b"\0 ")
+    if text == _OLD_1_0 and card.options.old_spec_version == "yes":
+        return SpecVersion.V1
     if text not in _SPEC_VERSIONS:
         raise Refusal(StatusWord.INCORRECT_DATA, "spec_version must be 1.0 or 2.0")
+    setting = card.options.only_spec_1_0
+    if setting and _SPEC_VERSIONS[text] != SpecVersion.V1:
+        why = f"a card with the setting {setting} is of specification 1.0: load spec_version 1.0"
+        raise Refusal(StatusWord.INCORRECT_DATA, why)
     return _SPEC_VERSIONS[text]
 
 

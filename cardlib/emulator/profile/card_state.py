@@ -12,6 +12,7 @@ from enum import IntEnum
 from ...crypto import BlockCipher, Cipher
 from ...layout import FILES, KEYS, KeySpec, Structure
 from ..chip.memory import PAGE_SIZE, Memory
+from .card_options import OPTIONS_SIZE
 
 
 class LifeCycle(IntEnum):
@@ -155,8 +156,8 @@ class CardState:
 
     @property
     def options(self) -> bytes:
-        """The card's options as `CardOptions.encode` makes them, 4 bytes; FF if never written."""
-        return self.memory.read(_OPTIONS, 4)
+        """The card's options as `CardOptions.encode` makes them, then FF: 16 bytes."""
+        return self.memory.read(_OPTIONS, OPTIONS_SIZE)
 
     @options.setter
     def options(self, value: bytes) -> None:

@@ -15,11 +15,12 @@ from cardlib.crypto import Cipher
 from cardlib.emulator import CardOptions, LifeCycle, SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, PIN, personalized_card
 from cardlib.emulator.chip.memory import Memory
-from cardlib.emulator.filesystem.tree import PROFILE, ElementaryFile
+from cardlib.emulator.filesystem.tree import PROFILE, ElementaryFile, Rule
 from cardlib.keys import CardKeys
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import KEYS
+from cardlib.layout.card_profile import FIELD
 from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.tlv import ber, concatenate
 from tests.cards.cards import REGION as LOAD_REGION
@@ -60,6 +61,7 @@ KINDS: Mapping[str, Kind] = {
     "active, all switches": Kind(cipher=Cipher.AES, options=_EVERYTHING, created=True),
     "active, no chaining": Kind(options=CardOptions(command_chaining=False)),
     "active, two DFs blocked": Kind(blocked=0b00110),
+    "field": Kind(options=CardOptions.of_profile(FIELD)),
     "active 2.0": Kind(protocol=2),
     "active 2.0, all switches": Kind(2, Cipher.AES, options=_LONG, created=True),
     "personalized 2.0": Kind(2, life_cycle=LifeCycle.PERSONALIZED, options=_EVERYTHING),
@@ -162,6 +164,15 @@ def _create_files(card: SoftwareCard, kind: Kind) -> None:
         created = channel.send(CommandAPDU(0x00, 0xE0, 0x00, 0x00, template))
         assert created.sw == 0x9000, card.last_refusal
     card.reset()
+
+
+def update_rule(kind: Kind, file: ElementaryFile) -> Rule:
+    """The rule for changing a file; `issuer_files` gives the issuer's two that of the phones."""
+    if kind.options.issuer_files == "UK_DDF1" and file.path in ("DDF1/EF05", "DDF1/EF06"):
+        phones = PROFILE["DDF1/EF08"]
+        assert isinstance(phones, ElementaryFile)
+        return phones.update
+    return file.update
 
 
 def protected_files(card: SoftwareCard) -> Iterator[ElementaryFile]:

@@ -41,7 +41,7 @@ def path_of(node: Node) -> bytes:
 def _select(rng: Random, card: SoftwareCard, channel: LogicalChannel) -> Made:
     p2, le = rng.choice((0x00, 0x04, 0x08, 0x0C, 0x0C, 0x0C)), rng.choice((None, 256))
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.35 or (kind < 0.85 and card.options.selection == "file identifier"):
         nearby = [*channel.directory.children, *card.created.get(channel.directory, {})]
         fid = rng.choice([*nearby, 0x3F00, 0xDDF1, 0xDF02, 0xDF03])
         return Made(0, 0xA4, rng.choice((0, 0, 0, 1, 2)), p2, fid.to_bytes(2, "big"), le)
@@ -213,6 +213,11 @@ def select(node: Node) -> Made:
     """SELECT by path, asking for nothing."""
     path = path_of(node)
     return Made(0, 0xA4, 0x08 if path else 0x00, 0x0C, path)
+
+
+def select_by_identifier(node: Node) -> Made:
+    """SELECT by file identifier, as field code does; the MF's or the current DF's child."""
+    return Made(0, 0xA4, 0x00, 0x00, node.fid.to_bytes(2, "big"))
 
 
 def read(rng: Random, card: SoftwareCard, channel: LogicalChannel) -> Made:

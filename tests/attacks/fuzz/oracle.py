@@ -13,7 +13,7 @@ from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
 from cardlib.emulator.filesystem.tree import KEY_BIT, PROFILE, ElementaryFile
 from cardlib.emulator.profile.card_state import DYNAMIC_AREA, FILE_ADDRESS, FILE_AREA, FILE_AREA_END
 from cardlib.layout import KEY_BY_NAME
-from tests.attacks.fuzz.cards import GRAM, KINDS, make, markers, secrets
+from tests.attacks.fuzz.cards import GRAM, KINDS, make, markers, secrets, update_rule
 
 MAX_SECONDS = 5.0
 RESET, PIN_SHOWN, ISSUER, _PROVED = "reset", "pin", "issuer", "proved"
@@ -172,7 +172,9 @@ class Watched:
                 raise Problem("a created file changed, and nobody was allowed to")
 
     def _check_change(self, file: ElementaryFile, held: int, life_cycle: int) -> None:
-        rules = [rule for rule in (file.update, file.erase) if not rule.never]
+        rules = [
+            rule for rule in (update_rule(KINDS[self.kind], file), file.erase) if not rule.never
+        ]
         if life_cycle != LifeCycle.ACTIVE or not any(
             not rule.rights & ~held and (PIN_SHOWN in self._shown or not rule.pin) for rule in rules
         ):

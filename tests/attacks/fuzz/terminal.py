@@ -5,7 +5,7 @@ from random import Random
 from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.emulator import LifeCycle
 from cardlib.emulator.bench.ready_made import CHIP, PIN
-from cardlib.emulator.filesystem.tree import ElementaryFile
+from cardlib.emulator.filesystem.tree import Directory, ElementaryFile, Node
 from cardlib.emulator.sessions.logical_channel import LogicalChannel
 from cardlib.errors import CardError
 from cardlib.facts import TRANSPORT_KEY_VERSION
@@ -16,7 +16,7 @@ from cardlib.messaging.iso import SecureMessaging
 from cardlib.messaging.scp03 import LEVELS, Scp03Host
 from cardlib.messaging.v2 import V2Host, binding, external_authenticate
 from tests.attacks.fuzz import grammar
-from tests.attacks.fuzz.cards import KINDS, card_keys, groupings, store
+from tests.attacks.fuzz.cards import KINDS, card_keys, groupings, store, update_rule
 from tests.attacks.fuzz.oracle import ISSUER, PIN_SHOWN, Watched
 
 _GET_CHALLENGE = bytes.fromhex("0084000008")
@@ -74,18 +74,28 @@ class Terminal:
         if self.kind.created and rng.random() < 0.5:
             files = [file for file in files if file.fid >> 8 == 0x0C] or files
         file = rng.choice(files)
-        self.command(number, grammar.select(file.parent))
-        for rule in (file.read, file.update, file.erase):
+        update = update_rule(self.kind, file)
+        self.go_to(number, file.parent)
+        for rule in (file.read, update, file.erase):
             if rule.key and rng.random() < 0.7:
                 self.authenticate(number, channel, rule.key)
-        if file.update.pin and rng.random() < 0.7:
+        if update.pin and rng.random() < 0.7:
             self.command(number, CommandAPDU(0, 0x20, 0, 0, PIN.encode("ascii")))
-        self.command(number, grammar.select(file))
+        self.go_to(number, file)
         for _ in range(rng.randrange(8)):
             if rng.random() < 0.4:
                 self.protected_change(number, channel)
             else:
                 self.command(number, grammar.read(rng, card, channel))
+
+    def go_to(self, number: int, node: Node) -> None:
+        """Select a DF or a file in it by path, or by identifiers where the card has no paths."""
+        if self.kind.options.selection == "name and path":
+            self.command(number, grammar.select(node))
+            return
+        way = list(node.ancestors())[::-1] if isinstance(node, Directory) else [node]
+        for each in way:
+            self.command(number, grammar.select_by_identifier(each))
 
     def reset(self) -> None:
         """Reset the card; all sessions are over."""

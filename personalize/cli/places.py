@@ -1,0 +1,142 @@
+"""Where the cards of `issue` and `verify` are: in a folder, or in readers that people feed."""
+
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .output import say
+
+if TYPE_CHECKING:
+    from ..production.readers import ReaderFeed
+
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
+
+_NOBODY_CHOSE = (
+    "where are the cards? Give --reader NAME|NUMBER for each reader, or --cards DIR for software"
+    " cards"
+)
+_HOW_TO_END = "Press Enter to end; the cards in the readers are finished first."
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of software cards, or the names of readers."""
+
+    folder: Path | None
+    readers: tuple[str, ...] = ()
+
+    @property
+    def there(self) -> Path:
+        """The folder of a place that is one."""
+        assert self.folder is not None
+        return self.folder
+
+    @property
+    def words(self) -> list[object]:
+        """The options that name this place."""
+        if self.folder is not None:
+            return ["--cards", self.folder]
+        return [word for name in self.readers for word in ("--reader", name)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The place as JSON members."""
+        if self.folder is not None:
+            return {"folder": str(self.folder)}
+        return {"readers": list(self.readers)}
+
+
+def place_options(command: FC) -> FC:
+    """The two ways to say where the cards are; `chosen` takes them."""
+    cards = click.option(
+        "--cards",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Folder of the software cards (*.card).",
+    )
+    readers = click.option(
+        "--reader",
+        "readers",
+        multiple=True,
+        metavar="NAME|NUMBER",
+        help="Cards that you put into this PC/SC reader. May be repeated: all are used at once.",
+    )
+    return cards(readers(command))
+
+
+def chosen(cards: Path | None, readers: Sequence[str]) -> Place:
+    """The place that the operator named, or chose when asked; UsageError when there is none.
+
+    Raises what `find_reader` does. No reader is used that nobody named.
+    """
+    if cards is not None and readers:
+        raise click.UsageError("give either --cards or --reader, not both")
+    if cards is not None:
+        return Place(cards)
+    from cardlib.transport.pcsc import find_reader
+
+    names = [find_reader(choice).name for choice in readers or _asked()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.UsageError(f"--reader: {twice[0]} is given twice")
+    return Place(None, tuple(names))
+
+
+def _asked() -> Sequence[str]:
+    """The numbers of the readers that a person at the terminal chooses."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(_NOBODY_CHOSE)
+    from cardlib.transport.pcsc import NoReader, list_readers
+
+    readers = list_readers()
+    if not readers:
+        raise NoReader(f"no reader is connected, and {_NOBODY_CHOSE}")
+    for reader in readers:
+        say(f"{reader}: {'a card is in it' if reader.atr else 'empty'}")
+    question = "Numbers of the readers to use, with blanks between (none: stop)"
+    answer = click.prompt(question, default="", show_default=False, err=True)
+    if not answer.split():
+        raise click.UsageError(_NOBODY_CHOSE)
+    return list(answer.split())
+
+
+def hand_fed(place: Place) -> "ReaderFeed | None":
+    """The readers of a place as a feed; it tells people on stderr what to do. None for a folder."""
+    if place.folder is not None:
+        return None
+    from cardlib.transport.slot import PcscSlot
+
+    from ..production.readers import ReaderFeed
+
+    return ReaderFeed([PcscSlot(name) for name in place.readers], say)
+
+
+def watch(hands: "ReaderFeed | None", stop_here: Callable[[], None]) -> None:
+    """Look for Enter, and call `stop_here`, several times a second while readers are fed."""
+    if hands is None:
+        return
+
+    def poll() -> None:
+        end_on_enter(hands)
+        stop_here()
+
+    if sys.stdin.isatty():
+        say(_HOW_TO_END)
+    hands.poll = poll
+
+
+def end_on_enter(feed: "ReaderFeed") -> None:
+    """End a run when a line comes on stdin, or Ctrl-D at a terminal; look only, never wait."""
+    try:
+        stdin = sys.stdin.fileno()
+        line = bool(select.select([stdin], [], [], 0)[0]) and os.read(stdin, _AT_ONCE)
+    except (AttributeError, OSError, ValueError):
+        return
+    if line or (line == b"" and os.isatty(stdin)):
+        say("Ending. The cards in the readers are finished first.")
+        feed.end()

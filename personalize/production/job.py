@@ -1,0 +1,134 @@
+"""What a run that issues a batch needs, opened and checked, and the results of its cards."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
+from cardlib.errors import CardError, CardKeyError
+from cardlib.facts import ChipSerial
+from cardlib.issuance import CardStage
+from cardlib.keys import Issuer
+from cardlib.transport.meter import Figures
+
+from ..listing.holders import comparable
+from ..preparation.batch import Batch
+from .bookkeeping import opened_to_issue
+from .feed import BroughtCard, Feed, Identified, identify, not_used, refuse_copy
+from .journal import Journal, JournalConflict, Progress
+from .pins import PinFile
+
+
+class NotUsed(CardError):
+    """A card is not for this batch. It was not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run needs, opened and checked.
+
+    `left_alone` names each card that was brought and not used, with the reason. `in_hand` are the
+    chips that are worked on now: with several readers, more than one.
+    """
+
+    batch: Batch
+    issuer: Issuer
+    feed: Feed
+    journal: Journal
+    pins: PinFile
+    left_alone: list[str] = field(default_factory=list)
+    in_hand: set[ChipSerial] = field(default_factory=set)
+
+    def leave_alone(self, card: BroughtCard, why: object) -> None:
+        """Note that a card is not used, and why."""
+        self.left_alone.append(not_used(card, why))
+
+    def number_on(self, found: Identified) -> int | None:
+        """Which card of the batch is for the holder whose number is on a card; None if none is."""
+        if not found.card_number:
+            return None
+        return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
+
+
+@dataclass(frozen=True, slots=True)
+class CardResult:
+    """The result for one card, without personal data.
+
+    `problem` is empty if the card is active and its PIN is in the PIN file.
+    """
+
+    number: int
+    line: int
+    chip: ChipSerial | None
+    progress: Progress
+    problem: str = ""
+    figures: Figures = field(default_factory=Figures)
+    seconds: float = 0.0
+    was_active: bool = False
+    left_out: LeftOut = NOTHING_LEFT_OUT
+
+
+@contextmanager
+def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> Iterator[Job]:
+    """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
+
+    CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
+    is working on this, when a resident of the batch has another card already, or when the PIN file
+    has PINs that the journal does not know. FormatError when nothing in the PIN file can be read.
+    """
+    if issuer.is_test and not test_keys:
+        raise CardKeyError(
+            "this key store holds the published test keys: anybody can read and change cards that"
+            " are made with them. For a trial add --test-keys. For residents use another key store"
+        )
+    with ExitStack() as stack:
+        journal, pins = stack.enter_context(opened_to_issue(batch, issuer))
+        stack.enter_context(feed.alone())
+        job = Job(batch, issuer, feed, journal, pins)
+        _look_at_all(job)
+        yield job
+
+
+def _look_at_all(job: Job) -> None:
+    """Look at all cards in the feed before any is changed; put those that are done aside."""
+    seen: dict[ChipSerial, str] = {}
+    for card in job.feed.lying():
+        try:
+            with card.powered() as connection:
+                found = identify(card.where, connection, job.issuer)
+        except CardError as error:
+            job.leave_alone(card, error)
+            job.feed.put_aside(card)
+            continue
+        refuse_copy(seen, found.chip, card, job.feed)
+        check_no_double(job, found)
+        entry = job.journal.of_chip(found.chip)
+        is_open = entry is not None and entry.progress is not Progress.ACTIVE
+        if found.stage is CardStage.PERSONALIZED and not is_open:
+            job.feed.put_aside(card)
+
+
+def check_no_double(job: Job, found: Identified) -> None:
+    """Refuse a card of a resident of this batch that this journal did not make."""
+    number = job.number_on(found)
+    if number is None or found.chip in job.journal.spoiled():
+        return
+    if job.journal.entry(number).chip != found.chip:
+        raise JournalConflict(
+            f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
+            f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
+            " make. Nobody gets two cards: take the resident out of the list. That card was not"
+            " changed"
+        )
+
+
+@contextmanager
+def in_hand(job: Job, chip: ChipSerial) -> Iterator[None]:
+    """Work on a chip; NotUsed while another reader works on the same chip serial."""
+    if chip in job.in_hand:
+        raise NotUsed(f"chip {chip} is in another reader at the same time: one of them is a copy")
+    job.in_hand.add(chip)
+    try:
+        yield
+    finally:
+        job.in_hand.discard(chip)
