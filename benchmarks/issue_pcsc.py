@@ -24,7 +24,7 @@ from cardlib.transport.slot import PcscSlot
 from personalize.production.feed import Feed
 from personalize.production.issue import issue
 from personalize.production.job import opened_job
-from personalize.production.readers import ReaderFeed
+from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import throughput
 from personalize.production.station import FolderFeed
 from tests.programs.pcscd import SLOTS, CannotStart, running_pcscd

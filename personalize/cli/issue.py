@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
 
     from ..production.job import CardResult, Job
-    from ..production.readers import ReaderFeed
+    from ..production.reader_feed import ReaderFeed
 
 
 @dataclass(frozen=True, slots=True)

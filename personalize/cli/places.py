@@ -13,7 +13,7 @@ import click
 from .output import say
 
 if TYPE_CHECKING:
-    from ..production.readers import ReaderFeed
+    from ..production.reader_feed import ReaderFeed
 
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
@@ -111,7 +111,7 @@ def hand_fed(place: Place) -> "ReaderFeed | None":
         return None
     from cardlib.transport.slot import PcscSlot
 
-    from ..production.readers import ReaderFeed
+    from ..production.reader_feed import ReaderFeed
 
     return ReaderFeed([PcscSlot(name) for name in place.readers], say)
 

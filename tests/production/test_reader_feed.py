@@ -26,7 +26,7 @@ from personalize.production.issue import issue
 from personalize.production.job import CardResult, Job, opened_job
 from personalize.production.journal import JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
-from personalize.production.readers import ReaderFeed
+from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
 from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
