@@ -22,6 +22,19 @@ class CardCondition(StrEnum):
     NOT_OURS = "not_ours"
 
 
+_ABOUT_BLANK = {
+    CardCondition.BLANK: "this card is blank: it has the transport keys of its maker"
+    f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. `rhcard issue` makes a resident's"
+    " card of it",
+    CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
+    f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
+    " `rhcard issue` again with its batch",
+    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours."
+    " Do not use it",
+}
+"""What to say of a card without data, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeenCard:
     """A card that was looked at. A card that is not ours may have no chip serial in its ATR.
@@ -64,6 +77,11 @@ def state_of_blank(connection: Connection) -> CardCondition:
     if TRANSPORT_KEY_VERSION in versions:
         return CardCondition.BLANK
     return CardCondition.INTERRUPTED if ISSUER_KEY_VERSION in versions else CardCondition.OTHER_KEYS
+
+
+def about_blank(connection: Connection) -> str:
+    """What to say of a card without data, and what to do; "" when it is not ours."""
+    return _ABOUT_BLANK.get(state_of_blank(connection), "")
 
 
 def _chip(atr: bytes) -> ChipSerial | None:

@@ -6,12 +6,9 @@ from cardlib.card import CardIdentity, FieldCard, ResidentHealthCard
 from cardlib.card.field_card import BY_THE_KEYS
 from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
-from cardlib.facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 from cardlib.layout.card_profile import RHCARD, CardProfile
-
-from .looking import CardCondition, state_of_blank
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -20,18 +17,6 @@ EMERGENCY_FILES = tuple(
 
 EMERGENCY_KEYS = ("IRK_DDF1", "RK1_DF02")
 """The keys of an emergency room's terminal: one proves the chip genuine, one reads DF02."""
-
-_ABOUT_BLANK = {
-    CardCondition.BLANK: "this card is blank: it has the transport keys of its maker"
-    f" (version {TRANSPORT_KEY_VERSION:02X}) and no data yet. `rhcard issue` makes a resident's"
-    " card of it",
-    CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
-    f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
-    " `rhcard issue` again with its batch",
-    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours."
-    " Do not use it",
-}
-"""What to say of a card without data, and what to do."""
 
 _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03/EF06"]}
 
@@ -85,8 +70,9 @@ def read_card(
     try:
         card.identify()
     except NotPersonalized as error:
-        about = _ABOUT_BLANK.get(state_of_blank(connection), str(error))
-        raise NotPersonalized(about) from None
+        from .looking import about_blank  # only a blank needs it: reading starts faster
+
+        raise NotPersonalized(about_blank(connection) or str(error)) from None
     except ProfileNeeded as error:
         raise ProfileNeeded(error.unsaid, _answers(connection)) from None
     if keys is not None and (how.profile.fci == RHCARD.fci or "IRK_DDF1" in keys.names):
