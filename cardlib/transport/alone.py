@@ -2,10 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 
-from .pcsc import CardWasReset, PcscConnection, Reader, ReaderInUse, find_reader, open_reader
+from .pcsc import (
+    RESETS_BORNE,
+    CardWasReset,
+    PcscConnection,
+    Reader,
+    ReaderInUse,
+    find_reader,
+    open_reader,
+)
 
 _SOON = 1.0
 """Seconds to wait for another program without a word."""
@@ -72,8 +80,9 @@ def _open(reader: str, opened: _Opened) -> None:
 
 def _begin(connection: PcscConnection, stack: ExitStack) -> None:
     """Begin a transaction; a card that was reset before has no command of ours to forget."""
-    try:
-        stack.enter_context(connection.transaction())
-    except CardWasReset:
+    for _ in range(RESETS_BORNE):
+        with suppress(CardWasReset):
+            stack.enter_context(connection.transaction())
+            return
         connection.reset()
-        stack.enter_context(connection.transaction())
+    stack.enter_context(connection.transaction())

@@ -1,18 +1,13 @@
-"""Connect to cards in the readers of this computer, through PC/SC (pcsc-lite) and pyscard.
-
-No other module imports pyscard. Its low level is used because it gives the result of every call.
-"""
+"""Connect to cards in the readers of this computer, through PC/SC (pcsc-lite)."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, Self
-
-import smartcard.scard
+from typing import Self
 
 from ..errors import TransportError
+from . import pcsc_service as service
 from .extended_length import control_code, in_properties
 from .pcsc_errors import (
     AmbiguousReader,
@@ -24,7 +19,8 @@ from .pcsc_errors import (
     PcscRestarted,
     ReaderInUse,
 )
-from .scard import Scard
+from .pcsc_readers import Reader, find_reader, list_readers, wait_for_card
+from .pcsc_service import NO_READER, SUCCESS, UNAWARE, constants, establish, failure
 
 __all__ = [
     "NO_READER", "AmbiguousReader", "CardProtocol", "CardPulledOut", "CardWasReset", "NoCard",
@@ -41,125 +37,30 @@ class CardProtocol(IntEnum):
     ANY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A reader: its number (from 0), its name, and the ATR of the card in it (empty if none).
-
-    `in_use` says that a program is connected to the card, `mute` that a card does not answer.
-    """
-
-    number: int
-    name: str
-    atr: bytes
-    in_use: bool = False
-    mute: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.number} ({self.name})"
-
-
-_constants: Any = smartcard.scard
-_scard: Scard = smartcard.scard
-_SUCCESS: int = _constants.SCARD_S_SUCCESS
-_PCI: dict[int, int] = {1: _constants.SCARD_PCI_T0, 2: _constants.SCARD_PCI_T1}
+_PCI: dict[int, int] = {1: constants.SCARD_PCI_T0, 2: constants.SCARD_PCI_T1}
 _UNUSABLE = {
     0: "the reader gives no transmission protocol",
     4: "the reader hands the card over raw, without T=0 or T=1",
     8: "the reader uses T=15, which carries no commands",
 }
-_GET_FEATURES: int = _constants.SCARD_CTL_CODE(3400)
-_UNAWARE: int = _constants.SCARD_STATE_UNAWARE
-_IN_USE: int = _constants.SCARD_STATE_INUSE | _constants.SCARD_STATE_EXCLUSIVE
-_MUTE: int = _constants.SCARD_STATE_MUTE
-_SHARED: int = _constants.SCARD_SHARE_SHARED
-_EXCLUSIVE: int = _constants.SCARD_SHARE_EXCLUSIVE
-_LEAVE: int = _constants.SCARD_LEAVE_CARD
-_RESET: int = _constants.SCARD_RESET_CARD
-_UNPOWER: int = _constants.SCARD_UNPOWER_CARD
-_BROKEN = {_constants.SCARD_E_NOT_TRANSACTED, _constants.SCARD_F_COMM_ERROR}
+_GET_FEATURES: int = constants.SCARD_CTL_CODE(3400)
+_SHARED: int = constants.SCARD_SHARE_SHARED
+_EXCLUSIVE: int = constants.SCARD_SHARE_EXCLUSIVE
+_LEAVE: int = constants.SCARD_LEAVE_CARD
+_RESET: int = constants.SCARD_RESET_CARD
+_UNPOWER: int = constants.SCARD_UNPOWER_CARD
+_BROKEN = {constants.SCARD_E_NOT_TRANSACTED, constants.SCARD_F_COMM_ERROR}
 _GONE = {
-    _constants.SCARD_E_NO_SERVICE,
-    _constants.SCARD_E_SERVICE_STOPPED,
-    _constants.SCARD_E_INVALID_HANDLE,
+    constants.SCARD_E_NO_SERVICE,
+    constants.SCARD_E_SERVICE_STOPPED,
+    constants.SCARD_E_INVALID_HANDLE,
 }
 _STATUS_BYTES = 2
+RESETS_BORNE = 5
+"""How many resets by other programs, one after the other, are borne before our first command."""
 _NOTICE_TIME = 1.5
 """Seconds to wait until pcscd notices that a card was removed (it looks every 0.4 s)."""
 _LOOK_AGAIN = 0.1
-
-NO_READER = "no reader is connected: plug one in. Most readers need the package libccid"
-
-_FAILURES: dict[int, tuple[type[TransportError], str]] = {
-    _constants.SCARD_E_NO_SERVICE: (
-        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
-    _constants.SCARD_E_SERVICE_STOPPED: (
-        PcscNotRunning, "pcscd not running: systemctl start pcscd"),
-    _constants.SCARD_W_SECURITY_VIOLATION: (
-        PcscNotRunning,
-        "pcscd refuses this user: polkit has no rule that allows access_pcsc, or pcscd cannot"
-        " reach polkit (a container has none: start pcscd with --disable-polkit)"),
-    _constants.SCARD_E_NO_READERS_AVAILABLE: (NoReader, NO_READER),
-    _constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
-    _constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
-    _constants.SCARD_E_SHARING_VIOLATION: (
-        ReaderInUse, "another program uses the card exclusively: close that program"),
-    _constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card: put it in"),
-    _constants.SCARD_W_UNRESPONSIVE_CARD: (
-        NoCard, "the card does not answer to reset: check that it is the right way round"),
-    _constants.SCARD_W_UNPOWERED_CARD: (NoCard, "the card has no power"),
-    _constants.SCARD_W_UNSUPPORTED_CARD: (NoCard, "the reader cannot work with this card"),
-    _constants.SCARD_W_REMOVED_CARD: (CardPulledOut, "the card was pulled out"),
-    _constants.SCARD_W_RESET_CARD: (CardWasReset, "another program reset the card"),
-    _constants.SCARD_E_INVALID_HANDLE: (TransportError, "the connection is closed"),
-    _constants.SCARD_E_NOT_TRANSACTED: (TransportError, "no answer from the card"),
-    _constants.SCARD_F_COMM_ERROR: (TransportError, "no answer from the card"),
-    _constants.SCARD_E_PROTO_MISMATCH: (
-        TransportError, "the card does not offer this protocol, or another program uses the other"),
-}  # fmt: skip
-
-
-def list_readers() -> list[Reader]:
-    """List every reader, with the ATR of the card in it. The list is empty without readers."""
-    with _new_context() as context:
-        return _look(context)
-
-
-def find_reader(choice: str | int | None = None) -> Reader:
-    """Find a reader by number, name or part of its name; without a choice, the one with a card.
-
-    Raises NoReader or AmbiguousReader, which name the readers, or NoCard when no choice was given
-    and no reader has a card.
-    """
-    readers = list_readers()
-    if not readers:
-        raise NoReader(NO_READER)
-    if choice is None:
-        return _only(readers, [reader for reader in readers if reader.atr])
-    found = _matching(readers, str(choice))
-    if len(found) > 1:
-        raise AmbiguousReader(
-            f"{choice!r} fits several readers: {_names(found, ', ')}. Give the number of one",
-            [reader.number for reader in found],
-        )
-    if not found:
-        raise NoReader(f"no reader {choice!r}. Connected: {_names(readers, ', ')}")
-    return found[0]
-
-
-def wait_for_card(choice: str | int | None = None, timeout: float = 60) -> Reader:
-    """Wait until the reader of `find_reader` has a card, and return that reader.
-
-    Raises NoCard after `timeout` seconds.
-    """
-    end = time.monotonic() + timeout
-    while True:
-        with suppress(NoCard):
-            reader = find_reader(choice)
-            if reader.atr:
-                return reader
-        if time.monotonic() >= end:
-            raise NoCard(f"no card was inserted within {timeout:g} s")
-        time.sleep(_LOOK_AGAIN)
 
 
 def open_reader(
@@ -187,17 +88,16 @@ class PcscConnection:
         self.reader = reader
         self._sharing = _EXCLUSIVE if exclusive else _SHARED
         self._pulled_out, self._card = False, 0
-        self._context = _establish()
+        self._context = establish()
         try:
             self._card_changes = self._count_card_changes()
-            result, card, active = _scard.SCardConnect(
+            result, card, active = service.calls.SCardConnect(
                 self._context, reader, self._sharing, protocol
             )
-            if result != _SUCCESS:
-                raise _failure(result, reader)
+            if result != SUCCESS:
+                raise failure(result, reader)
             self._card = card
-            self.protocol = self._usable(active)
-            self._atr = self._read_atr()
+            self.protocol, self._atr = self._taken_up(active)
         except BaseException:
             self.close()
             raise
@@ -226,35 +126,37 @@ class PcscConnection:
 
     def transmit(self, command: bytes) -> bytes:
         """Send one command APDU; return the response APDU (data and 2 status bytes)."""
-        result, response = _scard.SCardTransmit(self._card, _PCI[self.protocol], list(command))
-        if result != _SUCCESS:
+        result, response = service.calls.SCardTransmit(
+            self._card, _PCI[self.protocol], list(command)
+        )
+        if result != SUCCESS:
             raise self._lost(result)
         if len(response) < _STATUS_BYTES:
-            raise self._lost(_constants.SCARD_E_NOT_TRANSACTED)
+            raise self._lost(constants.SCARD_E_NOT_TRANSACTED)
         return bytes(response)
 
     def reset(self, *, cold: bool = False) -> bytes:
         """Reset the card and return its ATR. `cold` turns its power off first."""
         how = _UNPOWER if cold else _RESET
-        result, active = _scard.SCardReconnect(self._card, self._sharing, self.protocol, how)
-        if result != _SUCCESS:
+        result, active = service.calls.SCardReconnect(self._card, self._sharing, self.protocol, how)
+        if result != SUCCESS:
             raise self._lost(result)
-        protocol, atr = self._usable(active), self._read_atr()
+        protocol, atr = self._taken_up(active)
         if self._is_gone():
-            raise self._lost(_constants.SCARD_W_REMOVED_CARD)
+            raise self._lost(constants.SCARD_W_REMOVED_CARD)
         self.protocol, self._atr = protocol, atr
         return atr
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Keep other programs from sending commands until the block ends."""
-        result = _scard.SCardBeginTransaction(self._card)
-        if result != _SUCCESS:
+        result = service.calls.SCardBeginTransaction(self._card)
+        if result != SUCCESS:
             raise self._lost(result)
         try:
             yield
         finally:
-            _scard.SCardEndTransaction(self._card, _LEAVE)
+            service.calls.SCardEndTransaction(self._card, _LEAVE)
 
     def close(self, *, reset: bool = True) -> None:
         """Release the card. It is reset, so that no other program gets its rights and sessions."""
@@ -262,9 +164,9 @@ class PcscConnection:
         if context:
             try:
                 if self._card:
-                    _scard.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
+                    service.calls.SCardDisconnect(self._card, _RESET if reset else _LEAVE)
             finally:
-                _scard.SCardReleaseContext(context)
+                service.calls.SCardReleaseContext(context)
 
     def _usable(self, active: int) -> CardProtocol:
         """Return the protocol that the service chose. Without T=0 or T=1 the connection closes."""
@@ -276,29 +178,42 @@ class PcscConnection:
 
     def _control(self, code: int) -> bytes:
         """Ask the reader's driver; the answer is empty if it does not know the question."""
-        result, answer = _scard.SCardControl(self._card, code, [])
-        return bytes(answer) if result == _SUCCESS else b""
+        result, answer = service.calls.SCardControl(self._card, code, [])
+        return bytes(answer) if result == SUCCESS else b""
 
-    def _read_atr(self) -> bytes:
-        result, _, _, _, atr = _scard.SCardStatus(self._card)
-        if result != _SUCCESS:
-            raise self._lost(result)
-        return bytes(atr)
+    def _taken_up(self, active: int) -> tuple[CardProtocol, bytes]:
+        """Return protocol and ATR of the card, which has had no command of ours yet.
+
+        If another program resets it just now, nothing of ours is lost, and it is taken up again.
+        """
+        protocol = self._usable(active)
+        for _ in range(RESETS_BORNE):
+            result, _, _, _, atr = service.calls.SCardStatus(self._card)
+            if result == SUCCESS:
+                return protocol, bytes(atr)
+            if result == constants.SCARD_W_RESET_CARD:
+                result, active = service.calls.SCardReconnect(
+                    self._card, self._sharing, protocol, _LEAVE
+                )
+            if result != SUCCESS:
+                raise self._lost(result)
+            protocol = self._usable(active)
+        raise failure(constants.SCARD_W_RESET_CARD, self.reader)
 
     def _lost(self, result: int) -> TransportError:
         """Find out why a call failed, as far as pcscd can tell."""
         if not (self._context or self._pulled_out):
-            return _failure(result, self.reader)
+            return failure(result, self.reader)
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
             if self._service_ended(result):
-                if _service_answers():
+                if service.service_answers():
                     return PcscRestarted(f"{self.reader}: pcscd was restarted")
-                return _failure(_constants.SCARD_E_NO_SERVICE)
+                return failure(constants.SCARD_E_NO_SERVICE)
             if time.monotonic() >= end:
-                return _failure(result, self.reader)
+                return failure(result, self.reader)
             time.sleep(_LOOK_AGAIN)
-        return _failure(_constants.SCARD_W_REMOVED_CARD, self.reader)
+        return failure(constants.SCARD_W_REMOVED_CARD, self.reader)
 
     def _service_ended(self, result: int) -> bool:
         """Whether the pcscd that we were connected to is gone, after a call with this result."""
@@ -318,79 +233,8 @@ class PcscConnection:
 
         None when pcscd has ended.
         """
-        look = [(self.reader, _UNAWARE)]
-        result, states = _scard.SCardGetStatusChange(self._context, 0, look)
+        look = [(self.reader, UNAWARE)]
+        result, states = service.calls.SCardGetStatusChange(self._context, 0, look)
         if result in _GONE:
             return None
-        return states[0][1] >> 16 if result == _SUCCESS else 0
-
-
-@contextmanager
-def _new_context() -> Iterator[int]:
-    context = _establish()
-    try:
-        yield context
-    finally:
-        _scard.SCardReleaseContext(context)
-
-
-def _service_answers() -> bool:
-    try:
-        _scard.SCardReleaseContext(_establish())
-    except TransportError:
-        return False
-    return True
-
-
-def _establish() -> int:
-    result, context = _scard.SCardEstablishContext(_constants.SCARD_SCOPE_USER)
-    if result != _SUCCESS:
-        raise _failure(result)
-    return context
-
-
-def _look(context: int) -> list[Reader]:
-    result, names = _scard.SCardListReaders(context, [])
-    if result == _constants.SCARD_E_NO_READERS_AVAILABLE or (result == _SUCCESS and not names):
-        return []
-    if result == _SUCCESS:
-        result, states = _scard.SCardGetStatusChange(context, 0, [(n, _UNAWARE) for n in names])
-    if result != _SUCCESS:
-        raise _failure(result)
-    return [
-        Reader(number, name, bytes(atr), bool(state & _IN_USE), bool(state & _MUTE))
-        for number, (name, state, atr) in enumerate(states)
-    ]
-
-
-def _matching(readers: list[Reader], choice: str) -> list[Reader]:
-    """Match the exact name or the number, else a part of the name, upper or lower case.
-
-    Digits are a number: the 1 in another reader's name must not bring that one's card.
-    """
-    exact = [reader for reader in readers if choice in (reader.name, str(reader.number))]
-    if exact or choice.isdigit():
-        return exact
-    return [reader for reader in readers if choice.casefold() in reader.name.casefold()]
-
-
-def _only(readers: list[Reader], with_card: list[Reader]) -> Reader:
-    if not with_card:
-        raise NoCard(f"no card in reader {_names(readers, ' or ')}: put one in")
-    if len(with_card) > 1:
-        raise AmbiguousReader(
-            f"several readers have a card: {_names(with_card, ', ')}. Give the number of one",
-            [reader.number for reader in with_card],
-        )
-    return with_card[0]
-
-
-def _names(readers: list[Reader], glue: str) -> str:
-    return glue.join(map(str, readers))
-
-
-def _failure(result: int, reader: str = "") -> TransportError:
-    kind, words = _FAILURES.get(result, (TransportError, ""))
-    if not words:
-        words = f"{_scard.SCardGetErrorMessage(result)} (PC/SC {result & 0xFFFFFFFF:08X})"
-    return kind(f"{reader}: {words}" if reader and kind is not PcscNotRunning else words)
+        return states[0][1] >> 16 if result == SUCCESS else 0

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from .pcsc import CardProtocol, PcscConnection, _constants, _establish, _failure, _scard
+from . import pcsc_service as service
+from .pcsc import CardProtocol, PcscConnection
+from .pcsc_service import SUCCESS, UNAWARE, constants, establish, failure
 
-_SUCCESS: int = _constants.SCARD_S_SUCCESS
-_AWAY: int = _constants.SCARD_STATE_UNKNOWN | _constants.SCARD_STATE_UNAVAILABLE
-_PRESENT: int = _constants.SCARD_STATE_PRESENT
-_CHANGED: int = _constants.SCARD_STATE_CHANGED
-_TIMEOUT: int = _constants.SCARD_E_TIMEOUT
+_AWAY: int = constants.SCARD_STATE_UNKNOWN | constants.SCARD_STATE_UNAVAILABLE
+_PRESENT: int = constants.SCARD_STATE_PRESENT
+_CHANGED: int = constants.SCARD_STATE_CHANGED
+_TIMEOUT: int = constants.SCARD_E_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class PcscSlot:
         """Watch the reader of this name (`Reader.name`); nothing is asked of it yet."""
         self.name = name
         self._context = self._watches = 0
-        self._state: int = _constants.SCARD_STATE_UNAWARE
+        self._state: int = UNAWARE
 
     def look(self, seconds: float = 0.0) -> InSlot:
         """What is in the reader, as soon as that changes, or after `seconds`."""
@@ -43,17 +44,17 @@ class PcscSlot:
 
     def _wait(self, milliseconds: int) -> None:
         if not self._context:
-            self._context = _establish()
+            self._context = establish()
             self._watches += 1
-            self._state = _constants.SCARD_STATE_UNAWARE
+            self._state = UNAWARE
         known = [(self.name, self._state)]
-        result, states = _scard.SCardGetStatusChange(self._context, milliseconds, known)
+        result, states = service.calls.SCardGetStatusChange(self._context, milliseconds, known)
         if result == _TIMEOUT:
             return
-        if result == _SUCCESS and states[0][1] & _AWAY:
-            result = _constants.SCARD_E_READER_UNAVAILABLE
-        if result != _SUCCESS:
-            raise _failure(result, self.name)
+        if result == SUCCESS and states[0][1] & _AWAY:
+            result = constants.SCARD_E_READER_UNAVAILABLE
+        if result != SUCCESS:
+            raise failure(result, self.name)
         self._state = states[0][1] & ~_CHANGED
 
     def connect(self) -> PcscConnection:
@@ -64,4 +65,4 @@ class PcscSlot:
         """End the watch."""
         context, self._context = self._context, 0
         if context:
-            _scard.SCardReleaseContext(context)
+            service.calls.SCardReleaseContext(context)

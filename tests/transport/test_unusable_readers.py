@@ -7,7 +7,7 @@ import pytest
 import smartcard.scard
 
 from cardlib.errors import TransportError
-from cardlib.transport import pcsc
+from cardlib.transport import pcsc_service
 from cardlib.transport.extended_length import control_code, in_properties
 from cardlib.transport.pcsc import CardProtocol, CardWasReset, PcscConnection
 
@@ -27,6 +27,7 @@ class Scard:
     active: int = T1
     after_reset: int = T1
     results: dict[str, int] = field(default_factory=dict)
+    resets_by_others: int = 0
     controls: dict[int, bytes] = field(default_factory=dict)
     contexts: int = 0
     cards: int = 0
@@ -57,6 +58,9 @@ class Scard:
         return self._result("reconnect"), self.after_reset
 
     def SCardStatus(self, _: int) -> tuple[int, str, int, int, list[int]]:
+        if self.resets_by_others:
+            self.resets_by_others -= 1
+            return RESET_BY_ANOTHER, "", 0, 0, []
         return self._result("status"), "a reader", 0, 0, list(ATR)
 
     def SCardTransmit(self, card: int, pci: int, command: list[int]) -> tuple[int, list[int]]:
@@ -80,7 +84,7 @@ class Scard:
 @pytest.fixture
 def scard(monkeypatch: pytest.MonkeyPatch) -> Scard:
     stand_in = Scard()
-    monkeypatch.setattr(pcsc, "_scard", stand_in)
+    monkeypatch.setattr(pcsc_service, "calls", stand_in)
     return stand_in
 
 
@@ -165,6 +169,22 @@ def test_a_reset_that_another_program_disturbs_changes_nothing(scard: Scard) -> 
     connection.reset()
     assert connection.protocol is CardProtocol.T0
     connection.close()
+    assert scard.left_open == (0, 0)
+
+
+def test_resets_by_others_before_our_first_command_cost_nothing(scard: Scard) -> None:
+    scard.resets_by_others, scard.after_reset = 2, 1
+    connection = connected()
+    assert (connection.protocol, connection.atr) == (CardProtocol.T0, ATR)
+    scard.resets_by_others, scard.after_reset = 2, T1
+    assert connection.reset() == ATR
+    assert connection.protocol is CardProtocol.T1
+
+
+def test_a_card_that_others_reset_without_an_end_is_told_and_released(scard: Scard) -> None:
+    scard.resets_by_others = 1_000_000
+    with pytest.raises(CardWasReset, match=r"^a reader: another program reset the card$"):
+        connected()
     assert scard.left_open == (0, 0)
 
 
