@@ -19,7 +19,7 @@ from .options import (
     passphrase_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
-from .places import Place, chosen, hand_fed, place_options, watch
+from .places import Place, chosen, hand_fed, of_files, place_options, watch
 
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
@@ -71,13 +71,17 @@ class Run:
                 f" their cards are not in {self.place.folder}. Check that --cards is the folder"
                 f" used before. {LOST}"
             )
-        if self.lacking and self.place.folder is not None:
-            are = "card is" if self.lacking == 1 else "cards are"
+        if not self.lacking or not self.place.is_software:
+            return ""
+        are = "card is" if self.lacking == 1 else "cards are"
+        if self.place.folder is None:
             return (
-                f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there,"
-                " or add --make-blanks to make software cards"
+                f"{self.lacking} blank {are} lacking. Run it again with other blanks: --card FILE"
             )
-        return ""
+        return (
+            f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there,"
+            " or add --make-blanks to make software cards"
+        )
 
 
 @click.command(name="issue")
@@ -108,6 +112,7 @@ def command(
     folder: Path,
     *,
     cards: Path | None,
+    files: tuple[Path, ...],
     readers: tuple[str, ...],
     make_blanks: bool,
     test_keys: bool,
@@ -117,7 +122,8 @@ def command(
 
     Each card is written, read back, compared with the batch, and activated. With --reader 0 you put
     blank cards into the first reader, one after the other. With --cards the blank software cards
-    of a folder are used. A card that is not a blank of this key store is named and not changed.
+    of a folder are used, with --card those in certain files. A card that is not a blank of this key
+    store is named and not changed.
 
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
@@ -126,15 +132,15 @@ def command(
     Examples:
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
+      rhcard issue batch --card BLANK.card
     """
     from ..production.job import opened_job
-    from ..production.station import FolderFeed
 
     chips = [_chip(text) for text in spoiled]
-    place = _place(cards, readers, make_blanks=make_blanks)
+    place = _place(cards, files, readers, make_blanks=make_blanks)
     batch, store = context.batch(folder)
     hands = hand_fed(place)
-    feed = hands or FolderFeed(place.there, store if make_blanks else None)
+    feed = hands or of_files(place, store if make_blanks else None)
     with opened_job(batch, store, feed, test_keys=test_keys) as job:
         _remove_unfinished(place)
         for chip in chips:
@@ -145,15 +151,17 @@ def command(
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)
-    if not done.error and not done.lacking:
+    if not done.error and not done.lacking and not place.files:
         context.suggest("verify", folder, *place.words)
     return done.code
 
 
-def _place(cards: Path | None, readers: tuple[str, ...], *, make_blanks: bool) -> Place:
+def _place(
+    cards: Path | None, files: tuple[Path, ...], readers: tuple[str, ...], *, make_blanks: bool
+) -> Place:
     if make_blanks and cards is None:
         raise click.UsageError("--make-blanks makes software cards: it needs --cards DIR")
-    place = chosen(cards, readers)
+    place = chosen(cards, files, readers)
     if place.folder is not None:
         check_output_folder(place.folder, "--cards")
     return place
@@ -233,19 +241,19 @@ def _print(done: Run) -> None:
     from ..production.report import left_out_in_words, throughput
 
     results, figures = done.results, throughput(done.results)
-    for problem in done.left_alone if done.place.folder is not None else ():
+    for problem in done.left_alone if done.place.is_software else ():
         say(problem)
     if shown := [each for each in done.failed if each.chip]:
         _print_failures(shown)
         if done.place.folder is not None:
             say_where(done.place.folder)
-    without_blank = done.lacking if done.place.folder is not None else 0
+    without_blank = done.lacking if done.place.is_software else 0
     if done.active + without_blank < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
     new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
     print_line(f"{done.active} of {len(results)} cards active{new}")
     if figures.cards:
-        say(figures.in_words(software=done.place.folder is not None))
+        say(figures.in_words(software=done.place.is_software))
     if left_out := left_out_in_words([each.left_out for each in results]):
         say(left_out)
     for fault in done.pin_faults:

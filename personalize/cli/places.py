@@ -1,4 +1,4 @@
-"""Where the cards of `issue` and `verify` are: in a folder, or in readers that people feed."""
+"""Where the cards of `issue` and `verify` are: in readers that people feed, or in files."""
 
 import os
 import select
@@ -14,12 +14,13 @@ from .output import say
 
 if TYPE_CHECKING:
     from ..production.reader_feed import ReaderFeed
+    from ..production.station import BlankMaker, FilesFeed, FolderFeed
 
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
 _NOBODY_CHOSE = (
-    "where are the cards? Give --reader NAME|NUMBER for each reader, or --cards DIR for software"
-    " cards"
+    "where are the cards? Give --reader NAME|NUMBER for each reader; for software cards --card FILE"
+    " for each, or --cards DIR"
 )
 _HOW_TO_END = "Press Enter to end; the cards in the readers are finished first."
 _AT_ONCE = 1024
@@ -27,33 +28,37 @@ _AT_ONCE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of software cards, or the names of readers."""
+    """A folder of software cards, certain card files, or the names of readers."""
 
-    folder: Path | None
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
     readers: tuple[str, ...] = ()
 
     @property
-    def there(self) -> Path:
-        """The folder of a place that is one."""
-        assert self.folder is not None
-        return self.folder
+    def is_software(self) -> bool:
+        """Whether the cards are software cards."""
+        return not self.readers
 
     @property
     def words(self) -> list[object]:
         """The options that name this place."""
         if self.folder is not None:
             return ["--cards", self.folder]
-        return [word for name in self.readers for word in ("--reader", name)]
+        named: list[tuple[str, object]] = [("--card", path) for path in self.files]
+        named += [("--reader", name) for name in self.readers]
+        return [word for pair in named for word in pair]
 
     def as_dict(self) -> dict[str, Any]:
         """The place as JSON members."""
         if self.folder is not None:
             return {"folder": str(self.folder)}
+        if self.files:
+            return {"files": [str(path) for path in self.files]}
         return {"readers": list(self.readers)}
 
 
 def place_options(command: FC) -> FC:
-    """The two ways to say where the cards are; `chosen` takes them."""
+    """The three ways to say where the cards are; `chosen` takes them."""
     cards = click.option(
         "--cards",
         type=click.Path(path_type=Path, file_okay=False),
@@ -67,24 +72,41 @@ def place_options(command: FC) -> FC:
         metavar="NAME|NUMBER",
         help="Cards that you put into this PC/SC reader. May be repeated: all are used at once.",
     )
-    return cards(readers(command))
+    files = click.option(
+        "--card",
+        "files",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        multiple=True,
+        metavar="FILE",
+        help="The software card in this file. May be repeated.",
+    )
+    return cards(files(readers(command)))
 
 
-def chosen(cards: Path | None, readers: Sequence[str]) -> Place:
+def chosen(cards: Path | None, files: Sequence[Path], readers: Sequence[str]) -> Place:
     """The place that the operator named, or chose when asked; UsageError when there is none.
 
     Raises what `find_reader` does. No reader is used that nobody named.
     """
-    if cards is not None and readers:
-        raise click.UsageError("give either --cards or --reader, not both")
+    if (cards is not None) + bool(files) + bool(readers) > 1:
+        raise click.UsageError("give only one of --reader, --card and --cards")
     if cards is not None:
         return Place(cards)
+    if files:
+        return Place(files=_once(files))
     from cardlib.transport.pcsc import find_reader
 
     names = [find_reader(choice).name for choice in readers or _asked()]
     if twice := [name for name in names if names.count(name) > 1]:
         raise click.UsageError(f"--reader: {twice[0]} is given twice")
-    return Place(None, tuple(names))
+    return Place(readers=tuple(names))
+
+
+def _once(files: Sequence[Path]) -> tuple[Path, ...]:
+    found = [path.resolve() for path in files]
+    if twice := [path for path in files if found.count(path.resolve()) > 1]:
+        raise click.UsageError(f"--card: {twice[0]} is given twice")
+    return tuple(files)
 
 
 def _asked() -> Sequence[str]:
@@ -106,14 +128,25 @@ def _asked() -> Sequence[str]:
 
 
 def hand_fed(place: Place) -> "ReaderFeed | None":
-    """The readers of a place as a feed; it tells people on stderr what to do. None for a folder."""
-    if place.folder is not None:
+    """The readers of a place as a feed; it tells people on stderr what to do. None for files."""
+    if place.is_software:
         return None
     from cardlib.transport.slot import PcscSlot
 
     from ..production.reader_feed import ReaderFeed
 
     return ReaderFeed([PcscSlot(name) for name in place.readers], say)
+
+
+def of_files(
+    place: Place, maker: "BlankMaker | None" = None, *, read_only: bool = False
+) -> "FolderFeed | FilesFeed":
+    """The software cards of a place as a feed; with a `maker` also blanks, in a folder."""
+    from ..production.station import FilesFeed, FolderFeed
+
+    if place.folder is not None:
+        return FolderFeed(place.folder, maker, read_only=read_only)
+    return FilesFeed(place.files, read_only=read_only)
 
 
 def watch(hands: "ReaderFeed | None", stop_here: Callable[[], None]) -> None:

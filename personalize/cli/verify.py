@@ -14,7 +14,7 @@ from .exits import Exit
 from .failures import Stopped
 from .options import batch_argument, batch_keys_option, json_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say, say_where
-from .places import Place, chosen, hand_fed, place_options, watch
+from .places import Place, chosen, hand_fed, of_files, place_options, watch
 
 if TYPE_CHECKING:
     from cardlib.keys import Issuer
@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(
-    context: Context, folder: Path, *, cards: Path | None, readers: tuple[str, ...], full: bool
+    context: Context,
+    folder: Path,
+    *,
+    cards: Path | None,
+    files: tuple[Path, ...],
+    readers: tuple[str, ...],
+    full: bool,
 ) -> int:
     """Read issued cards and compare them with their batch.
 
@@ -55,7 +61,7 @@ def command(
     """
     from ..production.report import left_out_in_words, verified_as_dict
 
-    place = chosen(cards, readers)
+    place = chosen(cards, files, readers)
     if cards is not None and not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
     batch, store = context.batch(folder)
@@ -106,12 +112,11 @@ def run(batch: "Batch", issuer: "Issuer", place: Place, *, full: bool = False) -
     Nothing is changed, so it may be stopped at any time.
     """
     from ..production.audit import audit
-    from ..production.station import FolderFeed
 
     results: list[Verified] = []
     try:
         hands = hand_fed(place)
-        feed = hands or FolderFeed(place.there, read_only=True)
+        feed = hands or of_files(place, read_only=True)
         watch(hands, lambda: None)
         with (
             progress("Verifying", shown=hands is None) as advance,

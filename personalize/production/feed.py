@@ -69,6 +69,11 @@ class Feed(Protocol):
         ...
 
     @property
+    def not_brought(self) -> str:
+        """What to say after the name of a card that did not come."""
+        ...
+
+    @property
     def comes_again(self) -> bool:
         """Whether a card that failed may be brought again in the same run, by a person."""
         ...
@@ -181,12 +186,7 @@ def refuse_copy(
 def not_found(feed: Feed, chip: ChipSerial, *, active: bool = True) -> str:
     """What to say about a card of the batch that did not come, and whether it is active."""
     lost = f". {LOST}" if active else ""
-    if feed.comes_again:
-        return f"Card with chip {chip} was not inserted{lost}"
-    return (
-        f"Card with chip {chip} not found in {feed.name}. Check that --cards is the folder used"
-        f" for `issue`{lost}"
-    )
+    return f"Card with chip {chip} {feed.not_brought}{lost}"
 
 
 def not_used(card: BroughtCard, why: object) -> str:

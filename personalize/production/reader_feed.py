@@ -144,6 +144,7 @@ class ReaderFeed:
     """Brings the cards that people put into readers. A card that failed may be put in again."""
 
     comes_again = True
+    not_brought = "was not inserted"
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""A feed of software cards: a folder of card files that are powered one after the other."""
+"""Feeds of software cards: a folder of card files, or certain files, one after the other."""
 
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -29,16 +29,12 @@ class BlankMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """A software card, stored in a file."""
+    """A software card, stored in a file. `where` is the file's name for a person."""
 
     path: Path
+    where: str
     made_here: bool = False
     read_only: bool = False
-
-    @property
-    def where(self) -> str:
-        """The file's name."""
-        return self.path.name
 
     def powered(self) -> AbstractContextManager[SoftwareCard]:
         """Give the card power; CardImageError when the file holds no card."""
@@ -66,6 +62,11 @@ class FolderFeed:
         """The folder."""
         return str(self.folder)
 
+    @property
+    def not_brought(self) -> str:
+        """What to say after the name of a card that is not in the folder."""
+        return f"not found in {self.folder}. Check that --cards is the folder used for `issue`"
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Make the folder if it may, and lock it; JournalConflict if another rhcard has it."""
@@ -77,7 +78,7 @@ class FolderFeed:
     def lying(self) -> Iterator[CardFile]:
         """The card files of the folder, by name."""
         paths = sorted(self.folder.glob(f"*{SUFFIX}"))
-        return (CardFile(path, read_only=self._read_only) for path in paths)
+        return (CardFile(path, path.name, read_only=self._read_only) for path in paths)
 
     def serve(
         self,
@@ -108,7 +109,52 @@ class FolderFeed:
         card = SoftwareCard.blank(chip, maker.blank_keys(chip))
         card.save(path)
         card.close()
-        return CardFile(path, made_here=True)
+        return CardFile(path, path.name, made_here=True)
+
+
+class FilesFeed:
+    """Brings the software cards in certain files, each once. It makes no blanks."""
+
+    comes_again = False
+    not_brought = "is in none of the card files that were given"
+
+    def __init__(self, paths: Sequence[Path], *, read_only: bool = False) -> None:
+        """Bring the cards in these files; with `read_only` no file is written."""
+        cards = [CardFile(path, str(path), read_only=read_only) for path in paths]
+        self._waiting = {card.where: card for card in cards}
+
+    @property
+    def name(self) -> str:
+        """The files."""
+        return "the card files that were given"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lock the folders of the files; JournalConflict if another rhcard has one of them."""
+        folders = {card.path.resolve().parent for card in self._waiting.values()}
+        with ExitStack() as stack:
+            for folder in sorted(folders):
+                stack.enter_context(alone_with(folder))
+            yield
+
+    def lying(self) -> Iterator[CardFile]:
+        """The cards in the order in which they were given."""
+        return iter(tuple(self._waiting.values()))
+
+    def serve(
+        self,
+        work: "Callable[[BroughtCard], Worked[T]]",
+        wanted: "Callable[[], Wanted | None]",
+    ) -> Iterator[T]:
+        """Do `work` with one card after the other, as long as something is `wanted`."""
+        from .feed import one_by_one
+
+        cards = self.lying()
+        return one_by_one(lambda _: next(cards, None), work, wanted)
+
+    def put_aside(self, card: "BroughtCard") -> None:
+        """Do not bring this card."""
+        self._waiting.pop(card.where, None)
 
 
 def card_path(folder: Path, chip: ChipSerial) -> Path:

@@ -110,6 +110,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",
+        "emulator new --out BLANK.card --keys keys.json",
     ):
         done = ran(*line.split(), cwd=folder)
         assert done.code == 0, done.err

@@ -355,13 +355,13 @@ def test_a_folder_with_some_blanks_says_how_many_are_lacking(
 def test_no_reader_is_taken_that_nobody_named(batch: Path, command: str) -> None:
     done = rhcard(command, batch, passphrase=None)
     assert done.code == 2
-    assert "Give --reader NAME|NUMBER for each reader, or --cards DIR" in done.err
+    assert "Give --reader NAME|NUMBER for each reader; for software cards --card FILE" in done.err
 
 
 @pytest.mark.parametrize("command", ["issue", "verify"])
 def test_folder_and_reader_together_are_refused(batch: Path, tmp_path: Path, command: str) -> None:
     done = rhcard(command, batch, "--cards", tmp_path, "--reader", 0, passphrase=None)
-    assert (done.code, "either --cards or --reader" in done.err) == (2, True)
+    assert (done.code, "give only one of --reader, --card and --cards" in done.err) == (2, True)
 
 
 def test_blanks_cannot_be_made_in_a_reader(batch: Path) -> None:

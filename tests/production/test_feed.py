@@ -58,6 +58,8 @@ class Hopper:
     wanted: list[bool] = field(default_factory=list)
     comes_again = False
 
+    not_brought = "not found in the hopper"
+
     def alone(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -182,7 +184,7 @@ def test_no_blank_is_wanted_for_a_card_that_was_begun_and_does_not_come(tmp_path
     feed = Hopper([spare])
     (result,), left_alone = run(batch, feed)
     assert feed.wanted == [False, False]
-    assert result.problem.startswith("Card with chip 0808080808080808 not found in the hopper. ")
+    assert result.problem.startswith("Card with chip 0808080808080808 not found in the hopper")
     assert "--spoiled 0808080808080808" in result.problem
     assert left_alone == []
     assert identify(spare.where, spare.card, store()).stage is CardStage.TRANSPORT
