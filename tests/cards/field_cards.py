@@ -3,7 +3,9 @@
 It knows nothing of the host's code: what it refuses is written here from the table's words.
 """
 
-from cardlib.emulator import SoftwareCard
+from cardlib.emulator import CardOptions, SoftwareCard
+from cardlib.emulator.bench.ready_made import personalized_card
+from cardlib.keys.roots import public_test_roots
 from cardlib.layout.card_profile import FIELD, CardProfile
 
 REFUSED, NO_FILE, TOO_LONG = b"\x6a\x86", b"\x6a\x82", b"\x67\x00"
@@ -20,6 +22,26 @@ def atr_of(place: str, chip: bytes) -> bytes:
         "given": _OTHER + bytes(8),
     }
     return _HEAD + historical[place]
+
+
+DEPLOYED = {
+    "field": FIELD,
+    "with our AID and chip serial": FIELD.having(
+        {"selection": "name and path", "serial_place": "historical tag"}
+    ),
+    "without our AID, describing itself": FIELD.having(
+        {"fci": "C1 and C2", "serial_place": "historical tag"}
+    ),
+    "describing itself, with its chip serial elsewhere": FIELD.having(
+        {"selection": "name and path", "fci": "C1 and C2"}
+    ),
+}
+"""Kinds of deployed cards: each is told from a card of ours by something else."""
+
+
+def deployed_card(profile: CardProfile = FIELD) -> SoftwareCard:
+    """A software card that behaves as a profile says, with the published test keys."""
+    return personalized_card(public_test_roots(1), options=CardOptions.of_profile(profile))
 
 
 class FieldLike:
