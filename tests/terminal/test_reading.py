@@ -8,7 +8,7 @@ from cardlib.errors import ChannelError, ProfileNeeded, StatusWordError
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILES, State
-from cardlib.layout.card_profile import FIELD
+from cardlib.layout.card_profile import FIELD, RHCARD
 from cardlib.transport.recorder import Recorder
 from personalize.terminal.reading import EMERGENCY_FILES, EMERGENCY_KEYS, HowToRead, read_card
 from tests.card.test_field_profile import KEYS, new_card
@@ -73,7 +73,7 @@ def test_a_card_that_does_not_describe_itself_is_told_with_what_it_answers() -> 
     with pytest.raises(ProfileNeeded) as error:
         read_card(log, KEYS)
     told = str(error.value)
-    assert "add --profile field" in told and "AID and path is refused (6A82)" in told
+    assert "add --profile field" in told and "by AID is refused (6A82)" in told
     assert "P2=05 is refused" in told and "not sure" in told
     assert {each.command[1] for each in log.commands} == {0xA4, 0xB2}
 
@@ -84,6 +84,12 @@ def test_a_field_card_is_read_with_the_profile_as_ours_is_without() -> None:
     assert field.files == ours.files
     assert (ours.serial_place, field.serial_place) == ("historical tag", "bytes 5-12")
     assert field.identity.chip == ours.identity.chip
+
+
+def test_only_profile_field_makes_a_silent_card_an_old_one() -> None:
+    silent = HowToRead(RHCARD.having({"fci": "nothing", "serial_place": "bytes 5-12"}))
+    with pytest.raises(ChannelError, match="version 1 of secure messaging"):
+        read_card(FieldLike(new_card()), KEYS, how=silent)
 
 
 def test_where_the_serial_is_follows_from_the_internal_key() -> None:
