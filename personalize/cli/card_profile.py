@@ -28,7 +28,7 @@ _WHAT_IT_IS = {
 
 @click.group(name="card-profile")
 def command() -> None:
-    """Explain the profiles of cards, and find out what a card answers.
+    """Explain card profiles, and find out what a card answers.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def command() -> None:
 @json_option
 @click.pass_obj
 def explain(context: Context, name: str | None) -> int:
-    """Show how the profiles of cards differ, and what each setting means.
+    """Show how card profiles differ, setting by setting.
 
     NAME is a profile or a setting. Of a profile only what it does otherwise than our
     specification is shown. `rhcard read --profile` takes a profile, --set one setting.
