@@ -48,7 +48,7 @@ def explain(context: Context, name: str | None) -> int:
     specification is shown. `rhcard read --profile` takes a profile, --set one setting.
 
     Profiles of your own are listed too. You name them in the configuration file, $RHCARD_CONFIG or
-    ~/.config/rhcard/config.toml.
+    ~/.config/rhcard/rhcard.toml.
 
     \b
     Examples:

@@ -41,13 +41,13 @@ class ConfigError(CardError):
 
 
 def config_path() -> Path:
-    """The configuration file: $RHCARD_CONFIG, else rhcard/config.toml in the XDG folder."""
+    """The configuration file: $RHCARD_CONFIG, else rhcard/rhcard.toml in the XDG folder."""
     if named := os.environ.get(ENVIRONMENT):
         return Path(named)
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     if not os.path.isabs(folder):
         folder = os.path.expanduser("~/.config")
-    return Path(folder, "rhcard", "config.toml")
+    return Path(folder, "rhcard", "rhcard.toml")
 
 
 def own_profiles() -> Mapping[str, HowToRead]:

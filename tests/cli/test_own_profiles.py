@@ -45,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def config(home: Path) -> Path:
     """The file at its usual place."""
-    path = home / ".config" / "rhcard" / "config.toml"
+    path = home / ".config" / "rhcard" / "rhcard.toml"
     path.parent.mkdir(parents=True)
     path.write_text(CITY, "utf-8")
     return path
@@ -57,13 +57,13 @@ def config(home: Path) -> Path:
 def test_the_file_is_that_of_the_environment_else_in_the_xdg_folder(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert config_path() == home / ".config/rhcard/config.toml"
+    assert config_path() == home / ".config/rhcard/rhcard.toml"
     monkeypatch.setenv("XDG_CONFIG_HOME", "not/absolute")
-    assert config_path() == home / ".config/rhcard/config.toml"
+    assert config_path() == home / ".config/rhcard/rhcard.toml"
     monkeypatch.setenv("XDG_CONFIG_HOME", "/etc/xdg")
-    assert config_path() == Path("/etc/xdg/rhcard/config.toml")
+    assert config_path() == Path("/etc/xdg/rhcard/rhcard.toml")
     monkeypatch.setenv(ENVIRONMENT, "")
-    assert config_path() == Path("/etc/xdg/rhcard/config.toml")
+    assert config_path() == Path("/etc/xdg/rhcard/rhcard.toml")
     monkeypatch.setenv(ENVIRONMENT, "mine.toml")
     assert config_path() == Path("mine.toml")
 
@@ -75,7 +75,7 @@ def test_no_file_is_no_profile_unless_the_environment_names_it(
     done = rhcard("read", "no.card", "--profile", "city-hospital")
     assert done.code == Exit.USAGE
     assert "use rhcard or field, or add one of your own to" in done.err
-    assert str(home / ".config/rhcard/config.toml") in done.err
+    assert str(home / ".config/rhcard/rhcard.toml") in done.err
     monkeypatch.setenv(ENVIRONMENT, str(home / "lost.toml"))
     done = rhcard("read", "no.card", "--profile", "city-hospital")
     assert (done.code, done.err) == (
