@@ -323,6 +323,8 @@ LIFE: tuple[Session, ...] = (
 )  # fmt: skip
 ENDS: tuple[Session, ...] = (card_block, set_status, termination)
 SESSIONS = (*LIFE, *ENDS, second_version)
+TOLD_APART = (personalization, activation, visits, *ENDS)
+"""The sessions with a test of their own, which looks at more after each cut."""
 
 
 # --- living it ------------------------------------------------------------------------
@@ -447,7 +449,7 @@ def recoveries(pages: Pages) -> Iterator[Pages]:
 def waking_up(session: Session) -> Iterator[tuple[FaultyCard, bool]]:
     """Every point of a session: the card with its power again, and whether the command was done."""
     one = lived(session)
-    last = (0, False)
+    last, before = (0, False), dict[int, bytes]()
     for cut in points(session):
         card = relived(session, cut)
         number, pages = card.apdus, card.card.memory.pages
@@ -460,7 +462,9 @@ def waking_up(session: Session) -> Iterator[tuple[FaultyCard, bool]]:
         assert card.card.damage == ""
         assert (number, done) >= last, "what was done once stays done at every later point"
         last = (number, done)
-        assert all(kept(again) == found for again in recoveries(pages)), str(cut)
+        # Before a write the memory is mostly what it was after the last one: one recovery.
+        assert pages == before or all(kept(again) == found for again in recoveries(pages)), cut
+        before = pages
         yield card, done
 
 
@@ -479,7 +483,11 @@ def test_there_are_hundreds_of_points_and_every_kind_of_update() -> None:
     assert {ins for proprietary, ins in writing if proprietary} >= own
 
 
-@pytest.mark.parametrize("session", SESSIONS[1:], ids=lambda session: session.__name__)
+@pytest.mark.parametrize(
+    "session",
+    [session for session in SESSIONS if session not in TOLD_APART],
+    ids=lambda session: session.__name__,
+)
 def test_a_cut_at_any_write_leaves_each_command_done_or_not(session: Session) -> None:
     for _ in waking_up(session):
         pass
@@ -487,9 +495,12 @@ def test_a_cut_at_any_write_leaves_each_command_done_or_not(session: Session) ->
 
 def test_a_cut_in_a_personalization_leaves_a_life_cycle_that_there_is() -> None:
     """And the same issuer finishes the card: it is then as if nothing had happened."""
-    seen, end = [], kept(lived(personalization).end)
+    seen, end, woken = [], kept(lived(personalization).end), dict[int, bytes]()
     steps = CardState(Memory(dict(end))).sequence_counter
     for card, _ in waking_up(personalization):
+        before, woken = woken, card.card.memory.pages
+        if woken == before:
+            continue
         seen.append(stage(card, TRANSPORT, ISSUER))
         if seen[-1] is not CardStage.PERSONALIZED:
             personalization(card)
