@@ -11,7 +11,7 @@ from cardlib.keys.roots import public_test_roots
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.script import Outcome, Runner, Script, parse
 from tests.cards.v2_cards import card_of, key_set
-from tests.messaging.test_v2_sessions import Line
+from tests.messaging.v2_line import Line
 
 ON_A_CARD = (
     "identify", "read_cardholder", "read_emergency_data", "read_issuer_data", "check_protected",
