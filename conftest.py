@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 from unittest import mock
 
+import hypothesis
 import pytest
 
 from tests import QUICK_SCRYPT_N
@@ -16,8 +17,10 @@ IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C also where the run is in the background of a shell, which has it ignored."""
+    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("busy machine", deadline=None)
+    hypothesis.settings.load_profile("busy machine")
 
 
 def pytest_report_header() -> str:
