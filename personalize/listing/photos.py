@@ -22,6 +22,7 @@ from cardlib.layout.tables import read_table
 from cardlib.regular_file import read_regular
 
 from .fault_codes import FaultCode
+from .jpeg_end import is_cut_off
 from .list_faults import Wrong
 
 PHOTO_LIMIT = FILE_BY_PATH["DDF1/EF07"].fields[0].length - 2
@@ -42,6 +43,7 @@ _LARGEST_FILE = 32 << 20
 _MOST_PIXELS = 24_000_000
 _SMALLER = "make the picture smaller: 358 × 441 pixels are enough"
 _EIGHT_BITS = "save it as JPEG, or as PNG with 8 bits for each colour"
+_DAMAGED = "not a picture that can be read: it is damaged or cut off"
 _SAVE_AGAIN = "save it again as JPEG or PNG"
 _FACE = "use a photo that shows the resident's face; 358 × 441 pixels are best"
 _FAITHFUL = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"))
@@ -192,10 +194,9 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         image = _opened(raw)
         try:
-            picture = _picture(image)
+            picture = _picture(image, raw)
         except _UNREADABLE:
-            problem = "not a picture that can be read: it is damaged or cut off"
-            raise PhotoError(FaultCode.NOT_A_PICTURE, problem, _SAVE_AGAIN) from None
+            raise PhotoError(FaultCode.NOT_A_PICTURE, _DAMAGED, _SAVE_AGAIN) from None
     _check_face(picture)
     for scale in _SCALES:
         size = tuple(max(1, round(side * scale)) for side in picture.size)
@@ -225,7 +226,7 @@ def _opened(raw: bytes) -> Image.Image:
     return image
 
 
-def _picture(image: Image.Image) -> Image.Image:
+def _picture(image: Image.Image, raw: bytes) -> Image.Image:
     """The upright picture, small, in colour or grey, and nothing but its pixels."""
     if isinstance(image, JpegImageFile):
         # JPEG decoders scale by 1/2, 1/4, 1/8 for free, but to no less than is asked for: 441 / 2.
@@ -235,6 +236,8 @@ def _picture(image: Image.Image) -> Image.Image:
         raise PhotoError(FaultCode.PHOTO_TOO_LARGE, "too many pixels", _SMALLER)
     bits = _bits(image)
     image.load()
+    if isinstance(image, JpegImageFile) and is_cut_off(raw, image):
+        raise PhotoError(FaultCode.NOT_A_PICTURE, _DAMAGED, _SAVE_AGAIN)
     # Only now: a PNG may say it after the pixels, and Pillow turns a TIFF itself.
     orientation = _orientation(image)
     picture = _flat(image, bits)
