@@ -35,9 +35,11 @@ _LINK_NEEDS = {
     "account_masked": "bank link",
 }
 
-_VACCINATION_DATES = tuple(c for c in COLUMN_BY_NAME if c.startswith("vaccination_date_"))
 _DATES = tuple(c for c in COLUMN_BY_NAME if field_of(COLUMN_BY_NAME[c]).kind is Kind.DATE)
 _EXPIRIES = ("expiry_date", "bank_link_expiry_date")
+_LIFE_DATES = tuple(c for c in _DATES if c != "birth_date" and c not in _EXPIRIES)
+"""What happened to the resident: not before the birth."""
+
 _FIRST_DAY = "19000101"
 _NO_END = "99991231"
 """What systems write for "does not expire"."""
@@ -282,10 +284,10 @@ def _check_bank_dates(known: _Known) -> Iterator[_Problem]:
         yield from _not_before(known, "bank_link_expiry_date", "link date", linked)
 
 
-def _check_vaccination_dates(known: _Known) -> Iterator[_Problem]:
+def _check_life(known: _Known) -> Iterator[_Problem]:
     if known.sound("birth_date"):
         born = known.values["birth_date"]
-        for column in _VACCINATION_DATES:
+        for column in _LIFE_DATES:
             yield from _not_before(known, column, "birth", born)
 
 
@@ -311,5 +313,5 @@ _RULES: tuple[_Rule, ...] = (
     _check_reason,
     _check_expiry,
     _check_bank_dates,
-    _check_vaccination_dates,
+    _check_life,
 )

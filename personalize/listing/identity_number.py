@@ -1,5 +1,7 @@
 """Resident identity numbers (GB 11643): check digit, birth date and sex."""
 
+import re
+
 from stdnum.cn import ric
 from stdnum.exceptions import ValidationError
 
@@ -7,6 +9,7 @@ from .fault_codes import FaultCode
 from .list_faults import Wrong
 
 LENGTH = 18
+_OLD = re.compile("[1-9][0-9]{14}")
 SEXES = {"1": "male", "2": "female"}
 
 
@@ -27,6 +30,18 @@ def identity_problem(number: str) -> Wrong | None:
         problem = f"no such date in it: {birth_date_in(number)}"
         return _wrong(FaultCode.INVALID_IDENTITY_NUMBER, problem)
     return None
+
+
+def whole_number(old: str) -> str | None:
+    """The 18 characters of an identity number of 15 digits (GB 11643-1989); None of other texts.
+
+    It has the year of birth in two digits, all of the 20th century, and no check character.
+    """
+    if not _OLD.fullmatch(old):
+        return None
+    number = f"{old[:6]}19{old[6:]}"
+    number += ric.calc_check_digit(f"{number}0")
+    return None if identity_problem(number) else number
 
 
 def _wrong(code: FaultCode, problem: str) -> Wrong:

@@ -17,6 +17,8 @@ from .list_faults import ListFault, Wrong, of_the_file
 
 Encoding = Literal["utf-8", "gb18030"]
 
+_LOOKED_AT = 1 << 16
+_SECOND_BYTES, _FEWEST_RARE = 0x7F, 3
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _BROKEN = 4
@@ -35,6 +37,7 @@ _TOO_LARGE = Wrong(
 _UTF8 = Wrong(
     FaultCode.WRONG_ENCODING, "the file is UTF-8, not GB 18030", "leave out --encoding gb18030"
 )
+_BIG5 = Wrong(FaultCode.WRONG_ENCODING, "the file is Big5, not GB 18030", SAVE_AS_UTF8)
 _EMPTY = Wrong(
     FaultCode.EMPTY_FILE, "empty file", "write a header line, and a line for each resident"
 )
@@ -95,7 +98,7 @@ def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
     if encoding == "gb18030":
         if _is_plainly_utf8(raw):
             return of_the_file(_UTF8)
-        return None
+        return of_the_file(_BIG5) if _is_big5(raw) else None
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -113,6 +116,21 @@ def _is_plainly_utf8(raw: bytes) -> bool:
     bad = len(_UNDECODED.findall(text))
     long = sum(char >= "\u0800" for char in text) - bad
     return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
+
+
+def _is_big5(raw: bytes) -> bool:
+    """Whether it is Big5 that GB 18030 would read as other characters.
+
+    Big5 has second bytes below 7F in four characters of ten, GB 18030 in rare ones only.
+    """
+    try:
+        raw.decode("cp950")
+    except UnicodeDecodeError:
+        return False
+    text = gb18030.decode(raw[:_LOOKED_AT], "surrogateescape")
+    pairs = [found for char in text if len(found := char.encode("gb18030", "replace")) == 2]
+    rare = sum(second < _SECOND_BYTES for _, second in pairs)
+    return rare >= _FEWEST_RARE and 5 * rare >= len(pairs)
 
 
 def _another_encoding(raw: bytes, start: int) -> ListFault | None:

@@ -267,6 +267,22 @@ def test_a_date_out_of_all_reason_is_told(column: str, day: str, problem: str) -
 
 
 @pytest.mark.parametrize(
+    "column", ["vaccination_date_1", "link_date_1", "link_date_20", "bank_link_date"]
+)
+def test_nothing_happened_to_a_resident_before_the_birth(column: str) -> None:
+    entries = {
+        "vaccine_1": "卡介苗",
+        "hospital_organization_code_1": "44510003-9",
+        "hospital_patient_number_1": "MR1",
+        "hospital_organization_code_20": "44510003-9",
+        "hospital_patient_number_20": "MR1",
+    }
+    found = told(FOREIGNER | BANK | entries | {"birth_date": "19801007", column: "19801006"})
+    assert found == {column: "before birth"}
+    assert told(FOREIGNER | BANK | entries | {"birth_date": "19801007", column: "19801007"}) == {}
+
+
+@pytest.mark.parametrize(
     ("column", "day"),
     [
         ("birth_date", "19000101"),

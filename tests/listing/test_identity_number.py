@@ -2,7 +2,12 @@
 
 import pytest
 
-from personalize.listing.identity_number import birth_date_in, identity_problem, sex_in
+from personalize.listing.identity_number import (
+    birth_date_in,
+    identity_problem,
+    sex_in,
+    whole_number,
+)
 
 # 11010519491231002X is the example of GB 11643-1999; 990121… are of the samples' made-up area.
 GOOD = ["11010519491231002X", "990121198010071957", "990125200905043442"]
@@ -41,3 +46,19 @@ def test_birth_date_and_sex_are_in_it() -> None:
     assert birth_date_in("11010519491231002X") == "19491231"
     assert sex_in("11010519491231002X") == "2"
     assert sex_in("990121198010071957") == "1"
+
+
+@pytest.mark.parametrize(
+    ("old", "number"),
+    [
+        ("110105491231002", "11010519491231002X"),
+        ("990121801007195", "990121198010071957"),
+        ("110105491331002", None),
+        ("010105491231002", None),
+        ("11010549123100", None),
+        ("11010549123100X", None),
+        ("11010519491231002X", None),
+    ],
+)
+def test_a_number_of_15_digits_has_18_characters_today(old: str, number: str | None) -> None:
+    assert whole_number(old) == number

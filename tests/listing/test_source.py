@@ -178,3 +178,17 @@ def test_every_sample_resident_in_gb18030_is_read_as_it_is(tmp_path: Path) -> No
 @pytest.mark.parametrize("raw", [b"\xfe\x59", b"\x82\x35\x90\x37"])
 def test_bytes_of_either_edition_are_the_same_character(tmp_path: Path, raw: bytes) -> None:
     assert source(tmp_path, b"name\n" + raw, "gb18030").text == "name\n\u9fb4"
+
+
+def test_big5_that_gb18030_would_read_is_refused(tmp_path: Path) -> None:
+    raw = "姓名,地址\n張三豐,臺北市中正區重慶南路\n陳大文,高雄市\n".encode("big5")
+    raw.decode("gb18030")
+    assert the_fault(source(tmp_path, raw, "gb18030")).problem == "the file is Big5, not GB 18030"
+
+
+@pytest.mark.parametrize(
+    "text", ["張三豐,臺北市中正區重慶南路", "镕基,喆,堃,玥,珺", "䶮,㛃,𠅤", "丂,亐"]
+)
+def test_traditional_and_rare_characters_in_gb18030_are_no_big5(tmp_path: Path, text: str) -> None:
+    raw = f"姓名,地址\n{text}\n".encode("gb18030")
+    assert source(tmp_path, raw, "gb18030").faults == ()
