@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from .fault_codes import FaultCode
 from .list_faults import ListFault, Wrong, printable
 from .rows import Row
-from .rules import BLANKS
+from .rules import BLANKS, unreadable
+from .spreadsheet import damage_in
 from .texts import Texts
 
 ANY = "*"
@@ -64,7 +65,7 @@ def _map_row(
     new: dict[str, str] = {}
     refused: set[str] = set()
     for column, own in _own_values(row, columns):
-        code = _code_of(own, columns[column])
+        code = _code_of(column, own, columns[column])
         if isinstance(code, Wrong):
             faults.append(row.fault(column, code))
             refused.add(column)
@@ -83,9 +84,16 @@ def _own_values(row: Row, columns: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield column, own
 
 
-def _code_of(own: str, codes: Mapping[str, str]) -> str | Wrong:
-    """The code for a list's own value, or why there is none."""
-    code = codes.get(own) or codes.get(ANY)
+def _code_of(column: str, own: str, codes: Mapping[str, str]) -> str | Wrong:
+    """The code for a list's own value, or why there is none.
+
+    "Every other value" is none that a program damaged: #N/A does not mean "no".
+    """
+    if code := codes.get(own):
+        return code
+    code = codes.get(ANY)
+    if code and (wrong := unreadable(own) or damage_in(column, own)):
+        return wrong
     if code is None:
         remedy = "add a line for this value to the map, or correct the value"
         return Wrong(FaultCode.UNMAPPED_CODE, "not in the map of this column", remedy)

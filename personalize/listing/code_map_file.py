@@ -2,15 +2,18 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cardlib.layout import Kind, code_table
+from cardlib.layout.characters import first_unfit
 
 from .code_map import ANY, CodeMap
 from .columns import COLUMN_BY_NAME, column_named, field_of
 from .csv_form import broken, separator_of
 from .fault_codes import FaultCode
+from .holders import unseen_in
 from .list_faults import ListFault, Wrong, printable
 from .remedies import code_remedy, flag_remedy
 from .rules import BLANKS
@@ -39,6 +42,8 @@ _NO_CODES = Wrong(
     "remove the line: a map is for columns that hold codes or flags",
 )
 _Line = tuple[int, list[str]]
+_Mapping = tuple[int, str, str]
+"""The line of a mapping, the list's own value, and the code."""
 
 
 def read_code_map(path: Path) -> CodeMap:
@@ -60,7 +65,7 @@ class _Reader:
     def __init__(self) -> None:
         self._faults: list[ListFault] = []
         self._columns: dict[str, dict[str, str]] = {}
-        self._first: dict[tuple[str, str], int] = {}
+        self._first: dict[tuple[str, str], _Mapping] = {}
 
     def read(self, source: Source) -> CodeMap:
         """The map, or its faults."""
@@ -133,8 +138,8 @@ class _Reader:
         if column is None or not _holds_codes(column):
             self._fault(line, "column", given, _NO_CODES if column else _NO_SUCH_COLUMN)
             return
-        first = self._first.setdefault((column, own), line)
-        if bad_own := _wrong_own(own) or _mapped_before(first, line):
+        first = self._first.setdefault((column, _as_seen(own)), (line, own, code))
+        if bad_own := _wrong_own(own) or _mapped_before(first, (line, own, code)):
             self._fault(line, "from", own, bad_own)
         elif bad_code := _wrong_code(column, own, code):
             self._fault(line, "to", code, bad_code)
@@ -146,10 +151,17 @@ def _holds_codes(column: str) -> bool:
     return field_of(COLUMN_BY_NAME[column]).kind in (Kind.CODE, Kind.FLAG)
 
 
-def _mapped_before(first: int, line: int) -> Wrong | None:
-    if first == line:
+def _as_seen(own: str) -> str:
+    """Values that look alike on paper give the same: in one width, without what nobody sees."""
+    kept = "".join(char for char in own if first_unfit(char) is None and not unseen_in(char))
+    return unicodedata.normalize("NFKC", kept)
+
+
+def _mapped_before(first: _Mapping, this: _Mapping) -> Wrong | None:
+    """Whether the value has a code already; two that look alike may have the same code."""
+    if first == this or (first[1] != this[1] and first[2] == this[2]):
         return None
-    problem = f"mapped already in line {first}"
+    problem = f"mapped already in line {first[0]}"
     return Wrong(FaultCode.DUPLICATE_MAPPING, problem, "keep one of the two lines")
 
 

@@ -67,11 +67,20 @@ class FaultCode(StrEnum):
     LOST_CHARACTER = "lost-character", "U+FFFD: a program could not read what stood there"
     UNASSIGNED_CHARACTER = "unassigned-character", "a code point that Unicode has not assigned"
     LOOK_ALIKE = "look-alike", "a character that looks like the right one"
+    PLACEHOLDER_CHARACTER = "placeholder-character", "a ? or □ in the place of a lost character"
+    ESCAPED_CHARACTER = (
+        "escaped-character",
+        "an escape such as &#19886; in the place of a character",
+    )
+    MISREAD_TEXT = "misread-text", "text that was read in another encoding than it was written in"
+    MASKED_VALUE = "masked-value", "a value of which a part is masked, as 王*明"
     # Damage by spreadsheets and exports
     SHORTENED_NUMBER = "shortened-number", "a long number was written in short form"
     ROUNDED_NUMBER = "rounded-number", "a number was rounded to 15 digits"
     REFORMATTED_NUMBER = "reformatted-number", "a number has decimals, or commas between digits"
     TURNED_INTO_DATE = "turned-into-date", "a value was turned into a date"
+    TURNED_INTO_TRUTH = "turned-into-truth-value", "a value was turned into true or false"
+    LOST_ZERO = "lost-zero", "a number lost the zero that it begins with"
     FORMULA = "formula", "a formula stands in the place of its value"
     FORMULA_ERROR = "formula-error", "a formula failed"
     NARROW_COLUMN = "narrow-column", "the value did not fit on the screen and is lost"

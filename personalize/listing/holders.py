@@ -9,32 +9,57 @@ from pathlib import Path
 from cardlib.layout.characters import unfit_in
 from cardlib.layout.tables import read_table
 
+from .identity_number import whole_number
+
 NUMBER_COLUMNS = ("card_number", "resident_id_number", "document_number")
 """Each of them may name the holder."""
 
+_PERMIT = re.compile("([HM][0-9]{8})[0-9]{2}")
 _CAPITALS = re.compile("[0-9A-Z]+")
-_JOINERS = re.compile("[\u034f\u115f\u1160\u180b-\u180f\u3164\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_HIDDEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+_MONGOLIAN = "\u180b-\u180f"
 """Characters that are not format characters by Unicode, but nobody sees them either."""
+
+_JOINERS = re.compile(f"[{_HIDDEN}{_MONGOLIAN}]")
+_UNSEEN = re.compile(f"[{_HIDDEN}]|(?<![\u1800-\u18af])[{_MONGOLIAN}]")
 
 
 def comparable(number: str) -> str:
     """Bring a number into the form for comparing: NFKC, capitals, no blanks, nothing invisible.
 
-    "E12345678", "e1234 5678" and the full-width form give the same. The result gives itself.
+    "E12345678", "e1234 5678" and the full-width form give the same, and so does an identity number
+    of 15 digits, as they were until 1999, with its 18 characters. A travel permit of Hong Kong or
+    Macao keeps its number, without the two digits that count its renewals. The result gives itself.
     """
     if number.isascii():
-        return "".join(number.upper().split())
+        return _lasting("".join(number.upper().split()))
     before = ""
     while number != before:
         before = number
         number = unicodedata.normalize("NFKC", _visible(number).upper())
-    return number
+    return _lasting(number)
+
+
+def _lasting(number: str) -> str:
+    """The form of a number that does not change when the document is renewed."""
+    if found := _PERMIT.fullmatch(number):
+        return found[1]
+    return whole_number(number) or number
 
 
 def _visible(text: str) -> str:
     hidden = {unfit.char for unfit in unfit_in(text) if unfit.kind == "format character"}
     kept = "".join(char for char in text if not (char.isspace() or char in hidden))
     return _JOINERS.sub("", kept)
+
+
+def unseen_in(text: str) -> str | None:
+    """The first character that nobody sees, though Unicode does not call it a format character.
+
+    After a Mongolian letter, a character that only chooses the letter's form is right.
+    """
+    found = None if text.isascii() else _UNSEEN.search(text)
+    return found[0] if found else None
 
 
 def numbers_of(values: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,11 @@ from cardlib.layout.characters import unfit_in
 
 from .columns import COLUMN_BY_NAME, PHOTO_COLUMN, field_of
 from .fault_codes import FaultCode
+from .holders import unseen_in
 from .identity_number import identity_problem
 from .list_faults import Wrong
 from .lookalikes import first_look_alike
+from .misreading import misread
 from .remedies import code_remedy, date_remedy, flag_remedy, label_hint
 from .source import undecoded_byte
 from .spreadsheet import damage_in
@@ -77,10 +79,11 @@ def check_value(column: str, given: str) -> Checked:
     text = given.strip(BLANKS)
     if not text:
         return Checked("")
-    found = _unreadable(column, text)
-    if found or column == PHOTO_COLUMN:
-        return found or Checked(text)
-    if damage := damage_in(column, text):
+    if column == PHOTO_COLUMN:
+        return Checked(text, unreadable(text, is_path=True))
+    if wrong := unreadable(text):
+        return Checked(text, wrong)
+    if damage := damage_in(column, text) or misread(text):
         return Checked(text, damage)
     return _check_kind(column, text)
 
@@ -106,18 +109,22 @@ def _refused(text: str, code: FaultCode, problem: str, remedy: str) -> Checked:
     return Checked(text, Wrong(code, problem, remedy))
 
 
-def _unreadable(column: str, text: str) -> Checked | None:
+def unreadable(text: str, *, is_path: bool = False) -> Wrong | None:
     """Why no field can hold the text; the name of a file may have more characters."""
     if byte := undecoded_byte(text):
         remedy = "write the value again, and save the list as UTF-8"
         problem = f"not text in the list's encoding: byte {byte}"
-        return _refused(text, FaultCode.UNDECODED_BYTE, problem, remedy)
+        return Wrong(FaultCode.UNDECODED_BYTE, problem, remedy)
     for unfit in unfit_in(text):
-        if column != PHOTO_COLUMN or unfit.kind in _NO_FILE_NAME:
-            return _refused(text, _UNFIT[unfit.kind], unfit.problem, unfit.remedy)
+        if not is_path or unfit.kind in _NO_FILE_NAME:
+            return Wrong(_UNFIT[unfit.kind], unfit.problem, unfit.remedy)
+    if not is_path and (unseen := unseen_in(text)):
+        problem = f"invisible character U+{ord(unseen):04X}"
+        remedy = "it cannot be seen: delete it, or type the value again"
+        return Wrong(FaultCode.INVISIBLE_CHARACTER, problem, remedy)
     if len(text) > _LONGEST:
         problem = f"too long: {len(text)} characters"
-        return _refused(text, FaultCode.TOO_LONG, problem, "look for a missing quote or comma")
+        return Wrong(FaultCode.TOO_LONG, problem, "look for a missing quote or comma")
     return None
 
 

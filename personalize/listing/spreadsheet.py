@@ -1,42 +1,63 @@
-"""What spreadsheets and database exports do to a value, and how it is told (a table)."""
+"""What spreadsheets, database exports and other programs do to a value, and how it is told.
+
+A table for values that are damaged as a whole, and one for damage in a part of a text.
+"""
 
 import re
+import unicodedata
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 from cardlib.layout.tables import read_table
 
+from .column_classes import classes_of
 from .fault_codes import FaultCode
 from .list_faults import Wrong
 
-_NAMES = re.compile(r"name|contact_name_\d")
-_TEXT = re.compile(
-    r"(issuer|bank)_name|address_\d|other_medical_alert|(allergen|allergic_reaction|vaccine)_\d+"
-)
+_WHOLE, _PART = "spreadsheet_damage.csv", "text_damage.csv"
+_Match = re.Match[str] | None
 
 
 def damage_in(column: str, text: str) -> Wrong | None:
-    """Find a spreadsheet's or a database export's damage in a value, as it stands in a column."""
-    pattern, damages = _patterns(_class_of(column))
-    found = pattern.fullmatch(text)
-    return damages[found.lastgroup] if found and found.lastgroup else None
+    """Find a program's damage in a value, as it stands in a column; its width makes no difference.
+
+    Spreadsheets, database exports, masks, escapes, and signs for lost characters are looked for.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    for find, needed, damages in _searches(classes_of(column)):
+        if needed is None or needed.search(text):
+            found = find(text)
+            if found and found.lastgroup:
+                return damages[found.lastgroup]
+    return None
+
+
+_Search = tuple[Callable[[str], _Match], re.Pattern[str] | None, dict[str, Wrong]]
+"""Finds a damage; what a text needs so that it may find one, None if nothing; group → damage."""
 
 
 @cache
-def _class_of(column: str) -> frozenset[str]:
-    """The words of the table's column "in" that count for a column."""
-    if _NAMES.fullmatch(column):
-        return frozenset({"any", "words", "names"})
-    return frozenset({"any", "words", "text"} if _TEXT.fullmatch(column) else {"any", "numbers"})
+def _searches(where: frozenset[str]) -> list[_Search]:
+    """The searches for a class of columns: those that need a character, and those that do not."""
+    searches: list[_Search] = []
+    for table in (_WHOLE, _PART):
+        rows = [row for row in read_table(Path(__file__).with_name(table)) if row["in"] in where]
+        for chosen in ([row for row in rows if row["needs"]], [r for r in rows if not r["needs"]]):
+            if chosen:
+                pattern, damages = _pattern(chosen)
+                needed = "".join(row["needs"] for row in chosen)
+                find = pattern.fullmatch if table == _WHOLE else pattern.search
+                searches.append((find, re.compile(f"[{needed}]") if needed else None, damages))
+    return searches
 
 
-@cache
-def _patterns(where: frozenset[str]) -> tuple[re.Pattern[str], dict[str, Wrong]]:
-    """One pattern for a class of columns; the name of its group tells the damage."""
-    damages: dict[str, Wrong] = {}
-    parts: list[str] = []
-    for number, row in enumerate(read_table(Path(__file__).with_name("spreadsheet_damage.csv"))):
-        if row["in"] in where:
-            damages[f"d{number}"] = Wrong(FaultCode(row["code"]), row["problem"], row["remedy"])
-            parts.append(f"(?P<d{number}>{row['pattern']})")
+def _pattern(rows: Sequence[dict[str, str]]) -> tuple[re.Pattern[str], dict[str, Wrong]]:
+    """One pattern for lines of a table; the name of its group tells the damage."""
+    damages = {
+        f"d{number}": Wrong(FaultCode(row["code"]), row["problem"], row["remedy"])
+        for number, row in enumerate(rows)
+    }
+    parts = (f"(?P<d{number}>{row['pattern']})" for number, row in enumerate(rows))
     return re.compile("|".join(parts), re.DOTALL), damages

@@ -95,6 +95,13 @@ def test_only_the_mapped_column_changes() -> None:
         ("04", {"4": "3"}, FaultCode.UNMAPPED_CODE),
         ("?", {"AB": "4", "*": "5"}, "5"),
         ("1", {"3": "4", "4": "3", "*": "*"}, "1"),
+        ("#N/A", {"AB": "4", "*": "5"}, FaultCode.FORMULA_ERROR),
+        ("NULL", {"AB": "4", "*": "5"}, FaultCode.NO_VALUE_WORD),
+        ("####", {"AB": "4", "*": "*"}, FaultCode.NARROW_COLUMN),
+        ("\ufffd", {"*": "5"}, FaultCode.LOST_CHARACTER),
+        ("A\u200b", {"*": "5"}, FaultCode.INVISIBLE_CHARACTER),
+        ("\udcff", {"*": "5"}, FaultCode.UNDECODED_BYTE),
+        ("#N/A", {"#N/A": "5"}, "5"),
         # 4 would stay 4, and 3 became 4: two blood groups would be one.
         ("4", {"3": "4", "*": "*"}, FaultCode.UNMAPPED_CODE),
     ],
@@ -142,6 +149,10 @@ def test_a_map_is_read_as_it_was_written(
     assert (found.columns, found.faults) == ({ABO: codes}, ())
 
 
+def test_two_spellings_of_a_value_may_have_the_same_code(read: Reader) -> None:
+    assert read(HEAD + "sex,M,1\nsex,Ｍ,1\nsex,m,2\n").faults == ()
+
+
 def test_flags_may_be_mapped_and_a_value_may_stay_as_it_is(read: Reader) -> None:
     found = read("column,from,to\nasthma,Y,1\nasthma,N,0\nsex,*,*\n")
     assert found.columns == {"asthma": {"Y": "1", "N": "0"}, "sex": {"*": "*"}}
@@ -174,6 +185,8 @@ HEAD = "column,from,to\n"
         (HEAD + "sex,,1\n", [(2, "from", "missing-value")]),
         (HEAD + "sex,M,1\nsex,M,1\n", [(3, "from", "duplicate-mapping")]),
         (HEAD + "sex,M,1\nsex,F,2\n性别,M,2\n", [(4, "from", "duplicate-mapping")]),
+        (HEAD + "sex,M,1\nsex,Ｍ,2\n", [(3, "from", "duplicate-mapping")]),
+        (HEAD + "sex,M\u200b,1\nsex,M,2\n", [(3, "from", "duplicate-mapping")]),
         (HEAD + "sex,M\n", [(2, "", "wrong-column-count")]),
         (HEAD + 'sex,"M,1\n', [(2, "", "broken-quoting")]),
         (HEAD + "sex,M,3\nname,F,2\nsex,X,2\n",

@@ -27,6 +27,28 @@ def test_other_numbers_are_others(other: str) -> None:
     assert comparable(other) != "E12345678"
 
 
+@pytest.mark.parametrize(
+    ("older", "number"),
+    [
+        ("110105491231002", "11010519491231002X"),
+        ("990121801007195", "990121198010071957"),
+        (" 110105 491231 002 ", "11010519491231002X"),
+        ("\uff11\uff11\uff10105491231002", "11010519491231002X"),
+        ("H1234567801", "H12345678"),
+        ("m1234567812", "M12345678"),
+    ],
+)
+def test_a_renewed_number_is_the_number_of_the_same_holder(older: str, number: str) -> None:
+    assert comparable(older) == comparable(number) == number
+
+
+@pytest.mark.parametrize(
+    "other", ["110105491331002", "010105491231002", "E1234567801", "H123456781"]
+)
+def test_no_other_number_is_taken_for_an_old_one(other: str) -> None:
+    assert comparable(other) == other
+
+
 def test_text_of_documents_is_compared_too() -> None:
     assert comparable("军字第 \uff10\uff10\uff11 号") == comparable("军字第001号") == "军字第001号"
     assert comparable("") == comparable(" \u200b\u3000") == ""

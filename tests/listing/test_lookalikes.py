@@ -25,6 +25,24 @@ from personalize.listing.rules import check_value
         ("name", "阿依古丽.买买提", "阿依古丽·买买提"),
         ("name", "米哈伊尔.S.示例", "米哈伊尔·S·示例"),
         ("name", "阿依古丽\uff0e买买提", "阿依古丽·买买提"),
+        ("name", "阿依古丽\u1427买买提", "阿依古丽·买买提"),
+        ("name", "李\u25cb明", "李〇明"),
+        ("name", "ALICE\u00a0DOE", "ALICE DOE"),
+        ("name", "李\u3000明", "李 明"),
+        ("name", "ALICE\u2003", "ALICE "),
+        ("name", "\uff21\uff2cICE", "ALICE"),
+        ("name", "\u0410LICE", "ALICE"),
+        ("name", "\U0001d400LICE", "ALICE"),
+        ("address_1", "示例路\u202f12号", "示例路 12号"),
+        ("hospital_patient_number_1", "\uff25123", "E123"),
+        ("document_number", "\u0415123", "E123"),
+        ("document_number", "AB\u2013123", "AB-123"),
+        ("document_number", "军\uff0d123", "军-123"),
+        ("phone_1", "0990\u20101244275", "0990-1244275"),
+        ("phone_1", "199\u00a00000", "199 0000"),
+        ("phone_1", "\u0661\u0669\u0669", "199"),
+        ("hospital_patient_number_1", "12\u00b2", "122"),
+        ("health_record_number", "\u2460\u2461", "12"),
     ],
 )
 def test_the_fault_names_the_character_and_offers_the_right_text(
@@ -37,6 +55,19 @@ def test_the_fault_names_the_character_and_offers_the_right_text(
     assert check_value(column, right).problem == ""
 
 
+@pytest.mark.parametrize("column", ["name", "address_1", "document_number", "allergen_1"])
+@pytest.mark.parametrize(
+    "given", ["Jose\u0301", "A\u030angstro\u0308m", "e\u0323\u0302", "e\u0302\u0323"]
+)
+def test_a_letter_and_its_mark_are_one_character(column: str, given: str) -> None:
+    """é in two code points looks like é in one, and is other bytes on the card."""
+    found = check_value(column, given)
+    right = unicodedata.normalize("NFC", given)
+    assert found.problem.startswith("look-alike character U+03")
+    assert found.remedy.startswith(f"write {right}, ")
+    assert check_value(column, right).problem == ""
+
+
 @pytest.mark.parametrize(
     ("column", "given"),
     [
@@ -46,6 +77,15 @@ def test_the_fault_names_the_character_and_offers_the_right_text(
         ("name", "\ufa21\ufa23\ufa24\ufa27\ufa28\ufa29"),
         ("name", "〇"),
         ("address_1", "示例路12.5号•3楼"),
+        ("name", "НГУЕН ВАН"),
+        ("name", "ΣΩΚΡΑΤΗΣ"),
+        ("name", "བཀྲ་ཤིས"),
+        ("name", "สมชาย"),
+        ("name", "ᠷ\u180bᠲᠤ"),
+        ("address_1", "示例路１２号\u3000（Ａ座）"),
+        ("address_1", "示例路1–3号"),
+        ("document_number", "军第〇一号（换）"),
+        ("other_medical_alert", "Ⅱ型糖尿病"),
         ("bank_account_masked", "•••9278"),
         ("photo_file", "\u2f00.jpg"),
     ],

@@ -15,6 +15,15 @@ DAMAGED = [
     "NULL", "null", "(null)", "(NULL)", "<null>", "[NULL]", "{null}", "nan", "NaN", "-nan",
     "None", "none", "N/A", "n/a", "NA", "<NA>", "NaT", "nil", "undefined", "\\N", "1.#INF",
     "19900001537.0", "1.0", "430,102,199", "7-Oct", "Oct-80", "7-Oct-1980", "10月7日",
+    "4.30102E 17", "4.30102E+17.", ".430102E+18", "4.30102×10^17", "4.3*10^17",
+    "４.３０１０２Ｅ＋１７", "＝A1", "@SUM(A1)", "＃Ｎ／Ａ", "ＮＵＬＬ", "（null）", "＃＃＃",
+    "#ref!", "#n/a", "#名称?", "#值！", "#¿NOMBRE?", "#NOME?", "#ИМЯ?", "#Н/Д", "#WARTOŚĆ!",
+    "#ERROR!", "#NULL", "#NAME", "#N/A N/A", "Error 2042",
+    "n.a.", "N/D", "DBNull", "(无)", "（空）",
+    "[object Object]", "-", "--", "—", "/", ".", "…", "*", "()", "[]", "{}", "＿",
+    "19900001537,0", "19900001537,00", "430,102,199.00", "1,99,00,001", "19.900.001.537",
+    "1.234,00", "1'234'567", "19’900’001", "1-2月", "1月-80", "一月-80", "2-Mai",
+    "2-Jän-80", "Jan-2",
 ]  # fmt: skip
 NAMES = ("name", "contact_name_1")
 TEXT = ("issuer_name", "address_1", "other_medical_alert", "allergen_3", "vaccine_10", "bank_name")
@@ -30,7 +39,60 @@ NUMBERS = (
 def test_damage_is_told_in_every_column_with_its_cause(column: str, value: str) -> None:
     found = check_value(column, f" {value} ")
     assert "spreadsheet" in found.problem
-    assert "column" in found.remedy or "formula" in found.remedy
+    assert "column" in found.remedy or "formula" in found.remedy or "blank" in found.remedy
+
+
+NO_CODES = ("phone_1", "document_number", "card_number", "hospital_patient_number_20")
+DATES = [
+    "1980-01-02", "1980/1/2", "1980.1.2", "1980年1月2日", "1980年1月", "80年1月2日", "1/2/1980",
+    "2/1/80", "02.01.1980", "1900/1/0", "1899-12-30", "1980-01-02 00:00:00", "1980-01-02T00:00:00",
+    "二〇〇〇年一月二日", "Jan 2", "January 2, 1980", "Monday, January 2, 1980", "0:00:00", "08:30",
+    "12:30:00 AM", "上午 8:30",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", [*NAMES, *TEXT, *NO_CODES])
+@pytest.mark.parametrize("value", [*DATES, "TRUE", "FALSE", "true"])
+def test_dates_times_and_truth_are_told_where_nobody_writes_them(column: str, value: str) -> None:
+    assert "spreadsheet turned the value into" in check_value(column, value).problem
+
+
+@pytest.mark.parametrize("column", ["birth_date", "link_date_1"])
+@pytest.mark.parametrize("value", DATES[:7])
+def test_a_date_column_still_says_how_to_write_the_date(column: str, value: str) -> None:
+    assert check_value(column, value).problem == "not a date as YYYYMMDD"
+
+
+@pytest.mark.parametrize("column", NO_CODES)
+@pytest.mark.parametrize(
+    "value",
+    ["无", "暂无", "未知", "不详", "空值", "unknown", "0", "000", "0-0", "-1", "-1243285", "(199)",
+     "￥199.00", "$199", "19900001537%", "29501.5", "4301,0219", "+A1", "-$B$2"],
+)  # fmt: skip
+def test_no_number_is_a_word_for_no_value_or_an_amount(column: str, value: str) -> None:
+    assert "spreadsheet" in check_value(column, value).problem
+
+
+@pytest.mark.parametrize("value", ["无", "未知", "不详", "unknown", "Unknown", "空", "0", "00"])
+def test_no_name_is_a_word_for_no_value(value: str) -> None:
+    assert "spreadsheet" in check_value("name", value).problem
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("9901244275", "a spreadsheet removed the 0"),
+        ("1012345678", "a spreadsheet removed the 0"),
+        ("75512345678", "a spreadsheet removed the 0"),
+        ("4008001234", ""), ("8008001234", ""), ("19900001537", ""), ("085298765432", ""),
+        ("85298765432", ""), ("12345678", ""), ("10086", ""), ("0990-1244275", ""),
+        ("+1 2125551234", ""), ("8619900001537", ""),
+    ],
+)  # fmt: skip
+def test_an_area_code_that_lost_its_zero_is_told(number: str, problem: str) -> None:
+    assert check_value("phone_1", number).problem.startswith(problem)
+    assert check_value("contact_phone_3", number).problem.startswith(problem)
+    assert bool(check_value("phone_1", number).problem) == bool(problem)
 
 
 @pytest.mark.parametrize("column", [c.name for c in COLUMNS if c.name != PHOTO_COLUMN])
@@ -56,6 +118,17 @@ def test_marks_round_a_number_are_told(value: str) -> None:
         ("hospital_patient_number_1", "2E5"), ("hospital_patient_number_1", "10-7"),
         ("phone_1", "+86 19900001537"), ("phone_1", "0990-1244275"), ("phone_1", "1234567#12"),
         ("bank_account_masked", "990666******9278"),
+        ("name", "True"), ("name", "Blank"), ("name", "\U000323b0"), ("name", "吴天"),
+        ("name", "空海"),
+        ("name", "无名氏"), ("name", "May Day"), ("contact_name_1", "MARCH JAN"),
+        ("address_1", "1980年代路2号"), ("address_1", "8:30路"), ("address_1", "3-2"),
+        ("other_medical_alert", "不详"), ("other_medical_alert", "2019年3月手术"),
+        ("allergic_reaction_1", "++"), ("allergic_reaction_1", "(+)"), ("allergic_reaction_1", "±"),
+        ("other_medical_alert", "(-)"), ("other_medical_alert", "（－）"), ("address_1", "@示例"),
+        ("vaccine_1", "23价肺炎球菌多糖疫苗"), ("hospital_patient_number_1", "2019-0512"),
+        ("hospital_patient_number_1", "00012"), ("hospital_patient_number_1", "A-1"),
+        ("hospital_organization_code_1", "44510003-9"), ("phone_1", "(0990)1244275"),
+        ("phone_1", "199 0000 1537"), ("document_number", "军字第00123号"), ("issuer_code", "0"),
     ],
 )  # fmt: skip
 def test_honest_values_pass(column: str, value: str) -> None:
