@@ -53,11 +53,15 @@ def region_of(send: Send, profile: CardProfile) -> bytes:
     """
     city = _issuer_field(send, "city_code")
     version = _issuer_field(send, "spec_version")
-    taken = ("1.0", "1.00") if profile.old_spec_version == "yes" else ("1.0",)
+    old = profile.old_spec_version == "yes"
+    taken = ("1.0", "1.00") if old else ("1.0",)
     if version is not None and version.state is State.VALUE and version.text not in taken:
+        remedy = "read it without --profile field"
+        if version.text == "1.00":
+            remedy = "choose old_spec_version=yes, which takes 1.00 for 1.0"
         raise ChannelError(
             f"the card says that it is of specification {version.text}. Profile field is for cards"
-            " of specification 1.0 that do not describe themselves: read it without --profile field"
+            f" of specification 1.0 that do not describe themselves: {remedy}"
         )
     if city is None or city.state is not State.VALUE:
         return b""
