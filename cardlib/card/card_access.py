@@ -56,7 +56,7 @@ class CardAccess:
         self._min_protocol = min_protocol or (1 if profile.name == FIELD.name else 2)
         self._field_card, self._short_only, self._strict = field_card, short_only, strict
         self._style = AccessStyle.of(profile, strict=strict)
-        self._serial = SerialTrial(profile, field_card.chip)
+        self._serial = SerialTrial(profile, field_card.chip, strict=strict)
         self._identity: CardIdentity | None = None
         self._card_keys: CardKeys | None = None
         self._channel: Messaging | None = None

@@ -90,22 +90,24 @@ class SerialTrial:
     `refusal` is the status word of a card that refused to prove its internal key.
     """
 
-    def __init__(self, profile: CardProfile, given: bytes | None) -> None:
+    def __init__(self, profile: CardProfile, given: bytes | None, *, strict: bool = False) -> None:
         self.place: str = "given" if given is not None else profile.serial_place
         self.is_sure = self.place == "historical tag" and profile.fci == "C1 and C2"
         self.refusal: int | None = None
-        self._is_field = profile.name == FIELD.name
+        self._is_field, self._strict = profile.name == FIELD.name, strict
         self._given, self._is_spent = given, False
 
     def chip(self, atr: bytes) -> bytes:
         """Return the chip serial, 8 bytes.
 
-        Raises ProfileNeeded when an ATR has none under tag 58 and nobody chose profile FIELD, else
-        the errors of `serial_at`.
+        Raises ProfileNeeded when an ATR has none under tag 58 and nobody chose profile FIELD; else,
+        and if strict, the errors of `serial_at`.
         """
         try:
             return serial_at(self.place, atr, self._given)
         except FormatError as error:
+            if self._strict:
+                raise
             if self._is_field:
                 where = PLACES[self.place]
                 why = f"the ATR has no chip serial in {where}: choose another serial_place"

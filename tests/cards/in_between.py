@@ -86,6 +86,6 @@ def without_serial(card: SoftwareCard) -> bytes:
     """The card's ATR with the tag of the chip serial changed; the check byte is right."""
     changed = bytearray(card.atr)
     place = changed.index(b"\x58" + card.chip)
-    changed[place] ^= 0x08
-    changed[-1] ^= 0x08
+    changed[place] ^= 0xC0
+    changed[-1] ^= 0xC0
     return bytes(changed)
