@@ -3,10 +3,10 @@ bytes. What the one public driver sends is in tests/vectors/field_driver.json.
 """
 
 import re
-from typing import Any
 
 import pytest
 
+from cardlib.apdu import Transmit
 from cardlib.card import FieldCard, ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
@@ -15,7 +15,7 @@ from cardlib.errors import CardKeyError, NotPersonalized
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, State
-from cardlib.layout.card_profile import FIELD, RHCARD
+from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from tests.card.test_visits import visit
 from tests.cards.field_bench import (
     ALLERGIES,
@@ -115,6 +115,26 @@ def test_the_length_of_a_photo_is_read_first_then_blocks_of_128() -> None:
     assert bench.since(before) == ["00A4000002EF07", *driver_sends("photo")[-2:], "00B000827E"]
 
 
+@pytest.mark.parametrize("profile", [FIELD, FIELD.having({"binary_block": "whole"})],
+                         ids=["length first", "whole"])  # fmt: skip
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 100, 253, 254, 255, 300, 3070, 3071, 0xFFFF])
+def test_a_photo_with_a_wrong_length_is_the_picture_or_corrupt(
+    size: int, profile: CardProfile
+) -> None:
+    def lies(command: bytes, on: Transmit) -> bytes | None:
+        if command[1:4] != b"\xb0\0\0":
+            return None
+        return size.to_bytes(2, "big") + on(command)[2:]
+
+    bench = Bench(profile, InBetween(card_of_profile(profile), lies))
+    bench.authenticate("RK1_DDF1")
+    (photo,) = bench.host.read("DDF1/EF07")
+    if len(PHOTO) <= size <= 3070:
+        assert photo.value == PHOTO
+    else:
+        assert (photo.state, photo.value) == (State.CORRUPT, None) and photo.detail
+
+
 # --- changes, and the bytes that are then on the card ----------------------------------------
 
 
@@ -202,7 +222,7 @@ def test_a_phone_is_changed_as_the_driver_does() -> None:
     assert texts(bench.host.read("DDF1/EF08"))["phone_1"] == "19900007777"
 
 
-def field_bench(profile: Any = FIELD) -> tuple[Bench, SoftwareCard]:
+def field_bench(profile: CardProfile = FIELD) -> tuple[Bench, SoftwareCard]:
     card = card_of_profile(profile)
     return Bench(profile, card), card
 
