@@ -29,7 +29,7 @@ from .addressing import Selection, contains
 from .field_card import BY_THE_KEYS, UNSAID, FieldCard, has_issuer_file, region_of
 from .file_access import AccessStyle
 from .identity import CardIdentity
-from .serial_place import INTERNAL_KEY, Question, SerialTrial
+from .serial_place import INTERNAL_KEY, PLACES, Question, SerialTrial
 
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
@@ -172,18 +172,19 @@ class CardAccess:
         self._enter("DDF1")
         reply = self._sent(question.command(identity.key_version), "INTERNAL AUTHENTICATE").data
         if question.is_answered(keys, reply):
-            self._serial.succeeded()
-            self._is_genuine = True
+            self._proved(self._serial.place)
             return
-        for chip, place in self._serial.others(self._connection.atr).items():
-            elsewhere = replace(identity, chip=chip)
-            if question.is_answered(self._keys_of(elsewhere), reply):
-                self._identity, self._card_keys = elsewhere, None
-                self._serial.succeeded(place)
-                self._is_genuine = True
+        others = self._serial.others(self._connection.atr)
+        for chip, place in others.items():
+            moved = replace(identity, chip=chip)
+            if question.is_answered(self._keys_of(moved), reply):
+                self._identity, self._card_keys = moved, None
+                self._proved(place)
                 return
         check_value = keys.key_check_value(INTERNAL_KEY).hex().upper()
-        raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{self._serial.aside}")
+        places = ", ".join(PLACES[place] for place in others.values())
+        elsewhere = f"; no chip serial fits that may be in {places}" if others else ""
+        raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{elsewhere}")
 
     def verify_pin(self, pin: str) -> None:
         """VERIFY the holder's PIN, 6 digits.
@@ -222,6 +223,10 @@ class CardAccess:
         if response.sw == 0x9000:
             self._serial.succeeded()
         return response
+
+    def _proved(self, place: str) -> None:
+        self._serial.succeeded(place)
+        self._is_genuine = True
 
     def _forget(self) -> None:
         self._identity = self._card_keys = self._channel = None

@@ -58,7 +58,7 @@ def region_of(send: Send, profile: CardProfile) -> bytes:
     if version is not None and version.state is State.VALUE and version.text not in taken:
         remedy = "read it without --profile field"
         if version.text == "1.00":
-            remedy = "choose old_spec_version=yes, which takes 1.00 for 1.0"
+            remedy = "with the setting old_spec_version=yes, 1.00 is taken for 1.0"
         raise ChannelError(
             f"the card says that it is of specification {version.text}. Profile field is for cards"
             f" of specification 1.0 that do not describe themselves: {remedy}"

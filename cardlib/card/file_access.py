@@ -206,7 +206,9 @@ def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
     """
     if sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED:
         if not needed:
-            return "the right is held, but this card does not take it in clear: clear_updates=no"
+            return (
+                "the right is held, but this card does not take it in clear: set clear_updates=no"
+            )
         return f"needs {needed}" + (" and the holder's PIN" if file.holder_present else "")
     if sw == StatusWord.SM_DATA_OBJECT_INCORRECT:
         return f"the {stk} that was tried is not the card's"
@@ -214,7 +216,7 @@ def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
         never = ", or it never changes this file" if file.update_key == NEVER else ""
         return f"the card is not activated, or {file.df_path} is blocked{never}"
     if sw == StatusWord.WRONG_LENGTH and file.structure is Structure.TRANSPARENT:
-        return f"this card may take no more than {_BLOCK} bytes at once: binary_block={_BLOCK}"
+        return f"this card may take no more than {_BLOCK} bytes at once: set binary_block={_BLOCK}"
     return ""
 
 

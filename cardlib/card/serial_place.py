@@ -100,8 +100,8 @@ class SerialTrial:
     def chip(self, atr: bytes) -> bytes:
         """Return the chip serial, 8 bytes.
 
-        Raises ProfileNeeded when an ATR has none under tag 58 and nobody chose profile FIELD; else,
-        and if strict, the errors of `serial_at`.
+        Raises ProfileNeeded when an ATR has none under tag 58 and nobody chose profile FIELD, else
+        CardKeyError; if strict, the errors of `serial_at`.
         """
         try:
             return serial_at(self.place, atr, self._given)
@@ -110,8 +110,10 @@ class SerialTrial:
                 raise
             if self._is_field:
                 where = PLACES[self.place]
-                why = f"the ATR has no chip serial in {where}: choose another serial_place"
-                raise FormatError(why) from error
+                raise CardKeyError(
+                    f"the chip serial cannot be in {where}: choose another serial_place, or give"
+                    " it by hand"
+                ) from error
             raise ProfileNeeded("its chip serial (none in the ATR under tag 58)") from None
 
     def others(self, atr: bytes) -> dict[bytes, str]:

@@ -56,9 +56,9 @@ class Row:
 
 _RH, _VISIT_CODE = (EMERGENCY, 2), FILE_BY_PATH[FIRST_SLOT].fields[6]
 _ALLERGY = (ALLERGIES, 1)
-_TAKES_NOT_IN_CLEAR = r"6982 .* does not take it in clear: clear_updates=no"
+_TAKES_NOT_IN_CLEAR = r"6982 .* does not take it in clear: set clear_updates=no"
 _NOT_THERE = r"tag 58 of the ATR|its chip serial \(none in the ATR under tag 58\)"
-_NOWHERE = r"may be the wrong place"
+_NOWHERE = r"no chip serial fits that may be in .*bytes 5 to 12"
 
 ROWS: Mapping[str, Row] = {
     "serial_place": Row(
@@ -80,7 +80,7 @@ ROWS: Mapping[str, Row] = {
     "record_reading": Row(sends={"many": ("00B2..05..",), "one": ("00B20F0400",)}),
     "binary_block": Row(
         sends={"128": ("00B0000002", "00B0000280"), "whole": ("00B0000000",)},
-        changes={("whole", "128"): "6700 .* no more than 128 bytes at once: binary_block=128"},
+        changes={("whole", "128"): "6700 .* no more than 128 bytes at once: set binary_block=128"},
     ),
     "one_digit_code": Row(
         holds={
@@ -112,7 +112,7 @@ ROWS: Mapping[str, Row] = {
         },
     ),
     "old_spec_version": Row(
-        reads={("no", "yes"): "specification 1.00.*choose old_spec_version=yes"},
+        reads={("no", "yes"): "specification 1.00.*with the setting old_spec_version=yes"},
     ),
     "sam_pin": Row(),  # of a SAM: no card is sent it
     "t0_select": Row(),  # of a card: a host follows both answers

@@ -8,7 +8,6 @@ from cardlib.emulator.bench.ready_made import CHIP, PIN
 from cardlib.errors import (
     CardError,
     CardKeyError,
-    FormatError,
     NotGenuine,
     ProfileNeeded,
     StatusWordError,
@@ -71,7 +70,9 @@ def test_our_own_card_is_found_so_too() -> None:
 
 def test_a_card_that_fits_no_place_is_not_genuine_and_spends_nothing() -> None:
     bench = Bench(card=card_of_profile(FIELD.having({"serial_place": "given"})))
-    with pytest.raises(NotGenuine, match=r"bytes 5 to 12 of the ATR, .*may be the wrong place"):
+    with pytest.raises(
+        NotGenuine, match=r"no chip serial fits .* bytes 5 to 12 of the ATR, .* last 8"
+    ):
         bench.authenticate("RK1_DF02")
     assert bench.of(EXTERNAL) == []
 
@@ -189,7 +190,7 @@ def test_a_card_without_its_serial_in_the_historical_bytes_needs_the_profile(pro
 
 
 def test_who_chose_profile_field_is_told_to_choose_another_place() -> None:
-    with pytest.raises(FormatError, match="tag 58 of the ATR: choose another serial_place"):
+    with pytest.raises(CardKeyError, match="tag 58 of the ATR: choose another serial_place"):
         Bench(FIELD.having({"serial_place": "historical tag"}), card_of_profile()).host.identify()
 
 
