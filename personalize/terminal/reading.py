@@ -8,7 +8,7 @@ from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
-from cardlib.layout.card_profile import RHCARD, CardProfile
+from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -64,11 +64,11 @@ def read_card(
     """Read files in their order. Without keys, the fields of protected files are `denied`.
 
     The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
-    A card that does not describe itself is asked if the internal key is at hand, and may refuse:
-    then one key is tried, and no second one if the card refuses that too. NotPersonalized
-    when the card is blank, with what it is and what to do; ProfileNeeded, with what the card
-    answers, when it does not say what it is. With keys, all files of a 2.0 card are read in the
-    session, also the free issuer's file.
+    A card of profile FIELD is asked if the internal key is at hand, and may refuse: then one key is
+    tried, and no second one if the card refuses that too. NotPersonalized when the card is blank,
+    with what it is and what to do; ProfileNeeded, with what the card answers, when it does not say
+    what it is. With keys, all files of a 2.0 card are read in the session, also the free issuer's
+    file.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
     card = how.card(connection, keys)
@@ -80,7 +80,7 @@ def read_card(
         raise NotPersonalized(about_blank(connection) or str(error)) from None
     except ProfileNeeded as error:
         raise ProfileNeeded(error.unsaid, _answers(connection)) from None
-    if keys is not None and card.serial_is_sure:
+    if keys is not None and (how.profile.name != FIELD.name or card.serial_is_sure):
         card.internal_authenticate()
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:

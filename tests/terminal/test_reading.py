@@ -2,7 +2,7 @@
 
 import pytest
 
-from cardlib.card import ResidentHealthCard
+from cardlib.card import FieldCard, ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.errors import ChannelError, ProfileNeeded, StatusWordError
 from cardlib.keys.roots import new_roots
@@ -121,6 +121,8 @@ def test_our_own_card_may_not_refuse_the_proof() -> None:
         line = InBetween(card_of_profile(RHCARD, protocol=protocol), no_proof)
         with pytest.raises(StatusWordError, match="INTERNAL AUTHENTICATE: 6985"):
             read_card(line, keys_of(protocol))
+        with pytest.raises(StatusWordError, match="INTERNAL AUTHENTICATE: 6985"):
+            read_card(line, keys_of(protocol), how=HowToRead(RHCARD, FieldCard(chip=CHIP)))
         assert not [each for each in line.reached if each[1] == 0x82]
 
 
