@@ -17,6 +17,8 @@ from ..status import StatusWord
 from .file_access import Send, by_tag
 from .identity import CardIdentity
 
+_NO_CITY = ("000000", "202020")
+"""A city code that was filled up and never written: no region begins so (GB/T 2260)."""
 UNSAID = "its specification, cipher, key version and region (no C1 and C2 in its FCI)"
 _RECORD_OF = {field.name: field.record for field in ISSUER_FILE.fields}
 
@@ -48,8 +50,8 @@ BY_THE_KEYS = FieldCard()
 def region_of(send: Send, profile: CardProfile) -> bytes:
     """Read the region from the issuer's file, which is selected: tag 39 (city code), then tag 02.
 
-    Return b"" when the card has no city code. Raises ChannelError when tag 02 names another
-    specification than 1.0.
+    Return b"" when the card has no city code, or one that is only a filling. Raises ChannelError
+    when tag 02 names another specification than 1.0.
     """
     city = _issuer_field(send, "city_code")
     version = _issuer_field(send, "spec_version")
@@ -63,7 +65,7 @@ def region_of(send: Send, profile: CardProfile) -> bytes:
             f"the card says that it is of specification {version.text}. Profile field is for cards"
             f" of specification 1.0 that do not describe themselves: {remedy}"
         )
-    if city is None or city.state is not State.VALUE:
+    if city is None or city.state is not State.VALUE or city.text in _NO_CITY or len(city.text) < 2:
         return b""
     return Region.of_city(city.text)
 

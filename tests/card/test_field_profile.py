@@ -248,9 +248,12 @@ def test_cipher_and_key_version_are_the_operators_where_c1_is_missing() -> None:
     assert other.of(0x82, 0x88) == []
 
 
-def test_without_a_city_code_free_files_are_read_and_no_key_is_used() -> None:
-    unwritten = bytes.fromhex("3903FFFFFF9000")
-    no_city = refusing(unwritten, lambda command: command[1:3] == b"\xb2\x39")
+@pytest.mark.parametrize("city", ["FFFFFF", "000000", "202020", "4FFFFF"])
+def test_without_a_city_code_free_files_are_read_and_no_key_is_used(city: str) -> None:
+    """A key of another region would spend a try."""
+    no_city = refusing(
+        bytes.fromhex(f"3903{city}9000"), lambda command: command[1:3] == b"\xb2\x39"
+    )
     bench = Bench(card=InBetween(card_of_profile(), no_city))
     assert texts(bench.host.read("DDF1/EF05"))["security_code"] == "123"
     with pytest.raises(CardKeyError, match="no city code"):
