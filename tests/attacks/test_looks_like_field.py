@@ -40,9 +40,8 @@ from tests.cards.in_between import (
     DISGUISE,
     FORGED_VERSION,
     InBetween,
-    Rule,
+    disguised,
     refusing,
-    without_serial,
 )
 from tests.programs.rhcard import Ran, key_file, rhcard, saved
 
@@ -52,14 +51,6 @@ KEYS: Mapping[str, KeySet | None] = {"2": keys_of(2), "1": keys_of(1), "none": N
 ALL = tuple(DISGUISE)
 OLD_LENGTH = 0x11
 """Lc of EXTERNAL AUTHENTICATE of version 1."""
-
-
-def disguised(*names: str, more: tuple[Rule, ...] = ()) -> InBetween:
-    """A 2.0 card with somebody in front of it who does these things."""
-    card = card_of_profile(RHCARD, protocol=2)
-    atr = without_serial(card) if "no serial" in names else card.atr
-    rules = [DISGUISE[name] for name in names if name != "no serial"]
-    return InBetween(card, *more, *rules, atr=atr)
 
 
 def subsets(*names: str) -> Iterator[tuple[str, ...]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 from cardlib.apdu import Transmit
 from cardlib.emulator import SoftwareCard
+from cardlib.layout.card_profile import RHCARD
+from tests.cards.field_bench import card_of_profile
 
 Rule = Callable[[bytes, Transmit], bytes | None]
 
@@ -89,3 +91,11 @@ def without_serial(card: SoftwareCard) -> bytes:
     changed[place] ^= 0xC0
     changed[-1] ^= 0xC0
     return bytes(changed)
+
+
+def disguised(*names: str, more: tuple[Rule, ...] = ()) -> InBetween:
+    """A 2.0 card with somebody in front of it who does these things."""
+    card = card_of_profile(RHCARD, protocol=2)
+    atr = without_serial(card) if "no serial" in names else card.atr
+    rules = [DISGUISE[name] for name in names if name != "no serial"]
+    return InBetween(card, *more, *rules, atr=atr)
