@@ -19,8 +19,11 @@ help:
 demo: setup-run
 	@.venv/bin/rhcard demo $(DEMO_ARGS)
 
+# The groups are those of conftest.py, in its order. The tests start some hundred processes:
+# each would compile the packages anew where Python is told to write no bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: lint types
-	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: setup-test
 	$(PYTHON_IN_VENV) -m benchmarks.soak

@@ -2,9 +2,11 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 from unittest import mock
 
+import hypothesis
 import pytest
 
 from tests import QUICK_SCRYPT_N
@@ -15,8 +17,10 @@ IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C also where the run is in the background of a shell, which has it ignored."""
+    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("busy machine", deadline=None)
+    hypothesis.settings.load_profile("busy machine")
 
 
 def pytest_report_header() -> str:
@@ -28,11 +32,35 @@ def pytest_report_header() -> str:
     return f"pcscd: {reason}; the tests that use it {then}" if reason else "pcscd: can be started"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One pcscd fits on a machine: of several processes, one runs all the tests that need it."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A process a core, and one more: the one that runs the tests with pcscd mostly waits."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes, each runs whole modules, and one runs all that needs pcscd, first.
+
+    One pcscd fits on a machine, and what a module's tests share is made once.
+    """
+    if not config.pluginmanager.has_plugin("xdist"):
+        return
+    items.sort(key=_needs_pcscd, reverse=True)
     for item in items:
-        if any(name.startswith("pcscd") for name in getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("pcscd"))
+        group = "pcscd" if _needs_pcscd(item) else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Stop where pytest-xdist does not see the groups: tests with pcscd would wait for others."""
+    if node.config.option.dist == "loadgroup" and not all("@" in name for name in ids):
+        pytest.exit("pytest-xdist sees no groups in this pytest: make setup-test", returncode=4)
+
+
+def _needs_pcscd(item: pytest.Item) -> bool:
+    return any(name.startswith("pcscd") for name in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session", autouse=True)

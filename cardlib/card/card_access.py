@@ -99,6 +99,11 @@ class CardAccess:
         """The status word with which the card refused to tell its chip serial by the IRK, if so."""
         return self._serial.refusal
 
+    @property
+    def selection(self) -> str:
+        """How files are selected now, whatever the profile: a value of the setting `selection`."""
+        return "file identifier" if self._selection.by_identifier else "name and path"
+
     def forget(self) -> None:
         """Forget what is selected and which rights are held; an open session ends until `reset`."""
         if self._channel is not None:
@@ -306,13 +311,7 @@ class CardAccess:
     def _keys_of(self, identity: CardIdentity) -> CardKeys:
         if self._key_set is None:
             raise CardKeyError("no keys were given: only free files can be read")
-        identity.refuse_other_keys(self._key_set)
-        if not identity.region:
-            raise CardKeyError(
-                "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
-                " be used: only free files can be read"
-            )
-        return self._key_set.for_card(identity.chip, identity.region)
+        return identity.keys_of(self._key_set)
 
     @property
     def _has_internal_key(self) -> bool:

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import commands
-from ..apdu import CommandAPDU
-from ..errors import FormatError, NotPersonalized, ProfileNeeded
+from ..apdu import CommandAPDU, ResponseAPDU
+from ..errors import CardError, FormatError, NotPersonalized, ProfileNeeded, TransportError
 from ..exchange import Connection, send
 from ..layout.card_profile import FIELD, RHCARD, CardProfile
 from ..layout.load import ISSUER_FILE
 from ..status import StatusWord
 from ..tlv import find_ber
 from .addressing import ByFileIdentifier, ByNameAndPath
-from .field_card import UNSAID
+from .field_card import UNSAID, first_issuer_record
 from .serial_place import PLACES, candidates
 
 _FREELY_CHANGED = ("selection", "record_reading")
 """Addressing and reading: what may follow from a card's answers alone."""
+_OF_DEPLOYED = ("selection", "fci", "serial_place")
+"""The settings by which a deployed card is told from one of ours. Both may read one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,21 @@ class Found:
         """The settings that were observed."""
         return {each.setting: each.value for each in self.observations}
 
+    @property
+    def serials(self) -> Mapping[bytes, str]:
+        """The chip serials that the card may have, 8 bytes, and the place of each in the ATR."""
+        return _serials(self.atr)
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether it is addressed or describes itself otherwise than a card of ours."""
+        return any(self.settings[name] != getattr(RHCARD, name) for name in _OF_DEPLOYED)
+
+    @property
+    def base(self) -> CardProfile:
+        """The profile to choose: FIELD if the card does not say what it is."""
+        return FIELD if self.settings["fci"] == "nothing" else RHCARD
+
     def profile(self, base: CardProfile = RHCARD) -> CardProfile:
         """Return `base` with the addressing and reading that were found; nothing else is changed.
 
@@ -56,83 +73,119 @@ class Found:
 def discover(connection: Connection) -> Found:
     """Reset a card and find out what it answers to SELECT and READ RECORD of the issuer's data.
 
-    Raises NotPersonalized when the card has no issuer's data in either form.
+    The card is reset again at the end. Raises NotPersonalized when the card has no issuer's data in
+    either form.
     """
     atr = connection.reset()
-    by_identifier, fci = _selected(connection, ByFileIdentifier())
-    reading = _record_reading(connection) if by_identifier == StatusWord.SUCCESS else None
-    by_path, fci_by_name = _selected(connection, ByNameAndPath())
-    if by_path == StatusWord.SUCCESS:
+    identifier = _Answers.of(connection, ByFileIdentifier())
+    reading = _record_reading(connection) if identifier.is_selected else None
+    name = _Answers.of(connection, ByNameAndPath())
+    if name.is_selected:
         reading = reading or _record_reading(connection)
+    connection.reset()
     if reading is None:
         raise NotPersonalized(
-            f"not a resident health card: SELECT of DDF1/EF05 is refused by path ({by_path:04X})"
-            f" and by file identifier ({by_identifier:04X})"
+            "not a resident health card: DDF1/EF05 cannot be read. SELECT by AID is answered"
+            f" {name.ddf1:04X}, by path {name.file:04X}, by file identifier {identifier.file:04X}"
         )
-    connection.reset()
-    return Found(
-        atr, (_selection(by_path, by_identifier), _fci(fci_by_name or fci), reading, _serial(atr))
-    )
+    fci = _fci(name.fci or identifier.fci)
+    return Found(atr, (_selection(name), fci, reading, _serial(atr)))
 
 
-def _selected(
-    connection: Connection, addressing: ByFileIdentifier | ByNameAndPath
-) -> tuple[int, bytes]:
-    """Select DDF1, asking for its FCI, then EF05; return the last status word, and the FCI."""
-    sw, fci = 0, b""
-    for path in ("DDF1", ISSUER_FILE.path):
-        current = "" if path == "DDF1" else "DDF1"
-        for step in addressing.steps(path, current, fci=path == "DDF1"):
-            response = send(connection.transmit, step.command)
-            sw, fci = response.sw, fci or response.data
-            if sw != StatusWord.SUCCESS:
-                return sw, fci
-    return sw, fci
+def is_deployed(connection: Connection) -> bool:
+    """Find out whether it is a resident health card, but not made as ours are. It is reset.
+
+    Raises TransportError when the card does not answer.
+    """
+    try:
+        return discover(connection).is_deployed
+    except TransportError:
+        raise
+    except CardError:
+        return False
 
 
-def _selection(by_path: int, by_identifier: int) -> Observation:
-    if by_path == StatusWord.SUCCESS:
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What a card answers to one way of addressing: for DDF1 and then for EF05 in it."""
+
+    ddf1: int
+    file: int
+    fci: bytes
+
+    @classmethod
+    def of(cls, connection: Connection, way: ByFileIdentifier | ByNameAndPath) -> "_Answers":
+        """Select DDF1, asking for its FCI, then EF05. Both are tried, for AID and path differ."""
+        (step,) = way.steps("DDF1", "", fci=True)
+        ddf1 = send(connection.transmit, step.command)
+        (step,) = way.steps(ISSUER_FILE.path, step.df, fci=False)
+        file = send(connection.transmit, step.command)
+        return cls(ddf1.sw, file.sw, ddf1.data)
+
+    @property
+    def is_selected(self) -> bool:
+        """Whether both were selected."""
+        return self.ddf1 == self.file == StatusWord.SUCCESS
+
+
+def _selection(name: _Answers) -> Observation:
+    if name.is_selected:
         words = "DDF1 is selected by its AID, and files by their path"
         return Observation("selection", "name and path", words)
-    words = f"SELECT by AID and path is refused ({by_path:04X}); by file identifier it is done"
-    assert by_identifier == StatusWord.SUCCESS
+    words = (
+        f"SELECT by AID is {_in_words(name.ddf1)}, by path {_in_words(name.file)}; by file"
+        " identifier it is done"
+    )
     return Observation("selection", "file identifier", words)
 
 
+def _in_words(sw: int) -> str:
+    return "done" if sw == StatusWord.SUCCESS else f"refused ({sw:04X})"
+
+
 def _fci(fci: bytes) -> Observation:
-    issuer_data = find_ber(fci, 0x6F, 0xA5) or b""
-    if find_ber(issuer_data, 0xC1) and find_ber(issuer_data, 0xC2):
-        return Observation("fci", "C1 and C2", "the FCI of DDF1 has C1 and C2")
-    what = "has no C1 and C2" if fci else "is empty"
+    try:
+        issuer_data = find_ber(fci, 0x6F, 0xA5) or b""
+        if find_ber(issuer_data, 0xC1) and find_ber(issuer_data, 0xC2):
+            return Observation("fci", "C1 and C2", "the FCI of DDF1 has C1 and C2")
+        what = "has no C1 and C2" if fci else "is empty"
+    except FormatError:
+        what = "cannot be decoded"
     words = f"the FCI of DDF1 {what}: the card does not say its specification, cipher and keys"
     return Observation("fci", "nothing", words)
 
 
-def _record_reading(connection: Connection) -> Observation:
-    def read(command: CommandAPDU) -> tuple[bytes, int]:
-        response = send(connection.transmit, command)
-        return response.data, response.sw
+def _record_reading(connection: Connection) -> Observation | None:
+    """Read the issuer's file, which is selected; None when it is no such file."""
 
-    many, sw = read(commands.read_records_from(1))
-    if sw != StatusWord.SUCCESS:
-        words = f"READ RECORD with P2=05 is refused ({sw:04X}): records are read one by one"
+    def sent(command: CommandAPDU) -> ResponseAPDU:
+        return send(connection.transmit, command)
+
+    many, one = sent(commands.read_records_from(1)), first_issuer_record(sent)
+    if not one:
+        return None
+    if many.sw != StatusWord.SUCCESS:
+        words = f"READ RECORD with P2=05 is refused ({many.sw:04X}): records are read one by one"
         return Observation("record_reading", "one", words)
-    one, _ = read(commands.read_record(1))
-    if len(many) > len(one):
+    if many.data.startswith(one) and len(many.data) > len(one):
         words = "READ RECORD with P2=05 brings several records"
         return Observation("record_reading", "many", words)
     words = "READ RECORD with P2=05 brings one record only: they are read one by one"
     return Observation("record_reading", "one", words)
 
 
+def _serials(atr: bytes) -> dict[bytes, str]:
+    return candidates("historical tag", atr)
+
+
 def _serial(atr: bytes) -> Observation:
-    found = candidates("historical tag", atr)
-    if not found:
-        raise FormatError("the ATR is too short to hold a chip serial")
-    place = next(iter(found.values()))
+    found = _serials(atr)
+    place = next(iter(found.values()), "given")
     if place == "historical tag":
         words = f"the chip serial is in {PLACES[place]}"
-    else:
+    elif found:
         shown = " or ".join(f"{chip.hex().upper()} ({PLACES[p]})" for chip, p in found.items())
         words = f"the ATR has no chip serial under tag 58; it may be {shown}: this is not sure"
+    else:
+        words = "the ATR is too short to hold a chip serial: give it by hand"
     return Observation("serial_place", place, words)

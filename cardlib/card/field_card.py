@@ -5,6 +5,8 @@ Card specification 10, amendment 12.
 
 from dataclasses import dataclass
 
+from ..apdu import CommandAPDU, ResponseAPDU
+from ..commands import read_record
 from ..crypto import Cipher
 from ..errors import CardError, ChannelError
 from ..exchange import Connection, send
@@ -71,11 +73,32 @@ def region_of(send: Send, profile: CardProfile) -> bytes:
 
 
 def has_issuer_file(connection: Connection) -> bool:
-    """Find out whether DDF1/EF05 can be selected by file identifier; a blank card has none."""
+    """Find out whether DDF1/EF05 is there, by file identifier; a blank card does not have it."""
     from .addressing import ByFileIdentifier
 
+    def sent(command: CommandAPDU) -> ResponseAPDU:
+        return send(connection.transmit, command)
+
     steps = ByFileIdentifier().steps(ISSUER_FILE.path, "", fci=False)
-    return all(send(connection.transmit, step.command).sw == 0x9000 for step in steps)
+    return all(sent(step.command).ok for step in steps) and bool(first_issuer_record(sent))
+
+
+def first_issuer_record(send: Send) -> bytes:
+    """Read record 1 of the issuer's file, which is selected: by tag, else by number.
+
+    Return b"" when the answer is no such record: then this is another kind of card.
+    """
+    for command in (by_tag(ISSUER_FILE, 1), read_record(1)):
+        response = send(command)
+        if response.ok and _is_first_record(response.data):
+            return response.data
+    return b""
+
+
+def _is_first_record(data: bytes) -> bool:
+    """Whether data is record 1 of the issuer's file: its tag, its length, and as many bytes."""
+    (field,) = ISSUER_FILE.fields_of(1)
+    return data[:2] == bytes((field.tag or 0, field.length)) and len(data) == 2 + field.length
 
 
 def _issuer_field(send: Send, name: str) -> FieldValue | None:

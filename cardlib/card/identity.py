@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..crypto import Cipher
-from ..errors import CardError, CardKeyError, NotPersonalized
-from ..keys import KeyUse
+from ..errors import CardError, CardKeyError, FormatError, NotPersonalized
+from ..keys import CardKeys, KeySet, KeyUse
 from ..tlv import find_ber
 
 
@@ -27,20 +27,28 @@ class CardIdentity:
     def parse(cls, fci: bytes, chip: Callable[[], bytes]) -> "CardIdentity":
         """Decode DDF1's FCI; `chip` finds the chip serial. Raises CardError when the FCI is wrong.
 
-        NotPersonalized when the FCI has no C1 and C2.
+        NotPersonalized when the FCI has no C1 and C2, or cannot be decoded.
         """
-        issuer_data = find_ber(fci, 0x6F, 0xA5)
-        card = None if issuer_data is None else find_ber(issuer_data, 0xC1)
-        region = None if issuer_data is None else find_ber(issuer_data, 0xC2)
+        try:
+            card, region = find_ber(fci, 0x6F, 0xA5, 0xC1), find_ber(fci, 0x6F, 0xA5, 0xC2)
+        except FormatError as error:
+            problem = f"not a personalized health card: its FCI cannot be decoded ({error})"
+            raise NotPersonalized(problem) from None
         if card is None or region is None or len(card) != 3 or len(region) != 8:
             raise NotPersonalized("not a personalized health card: its FCI has no C1 and C2")
-        if card[1] not in list(Cipher):
-            raise CardError(f"the card's cipher is {card[1]:02X}; 01 (SM4) and 02 (AES) are known")
-        if card[0] >> 4 not in (1, 2):
+        return cls.of(card, region, chip)
+
+    @classmethod
+    def of(cls, c1: bytes, region: bytes, chip: Callable[[], bytes]) -> "CardIdentity":
+        """Decode C1, 3 bytes. Raises CardError when it names an unknown cipher or specification."""
+        spec, cipher, key_version = c1
+        if cipher not in list(Cipher):
+            raise CardError(f"the card's cipher is {cipher:02X}; 01 (SM4) and 02 (AES) are known")
+        if spec >> 4 not in (1, 2):
             raise CardError(
-                f"the card is of specification {card[0] >> 4}.{card[0] & 15}; 1.0 and 2.0 are known"
+                f"the card is of specification {spec >> 4}.{spec & 15}; 1.0 and 2.0 are known"
             )
-        return cls(chip(), card[0], Cipher(card[1]), card[2], region)
+        return cls(chip(), spec, Cipher(cipher), key_version, region)
 
     @property
     def protocol(self) -> int:
@@ -66,6 +74,16 @@ class CardIdentity:
                 f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version "
                 f"{keys.version}; this card is different: {self}"
             )
+
+    def keys_of(self, keys: KeySet) -> CardKeys:
+        """Derive this card's keys. Raises CardKeyError when none fit, or without a region."""
+        self.refuse_other_keys(keys)
+        if not self.region:
+            raise CardKeyError(
+                "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
+                " be used: only free files can be read"
+            )
+        return keys.for_card(self.chip, self.region)
 
     def __str__(self) -> str:
         return (

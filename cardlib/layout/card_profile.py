@@ -13,10 +13,16 @@ from typing import Literal
 from ..errors import FormatError
 from .tables import read_table
 
+_PROTECTING = ("fci", "clear_updates")
+"""The settings that lower a card's protection when they are not as in the card specification."""
+
 
 @dataclass(frozen=True, slots=True)
 class CardProfile:
-    """One way to address and code a card. The table profiles.csv says what each setting means."""
+    """One way to address and code a card. The table profiles.csv says what each setting means.
+
+    `name` is that of the profile in the table that it is built on: "rhcard" or "field".
+    """
 
     name: str
     serial_place: Literal["historical tag", "bytes 5-12", "last 8", "given"]
@@ -35,6 +41,11 @@ class CardProfile:
     def differences(self) -> Iterator["Setting"]:
         """Iterate over the settings that are not as in the card specification."""
         return (each for each in SETTINGS if getattr(self, each.name) != each.values["rhcard"])
+
+    @property
+    def lowered(self) -> tuple[str, ...]:
+        """The settings that lower a card's protection. A terminal takes them from FIELD only."""
+        return tuple(each.name for each in self.differences() if each.name in _PROTECTING)
 
     def having(self, changes: Mapping[str, str]) -> "CardProfile":
         """Return a profile with other settings.

@@ -22,7 +22,10 @@ _IN_SCP03 = {
 """The commands of class 84 that an SCP03 session of the issuer protects."""
 
 _WITH_KEYS = "Run the script with keys, with #! authenticate before this line"
-_ASK_FIRST = "SELECT F052484301 with Le first: its answer names the spec"
+_ASK_FIRST = (
+    "SELECT F052484301 with Le first: its answer names the spec. If it is a deployed card, which"
+    " does not name it, add --profile field"
+)
 
 
 class NotProtected(ScriptError):

@@ -7,7 +7,13 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import json_option, keys_option, one_card_options, passphrase_option
+from .options import (
+    json_option,
+    keys_option,
+    one_card_options,
+    passphrase_option,
+    profile_options,
+)
 from .output import print_line
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ def list_scripts(context: Context) -> int:
     is_flag=True,
     help="Send every command as it is written, also a PIN, personal data or a change in clear.",
 )
+@profile_options
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -84,6 +91,9 @@ def run(
     A PIN, personal data or a change is not sent in clear to a card of spec 2.0: the run stops there
     with exit code 3. --unprotected allows it, for tests of what a card must refuse.
 
+    A deployed card may not say what it is. With --profile field it is asked for its region first,
+    and where its chip serial is, and is taken to be of spec 1.0, because you say so.
+
     If a status word is not as expected, the exit code is 5. If only data is not as expected, it
     is 6.
 
@@ -95,11 +105,20 @@ def run(
     from cardlib.script import Runner
 
     from .cards import open_card
+    from .profile_choice import chosen
 
-    opened, chosen = _script(script), open_card(card_file, reader)
+    how, opened = chosen(context), _script(script)
+    named_card = open_card(card_file, reader)
     keys = context.terminal_keys()
-    with chosen as card:
-        runner = Runner(card.connection, keys, short_only=short_only, unprotected=unprotected)
+    with named_card as card:
+        runner = Runner(
+            card.connection,
+            keys,
+            short_only=short_only,
+            unprotected=unprotected,
+            profile=how.profile,
+            field_card=how.field_card,
+        )
         outcomes = _shown(context, runner.run(opened))
     return _finish(context, opened, outcomes)
 

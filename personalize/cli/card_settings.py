@@ -11,8 +11,10 @@ from cardlib.errors import FormatError
 from .context import Context
 
 if TYPE_CHECKING:
+    from cardlib.card import FieldCard
     from cardlib.emulator import CardOptions, SoftwareCard
     from cardlib.keys.store import KeyStore
+    from cardlib.layout.card_profile import CardProfile
 
 FC = TypeVar("FC", bound="Callable[..., Any]")
 _VISIT = MappingProxyType({
@@ -23,6 +25,8 @@ _VISIT = MappingProxyType({
     },),
 })  # fmt: skip
 """A made-up visit, so that there is one to read."""
+_SAMPLE_KEYS = 1
+"""The key version of a sample card."""
 
 
 class WithSettings(click.Command):
@@ -46,9 +50,10 @@ def settings_options(command: FC) -> FC:
         click.option(
             "--profile",
             default="rhcard",
-            metavar="rhcard|field",
+            metavar="NAME",
             show_default=True,
-            help="As the card specification says, or as deployed cards are.",
+            help="rhcard: as the card specification says. field: as deployed cards are. Or a"
+            " profile of your own.",
         ),
         click.option(
             "--set",
@@ -68,20 +73,18 @@ def settings_options(command: FC) -> FC:
     return command
 
 
-def chosen_options(profile: str, settings: Iterable[str], **switches: Any) -> "CardOptions":
+def chosen_options(
+    profile: "CardProfile", settings: Iterable[str], **switches: Any
+) -> "CardOptions":
     """Return the options of a card of a profile with other settings and switches.
 
-    BadParameter, which names the choices, when there is no such profile, setting or value.
+    BadParameter, which names the choices, when there is no such setting or value.
     """
     from cardlib.emulator import CardOptions
-    from cardlib.layout.card_profile import PROFILES
 
-    if profile not in PROFILES:
-        problem = f"{profile!r} is no profile: use {' or '.join(PROFILES)}"
-        raise click.BadParameter(problem, param_hint="--profile")
     changes = _changes(settings)
     try:
-        changed = PROFILES[profile].having(changes)
+        changed = profile.having(changes)
         if switches.pop("clear_updates", False):
             changed = changed.having({"clear_updates": "yes"})
         return CardOptions.of_profile(changed, **switches)
@@ -119,19 +122,29 @@ def check_for_keys(options: "CardOptions", store: "KeyStore") -> None:
         )
 
 
-def check_sample(context: Context, count: int | None) -> None:
-    """Raise UsageError when --sample stands beside an option that it cannot go with."""
+def check_sample(context: Context, count: int | None, told: "FieldCard") -> None:
+    """Raise UsageError when --sample stands beside an option that it cannot go with.
+
+    `told` is what a profile says of the keys of its cards.
+    """
+    if told.key_version not in (None, _SAMPLE_KEYS):
+        raise click.UsageError(
+            f"--sample makes keys of version {_SAMPLE_KEYS}, and the profile has key_version"
+            f" {told.key_version}: leave out --sample, or take another profile"
+        )
     if context.keys is not None:
         raise click.UsageError("--sample uses the published test keys: leave out --keys")
     if count is not None:
         raise click.UsageError("--sample makes one card: leave out --count")
 
 
-def sample_card(chip: bytes, options: "CardOptions") -> "SoftwareCard":
+def sample_card(chip: bytes, options: "CardOptions", told: "FieldCard") -> "SoftwareCard":
     """Make an ACTIVE card with public test keys, a made-up resident with a photo and a visit.
 
-    It is of specification 1.0 if a setting says more than 2.0 cards can have, else of 2.0.
+    Its keys are of the cipher that the profile says, else SM4. It is of specification 1.0 if a
+    setting says more than 2.0 cards can have, else of 2.0.
     """
+    from cardlib.crypto import Cipher
     from cardlib.emulator.bench.ready_made import RESIDENT, personalized_card
     from cardlib.keys.roots import public_test_roots
 
@@ -142,5 +155,8 @@ def sample_card(chip: bytes, options: "CardOptions") -> "SoftwareCard":
     of_1_0 = options.only_spec_1_0 or options.clear_updates
     records = {**RESIDENT, **_VISIT, "DDF1/EF07": ({"photo": photo},)}
     return personalized_card(
-        public_test_roots(1 if of_1_0 else 2), chip=chip, records=records, options=options
+        public_test_roots(1 if of_1_0 else 2, told.cipher or Cipher.SM4),
+        chip=chip,
+        records=records,
+        options=options,
     )

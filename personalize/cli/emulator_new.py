@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -106,15 +107,18 @@ def new(
     """
     from cardlib.unfinished import remove_unfinished_files
 
-    options = chosen_options(profile, settings, **switches)
+    from .profile_choice import named
+
+    how = named(profile)
+    options = chosen_options(how.profile, settings, **switches)
     if sample:
-        check_sample(context, count)
+        check_sample(context, count, how.field_card)
     if count is None:
         NewPath().convert(out, None, None)
     else:
         check_output_folder(out, "--out")
     say_removed(remove_unfinished_files(out.absolute().parent if count is None else out))
-    make = sample_card if sample else _blanks(context, options)
+    make = partial(sample_card, told=how.field_card) if sample else _blanks(context, options)
     if count is not None:
         out.mkdir(parents=True, exist_ok=True)
     made = []

@@ -16,7 +16,7 @@ class Exit(IntEnum):
 
     GOOD = 0, "Done. Everything is as it should be."
     INTERNAL = 1, "An error in rhcard itself. Please report it."
-    USAGE = 2, "An option, an argument or a path is wrong."
+    USAGE = 2, "An option, an argument, a path or the configuration is wrong."
     BAD_INPUT = 3, "A list, batch or script is not valid. Every error was reported."
     NO_CARD = 4, "No card or no reader, or the card is damaged or does not answer."
     REFUSED = 5, "The card refused a command, or a script expects another answer."

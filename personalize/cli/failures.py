@@ -36,6 +36,7 @@ _EXITS = {
     "CardImageError": Exit.NO_CARD,
     "CardKeyError": Exit.KEY_PROBLEM,
     "ChannelError": Exit.REFUSED,
+    "ConfigError": Exit.USAGE,
     "FormatError": Exit.BAD_INPUT,
     "JournalConflict": Exit.JOURNAL_CONFLICT,
     "NotGenuine": Exit.KEY_PROBLEM,

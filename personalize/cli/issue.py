@@ -125,6 +125,9 @@ def command(
     of a folder are used, with --card those in certain files. A card that is not a blank of this key
     store is named and not changed.
 
+    Only cards of our own specification are made: a deployed card, which somebody else issued, is
+    named and handed back.
+
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
 

@@ -104,7 +104,7 @@ _PROFILE_OPTIONS = (
         default="rhcard",
         show_default=True,
         help="How the card behaves: rhcard, or field for a deployed card that does not say what it"
-        " is. See `rhcard card-profile explain`.",
+        " is, or a profile of your own. See `rhcard card-profile explain`.",
     ),
     click.option(
         "--set",

@@ -1,5 +1,7 @@
 """The profile that an operator chose on the command line, checked against the table."""
 
+from collections.abc import Iterable
+
 import click
 
 from cardlib.card import FieldCard
@@ -11,17 +13,16 @@ from cardlib.layout.card_profile import FIELD, PROFILES, RHCARD, CardProfile
 from ..terminal.reading import HowToRead
 from .context import Context
 
-_ONLY_FIELD = ("fci", "clear_updates")
-"""What lowers a card's protection: it needs profile field (card specification 10, amendment 12)."""
-
 
 def chosen(context: Context) -> HowToRead:
     """Return how a card is read, by --profile, --set, --cipher, --key-version and --chip.
 
-    UsageError when a name or value is not in the table of profiles, or does not fit the others.
+    UsageError when a name or value is not in the table of profiles, or does not fit the others;
+    the errors of `named`.
     """
+    how = named(context.profile)
     try:
-        profile = _profile(context.profile, context.settings)
+        profile = _changed(how.profile, context.settings)
         chip = ChipSerial.parse(context.chip) if context.chip else None
     except FormatError as error:
         raise click.UsageError(str(error)) from None
@@ -31,13 +32,31 @@ def chosen(context: Context) -> HowToRead:
         )
     if profile.serial_place == "given" and chip is None:
         raise click.UsageError("serial_place=given needs the chip serial: add --chip SERIAL")
-    cipher = Cipher[context.cipher.upper()] if context.cipher else None
-    return HowToRead(profile, FieldCard(cipher, context.key_version, chip))
+    cipher = Cipher[context.cipher.upper()] if context.cipher else how.field_card.cipher
+    version = context.key_version or how.field_card.key_version
+    return HowToRead(profile, FieldCard(cipher, version, chip))
 
 
-def _profile(name: str, settings: tuple[str, ...]) -> CardProfile:
-    if name not in PROFILES:
-        raise FormatError(f"there is no profile {name!r}: use {' or '.join(PROFILES)}")
+def named(name: str) -> HowToRead:
+    """Return the profile of a name: one of the table, or the user's own from the configuration.
+
+    UsageError when there is none, ConfigError when the configuration is not right.
+    """
+    if name in PROFILES:
+        return HowToRead(PROFILES[name])
+    from .own_profiles import config_path, own_profiles
+
+    own = own_profiles()
+    if name not in own:
+        known = " or ".join((*PROFILES, *own))
+        raise click.UsageError(
+            f"there is no profile {name!r}: use {known}, or add one of your own to {config_path()}"
+        )
+    return own[name]
+
+
+def _changed(profile: CardProfile, settings: Iterable[str]) -> CardProfile:
+    """The profile with the settings of --set. Only one that is built on `field` may be lowered."""
     changes = {}
     for each in settings:
         setting, sign, value = each.partition("=")
@@ -46,10 +65,8 @@ def _profile(name: str, settings: tuple[str, ...]) -> CardProfile:
                 f"--set {each}: write NAME=VALUE, for example selection=name and path"
             )
         changes[setting] = value
-    profile = PROFILES[name].having(changes)
-    lowered = [each for each in _ONLY_FIELD if getattr(profile, each) != getattr(RHCARD, each)]
-    if lowered and name != FIELD.name:
-        raise FormatError(
-            f"--set {lowered[0]}={getattr(profile, lowered[0])} needs --profile field"
-        )
+    profile = profile.having(changes)
+    if profile.lowered and profile.name != FIELD.name:
+        first = profile.lowered[0]
+        raise FormatError(f"--set {first}={getattr(profile, first)} needs --profile field")
     return profile

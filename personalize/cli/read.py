@@ -125,7 +125,7 @@ def command(
     code = Exit.REFUSED if problem else Exit.GOOD
     if context.as_json:
         document = _document(card.place, reading, meter.figures, lang)
-        document["profile"] = how.profile.name
+        document["profile"] = context.profile
         if photo:
             document["photo"] = None if problem else str(photo)
         return context.answer(document | ({"error": problem} if problem else {}), code)

@@ -26,6 +26,7 @@ _WORDS = {
     "interrupted": ("blank, issuer keys", "run rhcard issue again with its batch"),
     "issued": ("issued", ""),
     "other_keys": ("blank, unknown keys", "do not use it: its keys are not ours"),
+    "deployed": ("deployed card", ""),
     "blocked": ("blocked for ever", "do not use it"),
     "not_ours": ("not ours", "take it out: it is no resident health card of ours"),
 }
@@ -47,10 +48,21 @@ class _Row:
         return str(self.seen.chip) if self.seen and self.seen.chip else None
 
     @property
+    def serials(self) -> "dict[str, str] | None":
+        """The chip serials that a deployed card may have, by their places in the ATR."""
+        if self.seen is None or self.seen.answers is None:
+            return None
+        return {place: chip.hex().upper() for chip, place in self.seen.answers.serials.items()}
+
+    @property
     def remedy(self) -> str:
         """What to do next, in words or as a command."""
-        if self.state == "issued":
-            return command_line("read", "--reader", self.reader.number)
+        if self.seen and (self.seen.identity or self.seen.answers):
+            from ..terminal.looking import how_to_read
+
+            answers = self.seen.answers
+            options = how_to_read(answers) if answers else ()
+            return command_line("read", "--reader", self.reader.number, *options)
         return self.problem or _WORDS[self.state][1]
 
 
@@ -63,6 +75,9 @@ def command(context: Context) -> int:
     Each card is asked what it is with commands that change nothing and need no key. A card that
     another program uses is not asked. Whether an issued card is genuine, only its keys can tell:
     use `rhcard read --keys FILE`.
+
+    A deployed card is one that somebody else issued. Its chip serial may be in any of the places
+    that are shown.
 
     Without a reader, or if pcscd is not running, the message says what to do, and the exit code
     is 4.
@@ -110,7 +125,9 @@ def _cells(row: _Row) -> tuple[str, ...]:
     if row.seen and row.seen.identity:
         words = f"{words}, spec {row.seen.identity.spec_text}"
     atr = row.reader.atr.hex().upper()
-    return (str(row.reader.number), row.reader.name, words, row.chip or "", row.remedy, atr)
+    places = " or ".join(f"{chip} ({place})" for place, chip in (row.serials or {}).items())
+    chip = places or row.chip or ""
+    return (str(row.reader.number), row.reader.name, words, chip, row.remedy, atr)
 
 
 def _as_json(row: _Row) -> dict[str, Any]:
@@ -123,6 +140,7 @@ def _as_json(row: _Row) -> dict[str, Any]:
         "words": _WORDS[row.state][0],
         "remedy": row.remedy,
         "chip": row.chip,
+        "serial_places": row.serials,
         "specification": identity.spec_text if identity else None,
         "cipher": identity.cipher.name.lower() if identity else None,
         "key_version": identity.key_version if identity else None,

@@ -51,6 +51,9 @@ def command(
     you put the cards into a reader, in any order. Enter ends it, and the cards that did not come
     are listed.
 
+    Only cards of our own specification are verified: a deployed card, which somebody else issued,
+    is named and handed back.
+
     Without --full the middle of blank files is not read, and one file of each directory is tried
     without keys. A line says what was left out. The first card is always checked in full.
 

@@ -14,7 +14,17 @@ from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_read
 from .checking import check_card
-from .feed import BroughtCard, Feed, Wanted, Worked, chip_of, not_found, not_used, refuse_copy
+from .feed import (
+    BroughtCard,
+    Feed,
+    Wanted,
+    Worked,
+    chip_of,
+    not_found,
+    not_used,
+    refuse_copy,
+    refuse_deployed,
+)
 from .journal import Entry, Journal, JournalConflict, Progress
 from .pins import PinFile
 from .report import Verified
@@ -67,6 +77,8 @@ class _Audit:
                 if not self.feed.comes_again:
                     refuse_copy(self.seen, chip, card, self.feed)
                 entry = self.journal.of_chip(chip)
+                if entry is None:
+                    refuse_deployed(connection)
                 if entry is None or entry.progress is not Progress.ACTIVE:
                     return Worked(None, f"chip {chip} is no active card of this batch")
                 if entry.number not in self.missing:

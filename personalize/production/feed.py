@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from cardlib.card import ResidentHealthCard
-from cardlib.errors import CardError
+from cardlib.card.discovery import is_deployed
+from cardlib.errors import CardError, TransportError
 from cardlib.exchange import Connection
 from cardlib.facts import SECURITY_DOMAIN, ChipSerial
 from cardlib.issuance import CardStage, IssuerSession, stage
@@ -125,15 +126,50 @@ class Identified:
     card_number: str = field(default="", repr=False)
 
 
+class DeployedCard(CardError):
+    """A card that somebody else made and issued, in a place for cards of our specification."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it is a deployed card, which somebody else issued. `issue` and `verify` are for cards"
+            " of our own specification only. Hand it back. To read it: rhcard read --profile field"
+        )
+
+
+def refuse_deployed(connection: Connection) -> None:
+    """Raise DeployedCard if it is one; no key is used. TransportError when it does not answer."""
+    if is_deployed(connection):
+        raise DeployedCard
+
+
 def chip_of(connection: Connection) -> ChipSerial:
-    """The chip serial in the card's answer to reset; CardError when there is none in it."""
-    return ChipSerial(chip_serial(connection.atr))
+    """The chip serial in the card's answer to reset.
+
+    DeployedCard when it is nowhere or elsewhere in it, because the card is one; else CardError.
+    """
+    try:
+        return ChipSerial(chip_serial(connection.atr))
+    except CardError:
+        refuse_deployed(connection)
+        raise
 
 
 def identify(where: str, connection: Connection, issuer: Issuer) -> Identified:
-    """Ask a card which one it is, without using a key; CardError when it is not our card."""
+    """Ask a card which one it is, without using a key.
+
+    DeployedCard for a card that somebody else issued, CardError for any other that is not ours.
+    """
     chip = chip_of(connection)
-    found = stage(connection, issuer.transport_keys(chip), issuer.issuer_keys(chip))
+    try:
+        found = stage(connection, issuer.transport_keys(chip), issuer.issuer_keys(chip))
+    except TransportError:
+        raise
+    except CardError:
+        refuse_deployed(connection)
+        raise
+    if found is CardStage.ISSUER:
+        # A deployed card with such a key set looks like a blank whose issuing was interrupted.
+        refuse_deployed(connection)
     number = card_number(connection) if found is CardStage.PERSONALIZED else ""
     return Identified(where, chip, found, number)
 

@@ -45,8 +45,11 @@ class HowToRead:
     field_card: FieldCard = BY_THE_KEYS
 
     def card(self, connection: Connection, keys: KeySet | None) -> ResidentHealthCard:
-        """Return a card of the least protocol that keys and profile accept."""
-        least = keys.protocol if keys and self.profile.fci == RHCARD.fci else 1
+        """Return a card of the least protocol that keys and profile accept.
+
+        Of a card that does not say its protocol, only profile FIELD accepts version 1.
+        """
+        least = (keys.protocol if keys else 1) if self.profile.fci == RHCARD.fci else None
         return ResidentHealthCard(
             connection, keys, least, profile=self.profile, field_card=self.field_card
         )

@@ -221,7 +221,7 @@ def test_rhcard_read_stops_and_names_the_option(
     done = command_line("read", *more, version=version)
     assert done.code == Exit.VERIFICATION_FAILED
     told = done.json["error"] if "--json" in more else done.err
-    assert "add --profile field" in told and "AID and path is refused" in told
+    assert "--profile field" in told and "SELECT by AID is refused (6A82), by path refused" in told
     assert line.reached and instructions(line) <= HARMLESS
 
 

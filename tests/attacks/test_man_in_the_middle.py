@@ -1,6 +1,6 @@
 """Nothing that was altered on the line is accepted in SCP03, and no altered change in version 1.
 
-RHCARD_MITM_RUNS sets the number of runs;
+RHCARD_MITM_RUNS sets the number of runs; `make soak` and
 `python -m tests.attacks.man_in_the_middle --protocol scp03`
 makes 100,000. Version 2 is in test_v2_man_in_the_middle.py.
 """
@@ -24,7 +24,7 @@ from tests.attacks import man_in_the_middle_scp03, man_in_the_middle_v1
 from tests.attacks.man_in_the_middle import Accepted, Line, Memory, runs
 from tests.cards.v2_cards import card_of
 
-RUNS = int(os.environ.get("RHCARD_MITM_RUNS", "2000"))
+RUNS = int(os.environ.get("RHCARD_MITM_RUNS", "1000"))
 
 
 def every_trick_was_used(total: Counter[str]) -> bool:

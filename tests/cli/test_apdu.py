@@ -14,7 +14,8 @@ from cardlib.keys.store import KeyStore
 from cardlib.script.language import SUFFIX
 from personalize.cli.exits import Exit
 from tests import DATA
-from tests.cards.cards import personalized_card
+from tests.cards.cards import CHIP, personalized_card
+from tests.cards.field_cards import deployed_card
 from tests.cards.v2_cards import card_of
 from tests.programs.rhcard import Ran, ran, rhcard, saved
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
@@ -128,6 +129,38 @@ def test_a_pin_goes_to_a_2_0_card_in_clear_only_with_unprotected(tmp_path: Path)
     assert done.err.endswith("add --unprotected\n")
     assert invoke(script, "--card", card, "--json").json["exit_code"] == Exit.BAD_INPUT
     assert invoke(script, "--card", card, "--unprotected").code == Exit.GOOD
+
+
+def test_a_script_authenticates_on_a_deployed_card_with_profile_field(
+    folder: Path, tmp_path: Path
+) -> None:
+    card, script = saved(deployed_card(), tmp_path / "field.card"), tmp_path / "field.scriptor"
+    script.write_text(
+        "reset\n00A4000002DDF1\n#> 9000 -\n00A4000002DF02\n#> 9000 -\n#! authenticate RK1_DF02\n"
+        "00A4000002EF05\n#> 9000 -\n00B2010400\n#= DDF1/DF02/EF05\n#> 9000 29 01 xx\n"
+    )
+    words = (script, "--card", card, *with_keys(folder))
+    done = invoke(*words, "--profile", "field")
+    assert (done.code, "ABO blood group: " in done.out) == (0, True), done.out
+    assert f"chip serial: {CHIP.hex().upper()} (bytes 5 to 12 of the ATR)" in done.out
+    given = invoke(*words, "--profile", "field", "--chip", CHIP.hex(), "--cipher", "sm4")
+    assert given.code == 0 and "(what was given by hand)" in given.out
+    none = invoke(*words)
+    assert none.code == Exit.REFUSED and "add --profile field" in none.out
+    wrong = invoke(*words, "--set", "clear_updates=yes")
+    assert wrong.code == Exit.USAGE and "needs --profile field" in wrong.err
+
+
+def test_a_change_goes_to_a_deployed_card_in_clear_only_with_profile_field(tmp_path: Path) -> None:
+    script = tmp_path / "pin.scriptor"
+    script.write_text("reset\n00A4000002DDF1\n#> 9000 -\n0020000006313335373930\n#> 9000\n")
+    words = (script, "--card", saved(deployed_card(), tmp_path / "field.card"))
+    done = invoke(*words)
+    assert (done.code, len(done.err.splitlines())) == (Exit.BAD_INPUT, 1)
+    assert "which does not name it, add --profile field" in done.err
+    assert invoke(*words, "--profile", "field").code == 0
+    two = invoke(script, "--card", saved(card_of(), tmp_path / "two.card"), "--profile", "field")
+    assert two.code == Exit.REFUSED and "read it without --profile field" in two.err
 
 
 def test_one_card_is_needed(folder: Path) -> None:

@@ -1,16 +1,20 @@
 """rhcard card-profile, and the options of `rhcard read` that choose a profile and its settings."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from cardlib.card.discovery import Found, Observation
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import ProfileNeeded
 from cardlib.layout.card_profile import FIELD, PROFILES, SETTINGS
 from personalize.cli.exits import Exit
 from personalize.cli.failures import explain
-from tests.cards.cards import CHIP, personalized_card
+from personalize.terminal.looking import how_to_read
+from tests.cards.cards import CHIP, blank_card, personalized_card
 from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED, deployed_card
 from tests.programs.rhcard import key_file, rhcard, saved
 
 
@@ -19,6 +23,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The public test roots of version 1."""
     folder = tmp_path_factory.mktemp("keys")
     return key_file(folder, protocol=1, test=True)
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RHCARD_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -150,6 +160,64 @@ def test_a_card_that_does_not_prove_to_be_genuine_is_read_and_that_is_told(
     assert done.code == Exit.GOOD
     assert "refused INTERNAL AUTHENTICATE (6E00): nothing proves that it is genuine" in done.err
     assert (report["serial_is_sure"], report["internal_refusal"]) == (True, "6E00")
+
+
+# --- discover -----------------------------------------------------------------------------
+
+
+def test_discover_says_what_a_deployed_card_answers_and_how_to_read_it(
+    tmp_path: Path, keys: Path
+) -> None:
+    card = saved(deployed_card(), tmp_path / "a field.card")
+    before = card.read_bytes()
+    report = rhcard("card-profile", "discover", "--card", card, "--json").json
+    assert (report["card"], report["reader"], report["deployed"]) == (str(card), None, True)
+    found = {each["setting"]: each["value"] for each in report["answers"]}
+    assert found == {name: getattr(FIELD, name) for name in found} and len(found) == 4
+    assert CHIP.hex().upper() == report["serial_places"]["bytes 5-12"]
+    done = rhcard("card-profile", "discover", "--card", card)
+    assert f"To read it: {report['command']}\n" in done.out
+    assert all(each["words"] in done.out for each in report["answers"])
+    assert card.read_bytes() == before
+    words = shlex.split(report["command"])[1:]
+    assert words == ["read", "--card", str(card), "--profile", "field"]
+    assert rhcard(*words, "--keys", keys, "--json").json["serial_place"] == "bytes 5-12"
+
+
+@pytest.mark.parametrize("kind", DEPLOYED)
+def test_the_line_of_discover_reads_each_kind_of_deployed_card(
+    tmp_path: Path, keys: Path, kind: str
+) -> None:
+    card = saved(deployed_card(DEPLOYED[kind]), tmp_path / "one.card")
+    line = rhcard("card-profile", "discover", "--card", card, "--json").json["command"]
+    report = rhcard(*shlex.split(line)[1:], "--keys", keys, "--json").json
+    assert (report["exit_code"], report["chip"]) == (0, CHIP.hex().upper())
+
+
+def test_discover_finds_our_own_card_to_be_one(card: Path) -> None:
+    report = rhcard("card-profile", "discover", "--card", card, "--json").json
+    assert (report["deployed"], report["command"]) == (False, f"rhcard read --card {card}")
+    assert list(report["serial_places"]) == ["historical tag", "bytes 5-12", "last 8"]
+
+
+def test_discover_says_of_a_blank_card_what_to_do(tmp_path: Path) -> None:
+    done = rhcard("card-profile", "discover", "--card", saved(blank_card(), tmp_path / "a.card"))
+    assert (done.code, done.out) == (Exit.VERIFICATION_FAILED, "")
+    assert "this card is blank" in done.err and "rhcard issue" in done.err
+
+
+def test_a_serial_that_is_nowhere_is_left_to_the_operator() -> None:
+    atr, words = bytes.fromhex("3B020000"), Observation("serial_place", "given", "")
+    found = Found(atr, (Observation("fci", "nothing", ""), words))
+    assert how_to_read(found) == ("--profile", "field", "--chip", "SERIAL")
+
+
+def test_read_says_what_discover_says_when_it_stops_at_such_a_card(tmp_path: Path) -> None:
+    card = saved(deployed_card(), tmp_path / "field.card")
+    done = rhcard("read", card)
+    answers = rhcard("card-profile", "discover", "--card", card, "--json").json["answers"]
+    assert done.code == Exit.VERIFICATION_FAILED
+    assert all(each["words"] in done.err for each in answers)
 
 
 def test_a_card_that_does_not_say_what_it_is_has_an_exit_code() -> None:

@@ -71,7 +71,7 @@ def test_settings_and_switches_change_a_profile_together(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (("--profile", "deployed"), "'deployed' is no profile: use rhcard or field"),
+    (("--profile", "deployed"), "no profile 'deployed': use rhcard or field"),
     (("--set", "fci"), "write NAME=VALUE, for example serial_place=given"),
     (("--set", "colour=red"), "'colour' is no setting of a card: use serial_place, selection"),
     (("--set", "sam_pin=BCD"), "'sam_pin' is no setting of a card"),

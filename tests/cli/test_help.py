@@ -4,7 +4,7 @@ import re
 import shlex
 import shutil
 import signal
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from cardlib.emulator.bench.virtual_reader import VirtualReader
 from cardlib.transport.pcsc import wait_for_card
 from personalize.cli import COMMANDS
 from personalize.cli.exits import Exit
+from personalize.sample import sample_batch
 from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
@@ -112,28 +113,35 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "emulator new --out TEST.card",
         "emulator new --out BLANK.card --keys keys.json",
     ):
-        done = ran(*line.split(), cwd=folder)
-        assert done.code == 0, done.err
+        here(folder, *line.split())
+    read = ("read", "--keys", folder / "keys.json", "--photo", folder / "p.jpg")
     with_photo = next(
-        path
-        for path in sorted((folder / "cards").iterdir())
-        if ran("read", path, "--keys", "keys.json", "--photo", folder / "p.jpg", cwd=folder).code
-        == 0
+        path for path in sorted((folder / "cards").iterdir()) if rhcard(*read, path).code == 0
     )
     shutil.copy(with_photo, folder / "CARD.card")
     (folder / "p.jpg").unlink()
     return folder
 
 
+def here(folder: Path, *words: str) -> None:
+    """Run it in the folder; it must end well."""
+    with chdir(folder):
+        done = rhcard(*words)
+    assert done.code == 0, (words, done.err)
+
+
 @pytest.mark.parametrize("words", PATHS, ids=lambda words: " ".join(words) or "rhcard")
-def test_every_example_runs_as_it_stands(words: tuple[str, ...], desk: Path) -> None:
+def test_every_example_runs_as_it_stands(
+    words: tuple[str, ...], desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`demo` with the few residents of the desk: the fifty are for tests/cli/test_demo.py."""
+    monkeypatch.setattr(sample_batch, "SAMPLE", desk / "residents.csv")
     for line in examples(words):
         if line[1:3] == ["emulator", "run"]:
             assert_runs_until_told_to_stop(line[1:], desk)
             continue
         if not needs_a_reader(line):
-            done = ran(*line[1:], cwd=desk)
-            assert done.code == 0, (line, done.err)
+            here(desk, *line[1:])
 
 
 def needs_a_reader(line: list[str]) -> bool:
@@ -164,6 +172,6 @@ def assert_runs_until_told_to_stop(words: list[str], folder: Path) -> None:
 
 def test_the_photo_of_the_example_is_a_picture(desk: Path) -> None:
     picture = desk / "of the holder.jpg"
-    assert ran("read", "CARD.card", "--keys", "keys.json", "--photo", picture, cwd=desk).code == 0
+    here(desk, "read", "CARD.card", "--keys", "keys.json", "--photo", str(picture))
     with Image.open(picture) as image:
         assert image.format == "JPEG"

@@ -13,8 +13,10 @@ import pytest
 from cardlib.errors import StatusWordError
 from cardlib.issuance import IssuerSession
 from cardlib.keys import store as store_module
+from personalize.cli.exits import Exit
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
+from tests.cards.field_cards import DEPLOYED, deployed_card
 from tests.programs.rhcard import (
     IMPORT_MAIN,
     PASSPHRASE,
@@ -23,6 +25,7 @@ from tests.programs.rhcard import (
     prepare,
     ran,
     rhcard,
+    saved,
     spawned,
 )
 
@@ -367,3 +370,25 @@ def test_folder_and_reader_together_are_refused(batch: Path, tmp_path: Path, com
 def test_blanks_cannot_be_made_in_a_reader(batch: Path) -> None:
     done = rhcard("issue", batch, "--reader", 0, "--make-blanks", passphrase=None)
     assert (done.code, "--make-blanks makes software cards" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", DEPLOYED)
+def test_a_deployed_card_in_the_folder_is_named_and_left_as_it_is(
+    tmp_path: Path, keys: Path, kind: str
+) -> None:
+    """Neither `issue` nor `verify` takes a profile: they are for cards of our specification."""
+    batch, cards = prepare(tmp_path, keys, 2), tmp_path / "cards"
+    cards.mkdir()
+    theirs = saved(deployed_card(DEPLOYED[kind]), cards / "0 theirs.card")
+    before = theirs.read_bytes()
+    done = rhcard("issue", batch, "--cards", cards, "--make-blanks")
+    assert done.code == Exit.GOOD
+    said = "0 theirs.card was not used: it is a deployed card, which somebody else issued."
+    assert said in done.err and "Hand it back" in done.err
+    min(path for path in cards.iterdir() if path != theirs).unlink()
+    verified = rhcard("verify", batch, "--cards", cards)
+    assert verified.code == Exit.VERIFICATION_FAILED and said in verified.out
+    assert theirs.read_bytes() == before
+    for command in ("issue", "verify"):
+        text = " ".join(rhcard(command, "--help").out.split())
+        assert "Only cards of our own specification are" in text and "--profile" not in text

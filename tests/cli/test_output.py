@@ -14,7 +14,7 @@ from personalize.cli.exits import Exit
 from personalize.cli.output import print_table
 from personalize.sample.sample_batch import SAMPLE
 from tests import ROOT
-from tests.programs.rhcard import IMPORT_MAIN, key_file, prepare, ran, residents
+from tests.programs.rhcard import IMPORT_MAIN, key_file, prepare, ran, residents, rhcard
 
 
 def on_a_terminal(*words: object) -> str:
@@ -81,27 +81,23 @@ def test_a_list_with_a_long_value_is_told_in_lines_as_long_as_their_data(tmp_pat
 @pytest.mark.parametrize(
     "name", ["two words", "Li's", 'a "quoted" name', "-dash", "--cards", "$x;#"]
 )
-def test_the_next_command_works_when_it_is_pasted(tmp_path: Path, name: str) -> None:
+def test_the_next_command_works_when_it_is_pasted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = key_file(tmp_path)
     prepare(tmp_path, keys, 1, name="batch")
     (tmp_path / "batch").rename(tmp_path / name)
     (tmp_path / name / "keys").symlink_to(keys)
     here = f"./{name}"
-    issued = ran(
-        "issue",
-        here,
-        "--cards",
-        f"{here}/cards",
-        "--make-blanks",
-        "--keys",
-        f"{here}/keys",
-        cwd=tmp_path,
+    monkeypatch.chdir(tmp_path)
+    issued = rhcard(
+        "issue", here, "--cards", f"{here}/cards", "--make-blanks", "--keys", f"{here}/keys"
     )
     assert issued.code == Exit.GOOD, issued.err
     (line,) = [line for line in issued.err.splitlines() if line.startswith("Next: ")]
     words = shlex.split(line.removeprefix("Next: "))
     assert words[1] == "verify"
-    verified = ran(*words[1:], cwd=tmp_path)
+    verified = rhcard(*words[1:])
     assert (verified.code, verified.out) == (Exit.GOOD, "1 of 1 verified\n")
 
 

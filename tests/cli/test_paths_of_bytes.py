@@ -10,9 +10,10 @@ import pytest
 
 from cardlib.transport.player import Player
 from cardlib.transport.recorder import Recorder
+from personalize.sample import sample_batch
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 from tests.cards.cards import personalized_card
-from tests.programs.rhcard import PASSPHRASE, Ran, key_file, ran, residents
+from tests.programs.rhcard import PASSPHRASE, Ran, key_file, ran, residents, rhcard
 
 BAD = os.fsdecode(b"\xd0\xd5\xff")
 """姓 in GBK, and a byte that is no text in any encoding here."""
@@ -46,6 +47,11 @@ def batch(place: Path, keys: Path) -> Path:
 def cards(place: Path, batch: Path) -> Path:
     good(ran("issue", batch, "--cards", place / f"cards {BAD}", "--make-blanks"))
     return place / f"cards {BAD}"
+
+
+def run(as_json: tuple[str, ...], *words: object) -> Ran:
+    """As a process of its own, whose output is in the encoding of its surroundings; JSON is not."""
+    return rhcard(*words, *as_json) if as_json else ran(*words)
 
 
 def good(done: Ran) -> Ran:
@@ -82,8 +88,17 @@ def test_the_batch_finds_its_key_store_again(batch: Path, cards: Path, keys: Pat
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
 def test_the_commands_on_cards(
-    as_json: tuple[str, ...], batch: Path, cards: Path, keys: Path, place: Path
+    as_json: tuple[str, ...],
+    batch: Path,
+    cards: Path,
+    keys: Path,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    few = residents(place, 2, skip=5)
+    if as_json:
+        shutil.copytree(SAMPLE.parent / "photos", place / "photos")
+    monkeypatch.setattr(sample_batch, "SAMPLE", few)  # of the demonstration in this process
     card = shutil.copy(next(cards.glob("*.card")), place / f"one {BAD}.card")
     script = place / f"script {BAD}.scriptor"
     script.write_text("reset\n")
@@ -99,7 +114,7 @@ def test_the_commands_on_cards(
         ("apdu", "run", script, "--card", card),
         ("demo", "--out", place / f"demo {BAD} {len(as_json)}"),
     ):
-        done = good(ran(*words, *as_json))
+        done = good(run(as_json, *words))
         if as_json:
             assert done.json["exit_code"] == 0
     assert photo.stat().st_size
@@ -121,7 +136,7 @@ def test_what_is_not_there_is_named(as_json: tuple[str, ...], place: Path, keys:
         ("keys", "new", "--out", keys),
         ("verify", place, "--cards", place, "--passphrase-file", none),
     ):
-        done = ran(*words, *as_json)
+        done = run(as_json, *words)
         told = done.json["error"] if as_json else done.err
         assert done.code not in (0, 1), (words, told)
         assert "Traceback" not in done.err
@@ -139,7 +154,7 @@ def test_a_list_may_name_such_a_photo(encoding: str, tmp_path: Path) -> None:
     source = tmp_path / f"list {BAD}.csv"
     source.write_bytes(raw.replace(b"PLACE", os.fsencode(BAD)))
     for as_json in ((), ("--json",)):
-        done = ran("prepare", source, "--encoding", encoding, *as_json)
+        done = run(as_json, "prepare", source, "--encoding", encoding)
         assert (done.code, "Traceback" in done.err) == (3, False)
         if as_json:
             (fault,) = done.json["faults"]

@@ -1,6 +1,7 @@
 """A card in a reader, met by rhcard: it is listed, chosen, read, and every fault is one line."""
 
 import contextlib
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from cardlib.issuance import IssuerSession
 from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.cli.exits import Exit
 from tests.cards.cards import CHIP, blank_card, key_store, personalized_card
+from tests.cards.field_cards import DEPLOYED, deployed_card
 from tests.cli.test_emulator import Running
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.rhcard import Ran, key_file, ran, rhcard, saved, spawned
@@ -140,6 +142,35 @@ def test_a_card_of_others_is_not_ours_whatever_it_answers(desk: Desk, answer: st
     assert (first["state"], second["state"], second["chip"]) == ("empty", "not_ours", None)
     assert second["atr"] == Stranger.atr.hex().upper()
     assert rhcard("read", "--reader", "1").code in (Exit.REFUSED, Exit.VERIFICATION_FAILED)
+
+
+@pytest.mark.parametrize("kind", DEPLOYED)
+def test_a_deployed_card_is_told_apart_with_the_line_that_reads_it(desk: Desk, kind: str) -> None:
+    desk.put(None, card := deployed_card(DEPLOYED[kind]))
+    first, second = rhcard("readers", "--json").json["readers"]
+    assert (second["state"], second["words"]) == ("deployed", "deployed card")
+    assert CHIP_TEXT in second["serial_places"].values()
+    assert (first["serial_places"], second["atr"]) == (None, card.atr.hex().upper())
+    done = rhcard("readers")
+    for place, chip in second["serial_places"].items():
+        assert f"{chip} ({place})" in done.out
+    assert second["remedy"] in done.out
+    words = shlex.split(second["remedy"])
+    assert words[:4] == ["rhcard", "read", "--reader", "1"]
+    assert rhcard(*words[1:]).code == 0
+    found = rhcard("card-profile", "discover", "--reader", "1", "--json").json
+    assert (found["command"], found["serial_places"]) == (
+        second["remedy"], second["serial_places"],
+    )  # fmt: skip
+
+
+def test_a_field_card_is_read_with_profile_field_and_nothing_else(desk: Desk) -> None:
+    desk.put(deployed_card())
+    (first, _) = rhcard("readers", "--json").json["readers"]
+    assert first["remedy"] == "rhcard read --reader 0 --profile field"
+    assert first["serial_places"] == {
+        "bytes 5-12": CHIP_TEXT, "last 8": deployed_card().atr[-8:].hex().upper(),
+    }  # fmt: skip
 
 
 def test_a_card_that_another_program_uses_is_not_disturbed(desk: Desk) -> None:

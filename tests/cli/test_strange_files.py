@@ -1,11 +1,14 @@
 """A device, a pipe, a folder or a file of some GB in the place of a file: one line, never a hang.
 
-Each command runs as a process of its own, with little memory, and has to end by itself.
+Each command has little memory, and has to end by itself.
 """
 
 import os
+import resource
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from personalize.sample.sample_batch import SAMPLE
 from tests.programs.rhcard import (
     IMPORT_MAIN,
     PASSPHRASE,
+    Ran,
     key_file,
     prepare,
     ran,
@@ -94,6 +98,40 @@ resource.setrlimit(resource.RLIMIT_AS, ({GIB}, {GIB}))
 """With 1 GiB of address space: reading the 8 GiB would end in a MemoryError."""
 
 
+@contextmanager
+def little_memory_and_time() -> Iterator[None]:
+    """The same for this process, which gets a GiB more than it has, and half a minute."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + GIB, before[1]))
+    handler = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(30)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def too_long(*_: object) -> None:
+    raise AssertionError("the command does not end")
+
+
+def run(*words: object) -> Ran:
+    with little_memory_and_time():
+        return rhcard(*words)
+
+
+def test_what_takes_too_much_memory_or_time_is_noticed(tmp_path: Path) -> None:
+    sparse(tmp_path / "file")
+    with pytest.raises(MemoryError), little_memory_and_time():
+        (tmp_path / "file").read_bytes()
+    with pytest.raises(AssertionError, match="does not end"), little_memory_and_time():
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        signal.pause()
+
+
 @pytest.mark.parametrize("strange", STRANGE)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_strange_file_is_told_in_one_line(
@@ -103,7 +141,9 @@ def test_a_strange_file_is_told_in_one_line(
     (place / name).unlink(missing_ok=True)
     strange(place / name)
     words, exits = COMMANDS[name]
-    done = ran(*(word.format(place) for word in words), program=LIMITED)
+    words = tuple(word.format(place) for word in words)
+    # SQLite opens its files by itself, and would not be disturbed by a signal.
+    done = ran(*words, program=LIMITED) if ".sqlite" in name else run(*words)
     assert done.code in exits, (done.out, done.err)
     assert Path(name).name in done.err
     assert "memory" not in done.err.lower()
@@ -119,7 +159,7 @@ def test_a_strange_photo_is_a_fault_of_the_list(
     source = tmp_path / "list.csv"
     source.write_text("\n".join([lines[0], ",".join(row)]), "utf-8")
     strange(tmp_path / "strange.jpg")
-    done = ran("prepare", source, "--json")
+    done = run("prepare", source, "--json")
     (fault,) = done.json["faults"]
     wanted = "photo-path" if strange is device else "no-photo"
     assert (done.code, fault["field"]) == (Exit.BAD_INPUT, "photo_file")

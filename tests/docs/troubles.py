@@ -66,7 +66,9 @@ class Trouble:
     @property
     def commands(self) -> list[str]:
         """The commands that end with this error, as `rhcard verify` or `rhcard apdu run`."""
-        found = (re.match(r"rhcard(?: (?:apdu|keys|emulator))? \w+", c) for c in self.lines)
+        found = (
+            re.match(r"rhcard(?: (?:apdu|keys|emulator|card-profile))? \w+", c) for c in self.lines
+        )
         return list(dict.fromkeys(match[0] for match in found if match))
 
     @property

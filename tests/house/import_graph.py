@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -17,6 +18,12 @@ class Import:
     at_import_time: bool
 
 
+@cache
+def _parsed(text: str, path: str) -> ast.Module:
+    """Once for all the tests that look at it."""
+    return ast.parse(text, path)
+
+
 class Source:
     """One module of the tree: its dotted name, text and syntax tree."""
 
@@ -26,7 +33,7 @@ class Source:
         self.is_package = parts[-1] == "__init__"
         self.name = ".".join(parts[:-1] if self.is_package else parts)
         self.text = path.read_text(encoding="utf-8")
-        self.tree = ast.parse(self.text, filename=str(path))
+        self.tree = _parsed(self.text, str(path))
 
     @property
     def top(self) -> str:

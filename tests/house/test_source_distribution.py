@@ -13,7 +13,6 @@ import pytest
 from personalize import __version__
 from tests import ROOT
 
-pytestmark = pytest.mark.xdist_group("source distribution")
 PACKAGES = ("cardlib", "personalize", "apdu_scripts")
 FOLDERS = (*PACKAGES, "tests", "benchmarks", "docs", ".ci")
 FILES = (

@@ -30,6 +30,7 @@ from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
 from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
+from tests.cards.field_cards import DEPLOYED, READ_RECORD, SELECT, deployed_card
 from tests.cards.wrong_cards import Foreign, with_added_key_set
 
 COUNT = 3
@@ -286,6 +287,10 @@ WRONG: dict[str, tuple[Callable[[Path], Connection], str]] = {
     "mute": (lambda _: Mute(), "no answer from the card"),
     "other keys": (lambda _: blank(KeyStore(new_roots())), "are not those of this key store"),
     "public keys": (lambda _: blank(KeyStore(public_test_roots())), "published test keys"),
+    **{
+        kind: (lambda _, profile=profile: deployed_card(profile), "it is a deployed card")  # type: ignore[misc]
+        for kind, profile in DEPLOYED.items()
+    },
     "added keys": (
         lambda _: with_added_key_set(blank(), store()),
         "the blank card has 2 key sets, of versions 30 FF",
@@ -305,13 +310,30 @@ def test_a_wrong_card_is_named_and_left_as_it_is_and_the_run_goes_on(
     (told,) = [line for line in left.lines if "this card is not used: " in line]
     assert words in told and told.endswith(TAKE_OUT)
     if kind == "not ours":
-        assert isinstance(wrong, Foreign) and wrong.received == []
+        assert isinstance(wrong, Foreign)
+        assert {command[1] for command in wrong.received} <= {SELECT, READ_RECORD}
     if isinstance(wrong, SoftwareCard):
         counted = {COUNTERS} if kind.endswith(" keys") else set()
         after = dict(wrong.memory.pages)
         assert {page for page in after if after[page] != before.get(page)} <= counted
         assert {keys.tries for keys in wrong.state.key_sets.values()} == {15}
     assert_everybody_has_one_card(batch, cards)
+
+
+@pytest.mark.parametrize("kind", DEPLOYED)
+def test_a_deployed_card_is_named_and_handed_back_when_a_batch_is_verified(
+    batch: Batch, readers: list[FedReader], kind: str
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    issue_in(batch, [left], feeding(left, iter(cards)))
+    theirs, before = deployed_card(DEPLOYED[kind]), len(left.lines)
+    memory = dict(theirs.memory.pages)
+    results = audit_in(batch, [left], feeding(left, iter([theirs, *cards])))
+    assert [r.findings for r in results] == [()] * COUNT
+    (told,) = [line for line in left.lines[before:] if "this card was not verified: " in line]
+    assert "it is a deployed card, which somebody else issued" in told
+    assert "Hand it back" in told and told.endswith(TAKE_OUT)
+    assert dict(theirs.memory.pages) == memory
 
 
 def test_a_card_that_this_batch_made_is_named_and_not_made_again(

@@ -6,6 +6,7 @@ name, and ENC, MAC and DEK of the transport set FF and of the set 01 that it sha
 
 import json
 import sys
+import time
 from typing import Any
 
 import cryptography.utils
@@ -13,6 +14,7 @@ import smartcard.scard
 from cryptography.hazmat.primitives.asymmetric import ec
 
 LEVELS = (0x01, 0x03, 0x11, 0x13, 0x33)
+GET_CHALLENGE = [0x00, 0x84, 0x00, 0x00, 0x08]
 
 
 def import_client() -> Any:
@@ -26,6 +28,26 @@ def import_client() -> Any:
     import pygp.pygp
 
     return pygp.pygp
+
+
+def wait_for_answers(reader: str) -> None:
+    """Wait until the card answers a command, 10 seconds at most.
+
+    pcscd may reset a card that was just put in, also after the first program has connected. Py-GP
+    reads the status of the answer that such a command does not have: "list index out of range".
+    """
+    scard: Any = smartcard.scard
+    _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+    protocols = {1: scard.SCARD_PCI_T0, 2: scard.SCARD_PCI_T1}
+    for _ in range(100):
+        result, card, active = scard.SCardConnect(context, reader, scard.SCARD_SHARE_SHARED, 3)
+        if result == scard.SCARD_S_SUCCESS:
+            result, _ = scard.SCardTransmit(card, protocols[active], GET_CHALLENGE)
+            scard.SCardDisconnect(card, scard.SCARD_LEAVE_CARD)
+        if result == scard.SCARD_S_SUCCESS:
+            break
+        time.sleep(0.1)
+    scard.SCardReleaseContext(context)
 
 
 def read(client: Any, level: int) -> dict[str, str]:
@@ -68,6 +90,7 @@ def put(client: Any, level: int) -> str:
 
 def main(reader: str, *keys: str) -> None:
     client = import_client()
+    wait_for_answers(reader)
     client.terminal(reader)
     found: dict[str, Any] = {"atr": client.card()}
     versions = [(version, number) for version in ("FF", "01") for number in ("1", "2", "3")]

@@ -16,7 +16,7 @@ from cardlib.apdu import CommandAPDU, ResponseAPDU
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import VirtualReader
-from cardlib.errors import CardKeyError, TransportError
+from cardlib.errors import CardKeyError, ProfileNeeded, TransportError
 from cardlib.issuance import personalize
 from cardlib.keys import KeySet
 from cardlib.keys.roots import new_roots
@@ -311,7 +311,7 @@ def test_an_atr_without_chip_serial_is_said_and_stops_authentication() -> None:
     steps = runner.run(parse("reset\n00A4040005F05248430100\n#! authenticate RK1_DDF1\n"))
     assert next(steps).facts[0].value.startswith("none")
     next(steps)
-    with pytest.raises(TransportError):
+    with pytest.raises(ProfileNeeded, match=r"its chip serial .* add --profile field"):
         next(steps)
 
 

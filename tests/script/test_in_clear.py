@@ -9,7 +9,7 @@ from cardlib.script import NotProtected, Runner, Script, parse
 from cardlib.script.in_clear import would_bare
 from tests.cards.cards import personalized_card
 from tests.cards.v2_cards import card_of, key_set
-from tests.messaging.test_v2_sessions import Line
+from tests.messaging.v2_line import Line
 
 SELECT = "reset\n00A4040005F05248430100\n"
 SESSION = f"{SELECT}#! authenticate RK1_DDF1\n"

@@ -11,7 +11,7 @@ from cardlib.keys.roots import public_test_roots
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.script import Outcome, Runner, Script, parse
 from tests.cards.v2_cards import card_of, key_set
-from tests.messaging.test_v2_sessions import Line
+from tests.messaging.v2_line import Line
 
 ON_A_CARD = (
     "identify", "read_cardholder", "read_emergency_data", "read_issuer_data", "check_protected",
@@ -54,7 +54,7 @@ def test_an_altered_answer_is_a_difference_and_so_is_all_after_it() -> None:
 def test_keys_of_the_other_version_are_refused_before_a_try_is_spent() -> None:
     version1 = SoftwareKeySet(public_test_roots(1, Cipher.SM4).card, 1, Cipher.SM4)
     line = Line(card_of())
-    with pytest.raises(CardKeyError, match=r"version 1 .* spec 2\.0"):
+    with pytest.raises(CardKeyError, match=r"for protocol 1, .* spec 2\.0"):
         outcomes_of(parse(TWO_READS), line, version1)
     assert [raw[1] for raw in line.sent] == [0xA4]
 

@@ -81,7 +81,7 @@ def test_a_card_that_does_not_describe_itself_is_told_with_what_it_answers() -> 
     with pytest.raises(ProfileNeeded) as error:
         read_card(log, KEYS_1)
     told = str(error.value)
-    assert "add --profile field" in told and "AID and path is refused (6A82)" in told
+    assert "add --profile field" in told and "by AID is refused (6A82)" in told
     assert "P2=05 is refused" in told and "not sure" in told
     assert {each.command[1] for each in log.commands} == {0xA4, 0xB2}
 
@@ -93,6 +93,14 @@ def test_a_field_card_is_read_with_the_profile() -> None:
     assert not [path for path in shown if path[-4:-2] in ("EE", "ED")]
     assert (reading.serial_place, reading.serial_is_sure) == ("bytes 5-12", True)
     assert reading.identity.chip == CHIP
+
+
+def test_only_profile_field_makes_a_silent_card_an_old_one() -> None:
+    silent = HowToRead(
+        RHCARD.having({"fci": "nothing", "serial_place": "bytes 5-12", "old_spec_version": "yes"})
+    )
+    with pytest.raises(ChannelError, match="version 1 of secure messaging"):
+        read_card(card_of_profile(), KEYS_1, how=silent)
 
 
 def test_where_the_serial_is_follows_from_the_internal_key() -> None:
