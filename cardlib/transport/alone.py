@@ -69,7 +69,9 @@ def _open(reader: str, opened: _Opened) -> None:
     """Connect and begin a transaction; leave the card if nobody waits for it any more."""
     try:
         with ExitStack() as stack:
-            connection = stack.enter_context(open_reader(reader))
+            connection = open_reader(reader)
+            # Without a command of ours there is nothing to reset, and others may work by then.
+            stack.callback(lambda: connection.close(reset=not opened.cancelled()))
             _begin(connection, stack)
             if opened.set_running_or_notify_cancel():
                 opened.set_result((connection, stack.pop_all()))

@@ -20,7 +20,16 @@ from .pcsc_errors import (
     ReaderInUse,
 )
 from .pcsc_readers import Reader, find_reader, list_readers, wait_for_card
-from .pcsc_service import NO_READER, SUCCESS, UNAWARE, constants, establish, failure
+from .pcsc_service import (
+    GONE,
+    NO_READER,
+    SUCCESS,
+    UNAWARE,
+    constants,
+    establish,
+    failure,
+    service_gone,
+)
 
 __all__ = [
     "NO_READER", "AmbiguousReader", "CardProtocol", "CardPulledOut", "CardWasReset", "NoCard",
@@ -50,11 +59,6 @@ _LEAVE: int = constants.SCARD_LEAVE_CARD
 _RESET: int = constants.SCARD_RESET_CARD
 _UNPOWER: int = constants.SCARD_UNPOWER_CARD
 _BROKEN = {constants.SCARD_E_NOT_TRANSACTED, constants.SCARD_F_COMM_ERROR}
-_GONE = {
-    constants.SCARD_E_NO_SERVICE,
-    constants.SCARD_E_SERVICE_STOPPED,
-    constants.SCARD_E_INVALID_HANDLE,
-}
 _STATUS_BYTES = 2
 RESETS_BORNE = 5
 """How many resets by other programs, one after the other, are borne before our first command."""
@@ -207,9 +211,7 @@ class PcscConnection:
         end = time.monotonic() + (_NOTICE_TIME if result in _BROKEN else 0)
         while not self._is_gone():
             if self._service_ended(result):
-                if service.service_answers():
-                    return PcscRestarted(f"{self.reader}: pcscd was restarted")
-                return failure(constants.SCARD_E_NO_SERVICE)
+                return service_gone(self.reader)
             if time.monotonic() >= end:
                 return failure(result, self.reader)
             time.sleep(_LOOK_AGAIN)
@@ -217,7 +219,7 @@ class PcscConnection:
 
     def _service_ended(self, result: int) -> bool:
         """Whether the pcscd that we were connected to is gone, after a call with this result."""
-        return result in _GONE or self._count_card_changes() is None
+        return result in GONE or self._count_card_changes() is None
 
     def _is_gone(self) -> bool:
         """Whether the card was pulled out; no command may reach the card that is in now."""
@@ -235,6 +237,6 @@ class PcscConnection:
         """
         look = [(self.reader, UNAWARE)]
         result, states = service.calls.SCardGetStatusChange(self._context, 0, look)
-        if result in _GONE:
+        if result in GONE:
             return None
         return states[0][1] >> 16 if result == SUCCESS else 0

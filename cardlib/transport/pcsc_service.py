@@ -16,6 +16,7 @@ from .pcsc_errors import (
     NoCard,
     NoReader,
     PcscNotRunning,
+    PcscRestarted,
     ReaderInUse,
 )
 from .scard import Scard
@@ -25,6 +26,12 @@ calls: Scard = smartcard.scard
 """Use it as `pcsc_service.calls`: a test puts a stand-in here."""
 SUCCESS: int = constants.SCARD_S_SUCCESS
 UNAWARE: int = constants.SCARD_STATE_UNAWARE
+GONE = {
+    constants.SCARD_E_NO_SERVICE,
+    constants.SCARD_E_SERVICE_STOPPED,
+    constants.SCARD_E_INVALID_HANDLE,
+}
+"""Results of a call on a context or card of a pcscd that has ended."""
 
 NO_READER = "no reader is connected: plug one in. Most readers need the package libccid"
 
@@ -67,13 +74,13 @@ def new_context() -> Iterator[int]:
         calls.SCardReleaseContext(context)
 
 
-def service_answers() -> bool:
-    """Whether the service runs and lets this user in."""
+def service_gone(reader: str) -> TransportError:
+    """Return the error for a result of GONE: whether pcscd was restarted, or is not running."""
     try:
         calls.SCardReleaseContext(establish())
     except TransportError:
-        return False
-    return True
+        return failure(constants.SCARD_E_NO_SERVICE)
+    return PcscRestarted(f"{reader}: pcscd was restarted")
 
 
 def establish() -> int:

@@ -18,6 +18,11 @@ SELECT_EF05 = bytes.fromhex("00A4000002EF05")
 DONE, NOT_FOUND = b"\x90\0", b"\x6a\x82"
 
 
+def waiting_threads() -> list[threading.Thread]:
+    """The threads that wait for a card for us."""
+    return [each for each in threading.enumerate() if each.name.endswith("(_open)")]
+
+
 @pytest.fixture
 def others(pcscd: Pcscd) -> Iterator[PcscConnection]:
     """Another program's connection to a personalized card in the first reader."""
@@ -70,6 +75,9 @@ def test_a_program_that_keeps_the_card_is_waited_for_and_then_named(
             pass
         assert 1.4 < time.monotonic() - start < 5
         assert told == [f"0 ({FIRST})"]
+        others.transmit(SELECT_DDF1)
+    wait_until(lambda: not waiting_threads(), 10)
+    assert others.transmit(SELECT_EF05) == DONE  # nobody has reset the card
     others.close()
     with alone_in_reader(FIRST, told.append) as ours:
         assert ours.transmit(SELECT_DDF1) == DONE

@@ -118,7 +118,7 @@ def connection(slots: Slots) -> Iterator[PcscConnection]:
 def run(*words: str, script: str = "") -> str:
     """What an outside program prints; it must end well and within seconds."""
     done = subprocess.run(
-        words, input=script, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        words, input=script, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -486,7 +486,7 @@ def test_opensc_explorer_is_refused_what_needs_a_key() -> None:
         input="cd DDF1\ncat EF06\nquit\n",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert "Security status not satisfied" in printed.stdout + printed.stderr
