@@ -15,6 +15,7 @@ from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_read
 from .checking import check_card
 from .feed import (
+    WAIT,
     BroughtCard,
     Feed,
     Wanted,
@@ -60,14 +61,16 @@ class _Audit:
     full: bool
     seen: dict[ChipSerial, str] = field(default_factory=dict)
     left_alone: list[str] = field(default_factory=list)
+    in_hand: set[int] = field(default_factory=set)
 
     def wanted(self) -> Wanted | None:
         """A card that was not verified yet. A folder is looked through to its end."""
-        active = sum(1 for each in self.missing.values() if each.progress is Progress.ACTIVE)
+        active = {n for n, each in self.missing.items() if each.progress is Progress.ACTIVE}
         if not active and self.feed.comes_again:
             return None
         done, count = self.batch.header.count - len(self.missing), self.batch.header.count
-        return Wanted(f"insert a card of this batch ({done} of {count} cards were verified)")
+        asks = WAIT if active and active <= self.in_hand else "insert a card of this batch"
+        return Wanted(asks, f"{done} of {count} cards were verified")
 
     def work(self, card: BroughtCard) -> Worked[Verified]:
         """Verify one card, if it is one of the batch and active."""
@@ -98,6 +101,7 @@ class _Audit:
 
     def _verified(self, card: PreparedCard, chip: ChipSerial, connection: Connection) -> Verified:
         meter = Meter()
+        self.in_hand.add(card.number)
         try:
             with observed(connection, meter) as watched:
                 checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
@@ -105,6 +109,8 @@ class _Audit:
             if self.feed.comes_again and isinstance(error, TransportError):
                 raise
             checked = CardCheck((_finding(str(error)),))
+        finally:
+            self.in_hand.discard(card.number)
         findings, left_out = checked.findings, checked.left_out
         return Verified(card.number, card.line, chip, findings, meter.figures, left_out)
 

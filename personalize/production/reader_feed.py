@@ -133,7 +133,10 @@ class ReaderCard:
                 break
             except ReaderInUse:
                 if time.monotonic() > end:
-                    raise
+                    raise ReaderInUse(
+                        f"{self.slot.name}: another program uses the card: close that program, and"
+                        " insert the card again"
+                    ) from None
             with self.turn.given_up():
                 time.sleep(_RETRY)
         with opened as connection:
@@ -249,7 +252,7 @@ class _Worker(Generic[T]):
     ending: threading.Event
     patience: float
     done_with: tuple[int, int] | None = None
-    asked: bool | None = None
+    asked: str | None = None
     gone_since: float | None = None
 
     def run(self) -> None:
@@ -283,8 +286,8 @@ class _Worker(Generic[T]):
         return True
 
     def _ask(self, wanted: Wanted) -> None:
-        if self.asked != wanted.blank:
-            self.asked = wanted.blank
+        if self.asked != wanted.asks:
+            self.asked = wanted.asks
             self._say(wanted.prompt)
 
     def _use(self) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError
 from cardlib.exchange import Connection
+from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
@@ -23,8 +24,8 @@ from personalize.preparation.batch import Batch
 from personalize.production.audit import audit
 from personalize.production.feed import identify
 from personalize.production.issue import issue
-from personalize.production.job import CardResult, Job, opened_job
-from personalize.production.journal import JournalConflict, Progress, batch_journal
+from personalize.production.job import CardResult, Job, doubles, opened_job
+from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
@@ -345,27 +346,55 @@ def test_a_card_that_this_batch_made_is_named_and_not_made_again(
     assert_everybody_has_one_card(batch, cards)
 
 
-def test_another_card_of_a_resident_stops_the_run_when_the_other_reader_is_done(
+def test_a_resident_with_another_card_gets_none_then_or_later_and_the_others_get_theirs(
     batch: Batch, readers: list[FedReader], tmp_path: Path
 ) -> None:
-    theirs = of_holder(tmp_path)
+    left, theirs = readers[0], of_holder(tmp_path)
+    before, cards = dict(theirs.memory.pages), [blank() for _ in range(COUNT - 1)]
+    results = issue_in(batch, [left], feeding(left, iter([theirs, *cards])))
+    chip = ChipSerial(theirs.chip)
+    other = f"card 1 (line 2 of the list): this resident has another card, with chip {chip}"
+    assert [r.problem[: len(other)] for r in results] == [other, "", ""]
+    assert dict(theirs.memory.pages) == before
+    spare = blank()
+    again = issue_in(batch, [left], feeding(left, iter([spare])))
+    assert [(r.number, r.progress) for r in again if r.problem] == [(1, Progress.PREPARED)]
+    assert other in again[-1].problem or other in again[0].problem
+    spare.reset()
+    assert identify("", spare, store()).stage is CardStage.TRANSPORT
+
+
+def test_a_card_is_not_activated_when_another_of_its_resident_comes_meanwhile(
+    batch: Batch, readers: list[FedReader], tmp_path: Path
+) -> None:
+    theirs, mine = of_holder(tmp_path), blank()
     left, right = readers
-    mine = blank()
-    right.cut = at(30, lambda: bool(feed_and_wait(left, theirs)) and False)
 
-    def robot(_: threading.Event) -> None:
-        right.insert(mine)
+    def comes() -> bool:
+        left.insert(theirs)
+        left.wait_for(TAKE_OUT, 0)
+        return False
 
-    with pytest.raises(JournalConflict, match="Nobody gets two cards"):
-        issue_in(batch, readers, robot)
-    with batch_journal(batch) as journal:
-        entry = journal.of_chip(mine.chip)
-    assert entry is not None and entry.progress is Progress.ACTIVE
+    right.cut = at(30, comes)
+    cards = [mine, *[blank() for _ in range(COUNT - 1)]]
+    results = issue_in(batch, readers, feeding(right, iter(cards)))
+    assert [(r.number, r.progress) for r in results if r.problem] == [(1, Progress.PERSONALIZED)]
+    assert f"Keep chip {ChipSerial(mine.chip)} apart" in results[0].problem
+    assert any("this card is not finished: card 1" in line for line in right.lines)
 
 
-def feed_and_wait(reader: FedReader, card: Connection) -> bool:
-    reader.insert(card)
-    return reader.wait_for("card inserted", 0)
+def test_a_second_card_of_a_resident_whose_card_is_active_is_told_in_each_later_run(
+    batch: Batch, readers: list[FedReader], tmp_path: Path
+) -> None:
+    left, theirs = readers[0], of_holder(tmp_path)
+    cards = [blank() for _ in range(COUNT)]
+    issue_in(batch, [left], feeding(left, iter([cards[0], theirs, *cards[1:]])))
+    (told,) = [line for line in left.lines if "beside that of this batch" in line]
+    assert cards[0].chip.hex().upper() in told and theirs.chip.hex().upper() in told
+    with job_in(batch, [left]) as job:
+        assert [r.problem for r in issue(job)] == [""] * COUNT
+        assert list(doubles(job).values()) == [told.removeprefix("left: this card is not used: ")
+                                .removesuffix(f". {TAKE_OUT}")]  # fmt: skip
 
 
 def of_holder(folder: Path) -> SoftwareCard:
