@@ -38,7 +38,7 @@ def command(context: Context, folder: Path) -> int:
     headings = ("card", "line", "chip", "card number", "name", "PIN")
     print_table("PINs", headings, [letter.as_row() for letter in mailing.letters])
     say(
-        "A card is known by its chip: `rhcard readers` shows it, a software card's file is named so."
+        "A card is known by its chip: `rhcard readers` shows it; it is a software card's file name."
     )
     if mailing.not_active:
         say(f"{mailing.not_active} cards are not active yet. Their PINs are not shown.")
