@@ -19,7 +19,7 @@ from cardlib.errors import (
     TransportError,
 )
 from cardlib.exchange import Connection, observed
-from cardlib.facts import ChipSerial, Pin
+from cardlib.facts import SECURITY_DOMAIN, ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
 from cardlib.layout.load import records
 from cardlib.status import StatusWord
@@ -133,7 +133,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
             with in_hand(job, found.chip):
-                number = _claimed(job, found)
+                number = _claimed(job, found, connection)
                 if number is None:
                     return Worked(None, "it is not needed: no card of the batch waits for a blank")
                 foreign = not card.made_here
@@ -171,7 +171,7 @@ def _in_words(result: CardResult, problem: CardError | None) -> str:
     return f"{name} failed: {problem}. {spoiled}"
 
 
-def _claimed(job: Job, found: Identified) -> int | None:
+def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
     """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
     The PIN of the next one is on the disk before the chip is bound. None if no card waits.
@@ -180,6 +180,8 @@ def _claimed(job: Job, found: Identified) -> int | None:
     entry = job.journal.of_chip(found.chip)
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
+        if identify(found.where, connection, job.issuer) != found:
+            raise TransportError(f"{found.where} does not answer the same twice")
         job.journal.release(entry.number)
         entry = None
     if entry is not None:
@@ -272,15 +274,19 @@ def _let_go(
     *,
     may_be_foreign: bool,
 ) -> None:
-    """Unbind a blank that refused and was not changed; in any other case raise its error."""
+    """Unbind a blank that refuses our keys twice; in any other case raise its error."""
     chip = found.chip
-    keys = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
-    # The answer must be this chip's. After a reset the ATR says whose it is.
+    transport, issuer = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
+    # The answers must be this chip's. After a reset the ATR says whose they are.
     connection.reset()
-    if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
+    if not may_be_foreign or stage(connection, transport, issuer) is not CardStage.TRANSPORT:
         raise error
-    job.journal.release(number)
-    raise NotUsed(about_blank(connection, chip, error))
+    try:
+        IssuerSession.open(connection, transport, SECURITY_DOMAIN)
+    except (ChannelError, StatusWordError) as again:
+        job.journal.release(number)
+        raise NotUsed(about_blank(connection, chip, again)) from None
+    raise error
 
 
 def _check(

@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from cardlib.issuance import CardStage
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch
+from personalize.production import reader_feed
 from personalize.production.audit import audit
 from personalize.production.feed import identify
 from personalize.production.issue import issue
@@ -441,6 +442,97 @@ def test_a_blank_copy_of_a_card_that_was_personalized_is_not_made(
     assert_everybody_has_one_card(batch, [mine, *others])
     copy.reset()
     assert identify("", copy, store()).stage is CardStage.TRANSPORT
+
+
+class Exchanged:
+    """A card that is exchanged for another at a command, so quickly that no reader notices."""
+
+    def __init__(self, card: SoftwareCard, other: SoftwareCard, command: int) -> None:
+        self._card, self._other, self._left = card, other, command
+
+    @property
+    def atr(self) -> bytes:
+        return self._card.atr
+
+    def reset(self) -> bytes:
+        return self._card.reset()
+
+    def transmit(self, command: bytes) -> bytes:
+        self._left -= 1
+        if not self._left:
+            self._card = self._other
+            self._card.reset()
+        return self._card.transmit(command)
+
+
+@pytest.mark.parametrize("command", range(4, 20))
+def test_a_card_that_is_exchanged_unnoticed_frees_no_chip_that_was_changed(
+    batch: Batch, readers: list[FedReader], command: int
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    first, *others = cards
+    swapped = Exchanged(first, others[0], command)
+    results = issue_in(batch, [left], feeding(left, iter([swapped, first, *others])))
+    assert [(r.problem, r.chip) for r in results] == [("", card.chip) for card in cards]
+    assert_everybody_has_one_card(batch, cards)
+
+
+def test_a_blank_copy_of_an_active_card_is_called_a_copy_and_not_active(
+    batch: Batch, readers: list[FedReader]
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    copy = SoftwareCard.blank(cards[0].chip, store().blank_keys(cards[0].chip))
+    issue_in(batch, [left], feeding(left, iter([cards[0], copy, *cards[1:]])))
+    (told,) = [line for line in left.lines if "this card is not used" in line]
+    assert "it is a copy. Keep it apart" in told and "active already" not in told
+
+
+def test_a_reader_does_not_ask_for_a_card_that_is_in_hand_in_the_other(
+    batch: Batch, readers: list[FedReader]
+) -> None:
+    """The last card is at work: nobody may take it out to put it into the other reader."""
+    left, right = readers
+    cards = [blank() for _ in range(COUNT)]
+
+    def asked() -> bool:
+        right.wait_for("wait: the last cards are in the other readers", 0)
+        return False
+
+    def robot(ended: threading.Event) -> None:
+        for card in cards[:-1]:
+            feed(left, card, ended)
+        left.cut = at(30, asked)
+        feed(left, cards[-1], ended)
+
+    issue_in(batch, readers, robot)
+    assert not any("a card that was begun" in line for line in left.lines + right.lines)
+
+
+class KeptByAnother(FedReader):
+    """A reader whose card another program keeps in a transaction: to connect has no end."""
+
+    def connect(self) -> AbstractContextManager[Connection]:  # type: ignore[override]
+        self.kept.wait()
+        return super().connect()
+
+    kept = threading.Event()
+
+
+def test_a_card_that_another_program_keeps_is_told_and_made_when_it_comes_again(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_feed, "_CONNECT_TIME", 0.1)
+    left, cards = KeptByAnother("left"), [blank() for _ in range(COUNT)]
+
+    def robot(ended: threading.Event) -> None:
+        feed(left, cards[0], ended)
+        left.kept.set()
+        for card in cards:
+            feed(left, card, ended)
+
+    issue_in(batch, [left], robot)
+    assert "another program uses the card: close that program. Insert it again" in left.lines[1]
+    assert_everybody_has_one_card(batch, cards)
 
 
 # --- readers that fail --------------------------------------------------------------------
