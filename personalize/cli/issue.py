@@ -218,11 +218,12 @@ def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
             progress("Issuing", shown=hands is None) as advance,
             closing(issue(job)) as issued,
         ):
-            watch(hands, partial(_stop_in_order, stop_here) if hands else stop_here)
+            stop = partial(_stop_in_order, stop_here) if hands else stop_here
+            watch(hands, stop)
             for result in issued:
                 results.append(result)
                 advance(len(results), total)
-                stop_here()
+                stop()
     except KeyboardInterrupt:
         raise Stopped(_so_far(job)) from None
     except (CardError, OSError):

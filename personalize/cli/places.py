@@ -168,12 +168,20 @@ def _at_terminal() -> bool:
     return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
+def _in_background(stdin: int) -> bool:
+    """Whether a read from this terminal would stop the program, with a card in hand."""
+    try:
+        return os.tcgetpgrp(stdin) != os.getpgrp()
+    except OSError:
+        return False
+
+
 def end_on_enter(feed: "ReaderFeed") -> None:
     """End a run when a line comes on stdin, or Ctrl-D at a terminal; look only, never wait."""
     try:
         stdin = sys.stdin.fileno()
-        if os.isatty(stdin) and os.tcgetpgrp(stdin) != os.getpgrp():
-            return  # in the background, to read would stop this program with a card in hand
+        if _in_background(stdin):
+            return
         line = bool(select.select([stdin], [], [], 0)[0]) and os.read(stdin, _AT_ONCE)
     except (AttributeError, OSError, ValueError):
         return
