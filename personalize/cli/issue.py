@@ -60,6 +60,11 @@ class Run:
         return sum(1 for each in self.results if each.was_active or not each.problem)
 
     @property
+    def held(self) -> int:
+        """How many cards must not be made or finished, because their residents have another."""
+        return sum(1 for each in self.failed if not each.was_active and each.number in self.doubles)
+
+    @property
     def lacking(self) -> int:
         """For how many cards there was no blank."""
         without = [each.number for each in self.failed if each.chip is None]
@@ -278,7 +283,7 @@ def _print(done: Run) -> None:
         if done.place.folder is not None:
             say_where(done.place.folder)
     without_blank = done.lacking if done.place.is_software else 0
-    if done.active + without_blank < len(results):
+    if done.active + done.held + without_blank < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
     if without := lines_in_words(results):
         say(without)

@@ -116,8 +116,11 @@ class _Audit:
 
     def not_seen(self) -> Iterator[Verified]:
         """The results of the cards that did not come, or are not active yet."""
+        others = self.journal.other_cards()
         for entry in self.missing.values():
             problem = f"not active yet: its state is {entry.progress}"
+            if other := others.get(entry.number):
+                problem += f". It is not made: its resident has another card, with chip {other}"
             lost: tuple[Finding, ...] = ()
             if entry.progress is Progress.ACTIVE and entry.chip is not None:
                 seen = () if self.feed.comes_again else self.left_alone
