@@ -105,6 +105,8 @@ class _Audit:
         try:
             with observed(connection, meter) as watched:
                 checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
+                if checked.findings:
+                    watched.reset()  # is it the same card still? The ATR says so
         except CardError as error:
             if self.feed.comes_again and isinstance(error, TransportError):
                 raise

@@ -477,6 +477,20 @@ def test_a_card_that_is_exchanged_unnoticed_frees_no_chip_that_was_changed(
     assert_everybody_has_one_card(batch, cards)
 
 
+@pytest.mark.parametrize("command", [1, 10, 40, 90])
+def test_a_card_that_is_exchanged_while_it_is_verified_is_not_called_bad(
+    batch: Batch, readers: list[FedReader], command: int
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    issue_in(batch, [left], feeding(left, iter(cards)))
+    since = len(left.lines)
+    swapped = Exchanged(cards[0], blank(), command)
+    verified = audit_in(batch, [left], feeding(left, iter([swapped, *cards])))
+    assert [v.findings for v in verified] == [()] * COUNT
+    (told,) = [line for line in left.lines[since:] if "was not verified" in line]
+    assert "another one is in the reader. Insert it again" in told
+
+
 def test_a_blank_copy_of_an_active_card_is_called_a_copy_and_not_active(
     batch: Batch, readers: list[FedReader]
 ) -> None:
