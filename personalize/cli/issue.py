@@ -1,7 +1,7 @@
 """rhcard issue: make the cards of a batch."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -232,7 +232,8 @@ def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
     except KeyboardInterrupt:
         raise Stopped(_so_far(job)) from None
     except (CardError, OSError):
-        say(_so_far(job))
+        with suppress(OSError):
+            say(_so_far(job))
         raise
     return sorted(results, key=lambda result: result.number)
 
@@ -241,7 +242,10 @@ def _stop_in_order(stop_here: "Callable[[], None]") -> None:
     try:
         stop_here()
     except KeyboardInterrupt:
-        say("Stopping. The cards in the readers are finished first. Ctrl-C again stops at once.")
+        with suppress(OSError):  # the terminal may be closed
+            say(
+                "Stopping. The cards in the readers are finished first. Ctrl-C again stops at once."
+            )
         raise
 
 

@@ -186,5 +186,6 @@ def end_on_enter(feed: "ReaderFeed") -> None:
     except (AttributeError, OSError, ValueError):
         return
     if line or (line == b"" and os.isatty(stdin)):
-        say("Ending. The cards in the readers are finished first.")
+        if not feed.is_ending:
+            say("Ending. The cards in the readers are finished first.")
         feed.end()

@@ -214,6 +214,11 @@ class ReaderFeed:
     def put_aside(self, card: BroughtCard) -> None:
         """Nothing to do: no card lies here."""
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether no more cards are taken."""
+        return self._ending.is_set()
+
     def end(self) -> None:
         """Take no more cards; the cards in hand are finished."""
         self._ending.set()

@@ -348,6 +348,20 @@ def test_a_card_that_another_program_keeps_in_a_transaction_is_told(
     assert (done.code, done.out) == (0, "1 of 1 cards active\n"), done.err
 
 
+@pytest.mark.usefixtures("pcscd")
+def test_a_terminal_that_is_closed_ends_the_run_with_the_code_of_its_signal(
+    tmp_path: Path, keys: Path
+) -> None:
+    """Nothing can be said any more, and that is no error of the disk."""
+    process = spawned("issue", prepare(tmp_path, keys, 1), "--reader", SLOTS[0])
+    assert process.stderr and process.stdout
+    with process.stdout, process.stderr:
+        assert "insert a blank card" in process.stderr.readline()
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(LIMIT) == 129
+
+
 def test_a_verification_is_ended_by_enter_and_lists_what_did_not_come(
     tmp_path: Path, keys: Path, robot: Robot, blank: Blank
 ) -> None:
