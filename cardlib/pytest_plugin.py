@@ -85,7 +85,7 @@ def personalized_card(_personalized_pages: dict[int, bytes]) -> "SoftwareCard":
 
 @pytest.fixture
 def card_image(personalized_card: "SoftwareCard", tmp_path: Path) -> Path:
-    """The path of an image file that holds the personalized card."""
+    """The path of a card file that holds the personalized card."""
     path = tmp_path / "personalized.card"
     personalized_card.save(path)
     personalized_card.close()

@@ -42,7 +42,7 @@ class Roots:
 
     @property
     def is_test(self) -> bool:
-        """Whether any of the keys is one of the public test keys."""
+        """Whether any of the keys is one of the published test keys."""
         public = public_test_roots(self.protocol, self.cipher)
         public_keys = {*public.card.values(), public.transport, public.issuer, public.cvk}
         return not public_keys.isdisjoint(

@@ -57,7 +57,7 @@ class KeyStore:
         self.identity = self._identity()
 
     def __repr__(self) -> str:
-        return f"<key store {self.identity}{' with public test keys' if self.is_test else ''}>"
+        return f"<key store {self.identity}{' with published test keys' if self.is_test else ''}>"
 
     @classmethod
     def create(

@@ -139,7 +139,7 @@ def check_sample(context: Context, count: int | None, told: "FieldCard") -> None
 
 
 def sample_card(chip: bytes, options: "CardOptions", told: "FieldCard") -> "SoftwareCard":
-    """Make an ACTIVE card with public test keys, a made-up resident with a photo and a visit.
+    """Make an ACTIVE card with published test keys, a made-up resident with a photo and a visit.
 
     Its keys are of the cipher that the profile says, else SM4. It is of specification 1.0 if a
     setting says more than 2.0 cards can have, else of 2.0.

@@ -47,15 +47,15 @@ class Context:
         print_json({**document, "exit_code": int(code)})
         return code
 
-    def suggest(self, *words: object, keys: bool = True) -> None:
-        """Say which command comes next, as it can be pasted into a shell.
+    def suggest(self, *words: object, keys: bool = True, when: str = "") -> None:
+        """Say which command comes next, as it can be pasted into a shell, and `when` it is right.
 
         It uses the same passphrase file, and with `keys` the same key store, as this call.
         """
         shared: list[object] = ["--keys", self.keys] if keys and self.keys else []
         if self.passphrase_file:
             shared += ["--passphrase-file", self.passphrase_file]
-        say(f"Next: {command_line(*words, *shared)}")
+        say(f"Next{when and f', {when}'}: {command_line(*words, *shared)}")
 
     def passphrase(self, *, new: bool = False) -> str:
         """The passphrase from a file, the environment or a prompt; twice at the prompt if `new`.

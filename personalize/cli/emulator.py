@@ -182,8 +182,7 @@ def _say_readers(arrived: dict[bytes, Path]) -> None:
     with suppress(TransportError):
         for reader in list_readers():
             if path := arrived.pop(reader.atr, None):
-                to_read = command_line("read", "--reader", reader.number)
-                say(f"{path} is in reader {reader}. To read it: {to_read}")
+                say(f"{path} is in reader {reader}. To see what it is: {command_line('readers')}")
 
 
 def _slots(

@@ -62,7 +62,7 @@ def keys(context: Context, card: str, *, is_confirmed: bool) -> int:
     shown = {each["version"] for each in found}
     others = [key_set["version"] for key_set in stored if key_set["version"] not in shown]
     if not found:
-        raise CardKeyError(f"{path}: its SCP03 keys are not the public test keys: not printed")
+        raise CardKeyError(f"{path}: its SCP03 keys are not the published test keys: not printed")
     if context.as_json:
         document = {"card": str(path), "chip": chip.hex().upper(), "key_sets": found}
         return context.answer({**document, "other_key_sets": others})
@@ -71,7 +71,7 @@ def keys(context: Context, card: str, *, is_confirmed: bool) -> int:
         title = f"key set {each['version']} of chip {chip.hex().upper()} ({each['set']})"
         print_table(title, ("key", "value", "check value"), rows)
     for version in others:
-        say(f"Key set {version} is not one of the public test keys: it is not printed.")
+        say(f"Key set {version} is not one of the published test keys: it is not printed.")
     return Exit.GOOD
 
 

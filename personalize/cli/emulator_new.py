@@ -74,7 +74,9 @@ def _switches(command: Callable[..., int]) -> Callable[..., int]:
     metavar="CARD",
     help="The file of the new card. With --count: the folder for the cards.",
 )
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Make N cards.")
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N", help="Make N cards, each in a file of its own."
+)
 @keys_option
 @_switches
 @settings_options

@@ -1,4 +1,4 @@
-"""rhcard emulator show: what a card image holds, without opening its secrets."""
+"""rhcard emulator show: what a card file holds, without showing its secrets."""
 
 from typing import TYPE_CHECKING
 

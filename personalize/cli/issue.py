@@ -149,6 +149,7 @@ def command(
 
     \b
     Examples:
+      rhcard issue batch --reader 0
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
       rhcard issue batch --card BLANK.card

@@ -12,7 +12,7 @@ from .output import print_line, say, say_removed
 
 @click.group(name="keys")
 def command() -> None:
-    """Make a key store: the root keys of the cards' keys.
+    """Make a key store: the root of all card keys.
 
     \b
     Examples:

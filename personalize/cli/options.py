@@ -151,7 +151,9 @@ reader_option = click.option(
     metavar="NAME|NUMBER",
     help="The card in this PC/SC reader. A part of the name is enough. See `rhcard readers`.",
 )
-card_option = click.option("--card", "card_file", metavar="FILE", help="The card in this file.")
+card_option = click.option(
+    "--card", "card_file", metavar="FILE", help="The software card in this file."
+)
 
 
 def one_card_options(command: FC) -> FC:

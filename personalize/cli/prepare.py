@@ -118,9 +118,16 @@ def command(
     if context.as_json:
         mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})
-    print_line(f"{out}: {header.count} cards prepared")
-    context.suggest("issue", out, "--cards", "cards", "--make-blanks", keys=False)
+    print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
+    _say_next(context, out)
     return Exit.GOOD
+
+
+def _say_next(context: Context, batch: Path) -> None:
+    """The two ways to issue: software cards use up a batch as real cards do."""
+    context.suggest("issue", batch, "--reader", 0, keys=False, when="with cards in a reader")
+    software = ("--cards", "cards", "--make-blanks")
+    context.suggest("issue", batch, *software, keys=False, when="for a trial with software cards")
 
 
 def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":

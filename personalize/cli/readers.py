@@ -25,7 +25,7 @@ _WORDS = {
     "blank": ("blank, transport keys", "rhcard issue makes a resident's card of it"),
     "interrupted": ("blank, issuer keys", "run rhcard issue again with its batch"),
     "issued": ("issued", ""),
-    "other_keys": ("blank, unknown keys", "do not use it: its keys are not ours"),
+    "other_keys": ("blank, unknown keys", "do not use it: it has keys that are not ours"),
     "deployed": ("deployed card", ""),
     "blocked": ("blocked for ever", "do not use it"),
     "not_ours": ("not ours", "take it out: it is no resident health card of ours"),

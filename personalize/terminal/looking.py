@@ -35,10 +35,16 @@ _ABOUT_BLANK = {
     CardCondition.INTERRUPTED: "this card is blank: it has issuer keys"
     f" (version {ISSUER_KEY_VERSION:02X}) and no data yet, because issuing was interrupted. Run"
     " `rhcard issue` again with its batch",
-    CardCondition.OTHER_KEYS: "this card is blank, and its keys are neither its maker's nor ours."
-    " Do not use it",
+    CardCondition.OTHER_KEYS: "this card is blank, and it has keys that are neither its maker's nor"
+    " ours. Do not use it",
 }
 """What to say of a card without data, and what to do."""
+
+_OF_KEY_SETS = {
+    frozenset({TRANSPORT_KEY_VERSION}): CardCondition.BLANK,
+    frozenset({ISSUER_KEY_VERSION}): CardCondition.INTERRUPTED,
+}
+"""A blank has one key set; `rhcard issue` uses no blank with two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +133,7 @@ def state_of_blank(connection: Connection) -> CardCondition:
         raise
     except CardError:
         return CardCondition.NOT_OURS
-    if TRANSPORT_KEY_VERSION in versions:
-        return CardCondition.BLANK
-    return CardCondition.INTERRUPTED if ISSUER_KEY_VERSION in versions else CardCondition.OTHER_KEYS
+    return _OF_KEY_SETS.get(frozenset(versions), CardCondition.OTHER_KEYS)
 
 
 def about_blank(connection: Connection) -> str:

@@ -1,9 +1,11 @@
-"""Cards that do not belong into a batch: somebody else's, and blanks that a program changed."""
+"""Cards with which something is wrong: somebody else's, changed blanks, and disturbed ones."""
+
+from collections.abc import Callable
 
 from cardlib import commands
 from cardlib.apdu import CommandAPDU
 from cardlib.emulator import SoftwareCard
-from cardlib.exchange import send
+from cardlib.exchange import Connection, send
 from cardlib.facts import SECURITY_DOMAIN
 from cardlib.issuance import LEVEL, put_key_command
 from cardlib.keys.static_keys import SoftwareScp03Keys
@@ -27,6 +29,26 @@ class Foreign:
     def transmit(self, command: bytes) -> bytes:
         self.received.append(command)
         return bytes.fromhex("6D00")
+
+
+class Disturbed:
+    """A card at whose command of a number something happens before it answers."""
+
+    def __init__(self, card: Connection, number: int, happens: Callable[[], None]) -> None:
+        self._card, self._left, self._happens = card, number, happens
+
+    @property
+    def atr(self) -> bytes:
+        return self._card.atr
+
+    def transmit(self, command: bytes) -> bytes:
+        self._left -= 1
+        if self._left == 0:
+            self._happens()
+        return self._card.transmit(command)
+
+    def reset(self) -> bytes:
+        return self._card.reset()
 
 
 def with_added_key_set(card: SoftwareCard, keys: KeyStore) -> SoftwareCard:

@@ -67,7 +67,7 @@ def test_other_keys_are_refused_in_one_line_and_cost_no_try(
         assert done.code == Exit.KEY_PROBLEM
         said = done.json["error"] + "\n" if form else done.err
         assert said.count("\n") == 1
-        assert "not the public test keys" in said
+        assert "not the published test keys" in said
         card = SoftwareCard.open(path)
         secrets = [k for s in card.state.key_sets.values() for k in (s.enc, s.mac, s.dek)]
         card.close()

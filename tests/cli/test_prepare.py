@@ -120,12 +120,18 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     assert dict(batch.card(1).groupings)[0x0106] == bytes.fromhex("06 04 20261122")
 
 
-def test_the_next_command_can_be_pasted(tmp_path: Path, keys: Path) -> None:
+def test_the_next_commands_are_for_readers_and_for_software_cards_and_can_be_pasted(
+    tmp_path: Path, keys: Path
+) -> None:
     out = tmp_path / "new batch"
     done = rhcard("prepare", residents(tmp_path, 1), "--photos", SAMPLE.parent, "--keys", keys,
                   "--out", out, *ON)  # fmt: skip
-    (line,) = [line for line in done.err.splitlines() if line.startswith("Next: ")]
-    words = shlex.split(line.removeprefix("Next: "))
+    lines = [line for line in done.err.splitlines() if line.startswith("Next")]
+    in_readers, software = (line.partition(": ") for line in lines)
+    assert in_readers[0] == "Next, with cards in a reader"
+    assert shlex.split(in_readers[2]) == ["rhcard", "issue", str(out), "--reader", "0"]
+    assert software[0] == "Next, for a trial with software cards"
+    words = shlex.split(software[2])
     assert words == ["rhcard", "issue", str(out), "--cards", "cards", "--make-blanks"]
     assert ran(*words[1:], cwd=tmp_path).code == 0
 

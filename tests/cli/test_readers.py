@@ -20,6 +20,7 @@ from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.cli.exits import Exit
 from tests.cards.cards import CHIP, blank_card, key_store, personalized_card
 from tests.cards.field_cards import DEPLOYED, deployed_card
+from tests.cards.wrong_cards import Disturbed, with_added_key_set
 from tests.cli.test_emulator import Running
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.rhcard import Ran, key_file, ran, rhcard, saved, spawned
@@ -43,26 +44,6 @@ class Stranger:
 
     def reset(self) -> bytes:
         return self.atr
-
-
-class Disturbed:
-    """A card at whose command of a number something happens before it answers."""
-
-    def __init__(self, card: Connection, number: int, happens: Callable[[], None]) -> None:
-        self._card, self._left, self._happens = card, number, happens
-
-    @property
-    def atr(self) -> bytes:
-        return self._card.atr
-
-    def transmit(self, command: bytes) -> bytes:
-        self._left -= 1
-        if self._left == 0:
-            self._happens()
-        return self._card.transmit(command)
-
-    def reset(self) -> bytes:
-        return self._card.reset()
 
 
 class Desk:
@@ -116,6 +97,7 @@ def only_line(done: Ran) -> str:
 @pytest.mark.parametrize(("make", "state", "spec"), [
     (blank_card, "blank", None),
     (interrupted_card, "interrupted", None),
+    (lambda: with_added_key_set(blank_card(), key_store()), "other_keys", None),
     (lambda: personalized_card(protocol=2), "issued", "2.0"),
     (lambda: personalized_card(protocol=1), "issued", "1.0"),
     (blocked_card, "blocked", None),
@@ -366,5 +348,5 @@ def test_the_emulator_says_in_which_reader_its_card_is(
     lines = err.splitlines()
     assert (code, len(lines), lines[-1]) == (Exit.GOOD, 3, "stopped; the cards are saved")
     assert lines[0].startswith(f"{path}, port {FIRST_PORT}: ")
-    assert lines[1].startswith(f"{path} is in reader 0 ({FIRST}). To read it: ")
-    assert lines[1].endswith("rhcard read --reader 0")
+    assert lines[1].startswith(f"{path} is in reader 0 ({FIRST}). To see what it is: ")
+    assert lines[1].endswith("rhcard readers")

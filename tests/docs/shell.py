@@ -24,6 +24,9 @@ from .pages import ROOT
 MAKE_DEMO = "rhcard demo"
 """What `make demo` does when everything is set up; test_readme.py compares it with the Makefile."""
 
+_LIMIT = 60
+"""Seconds that a command line may take."""
+
 _SHELL_CHARACTERS = set("|<>;&`*")
 
 
@@ -66,11 +69,12 @@ class Shell:
         self.last_code = result.exit_code
         return result.output
 
-    def _bash(self, command: str) -> str:
+    def started(self, command: str, stdin: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+        """Start one command line in bash, as a process of its own; stderr comes with stdout."""
         tools = self.folder.parent / f"{self.folder.name} tools"
         if not tools.exists():
             _write_launchers(tools)
-        done = subprocess.run(
+        return subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.folder,
             env={
@@ -79,15 +83,21 @@ class Shell:
                 "PATH": f"{tools}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
             },
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-            timeout=60,
         )
-        self.last_code = done.returncode
-        return done.stdout
+
+    def _bash(self, command: str) -> str:
+        with self.started(command, subprocess.DEVNULL) as process:
+            try:
+                printed, _ = process.communicate(timeout=_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        self.last_code = process.returncode
+        return printed
 
     @contextlib.contextmanager
     def _here(self) -> Iterator[None]:

@@ -15,8 +15,8 @@ from .troubles import EXITS, PAGE, TROUBLES, Trouble, Workplace, provoked, shown
 _HELP = "python -m tests.docs.troubles --write"
 
 
-def _cases(*, needs_pcscd: bool) -> list[object]:
-    return [pytest.param(t, id=t.title) for t in TROUBLES if t.needs_pcscd is needs_pcscd]
+def _cases(*, of_readers: bool) -> list[object]:
+    return [pytest.param(t, id=t.title) for t in TROUBLES if (t.scene is not None) is of_readers]
 
 
 @pytest.fixture(scope="module")
@@ -24,24 +24,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return Workplace(tmp_path_factory.mktemp("troubles"))
 
 
-def compare(trouble: Trouble, place: Workplace) -> None:
-    shown, printed = shown_on(PAGE.read_text("utf-8"))[trouble.title], provoked(trouble, place)
+def compare(trouble: Trouble, place: Workplace, pcscd: Pcscd | None = None) -> None:
+    shown = shown_on(PAGE.read_text("utf-8"))[trouble.title]
+    printed = provoked(trouble, place, pcscd)
     same = Examples().matches(shown, printed, trouble.varies)
     assert same, f"--- the page shows\n{shown}\n--- it prints\n{printed}\n--- {_HELP}"
 
 
-@pytest.mark.parametrize("trouble", _cases(needs_pcscd=False))
+@pytest.mark.parametrize("trouble", _cases(of_readers=False))
 def test_a_fault_prints_what_the_page_shows_and_the_remedy_works(
     trouble: Trouble, place: Workplace
 ) -> None:
     compare(trouble, place)
 
 
-@pytest.mark.parametrize("trouble", _cases(needs_pcscd=True))
-def test_a_fault_of_a_reader_prints_what_the_page_shows(
+@pytest.mark.parametrize("trouble", _cases(of_readers=True))
+def test_a_fault_of_a_reader_prints_what_the_page_shows_and_the_remedy_works(
     trouble: Trouble, place: Workplace, pcscd: Pcscd
 ) -> None:
-    compare(trouble, place)
+    compare(trouble, place, pcscd)
 
 
 def test_the_page_has_the_messages_of_the_table_and_no_others() -> None:

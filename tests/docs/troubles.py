@@ -6,6 +6,7 @@ command then works.
 
     python -m tests.docs.troubles --write                     put today's messages into the page
     python -m tests.docs.troubles --write --without-pcscd     but those of readers
+    python -m tests.docs.troubles --write TITLE …             only these
 """
 
 import re
@@ -16,16 +17,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from personalize.cli.exits import Exit
 from tests import DATA, QUICK_SCRYPT_N
+from tests.programs.pcscd import Pcscd, running_pcscd
 
 from .console import Examples
 from .generated import with_part
 from .pages import ROOT
+from .reader_scenes import Scene, play
 from .shell import Shell, checkout
 
 PAGE = ROOT / "docs" / "how-to" / "troubleshooting.md"
@@ -41,6 +45,7 @@ class Trouble:
 
     `fault` and `cure` are command lines. `under` stands before the command and is not shown.
     `also` are commands that end with the same error and code. After the cure, `again` works.
+    A trouble with a `scene` is one of readers, and so is what is done again, in `scene_again`.
     """
 
     group: str
@@ -56,7 +61,8 @@ class Trouble:
     cure: str = ""
     again: str = ""
     varies: tuple[str, ...] = ()
-    needs_pcscd: bool = False
+    scene: Scene | None = None
+    scene_again: Scene | None = None
 
     @property
     def is_cured(self) -> bool:
@@ -87,7 +93,14 @@ class Trouble:
 
 def _trouble(fields: Mapping[str, Any], group: str) -> Trouble:
     lists = {name: tuple(fields.get(name, ())) for name in ("also", "varies")}
-    return Trouble(**{**fields, **lists, "code": EXITS[fields["code"]], "group": group})
+    scenes = {name: _scene(fields[name]) for name in ("scene", "scene_again") if name in fields}
+    known = {"code": EXITS[fields["code"]], "group": group}
+    return Trouble(**{**fields, **lists, **scenes, **known})
+
+
+def _scene(fields: Mapping[str, Any]) -> Scene:
+    lists = {name: tuple(fields.get(name, ())) for name in ("cards", "feeds")}
+    return Scene(**{**fields, **lists})
 
 
 _TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -140,21 +153,41 @@ def _run_all(shell: Shell, lines: str) -> None:
         assert shell.last_code == 0, f"{line}: {said}"
 
 
-def provoked(trouble: Trouble, place: Workplace) -> str:
-    """Make the fault, run the command, and return what it prints; then carry the remedy out."""
+def provoked(trouble: Trouble, place: Workplace, pcscd: Pcscd | None = None) -> str:
+    """Make the fault, run the command, and return what it prints; then carry the remedy out.
+
+    A trouble with a scene needs `pcscd`, with both readers empty.
+    """
     shell = place.at(trouble.start)
     _run_all(shell, trouble.fault)
-    printed = _failing(shell, trouble, trouble.run)
+    failing = partial(_ran, shell, scene=trouble.scene, code=trouble.code, pcscd=pcscd)
+    printed = failing(f"{trouble.under} {trouble.run}".strip())
     for command in trouble.also:
-        assert _failing(shell, trouble, command).splitlines()[-1] == printed.splitlines()[-1]
+        also = failing(f"{trouble.under} {command}".strip())
+        assert also.splitlines()[-1] == printed.splitlines()[-1], also
     if trouble.is_cured:
-        _run_all(shell, f"{trouble.cure.strip()}\n{trouble.again or trouble.run}")
+        _run_all(shell, trouble.cure)
+        calm = trouble.scene_again or (trouble.scene and trouble.scene.calm)
+        _ran(shell, trouble.again or trouble.run, scene=calm, pcscd=pcscd)
     return place.shown(printed)
 
 
-def _failing(shell: Shell, trouble: Trouble, command: str) -> str:
-    printed = shell.run(f"{trouble.under} {command}".strip())
-    assert shell.last_code == trouble.code, f"{command}: {shell.last_code}\n{printed}"
+def _ran(
+    shell: Shell,
+    command: str,
+    *,
+    scene: Scene | None,
+    code: int = Exit.GOOD,
+    pcscd: Pcscd | None,
+) -> str:
+    """Run a command in a scene, if there is one, and return what it prints. Check its code."""
+    shell.last_code = 0
+    if scene is None:
+        printed = shell.run(command)
+    else:
+        assert pcscd is not None
+        printed = play(scene, shell, command, pcscd)
+    assert shell.last_code == code, f"{command}: {shell.last_code}\n{printed}"
     return printed
 
 
@@ -198,12 +231,10 @@ def write_all(troubles: Sequence[Trouble]) -> None:
     with tempfile.TemporaryDirectory() as parent, ExitStack() as stack:
         place = Workplace(Path(parent))
         stack.enter_context(mock.patch.dict("cardlib.keys.store.SCRYPT", n=QUICK_SCRYPT_N))
-        if any(trouble.needs_pcscd for trouble in troubles):
-            from tests.programs.pcscd import running_pcscd
-
-            stack.enter_context(running_pcscd())
+        needed = any(trouble.scene for trouble in troubles)
+        pcscd = stack.enter_context(running_pcscd()) if needed else None
         for trouble in troubles:
-            printed = provoked(trouble, place)
+            printed = provoked(trouble, place, pcscd)
             old, examples = shown.get(trouble.title, ""), Examples()
             if not examples.matches(old, printed, trouble.varies):
                 shown[trouble.title] = examples.renewed(old, printed, trouble.varies)
@@ -213,4 +244,5 @@ def write_all(troubles: Sequence[Trouble]) -> None:
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--write"]:
-    write_all([t for t in TROUBLES if not t.needs_pcscd or "--without-pcscd" not in sys.argv])
+    wanted = [t for t in TROUBLES if t.scene is None or "--without-pcscd" not in sys.argv]
+    write_all([t for t in wanted if t.title in sys.argv[2:]] or wanted)

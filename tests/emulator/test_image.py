@@ -197,8 +197,8 @@ def test_slots_in_another_order_are_the_same_card_but_one_twice_is_damage(
 @pytest.mark.parametrize(
     ("raw", "word"),
     [
-        (b"", "not a card image"),
-        (b"PK\3\4", "not a card image"),
+        (b"", "not a card file"),
+        (b"PK\3\4", "not a card file"),
         (b"RHCARD\0\2" + bytes(100), "version 2"),
     ],
 )

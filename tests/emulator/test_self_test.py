@@ -156,7 +156,7 @@ def test_an_image_of_a_damaged_card_is_not_opened(tmp_path: Path, pages: dict[in
     card = flipped(pages, PAGE_SIZE, 0)
     card.save(path)
     card.close()
-    with pytest.raises(CardImageError, match="damaged card image: the checksum of the PIN is"):
+    with pytest.raises(CardImageError, match="damaged card file: the checksum of the PIN is"):
         SoftwareCard.open(path)
     with pytest.raises(CardImageError, match="damaged"):
         SoftwareCard.open(path)

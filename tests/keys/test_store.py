@@ -188,7 +188,7 @@ def test_work_that_a_file_may_ask_for_has_limits(
 def test_a_test_store_says_so(path: Path) -> None:
     created = KeyStore.create(path, PASSPHRASE, test=True)
     assert created.is_test and KeyStore.open(path, PASSPHRASE).is_test
-    assert "public test keys" in repr(created)
+    assert "published test keys" in repr(created)
 
 
 def test_transport_keys_are_version_ff_and_issuer_keys_01() -> None:

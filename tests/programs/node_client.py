@@ -11,13 +11,18 @@ import pytest
 _FOLDER = Path(__file__).with_name("node")
 
 
-def read_emergency_data(reader: str) -> dict[str, Any]:
-    """What it read of the card in a PC/SC reader; a machine without node skips the test."""
+def needs_node() -> str:
+    """The program node; a machine without it, or without what it needs, skips the test."""
     node = shutil.which("node")
     if node is None or not (_FOLDER / "node_modules" / "smartcard" / "build").is_dir():
         pytest.skip("no node client: apt-get install nodejs npm g++, then ./bootstrap.sh test")
+    return node
+
+
+def read_emergency_data(reader: str) -> dict[str, Any]:
+    """What it read of the card in a PC/SC reader."""
     done = subprocess.run(
-        [node, str(_FOLDER / "emergency.js"), reader],
+        [needs_node(), str(_FOLDER / "emergency.js"), reader],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -80,6 +80,19 @@ class Pcscd:
         self.stop()
         self.start()
 
+    @contextlib.contextmanager
+    def without_readers(self) -> Iterator[None]:
+        """Until the block ends, a pcscd runs that has no reader."""
+        self.stop()
+        with tempfile.TemporaryDirectory() as no_readers:
+            other = Pcscd(self._log, (), ("--config", no_readers))
+            try:
+                other.start()
+                yield
+            finally:
+                other.stop()
+                self.start()
+
     def _is_ready(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError(self._why_not())

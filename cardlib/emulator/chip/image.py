@@ -76,8 +76,8 @@ class ImageFile:
             if self._file.write(data) == len(data):
                 return
         except OSError as error:
-            raise MemoryFailure(f"card image: {error.strerror}") from None
-        raise MemoryFailure("card image: the disk is full")
+            raise MemoryFailure(f"card file: {error.strerror}") from None
+        raise MemoryFailure("card file: the disk is full")
 
     def close(self) -> None:
         """Write the file to the disk, if it may have changed, and unlock it."""
@@ -118,7 +118,7 @@ def _lock_what_is_at(path: Path) -> None:
 def damaged(path: Path, why: str) -> CardImageError:
     """What to raise for a file that was a card image and is none now."""
     return CardImageError(
-        f"{path}: damaged card image: {why}. Use a copy that was made when no program used the card"
+        f"{path}: damaged card file: {why}. Use a copy that was made when no program used the card"
     )
 
 
@@ -149,10 +149,12 @@ def open_image(path: Path, *, read_only: bool = False) -> tuple[ImageFile, dict[
 
 def _parse(path: Path, raw: bytes) -> tuple[dict[int, bytes], dict[int, int]]:
     if raw[:6] != _MAGIC:
-        raise CardImageError(f"{path}: not a card image")
+        raise CardImageError(f"{path}: not a card file")
     version = int.from_bytes(raw[6:8], "big")
     if version != VERSION:
-        raise CardImageError(f"{path}: image version {version}; this program reads only {VERSION}")
+        raise CardImageError(
+            f"{path}: card file version {version}; this program reads only {VERSION}"
+        )
     count = int.from_bytes(raw[10:14], "big")
     if raw[:_HEADER_SIZE] != _header(count):
         raise damaged(path, "wrong checksum of the header")
