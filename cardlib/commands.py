@@ -148,6 +148,12 @@ def must_be_protected(command: CommandAPDU) -> bool:
     return spec.name not in _ASKING or not is_open
 
 
+def sends_pin(command: CommandAPDU) -> bool:
+    """Return whether the data of this command hold a PIN."""
+    spec = spec_of(command.cla, command.ins)
+    return spec is not None and spec.sent is Body.PIN and bool(command.data)
+
+
 def name_of(cla: int, ins: int) -> str:
     """Return the command's name, or `INS xx` if it is unknown."""
     spec = spec_of(cla, ins)

@@ -1,7 +1,8 @@
 """Fixtures for pytest: software cards for tests, and faults for them.
 
 They are installed with the package: a test only has to name them. Every test gets its own card.
-Override `card_roots` in a conftest to use cards with other keys, cipher or protocol.
+Override `card_roots` in a conftest to use cards with other keys, cipher or protocol, and
+`field_roots` for the cards that behave as deployed ones.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,18 @@ class CardFaults(Protocol):
 
         Each text in `script` is one fault, written as in `cardlib.emulator.bench.faults`. Delays
         take no time unless `sleep` is given.
+        """
+        ...
+
+
+class FieldCards(Protocol):
+    """The type of the fixture `field_card`."""
+
+    def __call__(self, **settings: str) -> "SoftwareCard":
+        """Make a card of profile `field`, with other values of the settings that are named.
+
+        The settings are those of `cardlib.layout.card_profile`. Raises FormatError, which names the
+        choices, when there is no such setting or value.
         """
         ...
 
@@ -81,6 +94,36 @@ def personalized_card(_personalized_pages: dict[int, bytes]) -> "SoftwareCard":
     from .emulator.chip.memory import Memory
 
     return SoftwareCard(Memory(_personalized_pages))
+
+
+@pytest.fixture(scope="session")
+def field_roots() -> "Roots":
+    """The root keys of the cards that `field_card` makes: public test roots of version 1."""
+    from .keys.roots import public_test_roots
+
+    return public_test_roots(1)
+
+
+@pytest.fixture(scope="session")
+def field_key_store(field_roots: "Roots") -> "KeyStore":
+    """The key store that belongs to the cards that `field_card` makes."""
+    from .keys.store import KeyStore
+
+    return KeyStore(field_roots)
+
+
+@pytest.fixture
+def field_card(field_roots: "Roots") -> FieldCards:
+    """Make cards that behave as deployed ones: `field_card()`, `field_card(blank_text="20")`."""
+    from .emulator import CardOptions, personalized_card
+    from .layout.card_profile import FIELD
+
+    def make(**settings: str) -> "SoftwareCard":
+        return personalized_card(
+            field_roots, options=CardOptions.of_profile(FIELD.having(settings))
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -104,12 +104,12 @@ def _by_identifier(identifier: bytes, *, fci: bool) -> CommandAPDU:
 class Selection:
     """The current DF of one card, and how files are selected on it.
 
-    A card that refuses an AID or a path is asked by file identifier. If it takes that, it is asked
-    so from then on. In a session of version 2, files are always selected by path.
+    A card that refuses an AID or a path is asked by file identifier, unless `strict`. If it takes
+    that, it is asked so from then on. In a session of version 2, files are always selected by path.
     """
 
-    def __init__(self, profile: CardProfile) -> None:
-        by_name = profile.selection == "name and path"
+    def __init__(self, profile: CardProfile, *, strict: bool = False) -> None:
+        by_name, self._strict = profile.selection == "name and path", strict
         self._addressing: Addressing = ByNameAndPath() if by_name else ByFileIdentifier()
         self.df = ""
 
@@ -130,7 +130,7 @@ class Selection:
         try:
             return self._go(sent, self._addressing, path, fci=fci)
         except StatusWordError as error:
-            if self.by_identifier or error.sw not in _OTHER_FORM:
+            if self._strict or self.by_identifier or error.sw not in _OTHER_FORM:
                 raise
             try:
                 data = self._go(sent, ByFileIdentifier(), path, fci=fci)

@@ -29,7 +29,7 @@ from .addressing import Selection, contains
 from .field_card import BY_THE_KEYS, UNSAID, FieldCard, has_issuer_file, region_of
 from .file_access import AccessStyle
 from .identity import CardIdentity
-from .serial_place import INTERNAL_KEY, Question, SerialTrial
+from .serial_place import INTERNAL_KEY, PLACES, Question, SerialTrial
 
 _SELECTED = (0x9000, StatusWord.SELECTED_FILE_DEACTIVATED)
 _DENIED = StatusWord.SECURITY_STATUS_NOT_SATISFIED
@@ -50,16 +50,18 @@ class CardAccess:
         profile: CardProfile = RHCARD,
         field_card: FieldCard = BY_THE_KEYS,
         short_only: bool = False,
+        strict: bool = False,
     ) -> None:
         self._connection, self._key_set, self._profile = connection, keys, profile
         self._min_protocol = min_protocol or (1 if profile.name == FIELD.name else 2)
-        self._field_card, self._short_only = field_card, short_only
-        self._style = AccessStyle.of(profile)
-        self._serial = SerialTrial(profile, field_card.chip)
+        self._field_card, self._short_only, self._strict = field_card, short_only, strict
+        self._style = AccessStyle.of(profile, strict=strict)
+        self._serial = SerialTrial(profile, field_card.chip, strict=strict)
         self._identity: CardIdentity | None = None
         self._card_keys: CardKeys | None = None
         self._channel: Messaging | None = None
-        self._selection, self._rights = Selection(profile), frozenset[str]()
+        self._selection, self._rights = Selection(profile, strict=strict), frozenset[str]()
+        self._is_genuine = False
 
     @property
     def rights(self) -> frozenset[str]:
@@ -86,6 +88,16 @@ class CardAccess:
     def serial_place(self) -> str:
         """Where the chip serial was taken from: a value of the setting `serial_place`."""
         return self._serial.place
+
+    @property
+    def serial_is_sure(self) -> bool:
+        """Whether the card describes itself, or has proved that the chip serial is right."""
+        return self._serial.is_sure
+
+    @property
+    def internal_refusal(self) -> int | None:
+        """The status word with which the card refused to tell its chip serial by the IRK, if so."""
+        return self._serial.refusal
 
     @property
     def selection(self) -> str:
@@ -139,8 +151,9 @@ class CardAccess:
 
         Raises StatusWordError, which names the key, when the card refuses; it also refuses if the
         FCI was changed on the line. Raises ChannelError when the card's cryptogram is wrong. While
-        the chip serial is not sure, the internal key settles it first, if it is at hand; without
-        it a second authentication after a refused one raises CardKeyError, and nothing is sent.
+        the chip serial is not sure, the internal key settles it first, if it is at hand and the
+        card answers; else a second authentication after a refused one raises CardKeyError, and
+        nothing is sent.
         """
         key, keys, channel = _key(key_name), self._sure_keys(), self._messaging()
         self._enter(key.df_path)
@@ -164,31 +177,40 @@ class CardAccess:
         self._enter("DDF1")
         reply = self._sent(question.command(identity.key_version), "INTERNAL AUTHENTICATE").data
         if question.is_answered(keys, reply):
-            self._serial.succeeded()
+            self._proved(self._serial.place)
             return
-        for chip, place in self._serial.others(self._connection.atr).items():
-            elsewhere = replace(identity, chip=chip)
-            if question.is_answered(self._keys_of(elsewhere), reply):
-                self._identity, self._card_keys = elsewhere, None
-                self._serial.succeeded(place)
+        others = self._serial.others(self._connection.atr)
+        for chip, place in others.items():
+            moved = replace(identity, chip=chip)
+            if question.is_answered(self._keys_of(moved), reply):
+                self._identity, self._card_keys = moved, None
+                self._proved(place)
                 return
         check_value = keys.key_check_value(INTERNAL_KEY).hex().upper()
-        raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{self._serial.aside}")
+        places = ", ".join(PLACES[place] for place in others.values())
+        elsewhere = f"; no chip serial fits that may be in {places}" if others else ""
+        raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{elsewhere}")
 
     def verify_pin(self, pin: str) -> None:
         """VERIFY the holder's PIN, 6 digits.
 
         Raises StatusWordError, which says how many tries are left, when the PIN is wrong, and
         ChannelError on a card of spec 2.0 outside a session: a PIN is never sent in clear there.
+        A card that does not describe itself proves the internal key first, if that is at hand.
         """
         command = commands.verify(Pin(pin))
         self._accepted()
         self._enter("DDF1")
-        self._sent(command, "VERIFY")
+        self.send(command, "VERIFY")
 
     def send(self, command: CommandAPDU, name: str) -> ResponseAPDU:
-        """Send a command, protected in a session. Raises StatusWordError when it is refused."""
+        """Send a command, protected in a session. Raises StatusWordError when it is refused.
+
+        A PIN is sent as `verify_pin` says.
+        """
         self._accepted()
+        if commands.sends_pin(command):
+            self._prove_before_pin()
         return self._sent(command, name)
 
     def exchange(self, command: CommandAPDU) -> ResponseAPDU:
@@ -207,9 +229,14 @@ class CardAccess:
             self._serial.succeeded()
         return response
 
+    def _proved(self, place: str) -> None:
+        self._serial.succeeded(place)
+        self._is_genuine = True
+
     def _forget(self) -> None:
         self._identity = self._card_keys = self._channel = None
-        self._selection, self._rights = Selection(self._profile), frozenset()
+        self._selection = Selection(self._profile, strict=self._strict)
+        self._rights, self._is_genuine = frozenset(), False
 
     def _new_channel(self, identity: CardIdentity) -> Messaging:
         transmit = self._connection.transmit
@@ -217,6 +244,11 @@ class CardAccess:
             return V1Channel(transmit, clear_updates=self._profile.clear_updates == "yes")
         chaining, extended = forms(self._connection, short_only=self._short_only)
         return V2Channel(transmit, identity.c1, extended=extended, chaining=chaining)
+
+    def _prove_before_pin(self) -> None:
+        """Have a card that does not describe itself prove the internal key, if it is at hand."""
+        if not self._is_described and not self._is_genuine and self._has_internal_key:
+            self.internal_authenticate()
 
     def _goes_in_clear(self, command: CommandAPDU) -> bool:
         clear_updates = self._profile.clear_updates == "yes" and self.protocol == 1
@@ -261,7 +293,7 @@ class CardAccess:
         try:
             return CardIdentity.parse(fci, partial(self._serial.chip, self._connection.atr))
         except NotPersonalized:
-            if not self._in_session and has_issuer_file(self._connection):
+            if not self._strict and not self._in_session and has_issuer_file(self._connection):
                 raise ProfileNeeded(UNSAID) from None
             raise
 
@@ -281,12 +313,23 @@ class CardAccess:
             raise CardKeyError("no keys were given: only free files can be read")
         return identity.keys_of(self._key_set)
 
+    @property
+    def _has_internal_key(self) -> bool:
+        return self._key_set is not None and INTERNAL_KEY in self._key_set.names
+
     def _sure_keys(self) -> CardKeys:
-        """The card's keys. If its chip serial is not sure, the internal key settles it first."""
+        """The card's keys. If its chip serial is not sure, the internal key settles it first.
+
+        If the card refuses that, one authentication may be tried, as without the internal key.
+        """
         keys = self._keys()
-        if self._serial.is_sure or self._key_set is None or INTERNAL_KEY not in self._key_set.names:
+        if self._serial.is_sure or self._serial.refusal is not None or not self._has_internal_key:
             return keys
-        self.internal_authenticate()
+        self._enter("DDF1")
+        try:
+            self.internal_authenticate()
+        except StatusWordError as error:
+            self._serial.refusal = error.sw
         return self._keys()
 
     def _select(self, path: str, *, fci: bool = False) -> bytes:

@@ -19,6 +19,8 @@ from ..status import StatusWord
 from .file_access import Send, by_tag
 from .identity import CardIdentity
 
+_NO_CITY = ("000000", "202020")
+"""A city code that was filled up and never written: no region begins so (GB/T 2260)."""
 UNSAID = "its specification, cipher, key version and region (no C1 and C2 in its FCI)"
 _RECORD_OF = {field.name: field.record for field in ISSUER_FILE.fields}
 
@@ -50,18 +52,22 @@ BY_THE_KEYS = FieldCard()
 def region_of(send: Send, profile: CardProfile) -> bytes:
     """Read the region from the issuer's file, which is selected: tag 39 (city code), then tag 02.
 
-    Return b"" when the card has no city code. Raises ChannelError when tag 02 names another
-    specification than 1.0.
+    Return b"" when the card has no city code, or one that is only a filling. Raises ChannelError
+    when tag 02 names another specification than 1.0.
     """
     city = _issuer_field(send, "city_code")
     version = _issuer_field(send, "spec_version")
-    taken = ("1.0", "1.00") if profile.old_spec_version == "yes" else ("1.0",)
+    old = profile.old_spec_version == "yes"
+    taken = ("1.0", "1.00") if old else ("1.0",)
     if version is not None and version.state is State.VALUE and version.text not in taken:
+        remedy = "read it without --profile field"
+        if version.text == "1.00":
+            remedy = "with the setting old_spec_version=yes, 1.00 is taken for 1.0"
         raise ChannelError(
             f"the card says that it is of specification {version.text}. Profile field is for cards"
-            " of specification 1.0 that do not describe themselves: read it without --profile field"
+            f" of specification 1.0 that do not describe themselves: {remedy}"
         )
-    if city is None or city.state is not State.VALUE:
+    if city is None or city.state is not State.VALUE or city.text in _NO_CITY or len(city.text) < 2:
         return b""
     return Region.of_city(city.text)
 

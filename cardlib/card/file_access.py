@@ -21,6 +21,10 @@ _BLOCK = 0x80
 _LENGTH = 2
 _ISSUER_FILES, _KEY_OF_DDF1 = ("DDF1/EF05", "DDF1/EF06"), "UK_DDF1"
 _NOT_BROUGHT = (StatusWord.RECORD_NOT_FOUND, StatusWord.INCORRECT_P1_P2)
+_NO_SUCH_FORM = (
+    StatusWord.FUNCTION_NOT_SUPPORTED, StatusWord.WRONG_P1_P2, StatusWord.WRONG_LENGTH,
+)  # fmt: skip
+"""What else a card may answer that does not know P2=05."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +33,22 @@ class AccessStyle:
 
     `many`: P2=05 first, as many records as fit. `block`: the most bytes of one READ or UPDATE
     BINARY. `length_first`: the length of a photo is read alone. `issuer_files_change`: DDF1/EF05
-    and EF06 can be updated after issue.
+    and EF06 can be updated after issue. `strict`: what a card refuses is not read in another form.
     """
 
     many: bool
     block: int
     length_first: bool
     issuer_files_change: bool
+    strict: bool = False
 
     @classmethod
-    def of(cls, profile: CardProfile) -> "AccessStyle":
+    def of(cls, profile: CardProfile, *, strict: bool = False) -> "AccessStyle":
         """Return the style of a profile."""
         blocks = profile.binary_block == "128"
         block = _BLOCK if blocks else MAX_EXTENDED_LE
         changed = profile.issuer_files == _KEY_OF_DDF1
-        return cls(profile.record_reading == "many", block, blocks, changed)
+        return cls(profile.record_reading == "many", block, blocks, changed, strict)
 
     def update_key(self, file: FileSpec) -> str:
         """Return the key whose right an update of the file needs, or NEVER."""
@@ -78,28 +83,38 @@ class FileReader:
         None stands for a record that is not there. Of a cyclic file only the appended records are
         returned. Raises StatusWordError when the card refuses, or when it has no record at all.
         """
-        found: list[bytes | None] = []
-        if self.style.many:
-            found, refusal = self._many(file)
-            ended = refusal == StatusWord.RECORD_NOT_FOUND and (bool(found) or self.in_session)
-            if len(found) >= file.records or (file.structure is Structure.CYCLIC and ended):
-                if not found:
-                    raise StatusWordError(_reading(file, 1), refusal)
-                return found[: file.records]
-        return self._one_by_one(file, found)
+        if not self.style.many:
+            return self._one_by_one(file, [])
+        found, refusal = self._many(file)
+        if len(found) >= file.records:
+            return found[: file.records]
+        cyclic, ended = file.structure is Structure.CYCLIC, refusal == StatusWord.RECORD_NOT_FOUND
+        if not self.style.strict and not (self.in_session and cyclic and ended):
+            return self._one_by_one(file, found)
+        if not found or not ended:
+            raise StatusWordError(_reading(file, len(found) + 1), refusal)
+        return found if cyclic else found + [None] * (file.records - len(found))
 
     def range(self, file: FileSpec, offset: int, end: int) -> bytes:
-        """Read bytes `offset` to `end` of a transparent file; fewer if the file ends before."""
-        data = b""
+        """Read bytes `offset` to `end` of a transparent file; fewer if the file ends before.
+
+        A card that refuses a long reply (6700) is asked for blocks of 128; one that answers less
+        than it was asked for is asked for the rest. Not if strict, or in a session.
+        """
+        data, most = b"", min(self.room, self.style.block)
         while (place := offset + len(data)) < end:
-            le = min(self.room, self.style.block, end - place)
+            le = min(most, end - place)
             response = self.send(commands.read_binary(place, le))
+            if response.sw == StatusWord.WRONG_LENGTH and le > _BLOCK and not self._exact:
+                most = _BLOCK
+                continue
             if data and response.sw == StatusWord.WRONG_P1_P2:
                 break
             if response.sw != StatusWord.END_REACHED:
                 _check(file, f"READ BINARY at {place} in {file.path}", response)
             data += response.data
-            if len(response.data) < le:
+            is_short = len(response.data) < le and (self._exact or not response.data)
+            if is_short or response.sw == StatusWord.END_REACHED:
                 break
         return data
 
@@ -114,13 +129,18 @@ class FileReader:
             data += self.range(file, first, end)
         return data.ljust(file.size, b"\xff") if len(data) >= end else data
 
+    @property
+    def _exact(self) -> bool:
+        """Whether the card is bound to the specification: no other form is tried."""
+        return self.style.strict or self.in_session
+
     def _many(self, file: FileSpec) -> tuple[list[bytes | None], int]:
         """Read with P2=05; the status word is that of the command that brought no record."""
         found: list[bytes | None] = []
         while len(found) < file.records:
             number = len(found) + 1
             response = self.send(commands.read_records_from(number, max(self.room, MAX_SHORT_LE)))
-            if response.sw in _NOT_BROUGHT:
+            if response.sw in _NOT_BROUGHT or (response.sw in _NO_SUCH_FORM and not self._exact):
                 return found, response.sw
             _check(file, _reading(file, number), response)
             records = _split(file, number, response.data)
@@ -181,16 +201,22 @@ def why_refused(sw: int) -> str:
 def why_not_changed(file: FileSpec, sw: int, needed: str, stk: str) -> str:
     """Say what the card needs that refused to change a file with `sw`, or "" if unknown.
 
-    `needed` is the key of the right, `stk` the key that protected the command in version 1.
+    `needed` is the key of the right, or "" if it is held already: the command went in clear, and
+    the card does not take that. `stk` is the key that protected the command in version 1.
     """
-    if needed == NEVER:
-        return "this file can never be changed"
     if sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED:
+        if not needed:
+            return (
+                "the right is held, but this card does not take it in clear: set clear_updates=no"
+            )
         return f"needs {needed}" + (" and the holder's PIN" if file.holder_present else "")
     if sw == StatusWord.SM_DATA_OBJECT_INCORRECT:
         return f"the {stk} that was tried is not the card's"
     if sw == StatusWord.CONDITIONS_NOT_SATISFIED:
-        return f"the card is not activated, or {file.df_path} is blocked"
+        never = ", or it never changes this file" if file.update_key == NEVER else ""
+        return f"the card is not activated, or {file.df_path} is blocked{never}"
+    if sw == StatusWord.WRONG_LENGTH and file.structure is Structure.TRANSPARENT:
+        return f"this card may take no more than {_BLOCK} bytes at once: set binary_block={_BLOCK}"
     return ""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from .. import commands
 from ..apdu import CommandAPDU
-from ..errors import FormatError, StatusWordError
+from ..errors import CardError, FormatError, StatusWordError
 from ..layout import (
     FILE_BY_PATH,
     KEYS,
@@ -17,6 +17,7 @@ from ..layout import (
     without_access,
     without_entries,
 )
+from ..layout.model import NEVER
 from ..status import StatusWord
 from . import file_access, visits
 from .card_access import CardAccess
@@ -37,8 +38,9 @@ class ResidentHealthCard(CardAccess):
     say. `short_only` sends nothing in extended length, which a reader may not carry. Call `forget`
     after sending commands without this object.
 
-    A card that refuses AID, path or P2=05 is asked in the other form, whatever the profile. Nothing
-    else is changed without being told.
+    A card that refuses AID, path, P2=05 or a long READ BINARY is asked in the other form, whatever
+    the profile; not if `strict`, as a card of ours is checked. Nothing else is changed without
+    being told.
 
     Under version 2 the first authentication opens a session, and from then on every command is
     protected. A changed or unprotected reply, a failed authentication or transport ends it with
@@ -165,11 +167,21 @@ class ResidentHealthCard(CardAccess):
                 self.authenticate(key)
 
     def _protected(self, file: FileSpec, command: CommandAPDU, name: str, needed: str = "") -> None:
-        """Send a command that changes a file; under version 1 with the STK of the file's DF."""
+        """Send a command that changes a file; under version 1 with the STK of the file's DF.
+
+        Raises CardError, and nothing is sent, when the profile never changes the file.
+        """
+        needed = needed or self._style.update_key(file)
+        if needed == NEVER:
+            raise CardError(
+                f"{name} in {file.path}: this file is never changed after issue, so nothing was"
+                " sent. A deployed card may allow it: profile FIELD, issuer_files=UK_DDF1"
+            )
         stk = f"STK_{file.df_path.rsplit('/', 1)[-1]}"
         response = self.change(command, stk)
         if response.sw != 0x9000:
-            needed = needed or self._style.update_key(file)
+            if needed in self.rights and self._goes_in_clear(command):
+                needed = ""
             why = file_access.why_not_changed(file, response.sw, needed, stk)
             raise StatusWordError(f"{name} in {file.path}", response.sw, why)
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ..apdu import CommandAPDU
 from ..errors import CardError, CardKeyError, FormatError, ProfileNeeded
 from ..keys import CardKeys
-from ..layout.card_profile import CardProfile
+from ..layout.card_profile import FIELD, CardProfile
 from ..messaging import v1
 from ..transport import chip_serial
 
@@ -87,23 +87,33 @@ class SerialTrial:
 
     It is sure when a card that describes itself has it in its place, when the card has proved its
     internal key, or when a key was accepted. What was spent stays spent, also over a reset.
+    `refusal` is the status word of a card that refused to prove its internal key.
     """
 
-    def __init__(self, profile: CardProfile, given: bytes | None) -> None:
+    def __init__(self, profile: CardProfile, given: bytes | None, *, strict: bool = False) -> None:
         self.place: str = "given" if given is not None else profile.serial_place
         self.is_sure = self.place == "historical tag" and profile.fci == "C1 and C2"
+        self.refusal: int | None = None
+        self._is_field, self._strict = profile.name == FIELD.name, strict
         self._given, self._is_spent = given, False
 
     def chip(self, atr: bytes) -> bytes:
         """Return the chip serial, 8 bytes.
 
-        Raises ProfileNeeded when an ATR has none under tag 58, else the errors of `serial_at`.
+        Raises ProfileNeeded when an ATR has none under tag 58 and nobody chose profile FIELD, else
+        CardKeyError; if strict, the errors of `serial_at`.
         """
         try:
             return serial_at(self.place, atr, self._given)
-        except FormatError:
-            if self.place != "historical tag":
+        except FormatError as error:
+            if self._strict:
                 raise
+            if self._is_field:
+                where = PLACES[self.place]
+                raise CardKeyError(
+                    f"the chip serial cannot be in {where}: choose another serial_place, or give"
+                    " it by hand"
+                ) from error
             raise ProfileNeeded("its chip serial (none in the ATR under tag 58)") from None
 
     def others(self, atr: bytes) -> dict[bytes, str]:
@@ -115,7 +125,14 @@ class SerialTrial:
         """Where the chip serial was taken from, for a message; "" if it is sure."""
         if self.is_sure:
             return ""
-        return f"; the chip serial is {PLACES[self.place]}, which may be the wrong place"
+        return f"; the chip serial is {PLACES[self.place]}, which may be the wrong place{self._why}"
+
+    @property
+    def _why(self) -> str:
+        """Why the internal key did not tell the place, if the card refused it."""
+        if self.refusal is None:
+            return ""
+        return f" (the card refuses INTERNAL AUTHENTICATE, which would tell it: {self.refusal:04X})"
 
     def begin(self) -> None:
         """Spend the one try. Raises CardKeyError, before anything is sent, when it is spent."""
@@ -124,8 +141,9 @@ class SerialTrial:
         if self._is_spent:
             raise CardKeyError(
                 f"no second authentication is tried: the chip serial is {PLACES[self.place]}, and"
-                " the card refused a key that was derived from it. 15 wrong tries lock a key for"
-                " good. Choose another place of the chip serial, or give it by hand, and begin anew"
+                f" the card refused a key that was derived from it{self._why}. 15 wrong"
+                " tries lock a key for good. Choose another place of the chip serial, or give it"
+                " by hand, and begin anew"
             )
         self._is_spent = True
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from ..errors import CardError
 from ..layout import FILE_BY_PATH, FieldSpec, FieldValue, State, decode, encode_record
-from ..layout.card_profile import RHCARD, CardProfile
+from ..layout.card_profile import CardProfile
 
 VisitKind = Literal["inpatient", "outpatient"]
 VALID, FREE = b"\x00", b"\xff"
@@ -76,13 +76,14 @@ def write_visit(
     card: Slots,
     kind: VisitKind,
     values: Mapping[str, str | bytes],
-    profile: CardProfile = RHCARD,
+    profile: CardProfile,
 ) -> int:
     """Write a record into a free slot, or over the oldest record; return the slot, from 1.
 
     If no slot is free, the oldest record's mark is erased first. Then the record is written, and
-    its mark last. Raises FormatError, before anything is written, when a value does not fit, and
-    CardError when no slot is free and the right of the index file's erase key is not held.
+    its mark last. `profile` says how codes and blank texts are written. Raises FormatError, before
+    anything is written, when a value does not fit, and CardError when no slot is free and the right
+    of the index file's erase key is not held.
     """
     files = VISITS[kind]
     record = encode_record(FILE_BY_PATH[files.slots[0]], 1, values, profile)

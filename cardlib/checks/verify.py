@@ -42,7 +42,7 @@ def verify_card(
     not answer any more.
     """
     connection.reset()
-    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol)
+    card = ResidentHealthCard(connection, keys, min_protocol=keys.protocol, strict=True)
     findings = checked("identification", card.identify)
     if findings:
         return CardCheck(tuple(findings))

@@ -26,6 +26,8 @@ _ONE_DIGIT = {
 _MIN_AID = 5
 """The fewest bytes of an AID (ISO/IEC 7816-5)."""
 _CN_TEXT = re.compile("[0-9.]+")
+_JPEG_START, _JPEG_END, _FILL = b"\xff\xd8", b"\xff\xd9", b"\0 \xff"
+"""SOI and EOI of a JPEG (ITU-T T.81 B.1.1.3), and what a field may be filled up with."""
 
 
 def encode(field: FieldSpec, value: str | bytes, profile: CardProfile = RHCARD) -> bytes:
@@ -198,6 +200,8 @@ def _encode_binary(field: FieldSpec, value: str | bytes) -> bytes:
     if field.kind in _LENGTH_PREFIXED:
         if not 0 < len(raw) <= field.length - 2:
             raise FormatError(f"{len(raw)} bytes, but 1 to {field.length - 2} fit")
+        if _begins_as_jpeg(field, raw) and not raw.endswith(_JPEG_END):
+            raise FormatError("this JPEG is cut off or goes on after its end: it must end in FFD9")
         return (len(raw).to_bytes(2, "big") + raw).ljust(field.length, b"\xff")
     if field.kind is Kind.AID:
         if not _MIN_AID <= len(raw) <= field.length:
@@ -223,12 +227,28 @@ def _decode_b(field: FieldSpec, raw: bytes) -> Decoded:
         length = int.from_bytes(raw[:2], "big")
         if not 0 < length <= field.length - 2:
             return _corrupt(f"length {length}, but 1 to {field.length - 2} is possible")
-        return State.VALUE, raw[2 : 2 + length], ""
+        return _counted(field, raw[2 : 2 + length])
     if field.kind is Kind.AID:
         raw = raw.rstrip(b"\xff")
         if len(raw) < _MIN_AID:
             return _corrupt(f"AID of {len(raw)} bytes, but it needs at least {_MIN_AID}")
     return State.VALUE, raw, ""
+
+
+def _counted(field: FieldSpec, content: bytes) -> Decoded:
+    """Decode what has a length before it. A JPEG must end there too, or in what fills it up."""
+    if not _begins_as_jpeg(field, content):
+        return State.VALUE, content, ""
+    picture = content.rstrip(_FILL)
+    if picture.endswith(_JPEG_END):
+        return State.VALUE, picture, ""
+    return _corrupt(
+        f"a JPEG that does not end (FFD9) after {len(content)} bytes, as its length says"
+    )
+
+
+def _begins_as_jpeg(field: FieldSpec, content: bytes) -> bool:
+    return field.kind is Kind.PHOTO and _JPEG_START.startswith(content[:2])
 
 
 _ENCODERS = {"ans": _encode_ans, "cn": _encode_cn, "b": _encode_b}

@@ -125,14 +125,14 @@ def command(
     code = Exit.REFUSED if problem else Exit.GOOD
     if context.as_json:
         document = _document(card.place, reading, meter.figures, lang)
-        document |= {"profile": context.profile, "serial_place": reading.serial_place}
+        document["profile"] = context.profile
         if photo:
             document["photo"] = None if problem else str(photo)
         return context.answer(document | ({"error": problem} if problem else {}), code)
     show(reading, lang, collapse=not emergency)
     say(_in_words(meter.figures))
-    if reading.serial_place != "historical tag":
-        say(f"The chip serial is in this place: {reading.serial_place}.")
+    for remark in _remarks(reading):
+        say(remark)
     if context.keys is None:
         say("Read without keys. Give --keys FILE to read the fields that are denied.")
     if problem:
@@ -140,6 +140,23 @@ def command(
     elif photo:
         say(f"The photo is in {photo}.")
     return code
+
+
+def _remarks(reading: "Reading") -> list[str]:
+    """What to say of a card that does not describe itself: where its chip serial is, how sure."""
+    place, refusal = reading.serial_place, reading.internal_refusal
+    said = []
+    if not reading.serial_is_sure:
+        said.append(f"The chip serial is taken from this place, which may be wrong: {place}.")
+        said.append("Specification, cipher and key version are not the card's word: it says none.")
+    elif place != "historical tag":
+        said.append(f"The chip serial is in this place: {place}.")
+    if refusal is not None:
+        said.append(
+            f"The card refused INTERNAL AUTHENTICATE ({refusal:04X}): nothing proves that it is"
+            " genuine. One key was tried instead, and the card took it."
+        )
+    return said
 
 
 def _write_photo(reading: "Reading", path: Path) -> str:
@@ -177,6 +194,9 @@ def _document(
         "commands": figures.commands,
         "bytes": figures.bytes_both_ways,
         "real_card_seconds": round(figures.card_ms / 1000, 3),
+        "serial_place": reading.serial_place,
+        "serial_is_sure": reading.serial_is_sure,
+        "internal_refusal": reading.internal_refusal and f"{reading.internal_refusal:04X}",
     }
 
 

@@ -8,7 +8,7 @@ from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.keys import KeySet
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
-from cardlib.layout.card_profile import RHCARD, CardProfile
+from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -25,12 +25,16 @@ _INDEX_OF = {"EE": FILE_BY_PATH["DDF1/DF03/EF05"], "ED": FILE_BY_PATH["DDF1/DF03
 class Reading:
     """What was read of a card, file by file, and where its chip serial was found.
 
-    `serial_place` is a value of the setting of that name (cardlib/layout/profiles.csv).
+    `serial_place` is a value of the setting of that name (cardlib/layout/profiles.csv). If not
+    `serial_is_sure`, nothing proved that it is there. `internal_refusal` is the status word of a
+    card that refused to prove its internal key, although that was at hand.
     """
 
     identity: CardIdentity
     files: tuple[tuple[FileSpec, tuple[FieldValue, ...]], ...]
     serial_place: str
+    serial_is_sure: bool
+    internal_refusal: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,11 @@ def read_card(
     """Read files in their order. Without keys, the fields of protected files are `denied`.
 
     The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
-    Under a profile without C1 this is left out if the internal key is not at hand. NotPersonalized
-    when the card is blank, with what it is and what to do; ProfileNeeded, with what the card
-    answers, when it does not say what it is. With keys, all files of a 2.0 card are read in the
-    session, also the free issuer's file.
+    A card of profile FIELD is asked if the internal key is at hand, and may refuse: then one key is
+    tried, and no second one if the card refuses that too. NotPersonalized when the card is blank,
+    with what it is and what to do; ProfileNeeded, with what the card answers, when it does not say
+    what it is. With keys, all files of a 2.0 card are read in the session, also the free issuer's
+    file.
     Visit slots that the index does not mark valid are left out (card specification 9).
     """
     card = how.card(connection, keys)
@@ -78,7 +83,7 @@ def read_card(
         raise NotPersonalized(about_blank(connection) or str(error)) from None
     except ProfileNeeded as error:
         raise ProfileNeeded(error.unsaid, _answers(connection)) from None
-    if keys is not None and (how.profile.fci == RHCARD.fci or "IRK_DDF1" in keys.names):
+    if keys is not None and (how.profile.name != FIELD.name or card.serial_is_sure):
         card.internal_authenticate()
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
@@ -87,7 +92,9 @@ def read_card(
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     read = tuple((FILE_BY_PATH[path], found[path]) for path in found)
-    return Reading(card.identity, read, card.serial_place)
+    return Reading(
+        card.identity, read, card.serial_place, card.serial_is_sure, card.internal_refusal
+    )
 
 
 def _answers(connection: Connection) -> tuple[str, ...]:

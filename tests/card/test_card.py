@@ -413,7 +413,7 @@ def test_an_update_without_its_right_says_what_it_needs(card: SoftwareCard) -> N
     writer = terminal(card)
     with pytest.raises(StatusWordError, match=r"UPDATE RECORD 1 in DDF1/DF02/EF05: 6982.*UK1_DF02"):
         writer.update("DDF1/DF02/EF05", 1, {"abo_blood_group": "1"})
-    with pytest.raises(StatusWordError, match=r"6985.*this file can never be changed"):
+    with pytest.raises(CardError, match=r"never changed after issue, so nothing was sent"):
         writer.update("DDF1/EF06", 1, {"name": "李四"})
     with pytest.raises(StatusWordError, match=r"6982.*UK2_DF03"):
         writer.erase_mark("DDF1/DF03/EF05", 1)

@@ -11,8 +11,8 @@ from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from cardlib.transport.recorder import Recorder
-from tests.card.test_field_profile import ROWS, new_card
-from tests.cards.field_cards import DEPLOYED, REFUSED, FieldLike, deployed_card
+from tests.cards.field_bench import FIELD_VALUES as ROWS
+from tests.cards.field_cards import DEPLOYED, REFUSED, FieldLike, deployed_card, new_card
 
 SEEN = ("selection", "fci", "record_reading", "serial_place")
 HARMLESS = {"A4", "B2"}

@@ -5,7 +5,7 @@ from functools import cache
 
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher, pad
-from cardlib.emulator import SoftwareCard
+from cardlib.emulator import CardOptions, SoftwareCard
 from cardlib.errors import TransportError
 from cardlib.exchange import Connection
 from cardlib.issuance import IssuerSession, personalize
@@ -18,6 +18,7 @@ from cardlib.layout.records import DGI_PIN, DGI_PIN_TRIES
 CHIP = bytes.fromhex("5248430000000001")
 REGION = b"41000000"
 PIN = "135790"
+AS_SPECIFIED = CardOptions()
 ISSUER = {
     "card_category": "1",
     "spec_version": "1.0",
@@ -75,11 +76,15 @@ def blank_card(cipher: Cipher = Cipher.SM4) -> SoftwareCard:
 
 
 def personalized_card(
-    cipher: Cipher = Cipher.SM4, *, active: bool = True, protocol: int = 1
+    cipher: Cipher = Cipher.SM4,
+    *,
+    active: bool = True,
+    protocol: int = 1,
+    options: CardOptions = AS_SPECIFIED,
 ) -> SoftwareCard:
     """A card of the resident above; ACTIVE, and of spec 1.0, unless told otherwise."""
     store = key_store(cipher, protocol)
-    card = SoftwareCard.blank(CHIP, store.blank_keys(CHIP))
+    card = SoftwareCard.blank(CHIP, store.blank_keys(CHIP), options=options)
     issuer_keys = store.issuer_keys(CHIP)
     personalize(card, store.transport_keys(CHIP), issuer_keys, groupings(cipher, protocol))
     if active:

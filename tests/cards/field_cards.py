@@ -3,10 +3,12 @@
 It knows nothing of the host's code: what it refuses is written here from the table's words.
 """
 
+from cardlib.crypto import Cipher
 from cardlib.emulator import CardOptions, SoftwareCard
 from cardlib.emulator.bench.ready_made import personalized_card
 from cardlib.keys.roots import public_test_roots
 from cardlib.layout.card_profile import FIELD, CardProfile
+from tests.cards.field_bench import RECORDS
 
 REFUSED, NO_FILE, TOO_LONG = b"\x6a\x86", b"\x6a\x82", b"\x67\x00"
 _HEAD = bytes.fromhex("3B6D0000")
@@ -42,6 +44,12 @@ DEPLOYED = {
 def deployed_card(profile: CardProfile = FIELD) -> SoftwareCard:
     """A software card that behaves as a profile says, with the published test keys."""
     return personalized_card(public_test_roots(1), options=CardOptions.of_profile(profile))
+
+
+def new_card(protocol: int = 1, cipher: Cipher = Cipher.SM4, *, clear: bool = True) -> SoftwareCard:
+    """A card of the specification, with the resident and the photo of the other benches."""
+    options = CardOptions(clear_updates=clear)
+    return personalized_card(public_test_roots(protocol, cipher), records=RECORDS, options=options)
 
 
 class FieldLike:

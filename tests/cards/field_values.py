@@ -50,7 +50,9 @@ def _moment(moment: datetime, kind: Kind) -> str:
 def _octets(field: FieldSpec) -> st.SearchStrategy[bytes]:
     if field.kind in (Kind.PHOTO, Kind.DER):
         full = bytes(field.length - 2)
-        return st.one_of(st.binary(min_size=1, max_size=40), st.just(full))
+        jpeg = st.binary(max_size=40).map(lambda raw: b"\xff\xd8" + raw + b"\xff\xd9")
+        other = st.binary(min_size=1, max_size=40).filter(lambda raw: raw[:1] != b"\xff")
+        return st.one_of(other, jpeg, st.just(full))
     if field.kind is Kind.AID:
         return st.binary(min_size=5, max_size=16).filter(lambda aid: aid[-1] != 0xFF)
     exact = st.binary(min_size=field.length, max_size=field.length)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from cardlib.card.discovery import Found, Observation
+from cardlib.emulator import SoftwareCard
 from cardlib.errors import ProfileNeeded
 from cardlib.layout.card_profile import FIELD, PROFILES, SETTINGS
 from personalize.cli.exits import Exit
 from personalize.cli.failures import explain
 from personalize.terminal.looking import how_to_read
 from tests.cards.cards import CHIP, blank_card, personalized_card
+from tests.cards.field_bench import card_of_profile
 from tests.cards.field_cards import DEPLOYED, deployed_card
 from tests.programs.rhcard import key_file, rhcard, saved
 
@@ -121,6 +123,43 @@ def test_profile_field_stops_at_a_2_0_card(tmp_path: Path) -> None:
     card = saved(personalized_card(protocol=2), tmp_path / "two.card")
     done = rhcard("read", card, "--profile", "field")
     assert done.code == Exit.REFUSED and "read it without --profile field" in done.err
+
+
+@pytest.fixture
+def field_file(tmp_path: Path) -> Path:
+    """A card that behaves as deployed ones do."""
+    return saved(card_of_profile(), tmp_path / "field.card")
+
+
+def test_where_the_serial_is_without_keys_is_told_as_a_guess(field_file: Path) -> None:
+    words = ("read", field_file, "--profile", "field")
+    done, report = rhcard(*words), rhcard(*words, "--json").json
+    assert "taken from this place, which may be wrong: bytes 5-12" in done.err
+    assert "are not the card's word" in done.err
+    assert (report["serial_is_sure"], report["internal_refusal"]) == (False, None)
+
+
+def test_where_the_serial_is_with_keys_is_told_as_sure(field_file: Path, keys: Path) -> None:
+    words = ("read", field_file, "--profile", "field", "--keys", keys)
+    done, report = rhcard(*words), rhcard(*words, "--json").json
+    assert "The chip serial is in this place: bytes 5-12." in done.err and "wrong" not in done.err
+    assert (report["serial_is_sure"], report["internal_refusal"]) == (True, None)
+
+
+def test_a_card_that_does_not_prove_to_be_genuine_is_read_and_that_is_told(
+    field_file: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SoftwareCard.transmit
+    monkeypatch.setattr(
+        SoftwareCard,
+        "transmit",
+        lambda card, raw: b"\x6e\0" if raw[1] == 0x88 else real(card, raw),
+    )
+    words = ("read", field_file, "--profile", "field", "--keys", keys)
+    done, report = rhcard(*words), rhcard(*words, "--json").json
+    assert done.code == Exit.GOOD
+    assert "refused INTERNAL AUTHENTICATE (6E00): nothing proves that it is genuine" in done.err
+    assert (report["serial_is_sure"], report["internal_refusal"]) == (True, "6E00")
 
 
 # --- discover -----------------------------------------------------------------------------

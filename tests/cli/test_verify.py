@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from cardlib.card import ResidentHealthCard
+from cardlib.emulator import CardOptions
+from cardlib.emulator.profile.card_options import OPTIONS_SIZE
 from cardlib.errors import StatusWordError
 from cardlib.issuance import IssuerSession
 from cardlib.keys.store import KeyStore
+from cardlib.layout.card_profile import RHCARD
 from personalize.preparation.batch import read_header
 from personalize.production.station import in_reader
 from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, rhcard
@@ -159,3 +162,37 @@ def test_cards_are_of_the_specification_that_their_keys_are_for(
     (card,) = cards.iterdir()
     read = rhcard("read", card, "--keys", keys, "--json").json
     assert read["specification"] == specification
+
+
+@pytest.mark.parametrize(("setting", "said"), [
+    ("selection=file identifier", "SELECT DDF1: 6A82"),
+    ("record_reading=one", "(15 differences): DDF1/EF05; DDF1/EF06;"),
+])  # fmt: skip
+def test_cards_that_answer_in_another_form_only_do_not_leave_the_bureau(
+    tmp_path: Path, setting: str, said: str
+) -> None:
+    """A terminal would ask them in that form: a bureau's check does not."""
+    keys, cards = key_file(tmp_path, protocol=1), tmp_path / "cards"
+    made = ("emulator", "new", "--keys", keys, "--count", 1, "--out", cards, "--set", setting)
+    assert rhcard(*made).code == 0
+    batch = prepare(tmp_path, keys, 1)
+    done = rhcard("issue", batch, "--cards", cards)
+    assert (done.code, said in done.out) == (7, True)
+
+
+def test_a_card_in_use_that_answers_in_another_form_only_is_found(tmp_path: Path) -> None:
+    keys, cards = key_file(tmp_path, protocol=1), tmp_path / "cards"
+    batch = prepare(tmp_path, keys, 1)
+    assert rhcard("issue", batch, "--cards", cards, "--make-blanks").code == 0
+    (path,) = cards.iterdir()
+    for setting, said in (
+        ({"selection": "file identifier"}, "SELECT DDF1: 6A82"),
+        ({"record_reading": "one"}, "READ RECORD 1 in DDF1/EF05: 6A86"),
+        ({"fci": "nothing"}, "its FCI has no C1 and C2"),
+    ):
+        with in_reader(path) as card:
+            options = CardOptions.of_profile(RHCARD.having(setting))
+            card.state.options = options.encode().ljust(OPTIONS_SIZE, b"\xff")
+            card.memory.commit()
+        done = rhcard("verify", batch, "--cards", cards)
+        assert (done.code, said in done.out, "--profile" in done.out) == (6, True, False)

@@ -53,7 +53,10 @@ def test_the_ready_made_card_is_what_the_issuer_makes() -> None:
 
 OUTSIDE = """
 import pytest
+from cardlib.card import ResidentHealthCard
 from cardlib.emulator import ReplyLost
+from cardlib.errors import FormatError
+from cardlib.layout.card_profile import FIELD
 
 SELECT = bytes.fromhex("00A4040005F05248430100")
 
@@ -72,6 +75,15 @@ def test_every_test_has_its_own_card(personalized_card, turn):
     assert personalized_card.state.sequence_counter == 0
     personalized_card.transmit(bytes.fromhex("8050000008") + bytes(8))
 
+def test_field_cards(field_card, field_key_store):
+    assert field_card().transmit(SELECT).hex() == "6a82"
+    host = ResidentHealthCard(field_card(), field_key_store.terminal_keys, profile=FIELD)
+    host.authenticate("RK1_DF02")
+    other = field_card(serial_place="last 8")
+    assert other.atr[-8:] == other.chip != other.atr[5:13]
+    with pytest.raises(FormatError, match="use bytes|use historical"):
+        field_card(serial_place="first 8")
+
 def test_image(card_image):
     assert card_image.read_bytes().startswith(b"RHCARD")
 """
@@ -84,7 +96,7 @@ def test_another_suite_has_the_fixtures_without_asking(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 def test_another_suite_may_have_other_keys(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from cardlib.card.visits import VISITS
 from cardlib.crypto import Cipher
 from cardlib.emulator.profile.card_options import CardOptions
 from cardlib.errors import (
+    CardError,
     ChannelError,
     StatusWordError,
 )
@@ -108,7 +109,7 @@ def test_what_a_right_does_not_open_is_denied_and_changes_nothing() -> None:
     with pytest.raises(StatusWordError, match="needs UK1_DF02"):
         reader.update(CLINICAL, 1, {"abo_blood_group": "2"})
     assert states(reader.read("DDF1/DF01/EF05")) == {State.DENIED}
-    with pytest.raises(StatusWordError, match="this file can never be changed"):
+    with pytest.raises(CardError, match="never changed after issue"):
         reader.update("DDF1/EF05", 1, {"card_category": "2"})
 
 

@@ -26,8 +26,10 @@ from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from cardlib.script import NotProtected, Outcome, Runner, parse
 from cardlib.script.language import Command
 from cardlib.transport.recorder import Recorder
-from tests.card.test_field_profile import KEYS, NO_INTERNAL_KEY, new_card, roots_keys
-from tests.cards.field_cards import FieldLike, deployed_card
+from tests.cards.field_bench import KEYS_1 as KEYS
+from tests.cards.field_bench import NO_INTERNAL_KEY
+from tests.cards.field_bench import keys_of as roots_keys
+from tests.cards.field_cards import FieldLike, deployed_card, new_card
 
 H = bytes.fromhex
 TO_DF02 = "reset\n00A4000002DDF1\n#> 9000 -\n00A4000002DF02\n#> 9000 -\n"
