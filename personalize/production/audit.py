@@ -91,7 +91,7 @@ class _Audit:
             raise
         except CardError as error:
             self.left_alone.append(not_used(card, error))
-            again = ". Insert it again" if isinstance(error, TransportError) else ""
+            again = ". It can be inserted again" if isinstance(error, TransportError) else ""
             return Worked(None, f"this card was not verified: {error}{again}")
         if self.missing.pop(entry.number, None) is None:
             raise JournalConflict(f"two cards have the same chip serial {chip}: one is a copy")

@@ -147,7 +147,9 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
     if number is None:
         job.leave_alone(card, problem)
         if isinstance(problem, TransportError):
-            return Worked(None, f"nothing was done to this card: {problem}. Insert it again")
+            return Worked(
+                None, f"nothing was done to this card: {problem}. It can be inserted again"
+            )
         return Worked(None, f"this card is not used: {problem}")
     if problem:
         job.journal.note(number, str(problem))
@@ -163,10 +165,10 @@ def _in_words(result: CardResult, problem: CardError | None) -> str:
     if isinstance(problem, Held):
         return f"this card is not finished: {problem}"
     if isinstance(problem, TransportError):
-        again = "Insert this card again, now or later, in any of the readers"
+        again = "This card must be inserted again, now or later, in any of the readers"
         return f"{name} is not finished: {problem}. {again}"
     if result.progress is Progress.VERIFIED:
-        return f"{name} failed: {problem}. It may be active. Insert it again. {LOST}"
+        return f"{name} failed: {problem}. It may be active. It can be inserted again. {LOST}"
     spoiled = f"If it fails again, stop, and run the command with --spoiled {result.chip}"
     return f"{name} failed: {problem}. {spoiled}"
 

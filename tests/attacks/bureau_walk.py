@@ -50,6 +50,8 @@ STRANGER, WRONG_KEYS, ADDED_KEYS, RESIDENT = range(4)
 """The cards that are not of the batch, by their place in `World.others`."""
 COUNTERS = 0
 """The page in which a card counts INITIALIZE UPDATE commands."""
+SELECT, READ_RECORD = 0xA4, 0xB2
+"""The instructions that a card may get that is not ours: they change nothing."""
 TAKE_OUT = "Take the card out"
 _MAY_BE_ACTIVE = (Progress.VERIFIED, Progress.ACTIVE)
 
@@ -379,7 +381,7 @@ def judge(world: World) -> None:
 
 
 def judge_others(world: World) -> None:
-    assert world.foreign.received == []
+    assert {command[1] for command in world.foreign.received} <= {SELECT, READ_RECORD}
     for number, (card, before) in enumerate(zip(world.others, world.before, strict=True)):
         after = card.memory.pages
         changed = {page for page in after if after[page] != before.get(page)}

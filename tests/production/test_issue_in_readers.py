@@ -217,7 +217,7 @@ def test_a_card_is_pulled_out_at_ten_moments_and_the_batch_is_finished(
     done = run.ended()
     assert (done.code, done.out) == (0, f"{len(moments)} of {len(moments)} cards active\n")
     assert done.err.count("pulled out") >= len(moments)
-    assert "Insert this card again, now or later, in any of the readers" in done.err
+    assert "This card must be inserted again, now or later, in any of the readers" in done.err
     assert_everybody_has_one_card(batch, store, cards)
 
 
@@ -341,7 +341,9 @@ def test_a_card_that_another_program_keeps_in_a_transaction_is_told(
     wait_until(lambda: bool(find_reader(SLOTS[0]).atr), 10)
     with open_reader(SLOTS[0]) as kept, kept.transaction():
         run = Run(spawned("issue", batch, "--reader", SLOTS[0], program=IMPATIENT))
-        assert run.said(0, "another program uses the card: close that program. Insert it again")
+        assert run.said(
+            0, "another program uses the card: close that program. It can be inserted again"
+        )
         robot.take_out(0)
     robot.feed(run, 0, card)
     done = run.ended()

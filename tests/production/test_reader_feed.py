@@ -488,7 +488,7 @@ def test_a_card_that_is_exchanged_while_it_is_verified_is_not_called_bad(
     verified = audit_in(batch, [left], feeding(left, iter([swapped, *cards])))
     assert [v.findings for v in verified] == [()] * COUNT
     (told,) = [line for line in left.lines[since:] if "was not verified" in line]
-    assert "another one is in the reader. Insert it again" in told
+    assert "another one is in the reader. It can be inserted again" in told
 
 
 def test_a_blank_copy_of_an_active_card_is_called_a_copy_and_not_active(
@@ -545,7 +545,10 @@ def test_a_card_that_another_program_keeps_is_told_and_made_when_it_comes_again(
             feed(left, card, ended)
 
     issue_in(batch, [left], robot)
-    assert "another program uses the card: close that program. Insert it again" in left.lines[1]
+    assert (
+        "another program uses the card: close that program. It can be inserted again"
+        in left.lines[1]
+    )
     assert_everybody_has_one_card(batch, cards)
 
 
