@@ -2,17 +2,19 @@
 
 A man in the middle of each protocol, 100,000 runs, who may not alter anything that is accepted; a
 fuzzer that sends 1,000,000 commands from each of three seeds to software cards of both
-specifications, blank and issued; and 20,000 card images that were changed, with right checksums,
-and are then used. `--share` does a part of it. A figure is what was done, a bar
-what was accepted or found, which must be nothing.
+specifications, blank and issued; 20,000 card images that were changed, with right checksums, and
+are then used; and 300 random walks of a bureau whose readers are fed by hand. `--share` does a
+part of it. A figure is what was done, a bar what was accepted or found, which must be nothing.
 """
 
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report import Bar, arguments, report
+from tests.attacks.bureau_walk import walk
 from tests.attacks.fuzz.oracle import Problem
 from tests.attacks.fuzz.runner import Found, run
 from tests.attacks.man_in_the_middle import PROTOCOLS, Accepted, run_of, runs
@@ -21,6 +23,7 @@ from tests.attacks.mutated_images import attack
 MAN_IN_THE_MIDDLE_RUNS = 100_000
 FUZZED_COMMANDS = 1_000_000
 CHANGED_IMAGES = 20_000
+BUREAU_WALKS = 300
 SEEDS = (1, 2, 3)
 
 
@@ -64,6 +67,19 @@ def images(count: int) -> tuple[dict[str, float], Bar]:
     )
 
 
+def walks(count: int) -> tuple[dict[str, float], Bar]:
+    """Walk through a bureau; what happened there, and how often a card was not right at the end."""
+    seen, found = Counter[str](), 0
+    for seed in range(count):
+        try:
+            seen += walk(seed)
+        except AssertionError as problem:
+            sys.stderr.write(f"bureau walk {seed}: {problem}\n")
+            found += 1
+    figures: dict[str, float] = {f"bureau walks, {name}": number for name, number in seen.items()}
+    return figures | {"bureau walks": count}, Bar.at_most("bureau walks, found", found, 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do it all, report, and say by the exit code whether nothing was found."""
     parser = arguments(__doc__)
@@ -80,6 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures |= more
         bars.append(bar)
     more, bar = images(round(CHANGED_IMAGES * options.share))
+    figures |= more
+    bars.append(bar)
+    more, bar = walks(round(BUREAU_WALKS * options.share))
     figures |= more
     bars.append(bar)
     return report(figures, bars, as_json=options.json)

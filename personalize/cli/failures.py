@@ -1,6 +1,9 @@
 """Turns an exception into one clear line and a documented exit code."""
 
 import errno
+import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
@@ -62,6 +65,17 @@ class Stopped(CardError):
 def report(error: BaseException, *, as_json: bool) -> int:
     """Say what went wrong, as text on stderr or as JSON on stdout; return the exit code."""
     failure = explain(error)
+    try:
+        _print(failure, error, as_json=as_json)
+    except OSError:
+        # Nobody reads stdout or stderr, or its disk is full.
+        with suppress(OSError):
+            print_error(failure.message)
+        _discard_output()
+    return int(failure.exit)
+
+
+def _print(failure: Failure, error: BaseException, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": failure.message, "exit_code": int(failure.exit)})
     elif isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -70,7 +84,14 @@ def report(error: BaseException, *, as_json: bool) -> int:
         print_error(failure.message)
         if isinstance(error, click.UsageError) and error.ctx:
             say(f"See: {error.ctx.command_path} --help")
-    return int(failure.exit)
+
+
+def _discard_output() -> None:
+    """Let Python find nothing to complain about when it writes the rest of the output."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
 
 
 def explain(error: BaseException) -> Failure:

@@ -1,12 +1,15 @@
 """rhcard issue: make the cards of a batch."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from cardlib.errors import CardError
 
 from .context import Context
 from .exits import Exit
@@ -28,9 +31,15 @@ if TYPE_CHECKING:
     from ..production.reader_feed import ReaderFeed
 
 
+_NAMED = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did, and which active cards of the batch are not in its folder, if it has one."""
+    """What a run did, and which active cards of the batch are not in its folder, if it has one.
+
+    `doubles` tells of each resident who has a card that this batch did not make.
+    """
 
     batch: Path
     place: Place
@@ -38,6 +47,7 @@ class Run:
     left_alone: "list[str]"
     elsewhere: "list[ChipSerial]"
     pin_faults: tuple[str, ...]
+    doubles: "dict[int, str]"
 
     @property
     def failed(self) -> "list[CardResult]":
@@ -50,14 +60,20 @@ class Run:
         return sum(1 for each in self.results if each.was_active or not each.problem)
 
     @property
+    def held(self) -> int:
+        """How many cards must not be made or finished, because their residents have another."""
+        return sum(1 for each in self.failed if not each.was_active and each.number in self.doubles)
+
+    @property
     def lacking(self) -> int:
         """For how many cards there was no blank."""
-        return sum(1 for each in self.failed if each.chip is None)
+        without = [each.number for each in self.failed if each.chip is None]
+        return sum(1 for number in without if number not in self.doubles)
 
     @property
     def code(self) -> Exit:
-        """Whether every card is active and in the folder, and the PIN file is whole."""
-        bad = self.failed or self.elsewhere or self.pin_faults
+        """Whether each resident has one active card, all in the folder, and a whole PIN file."""
+        bad = self.failed or self.elsewhere or self.pin_faults or self.doubles
         return Exit.FINISHED_WITH_FAILURES if bad else Exit.GOOD
 
     @property
@@ -137,8 +153,10 @@ def command(
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
       rhcard issue batch --card BLANK.card
+      rhcard issue batch --reader 0
+      rhcard issue batch --reader 0 --reader 1
     """
-    from ..production.job import opened_job
+    from ..production.job import doubles, opened_job
 
     chips = [_chip(text) for text in spoiled]
     place = _place(cards, files, readers, make_blanks=make_blanks)
@@ -151,11 +169,12 @@ def command(
             job.journal.give_up(chip)
         results = run(job, hands)
         elsewhere = _elsewhere(results, place)
-        done = Run(folder, place, results, job.left_alone, elsewhere, job.pins.faults)
+        faults = job.pins.faults
+        done = Run(folder, place, results, job.left_alone, elsewhere, faults, doubles(job))
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)
-    if not done.error and not done.lacking and not place.files:
+    if not (done.error or done.lacking or done.doubles or place.files):
         context.suggest("verify", folder, *place.words)
     return done.code
 
@@ -205,29 +224,46 @@ def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
             progress("Issuing", shown=hands is None) as advance,
             closing(issue(job)) as issued,
         ):
-            watch(hands, stop_here)
+            stop = partial(_stop_in_order, stop_here) if hands else stop_here
+            watch(hands, stop)
             for result in issued:
                 results.append(result)
                 advance(len(results), total)
-                stop_here()
+                stop()
     except KeyboardInterrupt:
         raise Stopped(_so_far(job)) from None
-    except OSError:
-        say(_so_far(job))
+    except (CardError, OSError):
+        with suppress(OSError):
+            say(_so_far(job))
         raise
     return sorted(results, key=lambda result: result.number)
 
 
-def _so_far(job: "Job") -> str:
-    """What to say when issuing stops early."""
-    from ..production.journal import Progress
+def _stop_in_order(stop_here: "Callable[[], None]") -> None:
+    try:
+        stop_here()
+    except KeyboardInterrupt:
+        with suppress(OSError):  # the terminal may be closed
+            say(
+                "Stopping. The cards in the readers are finished first. Ctrl-C again stops at once."
+            )
+        raise
 
-    steps = [entry.progress for entry in job.journal.entries()]
-    active = steps.count(Progress.ACTIVE)
-    begun = len(steps) - active - steps.count(Progress.PREPARED)
+
+def _so_far(job: "Job") -> str:
+    """What to say when issuing stops early: how far it is, and which chips are not finished."""
+    from ..production.journal import JournalConflict, Progress
+
+    try:
+        steps = [entry.progress for entry in job.journal.entries()]
+        chips = [f"{chip} (card {number})" for number, chip in sorted(job.journal.begun().items())]
+    except JournalConflict:
+        return "stopped."
+    more = f" and {len(chips) - _NAMED} more" if len(chips) > _NAMED else ""
+    named = f" on chip {', '.join(chips[:_NAMED])}{more}" if chips else ""
     return (
-        f"stopped: {active} of {len(steps)} cards are active, {begun} begun, none is lost. Run the"
-        " same command again to continue."
+        f"stopped: {steps.count(Progress.ACTIVE)} of {len(steps)} cards are active, {len(chips)}"
+        f" begun{named}, none is lost. Run the same command again to continue."
     )
 
 
@@ -242,7 +278,7 @@ def _chip(text: str) -> "ChipSerial":
 
 
 def _print(done: Run) -> None:
-    from ..production.report import left_out_in_words, throughput
+    from ..production.report import left_out_in_words, lines_in_words, throughput
 
     results, figures = done.results, throughput(done.results)
     for problem in done.left_alone if done.place.is_software else ():
@@ -252,15 +288,17 @@ def _print(done: Run) -> None:
         if done.place.folder is not None:
             say_where(done.place.folder)
     without_blank = done.lacking if done.place.is_software else 0
-    if done.active + without_blank < len(results):
+    if done.active + done.held + without_blank < len(results):
         say("Run the same command again to continue. --spoiled CHIP gives up a broken card.")
+    if without := lines_in_words(results):
+        say(without)
     new = f", {figures.cards} of them now" if figures.cards != len(results) else ""
     print_line(f"{done.active} of {len(results)} cards active{new}")
     if figures.cards:
         say(figures.in_words(software=done.place.is_software))
     if left_out := left_out_in_words([each.left_out for each in results]):
         say(left_out)
-    for fault in done.pin_faults:
+    for fault in (*done.doubles.values(), *done.pin_faults):
         print_error(fault)
     if done.error:
         print_error(done.error)
@@ -287,6 +325,7 @@ def _document(done: Run) -> dict[str, Any]:
         "failed": len(done.failed),
         "not_in_folder": [str(chip) for chip in done.elsewhere],
         "left_alone": list(done.left_alone),
+        **({"doubles": list(done.doubles.values())} if done.doubles else {}),
         **({"pin_file": list(done.pin_faults)} if done.pin_faults else {}),
         "figures": throughput(done.results).as_dict(),
         **({"error": done.error} if done.error else {}),

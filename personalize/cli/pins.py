@@ -37,7 +37,9 @@ def command(context: Context, folder: Path) -> int:
         return context.answer({"pins": rows, "not_active": mailing.not_active, **problems}, code)
     headings = ("card", "line", "chip", "card number", "name", "PIN")
     print_table("PINs", headings, [letter.as_row() for letter in mailing.letters])
-    say("Software cards are in the folder that was given to `rhcard issue` as --cards.")
+    say(
+        "A card is known by its chip: `rhcard readers` shows it; it is a software card's file name."
+    )
     if mailing.not_active:
         say(f"{mailing.not_active} cards are not active yet. Their PINs are not shown.")
     for problem in mailing.problems:

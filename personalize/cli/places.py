@@ -111,7 +111,7 @@ def _once(files: Sequence[Path]) -> tuple[Path, ...]:
 
 def _asked() -> Sequence[str]:
     """The numbers of the readers that a person at the terminal chooses."""
-    if not sys.stdin.isatty():
+    if not _at_terminal():
         raise click.UsageError(_NOBODY_CHOSE)
     from cardlib.transport.pcsc import NoReader, list_readers
 
@@ -158,18 +158,34 @@ def watch(hands: "ReaderFeed | None", stop_here: Callable[[], None]) -> None:
         end_on_enter(hands)
         stop_here()
 
-    if sys.stdin.isatty():
+    if _at_terminal():
         say(_HOW_TO_END)
     hands.poll = poll
+
+
+def _at_terminal() -> bool:
+    """Whether a person can type here; stdin may be closed."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+def _in_background(stdin: int) -> bool:
+    """Whether a read from this terminal would stop the program, with a card in hand."""
+    try:
+        return os.tcgetpgrp(stdin) != os.getpgrp()
+    except OSError:
+        return False
 
 
 def end_on_enter(feed: "ReaderFeed") -> None:
     """End a run when a line comes on stdin, or Ctrl-D at a terminal; look only, never wait."""
     try:
         stdin = sys.stdin.fileno()
+        if _in_background(stdin):
+            return
         line = bool(select.select([stdin], [], [], 0)[0]) and os.read(stdin, _AT_ONCE)
     except (AttributeError, OSError, ValueError):
         return
     if line or (line == b"" and os.isatty(stdin)):
-        say("Ending. The cards in the readers are finished first.")
+        if not feed.is_ending:
+            say("Ending. The cards in the readers are finished first.")
         feed.end()

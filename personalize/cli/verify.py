@@ -61,6 +61,7 @@ def command(
     Examples:
       rhcard verify batch --cards cards
       rhcard verify batch --cards cards --full
+      rhcard verify batch --reader 0
     """
     from ..production.report import left_out_in_words, verified_as_dict
 

@@ -15,6 +15,7 @@ from ..preparation.prepared import PreparedCard
 from .bookkeeping import opened_to_read
 from .checking import check_card
 from .feed import (
+    WAIT,
     BroughtCard,
     Feed,
     Wanted,
@@ -60,14 +61,16 @@ class _Audit:
     full: bool
     seen: dict[ChipSerial, str] = field(default_factory=dict)
     left_alone: list[str] = field(default_factory=list)
+    in_hand: set[int] = field(default_factory=set)
 
     def wanted(self) -> Wanted | None:
         """A card that was not verified yet. A folder is looked through to its end."""
-        active = sum(1 for each in self.missing.values() if each.progress is Progress.ACTIVE)
+        active = {n for n, each in self.missing.items() if each.progress is Progress.ACTIVE}
         if not active and self.feed.comes_again:
             return None
         done, count = self.batch.header.count - len(self.missing), self.batch.header.count
-        return Wanted(f"insert a card of this batch ({done} of {count} cards were verified)")
+        asks = WAIT if active and active <= self.in_hand else "insert a card of this batch"
+        return Wanted(asks, f"{done} of {count} cards were verified")
 
     def work(self, card: BroughtCard) -> Worked[Verified]:
         """Verify one card, if it is one of the batch and active."""
@@ -88,7 +91,7 @@ class _Audit:
             raise
         except CardError as error:
             self.left_alone.append(not_used(card, error))
-            again = ". Insert it again" if isinstance(error, TransportError) else ""
+            again = ". It can be inserted again" if isinstance(error, TransportError) else ""
             return Worked(None, f"this card was not verified: {error}{again}")
         if self.missing.pop(entry.number, None) is None:
             raise JournalConflict(f"two cards have the same chip serial {chip}: one is a copy")
@@ -98,20 +101,28 @@ class _Audit:
 
     def _verified(self, card: PreparedCard, chip: ChipSerial, connection: Connection) -> Verified:
         meter = Meter()
+        self.in_hand.add(card.number)
         try:
             with observed(connection, meter) as watched:
                 checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
+                if checked.findings:
+                    watched.reset()  # is it the same card still? The ATR says so
         except CardError as error:
             if self.feed.comes_again and isinstance(error, TransportError):
                 raise
             checked = CardCheck((_finding(str(error)),))
+        finally:
+            self.in_hand.discard(card.number)
         findings, left_out = checked.findings, checked.left_out
         return Verified(card.number, card.line, chip, findings, meter.figures, left_out)
 
     def not_seen(self) -> Iterator[Verified]:
         """The results of the cards that did not come, or are not active yet."""
+        others = self.journal.other_cards()
         for entry in self.missing.values():
             problem = f"not active yet: its state is {entry.progress}"
+            if other := others.get(entry.number):
+                problem += f". It is not made: its resident has another card, with chip {other}"
             lost: tuple[Finding, ...] = ()
             if entry.progress is Progress.ACTIVE and entry.chip is not None:
                 seen = () if self.feed.comes_again else self.left_alone

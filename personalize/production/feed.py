@@ -44,10 +44,23 @@ class BroughtCard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a run waits for: `prompt` asks a person for it. `blank` is False if no blank helps."""
+    """What a run waits for: `asks` tells a person what to do, `so_far` how much is done.
 
-    prompt: str
+    `blank` is False if no blank helps.
+    """
+
+    asks: str
+    so_far: str
     blank: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """Both, in one line."""
+        return f"{self.asks} ({self.so_far})"
+
+
+WAIT = "wait: the last cards are in the other readers"
+"""What to ask for when only cards that are worked on now are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

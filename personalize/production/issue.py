@@ -7,6 +7,7 @@ far it is. So a run that stopped anywhere can continue: no card is made twice or
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 
 from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import (
@@ -18,7 +19,7 @@ from cardlib.errors import (
     TransportError,
 )
 from cardlib.exchange import Connection, observed
-from cardlib.facts import ChipSerial, Pin
+from cardlib.facts import SECURITY_DOMAIN, ChipSerial, Pin
 from cardlib.issuance import CardStage, IssuerSession, personalize, stage
 from cardlib.layout.load import records
 from cardlib.status import StatusWord
@@ -27,6 +28,7 @@ from cardlib.transport.meter import Figures, Meter
 from ..preparation.prepared import PreparedCard
 from .checking import check_card
 from .feed import (
+    WAIT,
     BroughtCard,
     Identified,
     Wanted,
@@ -35,10 +37,11 @@ from .feed import (
     identify,
     not_found,
 )
-from .job import CardResult, Job, NotUsed, check_no_double, in_hand
-from .journal import Entry, JournalConflict, Progress
+from .job import CardResult, Held, Job, NotUsed, check_no_double, held, in_hand
+from .journal import LOST, Entry, JournalConflict, Progress
 
 _NAMED = 5
+_COPY = "it is a copy. Keep it apart, and find out where it came from"
 
 
 class NotAsPrepared(CardError):
@@ -70,19 +73,27 @@ def issue(job: Job) -> Generator[CardResult, None, None]:
             missing.discard(done.result.number)
         return done
 
-    yield from job.feed.serve(work, lambda: _wanted(job, len(missing)))
-    for number in sorted(missing):
+    yield from job.feed.serve(work, lambda: _wanted(job, missing))
+    others = job.journal.other_cards()
+    for number in sorted(missing & others.keys()):
+        yield _result(job, number, problem=held(job, number, others[number]))
+    for number in sorted(missing - others.keys()):
         last = failed.get(number)
         same_chip = last is not None and last.chip == job.journal.entry(number).chip
         yield last if last and same_chip else _result(job, number, problem=_not_there(job, number))
 
 
-def _wanted(job: Job, missing: int) -> Wanted | None:
-    if not missing:
+def _wanted(job: Job, missing: set[int]) -> Wanted | None:
+    others = job.journal.other_cards()
+    if not missing - others.keys():
         return None
-    blank, count = job.journal.has_waiting(), job.batch.header.count
-    kind = "a blank card" if blank else "a card that was begun"
-    return Wanted(f"insert {kind} ({count - missing} of {count} cards are active)", blank)
+    count = job.batch.header.count
+    so_far = f"{count - len(missing)} of {count} cards are active"
+    if job.journal.has_waiting():
+        return Wanted("insert a blank card", so_far, blank=True)
+    begun = [chip for number, chip in job.journal.begun().items() if number not in others]
+    comes = any(chip not in job.in_hand for chip in begun)
+    return Wanted("insert a card that was begun" if comes else WAIT, so_far)
 
 
 def _result(
@@ -103,11 +114,13 @@ def _result(
 
 
 def _not_there(job: Job, number: int) -> str:
-    chip = job.journal.entry(number).chip
-    seen = () if job.feed.comes_again else job.left_alone
+    entry = job.journal.entry(number)
+    chip, seen = entry.chip, () if job.feed.comes_again else job.left_alone
     if chip is None:
         return "; ".join((f"no blank card is left for it in {job.feed.name}", *seen))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
+    if entry.progress is Progress.VERIFIED:
+        lost = f"It was being activated, and may be active. {LOST}"
     return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *seen))
 
 
@@ -120,7 +133,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
         with card.powered() as reader, observed(reader, meter) as connection:
             found = identify(card.where, connection, job.issuer)
             with in_hand(job, found.chip):
-                number = _claimed(job, found)
+                number = _claimed(job, found, connection)
                 if number is None:
                     return Worked(None, "it is not needed: no card of the batch waits for a blank")
                 foreign = not card.made_here
@@ -133,6 +146,10 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
         problem = error
     if number is None:
         job.leave_alone(card, problem)
+        if isinstance(problem, TransportError):
+            return Worked(
+                None, f"nothing was done to this card: {problem}. It can be inserted again"
+            )
         return Worked(None, f"this card is not used: {problem}")
     if problem:
         job.journal.note(number, str(problem))
@@ -145,14 +162,18 @@ def _in_words(result: CardResult, problem: CardError | None) -> str:
     name = f"card {result.number} (line {result.line} of the list, chip {result.chip})"
     if problem is None:
         return f"{name} is active"
+    if isinstance(problem, Held):
+        return f"this card is not finished: {problem}"
     if isinstance(problem, TransportError):
-        again = "Insert this card again, now or later, in any of the readers"
+        again = "This card must be inserted again, now or later, in any of the readers"
         return f"{name} is not finished: {problem}. {again}"
+    if result.progress is Progress.VERIFIED:
+        return f"{name} failed: {problem}. It may be active. It can be inserted again. {LOST}"
     spoiled = f"If it fails again, stop, and run the command with --spoiled {result.chip}"
     return f"{name} failed: {problem}. {spoiled}"
 
 
-def _claimed(job: Job, found: Identified) -> int | None:
+def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
     """Claim the card of the batch that is bound to a card's chip, or else the next one.
 
     The PIN of the next one is on the disk before the chip is bound. None if no card waits.
@@ -161,12 +182,13 @@ def _claimed(job: Job, found: Identified) -> int | None:
     entry = job.journal.of_chip(found.chip)
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
+        if identify(found.where, connection, job.issuer) != found:
+            raise TransportError(f"{found.where} does not answer the same twice")
         job.journal.release(entry.number)
         entry = None
-    if entry is not None and entry.progress is not Progress.ACTIVE:
-        return entry.number
     if entry is not None:
-        raise NotUsed(f"it is card {entry.number} of this batch and is active already")
+        _check_not_a_copy(job, entry, found)
+        return entry.number
     if found.stage is not CardStage.TRANSPORT:
         raise NotUsed(f"it is {found.stage}, but not by this batch")
     if found.chip in job.journal.spoiled():
@@ -175,6 +197,17 @@ def _claimed(job: Job, found: Identified) -> int | None:
         if number is not None:
             job.pins.assign(number)
     return number
+
+
+def _check_not_a_copy(job: Job, entry: Entry, found: Identified) -> None:
+    """NotUsed when the journal says that a chip is further than this card, or is active already."""
+    name = f"card {entry.number} of this batch (chip {found.chip})"
+    if _is_anothers(job, entry, found):
+        raise NotUsed(f"its chip serial is that of {name}, and its card number another: {_COPY}")
+    if found.stage is not CardStage.PERSONALIZED and entry.progress is not Progress.STARTED:
+        raise NotUsed(f"{name} was personalized already, and this card is blank: {_COPY}")
+    if entry.progress is Progress.ACTIVE:
+        raise NotUsed(f"it is card {entry.number} of this batch and is active already")
 
 
 def _is_anothers(job: Job, entry: Entry, found: Identified) -> bool:
@@ -189,20 +222,11 @@ def _make(
     Return what its check left out.
     """
     entry, card, pin = job.journal.entry(number), job.batch.card(number), job.pins.get(number)
+    _refuse_if_held(job, number)
     if pin is None:
-        raise FormatError(
-            f"{job.pins.path}: the PIN of card {number} is missing, so this card cannot be"
-            f" finished. Run `rhcard issue` with --spoiled {found.chip}: its resident gets another"
-            " card"
-        )
-    if _is_anothers(job, entry, found):
-        raise NotAsPrepared(f"chip {found.chip} has the card number of another resident")
+        raise FormatError(_without_pin(job, entry))
     left_out = NOTHING_LEFT_OUT
     if found.stage is not CardStage.PERSONALIZED:
-        if entry.progress is not Progress.STARTED:
-            raise NotAsPrepared(
-                f"chip {found.chip} was personalized already, and this card is blank: it is a copy"
-            )
         try:
             _personalize(job, card, found, pin, connection)
         except (ChannelError, StatusWordError) as error:
@@ -211,10 +235,26 @@ def _make(
         job.journal.advance(number, Progress.PERSONALIZED)
     if entry.progress is not Progress.VERIFIED:
         left_out = _check(job, card, found.chip, connection, pin)
+        _refuse_if_held(job, number)
         job.journal.advance(number, Progress.VERIFIED)
-    _activate(job, card, found.chip, connection, again=entry.progress is Progress.VERIFIED)
+    _activate(job, card, found.chip, connection, pin, again=entry.progress is Progress.VERIFIED)
     job.journal.advance(number, Progress.ACTIVE)
     return left_out
+
+
+def _refuse_if_held(job: Job, number: int) -> None:
+    """Held when a card of this resident came that this batch did not make, perhaps just now."""
+    if other := job.journal.other_cards().get(number):
+        raise Held(held(job, number, other))
+
+
+def _without_pin(job: Job, entry: Entry) -> str:
+    if entry.progress is Progress.VERIFIED:
+        return job.pins.without_pin(entry.number)
+    return (
+        f"{job.pins.path}: the PIN of card {entry.number} is missing, so this card cannot be"
+        f" finished. Run `rhcard issue` with --spoiled {entry.chip}: its resident gets another card"
+    )
 
 
 def _personalize(
@@ -236,13 +276,19 @@ def _let_go(
     *,
     may_be_foreign: bool,
 ) -> None:
-    """Unbind a blank that refused and was not changed; in any other case raise its error."""
+    """Unbind a blank that refuses our keys twice; in any other case raise its error."""
     chip = found.chip
-    keys = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
-    if not may_be_foreign or stage(connection, *keys) is not CardStage.TRANSPORT:
+    transport, issuer = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
+    # The answers must be this chip's. After a reset the ATR says whose they are.
+    connection.reset()
+    if not may_be_foreign or stage(connection, transport, issuer) is not CardStage.TRANSPORT:
         raise error
-    job.journal.release(number)
-    raise NotUsed(about_blank(connection, chip, error))
+    try:
+        IssuerSession.open(connection, transport, SECURITY_DOMAIN)
+    except (ChannelError, StatusWordError) as again:
+        job.journal.release(number)
+        raise NotUsed(about_blank(connection, chip, again)) from None
+    raise error
 
 
 def _check(
@@ -265,12 +311,19 @@ def _check(
 
 
 def _activate(
-    job: Job, card: PreparedCard, chip: ChipSerial, connection: Connection, *, again: bool
+    job: Job, card: PreparedCard, chip: ChipSerial, connection: Connection, pin: Pin, *, again: bool
 ) -> None:
     try:
-        IssuerSession.open(connection, job.issuer.issuer_keys(chip)).activate()
+        session = IssuerSession.open(connection, job.issuer.issuer_keys(chip))
+        _refuse_if_held(job, card.number)
+        session.activate()
     except StatusWordError as error:
-        if not again or error.sw != StatusWord.CONDITIONS_NOT_SATISFIED:
-            raise
-        # A cut came after ACTIVATE and before the journal: only an active card passes this.
-        _check(job, card, chip, connection, pin=None)
+        if again and error.sw == StatusWord.CONDITIONS_NOT_SATISFIED:
+            # A cut came after ACTIVATE and before the journal: only an active card passes this.
+            _check(job, card, chip, connection, pin=None)
+            return
+        with suppress(NotAsPrepared):
+            # Only a card that is not active passes this: it may be given up then.
+            _check(job, card, chip, connection, pin)
+            job.journal.not_activated(card.number)
+        raise

@@ -23,6 +23,10 @@ class NotUsed(CardError):
     """A card is not for this batch. It was not changed."""
 
 
+class Held(CardError):
+    """A card must not be made or finished: its resident has another card."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a run needs, opened and checked.
@@ -109,17 +113,47 @@ def _look_at_all(job: Job) -> None:
 
 
 def check_no_double(job: Job, found: Identified) -> None:
-    """Refuse a card of a resident of this batch that this journal did not make."""
+    """Refuse a card of a resident of this batch that this journal did not make.
+
+    JournalConflict when it lies in a folder. When a person inserted it, the run goes on: the card
+    of that resident is held, now and in each later run, and NotUsed says so.
+    """
     number = job.number_on(found)
     if number is None or found.chip in job.journal.spoiled():
         return
-    if job.journal.entry(number).chip != found.chip:
-        raise JournalConflict(
-            f"card {number} (line {job.batch.card(number).line} of the list): this resident has a"
-            f" card already, with chip {found.chip} in {job.feed.name}, which this batch did not"
-            " make. Nobody gets two cards: take the resident out of the list. That card was not"
-            " changed"
+    if job.journal.entry(number).chip == found.chip:
+        return
+    if job.feed.comes_again:
+        job.journal.hold(number, found.chip)
+        raise NotUsed(held(job, number, found.chip))
+    raise JournalConflict(
+        f"{_named(job, number)}: this resident has a card already, with chip {found.chip} in"
+        f" {job.feed.name}, which this batch did not make. Nobody gets two cards: prepare a list of"
+        " the residents who have no card yet, without this one. That card was not changed"
+    )
+
+
+def held(job: Job, number: int, other: ChipSerial) -> str:
+    """What to say about a card of the batch whose resident has another card, with this chip."""
+    entry = job.journal.entry(number)
+    theirs = f"{_named(job, number)}: this resident has another card, with chip {other}"
+    if entry.progress is Progress.ACTIVE:
+        return (
+            f"{theirs}, beside that of this batch, with chip {entry.chip}. Find both, keep them"
+            " apart, and give out one of them at most"
         )
+    made = f". Keep chip {entry.chip} apart: it was begun" if entry.chip else ""
+    return f"{theirs}, which this batch did not make. So no card is made for the resident{made}"
+
+
+def doubles(job: Job) -> dict[int, str]:
+    """What to say about each resident who has a card that this batch did not make, by number."""
+    others = sorted(job.journal.other_cards().items())
+    return {number: held(job, number, chip) for number, chip in others}
+
+
+def _named(job: Job, number: int) -> str:
+    return f"card {number} (line {job.batch.card(number).line} of the list)"
 
 
 @contextmanager

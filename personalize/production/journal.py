@@ -23,33 +23,18 @@ from cardlib.errors import DAMAGE, CardError, StorageError
 from cardlib.facts import ChipSerial
 
 from ..preparation.batch import Batch, BatchHeader
+from . import journal_form
 from .journal_log import begin_run, connect, log_fits, mark
 
 NAME = "journal.sqlite"
-_VERSION, _NAMED, _MOST_BYTES = 2, 5, 1 << 30
+_NAMED, _MOST_BYTES = 5, 1 << 30
 _PUT_BACK = "Put journal.sqlite back from the newest copy of the batch folder. No card was changed"
 _RESTORE = (
     "Cards may exist that it does not know, and a resident could get a second one. " + _PUT_BACK
 )
 
-_SCHEMA = """
-CREATE TABLE batch (
-    batch_id           TEXT NOT NULL,
-    key_store_identity TEXT NOT NULL,
-    key_version        INTEGER NOT NULL
-);
-CREATE TABLE holder (hash BLOB NOT NULL UNIQUE, number INTEGER NOT NULL);
-CREATE TABLE card (
-    number  INTEGER PRIMARY KEY,
-    chip    BLOB UNIQUE CHECK (length(chip) = 8),
-    state   TEXT NOT NULL,
-    problem TEXT NOT NULL DEFAULT '',
-    changed TEXT NOT NULL,
-    CHECK ((state = 'prepared') = (chip IS NULL))
-);
-CREATE TABLE spoiled (chip BLOB PRIMARY KEY, number INTEGER NOT NULL, changed TEXT NOT NULL);
-"""
 _SELECT = "SELECT number, chip, state, problem, changed FROM card"
+_WAITING = "FROM card WHERE state = ? AND number NOT IN (SELECT number FROM other_card)"
 
 
 LOST = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card.md)"
@@ -151,8 +136,26 @@ class Journal:
         return int(rows[0][0]) if rows else None
 
     def has_waiting(self) -> bool:
-        """Whether a card of the batch waits for a chip."""
-        return bool(self._rows("SELECT 1 FROM card WHERE state = ? LIMIT 1", Progress.PREPARED))
+        """Whether a card of the batch waits for a chip, and may be made."""
+        return bool(self._rows(f"SELECT 1 {_WAITING} LIMIT 1", Progress.PREPARED))
+
+    def begun(self) -> dict[int, ChipSerial]:
+        """The chips of the cards that were begun and are not active, by number."""
+        query = f"{_SELECT} WHERE state NOT IN (?, ?)"
+        found = self._decoded(_entry, query, Progress.PREPARED, Progress.ACTIVE)
+        return {entry.number: entry.chip for entry in found if entry.chip}
+
+    def other_cards(self) -> dict[int, ChipSerial]:
+        """The cards whose residents have another card, which this batch did not make: its chip."""
+        query = "SELECT number, chip FROM other_card ORDER BY changed DESC"
+        return dict(self._decoded(lambda row: (int(row[0]), ChipSerial(row[1])), query))
+
+    def hold(self, number: int, other: bytes) -> None:
+        """Never begin or finish a card: its resident has another one, with the chip `other`."""
+        with self._committed():
+            row = (number, other, _now())
+            self._database.execute("INSERT OR IGNORE INTO other_card VALUES (?, ?, ?)", row)
+            self._database.execute("UPDATE card SET changed = ? WHERE number = ?", (row[2], number))
 
     def untouched(self) -> list[int]:
         """The numbers of the cards whose row was never changed since the journal was begun."""
@@ -184,7 +187,7 @@ class Journal:
         if chip in self.spoiled():
             raise JournalConflict(f"chip {chip.hex().upper()} was given up with --spoiled")
         with self._committed():
-            waiting = "SELECT min(number) FROM card WHERE state = ?"
+            waiting = f"SELECT min(number) {_WAITING}"
             ((number,),) = self._database.execute(waiting, (Progress.PREPARED,)).fetchall()
             yield number
             if number is not None:
@@ -199,6 +202,11 @@ class Journal:
         before = _ORDER[_ORDER.index(progress) - 1]
         self._change(number, before, progress, self.entry(number).chip)
 
+    def not_activated(self, number: int) -> None:
+        """Record that a card that was to be activated refused, and was not activated."""
+        chip = self.entry(number).chip
+        self._change(number, Progress.VERIFIED, Progress.PERSONALIZED, chip)
+
     def note(self, number: int, problem: str) -> None:
         """Record what went wrong with a card. The text must not name the resident."""
         with self._committed():
@@ -210,7 +218,7 @@ class Journal:
     def give_up(self, chip: bytes) -> int:
         """Put a card whose chip is lost or broken back to `prepared`; returns its number.
 
-        JournalConflict when the chip is not in this journal, or its card is active already.
+        JournalConflict when the chip is not in this journal, or when its card is active, or may be.
         """
         name = chip.hex().upper()
         entry = self.of_chip(chip)
@@ -220,6 +228,11 @@ class Journal:
             )
         if entry.progress is Progress.ACTIVE:
             raise JournalConflict(f"chip {name}: its card is active, so it is not given up. {LOST}")
+        if entry.progress is Progress.VERIFIED:
+            raise JournalConflict(
+                f"chip {name}: its card was being activated, and may be active. So it is not given"
+                f" up. Run `rhcard issue` with this card: it is finished, or refused. {LOST}"
+            )
         with self._committed():
             row = (chip, entry.number, _now())
             self._database.execute("INSERT INTO spoiled VALUES (?, ?, ?)", row)
@@ -243,7 +256,7 @@ class Journal:
             )
 
     def _decoded(
-        self, decode: Callable[[Any], _T], query: str, *values: int | bytes
+        self, decode: Callable[[Any], _T], query: str, *values: int | bytes | str
     ) -> tuple[_T, ...]:
         try:
             return tuple(map(decode, self._rows(query, *values)))
@@ -285,16 +298,25 @@ class Journal:
         """Write the first rows of a new journal if allowed, or check it. Use `open_journal`."""
         with self._committed(counted=False):
             if begin and self._rows("PRAGMA user_version") == [(0,)]:
-                self._begin(_named(header), header.count, holders)
+                numbers, now = range(1, header.count + 1), _now()
+                cards = [(number, Progress.PREPARED, now) for number in numbers]
+                journal_form.begin(self._database, _named(header), holders, cards)
             self.check(header, holders)
+        self.renew()
+
+    def renew(self) -> None:
+        """Give a journal of an older version that was checked the form of this one."""
+        if self._rows("PRAGMA user_version") != [(journal_form.VERSION,)]:
+            with self._committed():
+                journal_form.renew(self._database)
 
     def check(self, header: BatchHeader, holders: Mapping[bytes, int]) -> None:
         """JournalMissing when this journal was not begun; JournalConflict when of another batch."""
         ((version,),) = self._rows("PRAGMA user_version")
         if version == 0:
             raise JournalMissing(self._path)
-        if version != _VERSION:
-            raise JournalConflict(_of_version(self._path, version))
+        if version not in journal_form.READABLE:
+            raise JournalConflict(journal_form.of_version(self._path, version))
         found = self._rows("SELECT * FROM batch")
         rows = dict(self._rows("SELECT hash, number FROM holder"))
         if found != [_named(header)] or rows != holders:
@@ -302,18 +324,6 @@ class Journal:
                 f"{self._path}: this journal belongs to another batch, or to other keys."
                 f" {_PUT_BACK}"
             )
-
-    def _begin(self, named: tuple[str, str, int], count: int, holders: Mapping[bytes, int]) -> None:
-        begun = _now()
-        for statement in _SCHEMA.split(";\n"):
-            self._database.execute(statement)
-        self._database.execute("INSERT INTO batch VALUES (?, ?, ?)", named)
-        self._database.executemany("INSERT INTO holder VALUES (?, ?)", holders.items())
-        self._database.executemany(
-            "INSERT INTO card (number, state, changed) VALUES (?, ?, ?)",
-            [(number, Progress.PREPARED, begun) for number in range(1, count + 1)],
-        )
-        self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def open_journal(
@@ -382,15 +392,6 @@ def _some(numbers: list[int]) -> str:
     """The first numbers of a long list."""
     more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
     return ", ".join(map(str, numbers[:_NAMED])) + more
-
-
-def _of_version(path: Path, version: int) -> str:
-    older = version < _VERSION
-    remedy = "; prepare the list again with `rhcard prepare`" if older else ""
-    return (
-        f"{path} was written by {'an older' if older else 'a newer'} version of this program"
-        f" (journal version {version}, this one reads {_VERSION}){remedy}"
-    )
 
 
 def _now() -> str:

@@ -25,8 +25,9 @@ def read_journal(batch: Batch) -> Journal:
     try:
         check_log(path)
         _copy(path, memory)
-        memory.execute("PRAGMA query_only = ON")
         journal.check(batch.header, batch.holders)
+        journal.renew()
+        memory.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         journal.close()
         raise failed(path, error) from None

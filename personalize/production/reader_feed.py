@@ -9,6 +9,7 @@ commands to other cards.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -29,6 +30,7 @@ PATIENCE = 60.0
 """Seconds that a worker waits for a reader or a pcscd that is gone."""
 _RETRY = 0.5
 _IN_USE_TIME = 3.0
+_CONNECT_TIME = 10.0
 _HANGING_TIME = 5.0
 
 
@@ -129,15 +131,48 @@ class ReaderCard:
         while True:
             try:
                 with self.turn.given_up():
-                    opened = self.slot.connect()
+                    opened = _connected(self.slot)
                 break
             except ReaderInUse:
                 if time.monotonic() > end:
-                    raise
+                    raise _in_use(self.slot) from None
             with self.turn.given_up():
                 time.sleep(_RETRY)
         with opened as connection:
             yield _CardInHand(connection, self.turn)
+
+
+def _connected(slot: Slot) -> AbstractContextManager[Connection]:
+    """Connect to the card in a slot; ReaderInUse if another program keeps it in a transaction.
+
+    pcscd makes the call wait for the other program, and nothing ends that: a thread waits.
+    """
+    opened = Future[AbstractContextManager[Connection]]()
+
+    def connect() -> None:
+        try:
+            connection = slot.connect()
+        except BaseException as error:  # noqa: BLE001 - for the thread that waits
+            if opened.set_running_or_notify_cancel():
+                opened.set_exception(error)
+            return
+        if opened.set_running_or_notify_cancel():
+            opened.set_result(connection)
+        else:
+            with connection:
+                pass  # too late: nobody waits for it any more
+
+    threading.Thread(target=connect, name=f"connecting {slot.name}", daemon=True).start()
+    try:
+        return opened.result(_CONNECT_TIME)
+    except TimeoutError:
+        if opened.cancel():
+            raise _in_use(slot) from None
+        return opened.result()
+
+
+def _in_use(slot: Slot) -> ReaderInUse:
+    return ReaderInUse(f"{slot.name}: another program uses the card: close that program")
 
 
 class ReaderFeed:
@@ -178,6 +213,11 @@ class ReaderFeed:
 
     def put_aside(self, card: BroughtCard) -> None:
         """Nothing to do: no card lies here."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no more cards are taken."""
+        return self._ending.is_set()
 
     def end(self) -> None:
         """Take no more cards; the cards in hand are finished."""
@@ -249,7 +289,7 @@ class _Worker(Generic[T]):
     ending: threading.Event
     patience: float
     done_with: tuple[int, int] | None = None
-    asked: bool | None = None
+    asked: str | None = None
     gone_since: float | None = None
 
     def run(self) -> None:
@@ -283,8 +323,8 @@ class _Worker(Generic[T]):
         return True
 
     def _ask(self, wanted: Wanted) -> None:
-        if self.asked != wanted.blank:
-            self.asked = wanted.blank
+        if self.asked != wanted.asks:
+            self.asked = wanted.asks
             self._say(wanted.prompt)
 
     def _use(self) -> None:

@@ -102,6 +102,21 @@ def left_out_in_words(checks: Sequence[LeftOut]) -> str:
     )
 
 
+def lines_in_words(results: Sequence[CardResult]) -> str:
+    """The lines of the list whose residents have no card, in one line for a person; "" if none."""
+    lines = sorted(each.line for each in results if each.chip is None)
+    runs: list[tuple[int, int]] = []
+    for line in lines:
+        if runs and runs[-1][1] == line - 1:
+            runs[-1] = (runs[-1][0], line)
+        else:
+            runs.append((line, line))
+    if not runs:
+        return ""
+    named = ", ".join(f"{first}-{last}" if first < last else f"{first}" for first, last in runs)
+    return f"No card yet: line{'' if len(lines) == 1 else 's'} {named} of the list."
+
+
 def chip_name(chip: ChipSerial | None) -> str:
     """A chip serial as 16 hex digits; "" for None."""
     return str(chip) if chip else ""

@@ -9,7 +9,15 @@ import pytest
 
 from personalize.cli.exits import Exit
 from personalize.sample.sample_batch import SAMPLE
-from tests.programs.rhcard import key_file, prepare, ran, residents, rhcard
+from tests.programs.rhcard import (
+    IMPORT_MAIN,
+    key_file,
+    prepare,
+    ran,
+    residents,
+    rhcard,
+    spawned,
+)
 
 COUNT = 3
 MAKE_ROOM = "Make room on the disk, then run the same command again"
@@ -47,6 +55,28 @@ def test_a_key_store_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> 
         done = ran("keys", "new", "--out", tmp_path / "keys.json")
     assert (done.code, list(tmp_path.iterdir())) == (Exit.ENVIRONMENT, [])
     assert done.err.splitlines()[-1].endswith(f"File too large. {MAKE_ROOM}")
+
+
+@pytest.mark.parametrize("words", [("--json",), ()], ids=["document", "lines"])
+def test_a_result_that_cannot_be_written_is_one_line(
+    words: tuple[str, ...], tmp_path: Path, keys: Path
+) -> None:
+    batch = prepare(tmp_path, keys, 1)
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        process = spawned(
+            "issue", batch, "--cards", tmp_path / "cards", "--make-blanks", *words, stdout=full
+        )
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == Exit.ENVIRONMENT
+    assert err.splitlines()[-1] == f"rhcard: No space left on device. {MAKE_ROOM}"
+    assert "Traceback" not in err and "Exception" not in err
+
+
+def test_a_program_without_a_stdin_asks_nobody(tmp_path: Path, keys: Path) -> None:
+    batch = prepare(tmp_path, keys, 1)
+    closed = f"import os, sys; os.close(0); sys.stdin = None\n{IMPORT_MAIN}main()"
+    done = ran("issue", batch, program=closed)
+    assert (done.code, "where are the cards?" in done.err) == (Exit.USAGE, True)
 
 
 def test_a_journal_that_cannot_be_written_stops_the_batch_once_and_nothing_is_lost(

@@ -4,7 +4,7 @@ import re
 import shlex
 import shutil
 import signal
-from contextlib import chdir, closing
+from contextlib import ExitStack, chdir, closing
 from pathlib import Path
 
 import pytest
@@ -151,14 +151,32 @@ def needs_a_reader(line: list[str]) -> bool:
 @pytest.mark.usefixtures("pcscd")
 def test_every_example_with_a_reader_runs_as_it_stands(desk: Path) -> None:
     lines = [line for words in PATHS for line in examples(words) if needs_a_reader(line)]
-    assert {line[1] for line in lines} >= {"readers", "read"}
+    assert {line[1] for line in lines} >= {"readers", "read", "issue", "verify"}
     card = SoftwareCard.open(desk / "CARD.card", read_only=True)
     with closing(card), VirtualReader() as reader:
         reader.insert(card)
         assert wait_for_card(0, 10).atr == card.atr
-        for line in lines:
+        for line in sorted(lines, key=lambda line: line[1] == "verify"):
+            if line[1] == "verify":
+                assert_verifies_all(line[1:], desk, reader)
+                continue
             done = ran(*line[1:], cwd=desk)
             assert done.code == 0, (line, done.err)
+
+
+def assert_verifies_all(words: list[str], desk: Path, reader: VirtualReader) -> None:
+    """One card is in the reader; the others are put in when the program says so."""
+    process, paths = spawned(*words, cwd=desk), iter(sorted((desk / "cards").iterdir()))
+    assert process.stderr
+    with ExitStack() as cards:
+        for line in process.stderr:
+            path = next(paths, None) if "Take the card out" in line else None
+            if path:
+                card = cards.enter_context(closing(SoftwareCard.open(path, read_only=True)))
+                reader.insert(card)
+        reader.remove()
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "3 of 3 verified\n")
 
 
 def assert_runs_until_told_to_stop(words: list[str], folder: Path) -> None:

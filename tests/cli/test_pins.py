@@ -29,7 +29,7 @@ def test_each_pin_opens_its_own_card(batch: Path, tmp_path: Path) -> None:
         assert row["name"] and len(row["card_number"]) == 18
     done = rhcard("pins", batch)
     shown = done.out
-    assert "Software cards are in the folder that was given to `rhcard issue`" in done.err
+    assert "`rhcard readers` shows it; it is a software card's file name" in done.err
     assert all(row["pin"] in shown for row in report["pins"])
 
 

@@ -147,7 +147,7 @@ def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
     monkeypatch.setattr(IssuerSession, "activate", refused)
     assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     done = verify(batch)
-    assert (done.code, "not active yet: its state is verified" in done.out) == (6, True)
+    assert (done.code, "not active yet: its state is personalized" in done.out) == (6, True)
 
 
 @pytest.mark.parametrize(("protocol", "specification"), [(1, "1.0"), (2, "2.0")])

@@ -32,6 +32,7 @@ from tests.cards.bureau import (
     pin_is_right,
     store,
 )
+from tests.production.test_journal import as_version_2
 
 COUNT = 3
 LOG = f"{JOURNAL}-wal"
@@ -445,3 +446,13 @@ def test_after_a_kill_readers_see_the_last_step_and_change_nothing(tmp_path: Pat
     with batch_journal(batch) as journal:
         assert journal.entry(2).progress is Progress.VERIFIED
     assert len(open_pins(batch.folder, batch.header.batch_id, store())) == 2
+
+
+def test_a_journal_of_version_2_is_read_without_being_changed(tmp_path: Path) -> None:
+    batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
+    issue_all(batch, cards)
+    path = as_version_2(batch.folder)
+    before = path.read_bytes()
+    assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
+    assert (len(letters(batch, store()).letters), path.read_bytes()) == (COUNT, before)
+    assert [result.was_active for result in issue_all(batch, cards)] == [True] * COUNT

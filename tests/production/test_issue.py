@@ -12,7 +12,7 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.chip.image import ImageFile
-from cardlib.errors import CardKeyError, StatusWordError
+from cardlib.errors import CardKeyError, StatusWordError, TransportError
 from cardlib.exchange import Connection
 from cardlib.issuance import CardStage, IssuerSession, personalize
 from cardlib.keys import Scp03Keys
@@ -258,7 +258,9 @@ def test_a_failed_card_stops_no_other_and_is_tried_again(
         IssuerSession, "activate", failing_at(2, "ACTIVATE", IssuerSession.activate)
     )
     outcomes = issue_all(batch, cards)
-    assert [o.progress for o in outcomes] == [Progress.ACTIVE, Progress.VERIFIED, Progress.ACTIVE]
+    assert [o.progress for o in outcomes] == [
+        Progress.ACTIVE, Progress.PERSONALIZED, Progress.ACTIVE,
+    ]  # fmt: skip
     assert outcomes[1].problem.startswith("ACTIVATE: 6581")
     with batch_journal(batch) as journal:
         assert journal.entry(2).problem == outcomes[1].problem
@@ -298,7 +300,7 @@ def test_a_lost_card_is_named_and_given_up_on_request(
     assert lost is not None
     (cards / f"{lost.hex().upper()}{SUFFIX}").unlink()
     outcome = issue_all(batch, cards)[0]
-    assert (outcome.chip, outcome.progress) == (lost, Progress.VERIFIED)
+    assert (outcome.chip, outcome.progress) == (lost, Progress.PERSONALIZED)
     assert f"--spoiled {lost.hex().upper()}" in outcome.problem
     with job_of(batch, cards) as job:
         pin = job.pins.get(1)
@@ -306,6 +308,36 @@ def test_a_lost_card_is_named_and_given_up_on_request(
         outcome = results_of(job)[0]
         assert (outcome.problem, outcome.progress, job.pins.get(1)) == ("", Progress.ACTIVE, pin)
         assert outcome.chip != lost
+    assert_all_issued_once(batch, cards)
+
+
+def test_a_card_that_may_be_active_is_not_given_up(
+    batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut between ACTIVATE and the journal: with --spoiled the resident would get a second."""
+    advance = Journal.advance
+
+    def cut(journal: Journal, number: int, progress: Progress) -> None:
+        if (number, progress) == (1, Progress.ACTIVE):
+            raise TransportError("the card was pulled out")
+        advance(journal, number, progress)
+
+    monkeypatch.setattr(Journal, "advance", cut)
+    first = issue_all(batch, cards)[0]
+    monkeypatch.undo()
+    assert first.progress is Progress.VERIFIED and first.chip
+    path = cards / f"{first.chip}{SUFFIX}"
+    path.rename(path.with_suffix(".away"))
+    missing = issue_all(batch, cards)[0]
+    assert "may be active" in missing.problem and "--spoiled" not in missing.problem
+    with (
+        job_of(batch, cards) as job,
+        pytest.raises(JournalConflict, match=r"may be active.*Run `rhcard issue` with this card"),
+    ):
+        job.journal.give_up(first.chip)
+    path.with_suffix(".away").rename(path)
+    again = issue_all(batch, cards)[0]
+    assert (again.problem, again.chip) == ("", first.chip)
     assert_all_issued_once(batch, cards)
 
 
@@ -319,7 +351,7 @@ def test_a_card_whose_pin_was_lost_gets_no_other_pin(
     assert chip is not None
     (batch.folder / pins.NAME).unlink()
     outcome = issue_all(batch, cards)[0]
-    assert outcome.progress is Progress.VERIFIED
+    assert outcome.progress is Progress.PERSONALIZED
     assert "pins.sealed: the PIN of card 1 is missing" in outcome.problem
     assert f"--spoiled {chip}" in outcome.problem
     with job_of(batch, cards) as job:

@@ -18,7 +18,7 @@ from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
 from cardlib.keys.store import KeyStore
-from cardlib.transport.pcsc import find_reader
+from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.preparation.batch import Batch
 from personalize.production.feed import identify
 from personalize.production.journal import Progress, batch_journal
@@ -27,7 +27,7 @@ from tests.cards.bureau import pin_is_right
 from tests.cards.field_cards import READ_RECORD, SELECT, deployed_card
 from tests.cards.wrong_cards import ADDED_VERSION, Foreign, with_added_key_set
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
-from tests.programs.rhcard import PASSPHRASE, Ran, key_file, prepare, ran, spawned
+from tests.programs.rhcard import IMPORT_MAIN, PASSPHRASE, Ran, key_file, prepare, ran, spawned
 
 TAKE_OUT = "Take the card out"
 CTRL_D = b"\x04"
@@ -217,7 +217,7 @@ def test_a_card_is_pulled_out_at_ten_moments_and_the_batch_is_finished(
     done = run.ended()
     assert (done.code, done.out) == (0, f"{len(moments)} of {len(moments)} cards active\n")
     assert done.err.count("pulled out") >= len(moments)
-    assert "Insert this card again, now or later, in any of the readers" in done.err
+    assert "This card must be inserted again, now or later, in any of the readers" in done.err
     assert_everybody_has_one_card(batch, store, cards)
 
 
@@ -301,6 +301,67 @@ def test_wrong_cards_are_handed_back_and_the_signal_ends_the_run_in_order(
     assert [card.state.key_sets[0xFF].tries for card in (*strangers, changed)] == [15] * 3
     assert changed.state.key_sets[ADDED_VERSION].tries == 15
     assert {command[1] for command in foreign.received} <= {SELECT, READ_RECORD}
+
+
+def test_a_resident_with_another_card_is_told_remembered_and_gets_no_card(
+    tmp_path: Path, keys: Path, robot: Robot, blank: Blank
+) -> None:
+    batch, other = prepare(tmp_path, keys, 2), prepare(tmp_path, keys, 1, name="other")
+    theirs, mine, spare = blank(), blank(), blank()
+    first = started("issue", other, slots=(0,))
+    robot.feed_all(first, 0, [theirs])
+    assert first.ended().code == 0
+    run = started("issue", batch, slots=(0,))
+    robot.feed_all(run, 0, [theirs, mine])
+    done = run.ended()
+    told = f"this resident has another card, with chip {ChipSerial(theirs.chip)}"
+    assert (done.code, done.out) == (7, "1 of 2 cards active, 1 of them now\n"), done.err
+    assert told in done.err and "No card yet: line 2 of the list." in done.err
+    assert "Run the same command again" not in done.err and "Next: " not in done.err
+    again = started("issue", batch, "--json", slots=(0,)).ended()
+    (double,) = again.json["doubles"]
+    assert (again.code, told in double, again.json["active"]) == (7, True, 1)
+    verified = started("verify", batch, slots=(0,))
+    robot.feed_all(verified, 0, [mine, spare])
+    assert "It is not made: its resident has another card" in verified.ended().out
+
+
+IMPATIENT = f"""
+from personalize.production import reader_feed
+reader_feed._CONNECT_TIME = 0.5
+{IMPORT_MAIN}main()"""
+
+
+def test_a_card_that_another_program_keeps_in_a_transaction_is_told(
+    tmp_path: Path, keys: Path, robot: Robot, blank: Blank
+) -> None:
+    """pcscd makes the connection wait without end."""
+    batch, card = prepare(tmp_path, keys, 1), blank()
+    robot.slots[0].insert(card)
+    wait_until(lambda: bool(find_reader(SLOTS[0]).atr), 10)
+    with open_reader(SLOTS[0]) as kept, kept.transaction():
+        run = Run(spawned("issue", batch, "--reader", SLOTS[0], program=IMPATIENT))
+        assert run.said(
+            0, "another program uses the card: close that program. It can be inserted again"
+        )
+        robot.take_out(0)
+    robot.feed(run, 0, card)
+    done = run.ended()
+    assert (done.code, done.out) == (0, "1 of 1 cards active\n"), done.err
+
+
+@pytest.mark.usefixtures("pcscd")
+def test_a_terminal_that_is_closed_ends_the_run_with_the_code_of_its_signal(
+    tmp_path: Path, keys: Path
+) -> None:
+    """Nothing can be said any more, and that is no error of the disk."""
+    process = spawned("issue", prepare(tmp_path, keys, 1), "--reader", SLOTS[0])
+    assert process.stderr and process.stdout
+    with process.stdout, process.stderr:
+        assert "insert a blank card" in process.stderr.readline()
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(LIMIT) == 129
 
 
 def test_a_verification_is_ended_by_enter_and_lists_what_did_not_come(

@@ -201,3 +201,50 @@ def test_the_file_holds_no_card_number_and_is_its_owners_alone(tmp_path: Path) -
     open_journal(tmp_path, BATCH, HOLDERS).close()
     assert b"9901211980" not in (tmp_path / NAME).read_bytes()
     assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+
+
+def as_version_2(folder: Path) -> Path:
+    """What the program wrote before it kept residents' other cards."""
+    path = folder / NAME
+    database = sqlite3.connect(path)
+    database.execute("DROP TABLE other_card")
+    database.execute("PRAGMA user_version = 2")
+    database.commit()
+    database.close()
+    return path
+
+
+def test_a_journal_of_version_2_is_taken_over_with_its_cards(tmp_path: Path) -> None:
+    with open_journal(tmp_path, BATCH, HOLDERS) as journal:
+        take(journal, CHIP_A)
+    as_version_2(tmp_path)
+    with open_journal(tmp_path, BATCH, HOLDERS) as journal:
+        assert (journal.entry(1).chip, journal.other_cards()) == (CHIP_A, {})
+        journal.hold(2, CHIP_B)
+        assert take(journal, b"12345678") == 3
+    with open_journal(tmp_path, BATCH, HOLDERS) as journal:
+        assert journal.other_cards() == {2: CHIP_B}
+
+
+def test_a_card_that_is_held_waits_for_no_chip(journal: Journal) -> None:
+    for number in (1, 2, 3):
+        journal.hold(number, CHIP_B)
+    assert not journal.has_waiting()
+    assert take(journal, CHIP_A) is None
+
+
+def test_the_next_card_after_a_held_one_may_have_a_pin_without_a_chip(journal: Journal) -> None:
+    journal.hold(1, CHIP_B)
+    journal.check_pins({2})
+    with pytest.raises(JournalConflict, match="cards 3 have a PIN already"):
+        journal.check_pins({3})
+
+
+def test_a_card_that_refused_to_be_activated_may_be_given_up_again(journal: Journal) -> None:
+    take(journal, CHIP_A)
+    for stage in STEPS[:2]:
+        journal.advance(1, stage)
+    with pytest.raises(JournalConflict, match="may be active"):
+        journal.give_up(CHIP_A)
+    journal.not_activated(1)
+    assert journal.give_up(CHIP_A) == 1

@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError
 from cardlib.exchange import Connection
+from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch
+from personalize.production import reader_feed
 from personalize.production.audit import audit
 from personalize.production.feed import identify
 from personalize.production.issue import issue
-from personalize.production.job import CardResult, Job, opened_job
-from personalize.production.journal import JournalConflict, Progress, batch_journal
+from personalize.production.job import CardResult, Job, doubles, opened_job
+from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
@@ -345,27 +347,55 @@ def test_a_card_that_this_batch_made_is_named_and_not_made_again(
     assert_everybody_has_one_card(batch, cards)
 
 
-def test_another_card_of_a_resident_stops_the_run_when_the_other_reader_is_done(
+def test_a_resident_with_another_card_gets_none_then_or_later_and_the_others_get_theirs(
     batch: Batch, readers: list[FedReader], tmp_path: Path
 ) -> None:
-    theirs = of_holder(tmp_path)
+    left, theirs = readers[0], of_holder(tmp_path)
+    before, cards = dict(theirs.memory.pages), [blank() for _ in range(COUNT - 1)]
+    results = issue_in(batch, [left], feeding(left, iter([theirs, *cards])))
+    chip = ChipSerial(theirs.chip)
+    other = f"card 1 (line 2 of the list): this resident has another card, with chip {chip}"
+    assert [r.problem[: len(other)] for r in results] == [other, "", ""]
+    assert dict(theirs.memory.pages) == before
+    spare = blank()
+    again = issue_in(batch, [left], feeding(left, iter([spare])))
+    assert [(r.number, r.progress) for r in again if r.problem] == [(1, Progress.PREPARED)]
+    assert other in again[-1].problem or other in again[0].problem
+    spare.reset()
+    assert identify("", spare, store()).stage is CardStage.TRANSPORT
+
+
+def test_a_card_is_not_activated_when_another_of_its_resident_comes_meanwhile(
+    batch: Batch, readers: list[FedReader], tmp_path: Path
+) -> None:
+    theirs, mine = of_holder(tmp_path), blank()
     left, right = readers
-    mine = blank()
-    right.cut = at(30, lambda: bool(feed_and_wait(left, theirs)) and False)
 
-    def robot(_: threading.Event) -> None:
-        right.insert(mine)
+    def comes() -> bool:
+        left.insert(theirs)
+        left.wait_for(TAKE_OUT, 0)
+        return False
 
-    with pytest.raises(JournalConflict, match="Nobody gets two cards"):
-        issue_in(batch, readers, robot)
-    with batch_journal(batch) as journal:
-        entry = journal.of_chip(mine.chip)
-    assert entry is not None and entry.progress is Progress.ACTIVE
+    right.cut = at(30, comes)
+    cards = [mine, *[blank() for _ in range(COUNT - 1)]]
+    results = issue_in(batch, readers, feeding(right, iter(cards)))
+    assert [(r.number, r.progress) for r in results if r.problem] == [(1, Progress.PERSONALIZED)]
+    assert f"Keep chip {ChipSerial(mine.chip)} apart" in results[0].problem
+    assert any("this card is not finished: card 1" in line for line in right.lines)
 
 
-def feed_and_wait(reader: FedReader, card: Connection) -> bool:
-    reader.insert(card)
-    return reader.wait_for("card inserted", 0)
+def test_a_second_card_of_a_resident_whose_card_is_active_is_told_in_each_later_run(
+    batch: Batch, readers: list[FedReader], tmp_path: Path
+) -> None:
+    left, theirs = readers[0], of_holder(tmp_path)
+    cards = [blank() for _ in range(COUNT)]
+    issue_in(batch, [left], feeding(left, iter([cards[0], theirs, *cards[1:]])))
+    (told,) = [line for line in left.lines if "beside that of this batch" in line]
+    assert cards[0].chip.hex().upper() in told and theirs.chip.hex().upper() in told
+    with job_in(batch, [left]) as job:
+        assert [r.problem for r in issue(job)] == [""] * COUNT
+        assert list(doubles(job).values()) == [told.removeprefix("left: this card is not used: ")
+                                .removesuffix(f". {TAKE_OUT}")]  # fmt: skip
 
 
 def of_holder(folder: Path) -> SoftwareCard:
@@ -412,6 +442,114 @@ def test_a_blank_copy_of_a_card_that_was_personalized_is_not_made(
     assert_everybody_has_one_card(batch, [mine, *others])
     copy.reset()
     assert identify("", copy, store()).stage is CardStage.TRANSPORT
+
+
+class Exchanged:
+    """A card that is exchanged for another at a command, so quickly that no reader notices."""
+
+    def __init__(self, card: SoftwareCard, other: SoftwareCard, command: int) -> None:
+        self._card, self._other, self._left = card, other, command
+
+    @property
+    def atr(self) -> bytes:
+        return self._card.atr
+
+    def reset(self) -> bytes:
+        return self._card.reset()
+
+    def transmit(self, command: bytes) -> bytes:
+        self._left -= 1
+        if not self._left:
+            self._card = self._other
+            self._card.reset()
+        return self._card.transmit(command)
+
+
+@pytest.mark.parametrize("command", range(4, 20))
+def test_a_card_that_is_exchanged_unnoticed_frees_no_chip_that_was_changed(
+    batch: Batch, readers: list[FedReader], command: int
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    first, *others = cards
+    swapped = Exchanged(first, others[0], command)
+    results = issue_in(batch, [left], feeding(left, iter([swapped, first, *others])))
+    assert [(r.problem, r.chip) for r in results] == [("", card.chip) for card in cards]
+    assert_everybody_has_one_card(batch, cards)
+
+
+@pytest.mark.parametrize("command", [1, 10, 40, 90])
+def test_a_card_that_is_exchanged_while_it_is_verified_is_not_called_bad(
+    batch: Batch, readers: list[FedReader], command: int
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    issue_in(batch, [left], feeding(left, iter(cards)))
+    since = len(left.lines)
+    swapped = Exchanged(cards[0], blank(), command)
+    verified = audit_in(batch, [left], feeding(left, iter([swapped, *cards])))
+    assert [v.findings for v in verified] == [()] * COUNT
+    (told,) = [line for line in left.lines[since:] if "was not verified" in line]
+    assert "another one is in the reader. It can be inserted again" in told
+
+
+def test_a_blank_copy_of_an_active_card_is_called_a_copy_and_not_active(
+    batch: Batch, readers: list[FedReader]
+) -> None:
+    left, cards = readers[0], [blank() for _ in range(COUNT)]
+    copy = SoftwareCard.blank(cards[0].chip, store().blank_keys(cards[0].chip))
+    issue_in(batch, [left], feeding(left, iter([cards[0], copy, *cards[1:]])))
+    (told,) = [line for line in left.lines if "this card is not used" in line]
+    assert "it is a copy. Keep it apart" in told and "active already" not in told
+
+
+def test_a_reader_does_not_ask_for_a_card_that_is_in_hand_in_the_other(
+    batch: Batch, readers: list[FedReader]
+) -> None:
+    """The last card is at work: nobody may take it out to put it into the other reader."""
+    left, right = readers
+    cards = [blank() for _ in range(COUNT)]
+
+    def asked() -> bool:
+        right.wait_for("wait: the last cards are in the other readers", 0)
+        return False
+
+    def robot(ended: threading.Event) -> None:
+        for card in cards[:-1]:
+            feed(left, card, ended)
+        left.cut = at(30, asked)
+        feed(left, cards[-1], ended)
+
+    issue_in(batch, readers, robot)
+    assert not any("a card that was begun" in line for line in left.lines + right.lines)
+
+
+class KeptByAnother(FedReader):
+    """A reader whose card another program keeps in a transaction: to connect has no end."""
+
+    def connect(self) -> AbstractContextManager[Connection]:  # type: ignore[override]
+        self.kept.wait()
+        return super().connect()
+
+    kept = threading.Event()
+
+
+def test_a_card_that_another_program_keeps_is_told_and_made_when_it_comes_again(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_feed, "_CONNECT_TIME", 0.1)
+    left, cards = KeptByAnother("left"), [blank() for _ in range(COUNT)]
+
+    def robot(ended: threading.Event) -> None:
+        feed(left, cards[0], ended)
+        left.kept.set()
+        for card in cards:
+            feed(left, card, ended)
+
+    issue_in(batch, [left], robot)
+    assert (
+        "another program uses the card: close that program. It can be inserted again"
+        in left.lines[1]
+    )
+    assert_everybody_has_one_card(batch, cards)
 
 
 # --- readers that fail --------------------------------------------------------------------

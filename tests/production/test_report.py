@@ -1,5 +1,7 @@
 """Figures of a run: only the cards that it made, and no division by nothing."""
 
+import pytest
+
 from cardlib.emulator import SoftwareCard
 from cardlib.exchange import observed
 from cardlib.facts import ChipSerial
@@ -7,13 +9,32 @@ from cardlib.timing import CardTiming
 from cardlib.transport.meter import Figures, Meter
 from personalize.production.job import CardResult
 from personalize.production.journal import Progress
-from personalize.production.report import result_as_dict, throughput
+from personalize.production.report import lines_in_words, result_as_dict, throughput
 from tests.cards.bureau import store
 
 
 def outcome(progress: Progress, *, was_active: bool = False) -> CardResult:
     figures = Figures(100, 20_000, 10_000, 2_500.0)
     return CardResult(1, 2, ChipSerial(b"12345678"), progress, "", figures, 0.5, was_active)
+
+
+def without_card(*lines: int) -> list[CardResult]:
+    none = Progress.PREPARED
+    return [CardResult(n, line, None, none, "no blank") for n, line in enumerate(lines, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((), ""),
+        ((7,), "No card yet: line 7 of the list."),
+        ((9, 2, 3, 4, 7), "No card yet: lines 2-4, 7, 9 of the list."),
+    ],
+)
+def test_the_residents_without_a_card_are_named_by_their_lines(
+    lines: tuple[int, ...], words: str
+) -> None:
+    assert lines_in_words([outcome(Progress.ACTIVE), *without_card(*lines)]) == words
 
 
 def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from click.testing import CliRunner
 
@@ -55,6 +55,7 @@ def spawned(
     pass_fds: tuple[int, ...] = (),
     program: str = f"{IMPORT_MAIN}main()",
     stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[str] = subprocess.PIPE,
 ) -> "subprocess.Popen[str]":
     """Start it as a process of its own."""
     return subprocess.Popen(
@@ -63,7 +64,7 @@ def spawned(
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RHCARD_PASSPHRASE": PASSPHRASE, **(env or {})},
         stdin=stdin,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
