@@ -25,6 +25,7 @@ from .pcsc_service import (
     NO_READER,
     SUCCESS,
     UNAWARE,
+    WATCH_GONE,
     constants,
     establish,
     failure,
@@ -237,6 +238,6 @@ class PcscConnection:
         """
         look = [(self.reader, UNAWARE)]
         result, states = service.calls.SCardGetStatusChange(self._context, 0, look)
-        if result in GONE:
+        if result in WATCH_GONE:
             return None
         return states[0][1] >> 16 if result == SUCCESS else 0

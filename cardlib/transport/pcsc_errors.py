@@ -26,7 +26,7 @@ class AmbiguousReader(TransportError):
 
 
 class ReaderInUse(TransportError):
-    """Another program uses the card exclusively."""
+    """Another program uses the card, exclusively or longer than was waited for."""
 
 
 class NoCard(TransportError):

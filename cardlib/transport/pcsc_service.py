@@ -32,6 +32,8 @@ GONE = {
     constants.SCARD_E_INVALID_HANDLE,
 }
 """Results of a call on a context or card of a pcscd that has ended."""
+WATCH_GONE = GONE | {constants.SCARD_F_COMM_ERROR}
+"""The same for a watch (SCardGetStatusChange). It asks no card: its line to pcscd is broken."""
 
 NO_READER = "no reader is connected: plug one in. Most readers need the package libccid"
 
@@ -48,7 +50,7 @@ _FAILURES: dict[int, tuple[type[TransportError], str]] = {
     constants.SCARD_E_UNKNOWN_READER: (NoReader, "no reader of this name"),
     constants.SCARD_E_READER_UNAVAILABLE: (NoReader, "the reader was unplugged"),
     constants.SCARD_E_SHARING_VIOLATION: (
-        ReaderInUse, "another program uses the card exclusively: close that program"),
+        ReaderInUse, "another program uses the card: close that program"),
     constants.SCARD_E_NO_SMARTCARD: (NoCard, "no card: put it in"),
     constants.SCARD_W_UNRESPONSIVE_CARD: (
         NoCard, "the card does not answer to reset: check that it is the right way round"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from . import pcsc_service as service
 from .pcsc import CardProtocol, PcscConnection
-from .pcsc_service import GONE, SUCCESS, UNAWARE, constants, establish, failure, service_gone
+from .pcsc_service import SUCCESS, UNAWARE, WATCH_GONE, constants, establish, failure, service_gone
 
 _AWAY: int = constants.SCARD_STATE_UNKNOWN | constants.SCARD_STATE_UNAVAILABLE
 _PRESENT: int = constants.SCARD_STATE_PRESENT
@@ -51,7 +51,7 @@ class PcscSlot:
         result, states = service.calls.SCardGetStatusChange(self._context, milliseconds, known)
         if result == _TIMEOUT:
             return
-        if result in GONE:
+        if result in WATCH_GONE:
             raise service_gone(self.name)
         if result == SUCCESS and states[0][1] & _AWAY:
             result = constants.SCARD_E_READER_UNAVAILABLE

@@ -264,7 +264,7 @@ def test_11_success_is_what_the_card_answered_whatever_is_said(
     with patch.object(IssuerSession, "activate", talking):
         first, second = issue_all(batch, cards)
     assert words in capfd.readouterr().err
-    assert (first.progress, bool(first.problem)) == (Progress.VERIFIED, True)
+    assert (first.progress, bool(first.problem)) == (Progress.PERSONALIZED, True)
     assert (second.progress, second.problem) == (Progress.ACTIVE, "")
 
 

@@ -251,7 +251,7 @@ def test_a_card_that_another_program_has_exclusively_is_one_line(desk: Desk) -> 
     desk.put(personalized_card())
     with open_reader(0, exclusive=True):
         assert only_line(rhcard("read", "--reader", "0")) == (
-            f"{FIRST}: another program uses the card exclusively: close that program"
+            f"{FIRST}: another program uses the card: close that program"
         )
         assert rhcard("readers", "--json").json["readers"][0]["state"] == "in_use"
     assert rhcard("read", "--reader", "0").code == Exit.GOOD
