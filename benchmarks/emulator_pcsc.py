@@ -10,11 +10,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.report import Bar
+from benchmarks.report import Bar, arguments, report
 from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardOptions
 from cardlib.emulator.bench.ready_made import CHIP, personalized_card
@@ -147,3 +147,14 @@ def measure_pcsc() -> tuple[dict[str, float], list[Bar]]:
     except CannotStart as reason:
         print(f"not through pcscd: {reason}", file=sys.stderr)
     return figures, bars
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, report, and say by the exit code whether every bar is met."""
+    options = arguments(__doc__).parse_args(argv)
+    figures, bars = measure_pcsc()
+    return report(figures, bars, as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.bureau import sealed
-from benchmarks.report import arguments, report
+from benchmarks.report import Bar, arguments, report
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
 from cardlib.keys.roots import public_test_roots
@@ -29,7 +29,8 @@ from personalize.production.report import throughput
 from personalize.production.station import FolderFeed
 from tests.programs.pcscd import SLOTS, CannotStart, running_pcscd
 
-PROTOCOL = 2
+PROTOCOL, TOGETHER = 2, 1.7
+COUNTS = {1: "1 reader", 2: "2 readers"}
 
 
 def serve_blanks(port: int) -> None:
@@ -103,18 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report; without pcscd only what is in one process."""
     options = arguments(__doc__).parse_args(argv)
     issuer = KeyStore(public_test_roots(PROTOCOL))
+    bars: list[Bar] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         figures = rates("in process", FolderFeed(folder / "cards", issuer), folder / "0", issuer)
         try:
             with running_pcscd():
-                for count in (1, 2):
-                    title = f"pcscd, {count} reader{'s'[: count - 1]}"
+                for count, words in COUNTS.items():
                     with fed(count) as feed:
-                        figures |= rates(title, feed, folder / str(count), issuer)
+                        figures |= rates(f"pcscd, {words}", feed, folder / str(count), issuer)
+            one, two = (figures[f"pcscd, {words}, whole run, 1/min"] for words in COUNTS.values())
+            bars.append(Bar.at_least("two readers at once / one", two / one, TOGETHER))
         except CannotStart as reason:
             print(f"not through pcscd: {reason}", file=sys.stderr)
-    return report(figures, [], as_json=options.json)
+    return report(figures, bars, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from .tables import read_table
 
@@ -195,9 +196,9 @@ def _field_path(path: str) -> str:
 
 def _load_files() -> tuple[FileSpec, ...]:
     kinds = {(row["path"], row["field"]): row for row in _table("kinds.csv")}
-    fields: dict[str, list[dict[str, str]]] = {}
+    fields: dict[str, list[dict[str, Any]]] = {}
     for row in _table("fields.csv"):
-        fields.setdefault(row["path"], []).append(row | _kind(row, kinds))
+        fields.setdefault(row["path"], []).append(_field(row, _kind(row, kinds)))
     return tuple(
         FileSpec(
             line=line,
@@ -225,32 +226,32 @@ def _kind(row: dict[str, str], kinds: dict[tuple[str, str], dict[str, str]]) -> 
     for path in (row["path"], "*"):
         for each in names:
             if found := kinds.get((path, each)):
-                return {column: found[column] for column in _TEXT}
+                return found
     return _TEXT
 
 
-def _fields_of(file: dict[str, str], rows: list[dict[str, str]]) -> tuple[FieldSpec, ...]:
-    tlv = file["structure"] == Structure.LINEAR_VARIABLE_TLV
+def _field(row: dict[str, str], kind: dict[str, str]) -> dict[str, Any]:
+    """What a line of fields.csv says of its field, in each file that shares the line."""
+    return {
+        "tag": int(row["tag"]) if row["tag"] else None,
+        "name": row["name"],
+        "label_zh": row["label_zh"],
+        "coding": row["coding"],
+        "length": int(row["length"]),
+        "disclosure_group": row["disclosure_group"],
+        "kind": Kind(kind["kind"]),
+        "table": kind["table"],
+        "one_digit": kind["one_digit"] == "yes",
+    }
+
+
+def _fields_of(file: dict[str, str], fields: list[dict[str, Any]]) -> tuple[FieldSpec, ...]:
+    tlv, path = file["structure"] == Structure.LINEAR_VARIABLE_TLV, file["path"]
     specs, offset = [], 0
-    for number, row in enumerate(rows, 1):
-        length = int(row["length"])
-        specs.append(
-            FieldSpec(
-                path=file["path"],
-                tag=int(row["tag"]) if row["tag"] else None,
-                name=row["name"],
-                label_zh=row["label_zh"],
-                coding=row["coding"],
-                length=length,
-                disclosure_group=row["disclosure_group"],
-                kind=Kind(row["kind"]),
-                table=row["table"],
-                one_digit=row["one_digit"] == "yes",
-                record=number if tlv else 0,
-                offset=0 if tlv else offset,
-            )
-        )
-        offset += length
+    for number, common in enumerate(fields, 1):
+        record, start = (number, 0) if tlv else (0, offset)
+        specs.append(FieldSpec(path=path, record=record, offset=start, **common))
+        offset += common["length"]
     return tuple(specs)
 
 
