@@ -16,6 +16,10 @@ from .fault_codes import FaultCode
 from .list_faults import Wrong
 
 _WHOLE, _PART = "spreadsheet_damage.csv", "text_damage.csv"
+_WITH_A_WORD = "; if it is right as it stands, write a word with it, such as 1-2-2001室 or 每日8:30"
+_MAY_BE_RIGHT = ("turned-into-date", "reformatted-number", "shortened-number")
+"""What a whole address or medical text may be by itself: 1-2-2001, 12/3/01, 8:30, 10,000."""
+
 _Match = re.Match[str] | None
 
 
@@ -46,18 +50,21 @@ def _searches(where: frozenset[str]) -> list[_Search]:
         rows = [row for row in read_table(Path(__file__).with_name(table)) if row["in"] in where]
         for chosen in ([row for row in rows if row["needs"]], [r for r in rows if not r["needs"]]):
             if chosen:
-                pattern, damages = _pattern(chosen)
+                may_be_right = table == _WHOLE and "text" in where
+                pattern, damages = _pattern(chosen, _MAY_BE_RIGHT if may_be_right else ())
                 needed = "".join(row["needs"] for row in chosen)
                 find = pattern.fullmatch if table == _WHOLE else pattern.search
                 searches.append((find, re.compile(f"[{needed}]") if needed else None, damages))
     return searches
 
 
-def _pattern(rows: Sequence[dict[str, str]]) -> tuple[re.Pattern[str], dict[str, Wrong]]:
+def _pattern(
+    rows: Sequence[dict[str, str]], may_be_right: Sequence[str]
+) -> tuple[re.Pattern[str], dict[str, Wrong]]:
     """One pattern for lines of a table; the name of its group tells the damage."""
-    damages = {
-        f"d{number}": Wrong(FaultCode(row["code"]), row["problem"], row["remedy"])
-        for number, row in enumerate(rows)
-    }
+    damages: dict[str, Wrong] = {}
+    for number, row in enumerate(rows):
+        remedy = row["remedy"] + (_WITH_A_WORD if row["code"] in may_be_right else "")
+        damages[f"d{number}"] = Wrong(FaultCode(row["code"]), row["problem"], remedy)
     parts = (f"(?P<d{number}>{row['pattern']})" for number, row in enumerate(rows))
     return re.compile("|".join(parts), re.DOTALL), damages

@@ -137,3 +137,47 @@ def test_honest_values_pass(column: str, value: str) -> None:
 
 def test_a_day_without_its_hyphens_is_still_told_as_a_date() -> None:
     assert check_value("birth_date", "1990-01-02").problem == "not a date as YYYYMMDD"
+
+
+@pytest.mark.parametrize(
+    "name", ["NULL", "NAN", "NA", "NIL", "UNDEFINED", "NaT", "TRUE", "FALSE", "WAHR", "VRAI"]
+)
+def test_a_person_with_the_name_of_no_value_writes_it_with_one_capital_letter(name: str) -> None:
+    assert "with one capital letter" in check_value("name", name).remedy
+    assert check_value("name", name.capitalize()).problem == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["NONE", "None", "Unknown", "Missing", "无", "空", "未知", "没有", "何某", "某某", "王X"],
+)
+def test_a_person_whose_name_no_spelling_lets_pass_is_told_whom_to_ask(name: str) -> None:
+    remedy = check_value("name", name).remedy
+    assert "A person with this very name: ask the health authority" in remedy
+    assert "capital" not in remedy
+
+
+WITH_A_WORD = [
+    ("address_1", "1-2-2001", "1-2-2001室"), ("address_1", "12/3/01", "12/3/01室"),
+    ("address_2", "2001-1-2", "2001-1-2号"), ("address_1", "8:30", "8:30路"),
+    ("address_1", "2E-3", "2E-3室"), ("address_1", "1,001", "1,001室"),
+    ("address_1", "May 12", "May 12 St"), ("allergen_1", "2011-3-5", "皮疹2011-3-5"),
+    ("other_medical_alert", "8:30", "每日8:30"), ("allergic_reaction_1", "10,000", "血小板10,000"),
+    ("other_medical_alert", "1.5×10^9", "白细胞1.5×10^9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "alone", "with_a_word"), WITH_A_WORD)
+def test_a_text_that_is_only_a_number_or_a_day_passes_with_a_word(
+    column: str, alone: str, with_a_word: str
+) -> None:
+    assert "if it is right as it stands, write a word with it" in check_value(column, alone).remedy
+    assert check_value(column, with_a_word).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("address_1", "#N/A"), ("address_1", "无"), ("phone_1", "2011-12-12"), ("name", "Mar-2")],
+)
+def test_no_word_is_asked_for_where_it_would_make_damage_pass(column: str, value: str) -> None:
+    assert "write a word with it" not in check_value(column, value).remedy
