@@ -41,7 +41,9 @@ def command(context: Context, folder: Path) -> int:
         "A card is known by its chip: `rhcard readers` shows it; it is a software card's file name."
     )
     if mailing.not_active:
-        say(f"{mailing.not_active} cards are not active yet. Their PINs are not shown.")
+        one = mailing.not_active == 1
+        cards = "1 card is" if one else f"{mailing.not_active} cards are"
+        say(f"{cards} not active yet. {'Its PIN is' if one else 'Their PINs are'} not shown.")
     for problem in mailing.problems:
         print_error(problem)
     return code

@@ -43,6 +43,14 @@ def test_a_card_that_is_not_active_has_no_letter(
     assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     report = rhcard("pins", batch, "--json").json
     assert (report["pins"], report["not_active"]) == ([], 2)
+    assert "2 cards are not active yet. Their PINs are not shown." in rhcard("pins", batch).err
+
+
+def test_one_card_that_is_not_active_is_told_of_as_one(batch: Path, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.card"
+    rhcard("emulator", "new", "--out", blank, "--keys", batch.parent / "keys.json")
+    assert rhcard("issue", batch, "--card", blank).code == 7
+    assert "1 card is not active yet. Its PIN is not shown." in rhcard("pins", batch).err
 
 
 def test_nothing_issued_is_a_conflict(batch: Path) -> None:

@@ -129,6 +129,12 @@ def test_marks_round_a_number_are_told(value: str) -> None:
         ("hospital_patient_number_1", "00012"), ("hospital_patient_number_1", "A-1"),
         ("hospital_organization_code_1", "44510003-9"), ("phone_1", "(0990)1244275"),
         ("phone_1", "199 0000 1537"), ("document_number", "军字第00123号"), ("issuer_code", "0"),
+        ("name", "May"), ("name", "Nil"), ("name", "五月"), ("name", "年羹尧"), ("name", "MAI"),
+        ("address_1", "1-2-301"), ("address_1", "A1座3-2"), ("address_1", "2/F"),
+        ("address_1", "1203-2-1"), ("address_1", "5&6栋"), ("address_1", "＃３－２０１"),
+        ("other_medical_alert", "HLA-B*5801"), ("other_medical_alert", "140/90"),
+        ("other_medical_alert", "INR 2.5"), ("allergen_1", "5-FU"), ("allergen_1", "2,4-D"),
+        ("phone_1", "0731-88888888,123"), ("phone_1", "138.0013.8000"), ("phone_1", "00852-234567"),
     ],
 )  # fmt: skip
 def test_honest_values_pass(column: str, value: str) -> None:
