@@ -146,7 +146,8 @@ def of_files(
 
     if place.folder is not None:
         return FolderFeed(place.folder, maker, read_only=read_only)
-    return FilesFeed(place.files, read_only=read_only)
+    # `issue` names at its end what it did not use.
+    return FilesFeed(place.files, say if read_only else None, read_only=read_only)
 
 
 def watch(hands: "ReaderFeed | None", stop_here: Callable[[], None]) -> None:

@@ -92,6 +92,11 @@ class Feed(Protocol):
         """Whether a card that failed may be brought again in the same run, by a person."""
         ...
 
+    @property
+    def named_one_by_one(self) -> bool:
+        """Whether a person named each card, and so wants to know of each that is not used."""
+        ...
+
     def alone(self) -> AbstractContextManager[None]:
         """Lock the feed against other programs; JournalConflict if one of them has it."""
         ...
@@ -228,7 +233,7 @@ def refuse_copy(
     if other != card.where:
         raise JournalConflict(
             f"{feed.name}: {card.where} and {other} have the same chip serial {chip}. One of them"
-            " is a copy: take the copy out of the folder"
+            " is a copy: take the copy away"
         )
 
 

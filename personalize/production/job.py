@@ -109,6 +109,8 @@ def _look_at_all(job: Job) -> None:
         entry = job.journal.of_chip(found.chip)
         is_open = entry is not None and entry.progress is not Progress.ACTIVE
         if found.stage is CardStage.PERSONALIZED and not is_open:
+            if entry is None and job.feed.named_one_by_one:
+                job.leave_alone(card, f"it is {found.stage}, but not by this batch")
             job.feed.put_aside(card)
 
 

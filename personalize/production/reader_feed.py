@@ -179,6 +179,7 @@ class ReaderFeed:
     """Brings the cards that people put into readers. A card that failed may be put in again."""
 
     comes_again = True
+    named_one_by_one = False
     not_brought = "was not inserted"
 
     def __init__(

@@ -45,6 +45,7 @@ class FolderFeed:
     """Brings the software cards of a folder, and then new blanks if they are wanted."""
 
     comes_again = False
+    named_one_by_one = False
 
     def __init__(
         self, folder: Path, maker: BlankMaker | None = None, *, read_only: bool = False
@@ -116,10 +117,21 @@ class FilesFeed:
     """Brings the software cards in certain files, each once. It makes no blanks."""
 
     comes_again = False
+    named_one_by_one = True
     not_brought = "is in none of the card files that were given"
 
-    def __init__(self, paths: Sequence[Path], *, read_only: bool = False) -> None:
-        """Bring the cards in these files; with `read_only` no file is written."""
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        tell: Callable[[str], None] | None = None,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """Bring the cards in these files; with `read_only` no file is written.
+
+        `tell` gets a line for each card that comes and has no result.
+        """
+        self._tell = tell
         cards = [CardFile(path, str(path), read_only=read_only) for path in paths]
         self._waiting = {card.where: card for card in cards}
 
@@ -149,8 +161,14 @@ class FilesFeed:
         """Do `work` with one card after the other, as long as something is `wanted`."""
         from .feed import one_by_one
 
+        def told(card: "BroughtCard") -> "Worked[T]":
+            done = work(card)
+            if self._tell and done.result is None:
+                self._tell(f"{card.where}: {done.words}")
+            return done
+
         cards = self.lying()
-        return one_by_one(lambda _: next(cards, None), work, wanted)
+        return one_by_one(lambda _: next(cards, None), told, wanted)
 
     def put_aside(self, card: "BroughtCard") -> None:
         """Do not bring this card."""

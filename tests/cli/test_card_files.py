@@ -65,6 +65,7 @@ def test_a_copy_of_a_card_is_refused(batch: Path, blanks: list[Path], tmp_path: 
     done = rhcard("issue", batch, *named([blanks[0], copy]))
     assert done.code == 8
     assert "have the same chip serial" in done.err
+    assert "take the copy away" in done.err and "folder" not in done.err
     assert [path.read_bytes() for path in (blanks[0], copy)] == before
 
 
@@ -91,3 +92,26 @@ def test_a_file_that_is_not_there_or_no_card_is_told(batch: Path, tmp_path: Path
     assert (done.code, "0 of 3 cards active" in done.out) == (7, True)
     assert str(text) in done.err
     assert text.read_text("utf-8") == "not a card"
+
+
+def test_each_named_file_that_is_not_used_is_told(
+    batch: Path, blanks: list[Path], tmp_path: Path
+) -> None:
+    strange = tmp_path / "strange.card"
+    assert rhcard("emulator", "new", "--sample", "--out", strange).code == 0
+    done = rhcard("issue", batch, *named([strange, *blanks[:3]]))
+    assert (done.code, done.out) == (0, "3 of 3 cards active\n")
+    assert f"{strange} was not used: it is personalized, but not by this batch" in done.err
+    done = rhcard("verify", batch, *named([blanks[3], strange, *blanks[:3]]))
+    assert (done.code, done.out) == (0, "3 of 3 verified\n")
+    for other in (blanks[3], strange):
+        (line,) = [line for line in done.err.splitlines() if line.startswith(str(other))]
+        assert line.endswith("is no active card of this batch")
+
+
+def test_a_card_of_the_batch_that_is_named_again_is_no_news(
+    batch: Path, blanks: list[Path]
+) -> None:
+    assert rhcard("issue", batch, *named(blanks[:2])).code == 7
+    done = rhcard("issue", batch, *named(blanks[:3]))
+    assert (done.code, "was not used" in done.err) == (0, False)

@@ -57,6 +57,7 @@ class Hopper:
     brought: list[str] = field(default_factory=list)
     wanted: list[bool] = field(default_factory=list)
     comes_again = False
+    named_one_by_one = False
 
     not_brought = "not found in the hopper"
 
