@@ -105,14 +105,11 @@ def observed(connection: Connection, *observers: Observer) -> Iterator[Connectio
         connection.observers = before
 
 
-class Observed:
-    """A Connection around another one. It shows every exchange to the observers.
+class Around:
+    """A Connection around another one, of which a class may change a part."""
 
-    A command that raises is not shown: nobody knows whether the card received it.
-    """
-
-    def __init__(self, connection: Connection, *observers: Observer) -> None:
-        self._connection, self._observers = connection, observers
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     @property
     def atr(self) -> bytes:
@@ -124,6 +121,25 @@ class Observed:
         """Whether the reader carries extended length; None if the connection does not know."""
         known: bool | None = getattr(self._connection, "extended_length", None)
         return known
+
+    def transmit(self, command: bytes) -> bytes:
+        """Send a command; return its response."""
+        return self._connection.transmit(command)
+
+    def reset(self) -> bytes:
+        """Reset the card; return its ATR."""
+        return self._connection.reset()
+
+
+class Observed(Around):
+    """Shows every exchange to the observers.
+
+    A command that raises is not shown: nobody knows whether the card received it.
+    """
+
+    def __init__(self, connection: Connection, *observers: Observer) -> None:
+        super().__init__(connection)
+        self._observers = observers
 
     def transmit(self, command: bytes) -> bytes:
         """Send a command, and show it with its response."""

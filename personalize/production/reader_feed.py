@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from cardlib.errors import TransportError
-from cardlib.exchange import Connection
+from cardlib.exchange import Around, Connection
 from cardlib.transport.pcsc import CardPulledOut, ReaderInUse
 from cardlib.transport.slot import InSlot
 
@@ -84,20 +84,12 @@ class Turn:
             raise KeyboardInterrupt
 
 
-class _CardInHand:
-    """A connection that gives the turn up while the card works. The card must stay the same."""
+class _CardInHand(Around):
+    """Gives the turn up while the card works. The card must stay the same."""
 
     def __init__(self, connection: Connection, turn: Turn) -> None:
-        self._connection, self._turn, self._atr = connection, turn, connection.atr
-
-    @property
-    def atr(self) -> bytes:
-        return self._connection.atr
-
-    @property
-    def extended_length(self) -> bool | None:
-        known: bool | None = getattr(self._connection, "extended_length", None)
-        return known
+        super().__init__(connection)
+        self._turn, self._atr = turn, connection.atr
 
     def transmit(self, command: bytes) -> bytes:
         with self._turn.given_up():
