@@ -175,7 +175,7 @@ class CardAccess:
         """
         keys, identity, question = self._keys(), self._accepted(), Question.new()
         self._enter("DDF1")
-        reply = self._sent(question.command(identity.key_version), "INTERNAL AUTHENTICATE").data
+        reply = self._sent(question.command(keys.version), "INTERNAL AUTHENTICATE").data
         if question.is_answered(keys, reply):
             self._proved(self._serial.place)
             return
@@ -190,6 +190,24 @@ class CardAccess:
         places = ", ".join(PLACES[place] for place in others.values())
         elsewhere = f"; no chip serial fits that may be in {places}" if others else ""
         raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{elsewhere}")
+
+    def settle_serial(self) -> SerialTrial:
+        """Have the card tell its chip serial by the internal key; return what is known of it then.
+
+        Nothing is sent if it is sure, or the internal key is not at hand. If the card refuses that,
+        one authentication may be tried, as without the internal key. Raises NotGenuine when the
+        card does not hold the internal key.
+        """
+        self._accepted()
+        serial = self._serial
+        if serial.is_sure or serial.refusal is not None or not self._has_internal_key:
+            return serial
+        self._enter("DDF1")
+        try:
+            self.internal_authenticate()
+        except StatusWordError as error:
+            serial.refusal = error.sw
+        return serial
 
     def verify_pin(self, pin: str) -> None:
         """VERIFY the holder's PIN, 6 digits.
@@ -318,18 +336,9 @@ class CardAccess:
         return self._key_set is not None and INTERNAL_KEY in self._key_set.names
 
     def _sure_keys(self) -> CardKeys:
-        """The card's keys. If its chip serial is not sure, the internal key settles it first.
-
-        If the card refuses that, one authentication may be tried, as without the internal key.
-        """
-        keys = self._keys()
-        if self._serial.is_sure or self._serial.refusal is not None or not self._has_internal_key:
-            return keys
-        self._enter("DDF1")
-        try:
-            self.internal_authenticate()
-        except StatusWordError as error:
-            self._serial.refusal = error.sw
+        """The card's keys. If its chip serial is not sure, the internal key settles it first."""
+        self._keys()  # keys that do not fit are refused before anything is sent
+        self.settle_serial()
         return self._keys()
 
     def _select(self, path: str, *, fci: bool = False) -> bytes:

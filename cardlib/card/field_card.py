@@ -29,7 +29,7 @@ _RECORD_OF = {field.name: field.record for field in ISSUER_FILE.fields}
 class FieldCard:
     """What the operator knows about a card that has no C1 in its FCI.
 
-    `cipher` and `key_version` (1 to 7): None means those of the key set, or SM4 and 1. `chip`: the
+    `cipher` and `key_version` (1 to 7): None means those of the key set. `chip`: the
     chip serial, 8 bytes, given by hand; None means the place that the profile names. Such a card
     is always taken to be of specification 1.0.
     """
@@ -39,9 +39,13 @@ class FieldCard:
     chip: bytes | None = None
 
     def identity(self, chip: bytes, region: bytes, keys: KeySet | None) -> CardIdentity:
-        """Return the identity of a card with this chip serial and region factor."""
-        cipher = self.cipher or (keys.cipher if keys else Cipher.SM4)
-        version = self.key_version or (keys.version if keys else 1)
+        """Return the identity of a card with this chip serial and region factor.
+
+        Without keys, cipher and key version are None: nothing can show that they are right.
+        """
+        if keys is None:
+            return CardIdentity(chip, SpecVersion.V1, None, None, region)
+        cipher, version = self.cipher or keys.cipher, self.key_version or keys.version
         return CardIdentity(chip, SpecVersion.V1, cipher, version, region)
 
 

@@ -14,13 +14,14 @@ class CardIdentity:
     """What a card says about itself: the chip serial (8 bytes) in the ATR, the rest in DDF1's FCI.
 
     `spec` is 10 or 20 (hex) for specification 1.0 or 2.0, `region` the 8-byte region factor (b"" on
-    a card of profile `field` without a city code).
+    a card of profile `field` without a city code). `cipher` and `key_version` are None when the
+    card does not say them and there are no keys to find out.
     """
 
     chip: bytes
     spec: int
-    cipher: Cipher
-    key_version: int
+    cipher: Cipher | None
+    key_version: int | None
     region: bytes
 
     @classmethod
@@ -61,9 +62,14 @@ class CardIdentity:
         return f"{self.spec >> 4}.{self.spec & 15}"
 
     @property
+    def cipher_name(self) -> str | None:
+        """The cipher in small letters, as in documents; None if it is not known."""
+        return None if self.cipher is None else self.cipher.name.lower()
+
+    @property
     def c1(self) -> bytes:
-        """The value of C1 in the FCI, 3 bytes: spec, cipher, key version."""
-        return bytes((self.spec, self.cipher, self.key_version))
+        """The value of C1 in the FCI, 3 bytes: spec, cipher, key version; 00 for what is None."""
+        return bytes((self.spec, self.cipher or 0, self.key_version or 0))
 
     def refuse_other_keys(self, keys: KeyUse) -> None:
         """Raise CardKeyError if keys are of another protocol, cipher or version than the card's."""
@@ -86,8 +92,10 @@ class CardIdentity:
         return keys.for_card(self.chip, self.region)
 
     def __str__(self) -> str:
+        keys = "cipher and key version unknown"
+        if self.cipher is not None:
+            keys = f"{self.cipher.name} keys version {self.key_version}"
         return (
-            f"chip {self.chip.hex().upper()}, spec {self.spec_text}, "
-            f"{self.cipher.name} keys version {self.key_version}, "
+            f"chip {self.chip.hex().upper()}, spec {self.spec_text}, {keys}, "
             f"region {self.region.decode('ascii', 'replace') or 'unknown'}"
         )

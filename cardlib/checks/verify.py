@@ -68,7 +68,7 @@ def verify_card(
 def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Finding]:
     pairs = {
         "chip": (str(chip), found.chip.hex().upper()),
-        "cipher": (keys.cipher.name, found.cipher.name),
+        "cipher": (keys.cipher.name, found.cipher.name if found.cipher else "unknown"),
         "key version": (str(keys.version), str(found.key_version)),
         "protocol": (str(keys.protocol), str(found.protocol)),
     }

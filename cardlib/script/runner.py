@@ -103,6 +103,7 @@ class Runner:
         self._card_profile, self._field_card = profile, field_card
         self._serial = SerialTrial(profile, field_card.chip)
         self._identity: CardIdentity | None = None
+        self._asked_with_keys = False
         self._said_spec_2 = False
         self._profile: Profile | None = None
         self._authenticated: frozenset[str] = frozenset()
@@ -130,22 +131,24 @@ class Runner:
     def _ask_who_it_is(self, script: Script) -> None:
         """Identify a card of another profile if the script needs that, and reset it.
 
-        No try is spent: if the script authenticates, the internal key tells the serial's place.
+        No try is spent: if the script authenticates, the internal key tells the serial's place. If
+        the card refuses that, one key may be tried (`ResidentHealthCard.settle_serial`).
         """
         is_as_specified = (self._card_profile, self._field_card) == (RHCARD, BY_THE_KEYS)
         keys = self._keys if any(isinstance(s, Authenticate) for s in script.steps) else None
-        if is_as_specified or self._identity or not (keys or self._must_know_spec(script)):
+        is_known = self._identity is not None and (keys is None or self._asked_with_keys)
+        if is_as_specified or is_known or not (keys or self._must_know_spec(script)):
             return
         profile = self._card_profile
         least = 1 if profile.fci == RHCARD.fci else None  # a card that is silent: FIELD's alone
         card = ResidentHealthCard(
             self._connection, keys, least, profile=profile, field_card=self._field_card
         )
-        self._identity = card.identity
-        if keys and INTERNAL_KEY in keys.names:
+        if keys and card.serial_is_sure and INTERNAL_KEY in keys.names:
             card.internal_authenticate()
-            self._serial.succeeded(card.serial_place)
-            self._identity = card.identity
+        elif keys:
+            self._serial = card.settle_serial()
+        self._identity, self._asked_with_keys = card.identity, keys is not None
         self._connection.reset()
 
     def _must_know_spec(self, script: Script) -> bool:

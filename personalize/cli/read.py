@@ -143,14 +143,18 @@ def command(
 
 
 def _remarks(reading: "Reading") -> list[str]:
-    """What to say of a card that does not describe itself: where its chip serial is, how sure."""
+    """What to say of a card that does not describe itself: what is not known, or not sure."""
     place, refusal = reading.serial_place, reading.internal_refusal
     said = []
     if not reading.serial_is_sure:
         said.append(f"The chip serial is taken from this place, which may be wrong: {place}.")
-        said.append("Specification, cipher and key version are not the card's word: it says none.")
     elif place != "historical tag":
         said.append(f"The chip serial is in this place: {place}.")
+    if reading.identity.cipher is None:
+        said.append(
+            "The card does not say its cipher and key version. That it is of specification 1.0 is"
+            " what the profile says."
+        )
     if refusal is not None:
         said.append(
             f"The card refused INTERNAL AUTHENTICATE ({refusal:04X}): nothing proves that it is"
@@ -188,7 +192,7 @@ def _document(
         **place,
         "chip": identity.chip.hex().upper(),
         "specification": identity.spec_text,
-        "cipher": identity.cipher.name.lower(),
+        "cipher": identity.cipher_name,
         "key_version": identity.key_version,
         "fields": [as_json(value, lang) for _, values in reading.files for value in values],
         "commands": figures.commands,

@@ -142,6 +142,6 @@ def _as_json(row: _Row) -> dict[str, Any]:
         "chip": row.chip,
         "serial_places": row.serials,
         "specification": identity.spec_text if identity else None,
-        "cipher": identity.cipher.name.lower() if identity else None,
+        "cipher": identity.cipher_name if identity else None,
         "key_version": identity.key_version if identity else None,
     }

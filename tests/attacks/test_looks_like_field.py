@@ -64,6 +64,7 @@ Host = ResidentHealthCard
 ACTIONS: Mapping[str, Callable[[Host], object]] = {
     "authenticate": lambda host: host.authenticate("RK1_DF02"),
     "internal_authenticate": lambda host: host.internal_authenticate(),
+    "settle_serial": lambda host: host.settle_serial(),
     "verify_pin": lambda host: host.verify_pin(PIN),
     "send": lambda host: host.send(commands.verify(Pin(PIN)), "VERIFY"),
     "exchange": lambda host: host.exchange(commands.verify(Pin(PIN))),

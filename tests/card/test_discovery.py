@@ -2,6 +2,7 @@
 
 import pytest
 
+from cardlib.apdu import Transmit
 from cardlib.card import ResidentHealthCard
 from cardlib.card.discovery import discover, is_deployed
 from cardlib.emulator import SoftwareCard
@@ -12,7 +13,9 @@ from cardlib.keys.store import KeyStore
 from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from cardlib.transport.recorder import Recorder
 from tests.cards.field_bench import FIELD_VALUES as ROWS
-from tests.cards.field_cards import DEPLOYED, REFUSED, FieldLike, deployed_card, new_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED
+from tests.cards.in_between import DISGUISE, InBetween
 
 SEEN = ("selection", "fci", "record_reading", "serial_place")
 HARMLESS = {"A4", "B2"}
@@ -20,13 +23,13 @@ HARMLESS = {"A4", "B2"}
 
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_our_card_is_found_to_be_as_specified(protocol: int) -> None:
-    found = discover(new_card(protocol))
+    found = discover(card_of_profile(RHCARD, protocol=protocol))
     assert dict(found.settings) == {name: getattr(RHCARD, name) for name in SEEN}
     assert found.profile() == RHCARD
 
 
 def test_a_field_card_is_found_with_a_sentence_for_each_setting() -> None:
-    found = discover(FieldLike(new_card()))
+    found = discover(card_of_profile())
     assert dict(found.settings) == {name: getattr(FIELD, name) for name in SEEN}
     words = {each.setting: each.words for each in found.observations}
     assert "by AID is refused (6A82), by path refused (6A86)" in words["selection"]
@@ -38,30 +41,30 @@ def test_a_field_card_is_found_with_a_sentence_for_each_setting() -> None:
 @pytest.mark.parametrize("name", SEEN)
 def test_each_row_alone_is_found(name: str) -> None:
     profile = RHCARD.having({name: ROWS[name]})
-    assert dict(discover(FieldLike(new_card(), profile)).settings) == {
+    assert dict(discover(card_of_profile(profile)).settings) == {
         each: getattr(profile, each) for each in SEEN
     }
 
 
 @pytest.mark.parametrize("profile", [RHCARD, FIELD], ids=["rhcard", "field"])
 def test_only_selecting_and_reading_of_free_data_is_sent(profile: CardProfile) -> None:
-    log = Recorder(FieldLike(new_card(), profile))
+    log = Recorder(card_of_profile(profile))
     discover(log)
     assert {each.command.hex().upper()[2:4] for each in log.commands} <= HARMLESS
 
 
 def test_what_was_found_changes_addressing_and_reading_and_nothing_else() -> None:
-    found = discover(FieldLike(new_card()))
+    found = discover(card_of_profile())
     with pytest.raises(ProfileNeeded, match="--profile field"):
         found.profile(RHCARD)
     told = FIELD.having({"selection": "name and path", "record_reading": "many"})
     assert found.profile(told) == FIELD
-    ours = discover(FieldLike(new_card(), RHCARD.having({"record_reading": "one"})))
+    ours = discover(card_of_profile(RHCARD.having({"record_reading": "one"})))
     assert [each.name for each in ours.profile().differences()] == ["record_reading"]
 
 
 def test_aid_and_path_are_asked_for_each_and_told_apart() -> None:
-    line = NoPath(new_card())
+    line = InBetween(card_of_profile(RHCARD), DISGUISE["no path"])
     words = {each.setting: each.words for each in discover(line).observations}
     assert (
         "by AID is done, by path refused (6A86); by file identifier it is done"
@@ -69,35 +72,26 @@ def test_aid_and_path_are_asked_for_each_and_told_apart() -> None:
     )
 
 
-class NoPath(FieldLike):
-    """A card that takes our AID, but no path."""
-
-    def transmit(self, command: bytes) -> bytes:
-        if command[1:3] == b"\xa4\x08":
-            return REFUSED
-        return self.card.transmit(command)
-
-
 @pytest.mark.parametrize("kind", DEPLOYED)
 def test_a_deployed_card_is_told_from_ours_by_any_of_what_differs(kind: str) -> None:
-    assert is_deployed(deployed_card(DEPLOYED[kind]))
+    assert is_deployed(card_of_profile(DEPLOYED[kind]))
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_a_card_of_ours_is_no_deployed_card_however_records_are_read(protocol: int) -> None:
-    assert not is_deployed(new_card(protocol))
-    assert not is_deployed(FieldLike(new_card(protocol), RHCARD.having({"record_reading": "one"})))
+    card = card_of_profile(RHCARD, protocol=protocol)
+    assert not is_deployed(card)
+    assert not is_deployed(InBetween(card, DISGUISE["no P2=05"]))
 
 
 def test_the_places_of_the_chip_serial_are_all_found() -> None:
-    atr = deployed_card().atr
-    found = {place: chip for chip, place in discover(deployed_card()).serials.items()}
+    atr = card_of_profile().atr
+    found = {place: chip for chip, place in discover(card_of_profile()).serials.items()}
     assert found == {"bytes 5-12": atr[5:13], "last 8": atr[-8:]} and atr[5:13] == CHIP
 
 
 def test_an_atr_that_is_too_short_leaves_the_serial_to_the_operator() -> None:
-    card = FieldLike(new_card())
-    card.atr = bytes.fromhex("3B020000")
+    card = InBetween(card_of_profile(), atr=bytes.fromhex("3B020000"))
     found = discover(card)
     assert (found.settings["serial_place"], dict(found.serials)) == ("given", {})
 
@@ -128,13 +122,11 @@ def test_a_card_without_the_issuers_data_is_no_health_card_whatever_it_answers(d
 
 
 def test_a_card_that_is_pulled_out_is_not_called_another_kind() -> None:
-    card = FieldLike(new_card())
-    card.transmit = gone  # type: ignore[method-assign]
     with pytest.raises(TransportError):
-        is_deployed(card)
+        is_deployed(InBetween(card_of_profile(), gone))
 
 
-def gone(command: bytes) -> bytes:
+def gone(_command: bytes, _on: Transmit) -> bytes:
     raise TransportError("the card was pulled out")
 
 

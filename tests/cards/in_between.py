@@ -51,6 +51,11 @@ def refusing(answer: bytes, is_meant: Callable[[bytes], bool]) -> Rule:
     return lambda command, _: answer if is_meant(command) else None
 
 
+def altering(instruction: int, change: Callable[[bytes], bytes]) -> Rule:
+    """A rule that changes what the card answers to one instruction."""
+    return lambda command, on: change(on(command)) if command[1] == instruction else None
+
+
 def reads_many(command: bytes) -> bool:
     """READ RECORD with P2=05."""
     return command[1] == READ_RECORD and command[3] == _FROM_NUMBER

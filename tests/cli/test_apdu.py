@@ -15,7 +15,7 @@ from cardlib.script.language import SUFFIX
 from personalize.cli.exits import Exit
 from tests import DATA
 from tests.cards.cards import CHIP, personalized_card
-from tests.cards.field_cards import deployed_card
+from tests.cards.field_bench import card_of_profile
 from tests.cards.v2_cards import card_of
 from tests.programs.rhcard import Ran, ran, rhcard, saved
 from tests.script.test_apdu_scripts import FOLDER, PASSPHRASE
@@ -134,7 +134,7 @@ def test_a_pin_goes_to_a_2_0_card_in_clear_only_with_unprotected(tmp_path: Path)
 def test_a_script_authenticates_on_a_deployed_card_with_profile_field(
     folder: Path, tmp_path: Path
 ) -> None:
-    card, script = saved(deployed_card(), tmp_path / "field.card"), tmp_path / "field.scriptor"
+    card, script = saved(card_of_profile(), tmp_path / "field.card"), tmp_path / "field.scriptor"
     script.write_text(
         "reset\n00A4000002DDF1\n#> 9000 -\n00A4000002DF02\n#> 9000 -\n#! authenticate RK1_DF02\n"
         "00A4000002EF05\n#> 9000 -\n00B2010400\n#= DDF1/DF02/EF05\n#> 9000 29 01 xx\n"
@@ -154,7 +154,7 @@ def test_a_script_authenticates_on_a_deployed_card_with_profile_field(
 def test_a_change_goes_to_a_deployed_card_in_clear_only_with_profile_field(tmp_path: Path) -> None:
     script = tmp_path / "pin.scriptor"
     script.write_text("reset\n00A4000002DDF1\n#> 9000 -\n0020000006313335373930\n#> 9000\n")
-    words = (script, "--card", saved(deployed_card(), tmp_path / "field.card"))
+    words = (script, "--card", saved(card_of_profile(), tmp_path / "field.card"))
     done = invoke(*words)
     assert (done.code, len(done.err.splitlines())) == (Exit.BAD_INPUT, 1)
     assert "which does not name it, add --profile field" in done.err

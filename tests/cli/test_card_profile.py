@@ -14,7 +14,7 @@ from personalize.cli.failures import explain
 from personalize.terminal.looking import how_to_read
 from tests.cards.cards import CHIP, blank_card, personalized_card
 from tests.cards.field_bench import card_of_profile
-from tests.cards.field_cards import DEPLOYED, deployed_card
+from tests.cards.field_cards import DEPLOYED
 from tests.programs.rhcard import key_file, rhcard, saved
 
 
@@ -135,8 +135,38 @@ def test_where_the_serial_is_without_keys_is_told_as_a_guess(field_file: Path) -
     words = ("read", field_file, "--profile", "field")
     done, report = rhcard(*words), rhcard(*words, "--json").json
     assert "taken from this place, which may be wrong: bytes 5-12" in done.err
-    assert "are not the card's word" in done.err
     assert (report["serial_is_sure"], report["internal_refusal"]) == (False, None)
+
+
+@pytest.mark.parametrize("told", [(), ("--cipher", "aes", "--key-version", "3")])
+def test_cipher_and_key_version_that_nothing_shows_are_told_as_unknown(
+    field_file: Path, told: tuple[str, ...]
+) -> None:
+    """Neither a guess nor what the operator says is shown as what the card is."""
+    words = ("read", field_file, "--profile", "field", *told)
+    done, report = rhcard(*words), rhcard(*words, "--json").json
+    assert done.out.startswith(f"chip {report['chip']}, spec 1.0, cipher and key version unknown, ")
+    assert "does not say its cipher and key version" in done.err
+    assert (report["cipher"], report["key_version"]) == (None, None)
+
+
+def test_cipher_and_key_version_are_told_when_a_key_was_accepted(
+    field_file: Path, keys: Path
+) -> None:
+    words = ("read", field_file, "--profile", "field", "--keys", keys)
+    done, report = rhcard(*words), rhcard(*words, "--json").json
+    assert "SM4 keys version 1" in done.out and "cipher" not in done.err
+    assert (report["cipher"], report["key_version"]) == ("sm4", 1)
+
+
+def test_what_a_card_says_itself_is_told_also_if_its_chip_serial_is_elsewhere(
+    tmp_path: Path,
+) -> None:
+    elsewhere = "describing itself, with its chip serial elsewhere"
+    card = saved(card_of_profile(DEPLOYED[elsewhere]), tmp_path / "one.card")
+    done = rhcard("read", card, "--set", "serial_place=bytes 5-12", "--set", "record_reading=one")
+    assert "SM4 keys version 1" in done.out
+    assert "may be wrong: bytes 5-12" in done.err and "cipher" not in done.err
 
 
 def test_where_the_serial_is_with_keys_is_told_as_sure(field_file: Path, keys: Path) -> None:
@@ -168,7 +198,7 @@ def test_a_card_that_does_not_prove_to_be_genuine_is_read_and_that_is_told(
 def test_discover_says_what_a_deployed_card_answers_and_how_to_read_it(
     tmp_path: Path, keys: Path
 ) -> None:
-    card = saved(deployed_card(), tmp_path / "a field.card")
+    card = saved(card_of_profile(), tmp_path / "a field.card")
     before = card.read_bytes()
     report = rhcard("card-profile", "discover", "--card", card, "--json").json
     assert (report["card"], report["reader"], report["deployed"]) == (str(card), None, True)
@@ -188,7 +218,7 @@ def test_discover_says_what_a_deployed_card_answers_and_how_to_read_it(
 def test_the_line_of_discover_reads_each_kind_of_deployed_card(
     tmp_path: Path, keys: Path, kind: str
 ) -> None:
-    card = saved(deployed_card(DEPLOYED[kind]), tmp_path / "one.card")
+    card = saved(card_of_profile(DEPLOYED[kind]), tmp_path / "one.card")
     line = rhcard("card-profile", "discover", "--card", card, "--json").json["command"]
     report = rhcard(*shlex.split(line)[1:], "--keys", keys, "--json").json
     assert (report["exit_code"], report["chip"]) == (0, CHIP.hex().upper())
@@ -213,7 +243,7 @@ def test_a_serial_that_is_nowhere_is_left_to_the_operator() -> None:
 
 
 def test_read_says_what_discover_says_when_it_stops_at_such_a_card(tmp_path: Path) -> None:
-    card = saved(deployed_card(), tmp_path / "field.card")
+    card = saved(card_of_profile(), tmp_path / "field.card")
     done = rhcard("read", card)
     answers = rhcard("card-profile", "discover", "--card", card, "--json").json["answers"]
     assert done.code == Exit.VERIFICATION_FAILED

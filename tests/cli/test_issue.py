@@ -16,7 +16,8 @@ from cardlib.keys import store as store_module
 from personalize.cli.exits import Exit
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
-from tests.cards.field_cards import DEPLOYED, deployed_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED
 from tests.programs.rhcard import (
     IMPORT_MAIN,
     PASSPHRASE,
@@ -379,7 +380,7 @@ def test_a_deployed_card_in_the_folder_is_named_and_left_as_it_is(
     """Neither `issue` nor `verify` takes a profile: they are for cards of our specification."""
     batch, cards = prepare(tmp_path, keys, 2), tmp_path / "cards"
     cards.mkdir()
-    theirs = saved(deployed_card(DEPLOYED[kind]), cards / "0 theirs.card")
+    theirs = saved(card_of_profile(DEPLOYED[kind]), cards / "0 theirs.card")
     before = theirs.read_bytes()
     done = rhcard("issue", batch, "--cards", cards, "--make-blanks")
     assert done.code == Exit.GOOD

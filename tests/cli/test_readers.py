@@ -19,7 +19,8 @@ from cardlib.issuance import IssuerSession
 from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.cli.exits import Exit
 from tests.cards.cards import CHIP, blank_card, key_store, personalized_card
-from tests.cards.field_cards import DEPLOYED, deployed_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED
 from tests.cards.wrong_cards import Disturbed, with_added_key_set
 from tests.cli.test_emulator import Running
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
@@ -128,7 +129,7 @@ def test_a_card_of_others_is_not_ours_whatever_it_answers(desk: Desk, answer: st
 
 @pytest.mark.parametrize("kind", DEPLOYED)
 def test_a_deployed_card_is_told_apart_with_the_line_that_reads_it(desk: Desk, kind: str) -> None:
-    desk.put(None, card := deployed_card(DEPLOYED[kind]))
+    desk.put(None, card := card_of_profile(DEPLOYED[kind]))
     first, second = rhcard("readers", "--json").json["readers"]
     assert (second["state"], second["words"]) == ("deployed", "deployed card")
     assert CHIP_TEXT in second["serial_places"].values()
@@ -147,11 +148,11 @@ def test_a_deployed_card_is_told_apart_with_the_line_that_reads_it(desk: Desk, k
 
 
 def test_a_field_card_is_read_with_profile_field_and_nothing_else(desk: Desk) -> None:
-    desk.put(deployed_card())
+    desk.put(card_of_profile())
     (first, _) = rhcard("readers", "--json").json["readers"]
     assert first["remedy"] == "rhcard read --reader 0 --profile field"
     assert first["serial_places"] == {
-        "bytes 5-12": CHIP_TEXT, "last 8": deployed_card().atr[-8:].hex().upper(),
+        "bytes 5-12": CHIP_TEXT, "last 8": card_of_profile().atr[-8:].hex().upper(),
     }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from personalize.production.feed import identify
 from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from tests.cards.bureau import pin_is_right
-from tests.cards.field_cards import READ_RECORD, SELECT, deployed_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.in_between import READ_RECORD, SELECT
 from tests.cards.wrong_cards import ADDED_VERSION, Foreign, with_added_key_set
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.rhcard import IMPORT_MAIN, PASSPHRASE, Ran, key_file, prepare, ran, spawned
@@ -282,7 +283,7 @@ def test_wrong_cards_are_handed_back_and_the_signal_ends_the_run_in_order(
     ]
     run = started("issue", batch, slots=(0,))
     changed, foreign = with_added_key_set(blank(), store), Foreign()
-    deployed = deployed_card()
+    deployed = card_of_profile()
     robot.feed_all(run, 0, [mine, mine, theirs, *strangers, changed, foreign, deployed])
     run.process.send_signal(signal.SIGINT)
     done = run.ended()

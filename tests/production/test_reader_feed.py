@@ -32,7 +32,9 @@ from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
 from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
-from tests.cards.field_cards import DEPLOYED, READ_RECORD, SELECT, deployed_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED
+from tests.cards.in_between import READ_RECORD, SELECT
 from tests.cards.wrong_cards import Foreign, with_added_key_set
 
 COUNT = 3
@@ -290,7 +292,7 @@ WRONG: dict[str, tuple[Callable[[Path], Connection], str]] = {
     "other keys": (lambda _: blank(KeyStore(new_roots())), "are not those of this key store"),
     "public keys": (lambda _: blank(KeyStore(public_test_roots())), "published test keys"),
     **{
-        kind: (lambda _, profile=profile: deployed_card(profile), "it is a deployed card")  # type: ignore[misc]
+        kind: (lambda _, profile=profile: card_of_profile(profile), "it is a deployed card")  # type: ignore[misc]
         for kind, profile in DEPLOYED.items()
     },
     "added keys": (
@@ -328,7 +330,7 @@ def test_a_deployed_card_is_named_and_handed_back_when_a_batch_is_verified(
 ) -> None:
     left, cards = readers[0], [blank() for _ in range(COUNT)]
     issue_in(batch, [left], feeding(left, iter(cards)))
-    theirs, before = deployed_card(DEPLOYED[kind]), len(left.lines)
+    theirs, before = card_of_profile(DEPLOYED[kind]), len(left.lines)
     memory = dict(theirs.memory.pages)
     results = audit_in(batch, [left], feeding(left, iter([theirs, *cards])))
     assert [r.findings for r in results] == [()] * COUNT

@@ -7,7 +7,9 @@ from cardlib.exchange import Connection
 from cardlib.transport.recorder import Recorder
 from personalize.terminal.looking import CardCondition, answers_of, how_to_read, look
 from tests.cards.cards import CHIP, blank_card, personalized_card
-from tests.cards.field_cards import DEPLOYED, FieldLike, deployed_card
+from tests.cards.field_bench import card_of_profile
+from tests.cards.field_cards import DEPLOYED
+from tests.cards.in_between import DISGUISE, disguised
 from tests.cards.wrong_cards import Foreign
 
 HARMLESS = {0xA4, 0xB2, 0xCA}
@@ -16,7 +18,7 @@ HARMLESS = {0xA4, 0xB2, 0xCA}
 
 @pytest.mark.parametrize("kind", DEPLOYED)
 def test_a_deployed_card_is_seen_with_what_it_answers_and_nothing_is_changed(kind: str) -> None:
-    card = deployed_card(DEPLOYED[kind])
+    card = card_of_profile(DEPLOYED[kind])
     before, log = dict(card.memory.pages), Recorder(card)
     seen = look(log)
     assert seen.state is CardCondition.DEPLOYED
@@ -40,7 +42,7 @@ def test_no_other_card_is_called_deployed(card: Connection, state: CardCondition
 
 def test_a_2_0_card_that_is_made_to_look_so_is_called_deployed_and_gets_no_more() -> None:
     """Somebody on the line hides AID and C1: nothing proves what a card says here."""
-    log = Recorder(FieldLike(personalized_card(protocol=2)))
+    log = Recorder(disguised(*DISGUISE, "no serial"))
     assert look(log).state is CardCondition.DEPLOYED
     assert {each.command[1] for each in log.commands} <= HARMLESS
 
@@ -50,7 +52,7 @@ def test_a_card_that_is_pulled_out_at_any_command_is_lost_and_not_another_kind(
     command: int,
 ) -> None:
     with pytest.raises(TransportError):
-        look(PulledOut(deployed_card(), command))
+        look(PulledOut(card_of_profile(), command))
 
 
 class PulledOut:
@@ -74,7 +76,7 @@ class PulledOut:
 
 
 def test_how_a_card_is_read_follows_from_its_answers() -> None:
-    lines = {kind: how_to_read(answers_of(deployed_card(DEPLOYED[kind]))) for kind in DEPLOYED}
+    lines = {kind: how_to_read(answers_of(card_of_profile(DEPLOYED[kind]))) for kind in DEPLOYED}
     assert lines["field"] == ("--profile", "field")
     assert lines["describing itself, with its chip serial elsewhere"] == (
         "--set", "record_reading=one", "--set", "serial_place=bytes 5-12",

@@ -1,6 +1,6 @@
 """Programs of others at our cards in pcscd: node, pcsc_scan, and pyscard's monitors.
 
-opensc-tool, opensc-explorer, scriptor, yubikit and Py-GP are in test_pcsc.
+opensc-tool, opensc-explorer, scriptor, yubikit and Py-GP are in test_smart_card_tools.
 """
 
 import json
