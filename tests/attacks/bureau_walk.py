@@ -65,7 +65,10 @@ class Killed(BaseException):
 
 @dataclass
 class World:
-    """The cards of a walk, two readers, and what happened. `killed` holds for all threads."""
+    """The cards of a walk, two readers, and what happened. `killed` holds for all threads.
+
+    `strays` came into a reader when nobody looked.
+    """
 
     folder: Path
     rng: random.Random
@@ -73,6 +76,7 @@ class World:
     mine: list[SoftwareCard]
     others: list[SoftwareCard]
     foreign: Foreign = field(default_factory=Foreign)
+    strays: list[SoftwareCard] = field(default_factory=list)
     killed: threading.Event = field(default_factory=threading.Event)
     kill_at_commit: int = 0
     held: set[int] = field(default_factory=set)
@@ -153,7 +157,9 @@ class InHand:
             self.world.check()
         if self.event == "exchanged":
             # Quicker than pcscd looks: no reader notices it.
-            self.card = self.rng.choice([blank(self.rng), copied(self.world.others[STRANGER])])
+            stray = blank(self.rng)
+            self.world.strays.append(stray)
+            self.card = self.rng.choice([stray, copied(self.world.others[STRANGER])])
             self.card.reset()
         return self._happens(self.card.transmit(command))
 
@@ -336,14 +342,29 @@ def give_one_up(world: World) -> None:
 
 
 def finish(world: World) -> None:
-    """A last run, undisturbed: each card of ours is put in, and new blanks."""
+    """A last run, undisturbed; another if a card was begun that is no blank of ours."""
+    put_all_in(world)
+    ours = {ChipSerial(card.chip) for card in (*world.mine, *world.strays)}
+    with batch_journal(world.batch) as journal:
+        begun = [e.chip for e in journal.entries() if e.progress is Progress.STARTED and e.chip]
+        strange = [chip for chip in begun if chip not in ours]
+        for chip in strange:
+            journal.give_up(chip)
+    if strange:
+        world.seen["strange card given up"] += len(strange)
+        put_all_in(world)
+
+
+def put_all_in(world: World) -> None:
+    """Put in each card of ours, and new blanks."""
     world.killed.clear()
     world.kill_at_commit = 0
     world.mine += [blank(world.rng) for _ in range(COUNT)]
 
     def robot(ended: threading.Event) -> None:
-        # A blank of other keys may have been begun when the program was killed.
-        for card in (world.others[WRONG_KEYS], *world.mine):
+        # A blank of other keys may have been begun when the program was killed, and any card when
+        # it was exchanged as soon as it had said its chip serial. They are freed when they come.
+        for card in (*world.others[:RESIDENT], *world.mine, *world.strays):
             put_in(world, world.readers[0], card, ended)
 
     run(world, [robot])
@@ -358,7 +379,7 @@ def judge(world: World) -> None:
         others, spoiled = journal.other_cards(), journal.spoiled()
     bound = {entry.chip: entry for entry in entries.values() if entry.chip}
     active: list[tuple[int, ChipSerial]] = []
-    for card in world.mine:
+    for card in (*world.mine, *world.strays):
         card.reset()
         said = identify("", card, store())
         if said.stage is CardStage.TRANSPORT:

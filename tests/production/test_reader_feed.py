@@ -689,12 +689,14 @@ def test_nobody_gets_two_cards_and_nobody_is_lost_whatever_comes_and_goes(
         batch = copied(pristine, Path(folder))
         readers = [FedReader("left"), FedReader("right")]
         made: list[SoftwareCard] = []
+        wrong: list[Connection] = []
 
         def card_for(kind: str) -> Connection:
             if kind == "begun" and made:
                 return made[-1]
             if kind in WRONG:
-                return WRONG[kind][0](Path(folder))
+                wrong.append(WRONG[kind][0](Path(folder)))
+                return wrong[-1]
             made.append(blank())
             return made[-1]
 
@@ -703,7 +705,8 @@ def test_nobody_gets_two_cards_and_nobody_is_lost_whatever_comes_and_goes(
                 for step in mine:
                     play(reader, step, card_for(step.kind), ended)
                 while not ended.is_set():
-                    for card in [*made, card_for("blank")]:
+                    # A blank of other keys that was pulled out is freed when it comes again.
+                    for card in [*made, *wrong, card_for("blank")]:
                         if not any(each.card is card for each in readers):
                             feed(reader, card, ended)
 
