@@ -31,20 +31,24 @@ def comparable(number: str) -> str:
     of 15 digits, as they were until 1999, with its 18 characters. A travel permit of Hong Kong or
     Macao keeps its number, without the two digits that count its renewals. The result gives itself.
     """
+    number = in_one_spelling(number)
+    if found := _PERMIT.fullmatch(number):
+        return found[1]
+    return whole_number(number) or number
+
+
+def in_one_spelling(number: str) -> str:
+    """Bring a number into NFKC and capitals, without blanks and what nobody sees.
+
+    Batches that were prepared before 2026-11-27 compare their holders by this alone.
+    """
     if number.isascii():
-        return _lasting("".join(number.upper().split()))
+        return "".join(number.upper().split())
     before = ""
     while number != before:
         before = number
         number = unicodedata.normalize("NFKC", _visible(number).upper())
-    return _lasting(number)
-
-
-def _lasting(number: str) -> str:
-    """The form of a number that does not change when the document is renewed."""
-    if found := _PERMIT.fullmatch(number):
-        return found[1]
-    return whole_number(number) or number
+    return number
 
 
 def _visible(text: str) -> str:

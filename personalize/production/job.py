@@ -11,7 +11,7 @@ from cardlib.issuance import CardStage
 from cardlib.keys import Issuer
 from cardlib.transport.meter import Figures
 
-from ..listing.holders import comparable
+from ..listing.holders import comparable, in_one_spelling
 from ..preparation.batch import Batch
 from .bookkeeping import opened_to_issue
 from .feed import BroughtCard, Feed, Identified, identify, not_used, refuse_copy
@@ -49,9 +49,11 @@ class Job:
 
     def number_on(self, found: Identified) -> int | None:
         """Which card of the batch is for the holder whose number is on a card; None if none is."""
-        if not found.card_number:
-            return None
-        return self.journal.of_holder(self.issuer.holder_hash(comparable(found.card_number)))
+        for form in (comparable, in_one_spelling):
+            holder = self.issuer.holder_hash(form(found.card_number))
+            if found.card_number and (number := self.journal.of_holder(holder)) is not None:
+                return number
+        return None
 
 
 @dataclass(frozen=True, slots=True)
