@@ -1,0 +1,1 @@
+"""The key agent: a process that holds the root keys, and does what its policy allows."""
