@@ -1,1 +1,1 @@
-"""The custody of root keys: the key agent, the people who may use it, and their ceremonies."""
+"""The key agent: a process that holds the root keys, and does what its policy allows."""

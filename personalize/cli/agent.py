@@ -1,0 +1,172 @@
+"""rhcard agent: run the key agent, and lock or unlock it."""
+
+from pathlib import Path
+
+import click
+
+from .context import Context
+from .exits import Exit
+from .options import json_option, passphrase_option
+from .output import print_line, say
+
+SOCKET = Path("/run/rhcard/agent.sock")
+"""Where the key agent listens unless it is told otherwise."""
+
+_socket_option = click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    default=SOCKET,
+    envvar="RHCARD_AGENT",
+    show_default=True,
+    metavar="PATH",
+    help="The socket of the key agent. RHCARD_AGENT sets it too.",
+)
+
+
+@click.group(name="agent")
+def command() -> None:
+    """Run the key agent, which holds the root keys for the stations; lock and unlock it.
+
+    \b
+    Examples:
+      rhcard agent run --policy policy.toml --store keys.json
+      rhcard agent unlock
+      rhcard agent status
+    """
+
+
+@command.command()
+@click.option(
+    "--policy",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The TOML file that says who may ask for what.",
+)
+@click.option(
+    "--store",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The key store. It stays closed until `rhcard agent unlock`.",
+)
+@click.option(
+    "--state",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The agent's own folder: its log and its counters.",
+)
+@click.option(
+    "--head",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the newest entry of the log is noted a second time: best on another disk.",
+)
+@click.option(
+    "--test-keys",
+    is_flag=True,
+    help="Take published test keys, and callers of the agent's own user. For trials only.",
+)
+@_socket_option
+def run(
+    policy: Path, store: Path, state: Path, head: Path | None, test_keys: bool, socket_path: Path
+) -> int:
+    """Run the key agent until it is stopped by Ctrl-C or SIGTERM.
+
+    It must be a user of its own. It starts locked: run `rhcard agent unlock` then.
+
+    \b
+    Examples:
+      rhcard agent run --policy policy.toml --store keys.json --state /var/lib/rhcard-agent
+    """
+    from ..custody.policy import read_policy
+    from ..custody.process import check_user, harden
+    from ..custody.running import AgentFiles, agent
+    from ..custody.vault import StoreFile
+    from .signals import handled
+
+    harden()
+    rules = read_policy(policy)
+    check_user(rules, test_keys=test_keys)
+    files = AgentFiles(socket_path.absolute(), state.absolute(), head and head.absolute())
+    source = StoreFile(store.absolute())
+    with (
+        agent(source, rules, files, test_keys=test_keys) as server,
+        handled(lambda *_: server.stop()),
+    ):
+        say(f"The key agent listens at {server.path}. It is locked: run `rhcard agent unlock`")
+        server.run()
+    say("The key agent has stopped.")
+    return Exit.GOOD
+
+
+@command.command()
+@_socket_option
+@json_option
+@click.pass_obj
+def status(context: Context, socket_path: Path) -> int:
+    """Say whether the key agent is there and unlocked, and what it counted.
+
+    \b
+    Examples:
+      rhcard agent status
+    """
+    from cardlib.keys.agent import AgentConnection
+
+    found = AgentConnection(socket_path).call("status")
+    if context.as_json:
+        return context.answer(found)
+    print_line(f"{found['store']}  {'locked' if found['locked'] else found['identity']}")
+    print_line(f"log: {found['entries']} entries, the newest {found['head']}")
+    print_line(f"you are {found['caller']}, with the role {found['role']}")
+    for each in found["callers"]:
+        most = "no limit" if each["most"] is None else f"{each['most']} at most"
+        print_line(f"{each['name']}: {each['cards']} cards ({most})")
+    return Exit.GOOD
+
+
+@command.command()
+@_socket_option
+@passphrase_option
+@json_option
+@click.pass_obj
+def unlock(context: Context, socket_path: Path) -> int:
+    """Open the key store of the key agent with its passphrase.
+
+    \b
+    Examples:
+      rhcard agent unlock
+    """
+    from cardlib.keys.agent import AgentConnection
+
+    connection = AgentConnection(socket_path)
+    connection.call("status")
+    found = connection.call("unlock", passphrase=context.passphrase())
+    if context.as_json:
+        return context.answer(found)
+    say(f"Unlocked: {found['identity']}")
+    if found["test_keys"]:
+        say("These keys are published: everybody can read and change cards made with them.")
+    return Exit.GOOD
+
+
+@command.command()
+@_socket_option
+@json_option
+@click.pass_obj
+def lock(context: Context, socket_path: Path) -> int:
+    """Let the key agent forget the keys, until somebody unlocks it.
+
+    \b
+    Examples:
+      rhcard agent lock
+    """
+    from cardlib.keys.agent import AgentConnection
+
+    AgentConnection(socket_path).call("lock")
+    if context.as_json:
+        return context.answer({"locked": True})
+    say("Locked.")
+    return Exit.GOOD

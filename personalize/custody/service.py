@@ -1,0 +1,211 @@
+"""Answers requests to the key agent: who asks, may it, is it right; then it is done and logged."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+from cardlib.errors import CardError, CardKeyError, FormatError, StorageError
+from cardlib.keys.agent_verbs import FORMS
+from cardlib.keys.agent_wire import (
+    Document,
+    decoded,
+    error_document,
+    from_frame,
+    plain,
+    to_frame,
+)
+
+from .jobs import JobBook
+from .log import AgentLog
+from .policy import Caller, Policy, Stock
+from .roles import Role
+from .vault import LOCKED, Vault
+
+_LONGEST_RESULT = 200
+
+
+@dataclass(slots=True)
+class Desk:
+    """What one connection has open at the agent: it ends with the connection, or when it locks."""
+
+    caller: Caller
+    opened: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way: the agent, who asks, and what with."""
+
+    service: "AgentService"
+    desk: Desk
+    given: Document
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self.desk.caller
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What the agent does at a verb, and for whom.
+
+    `logged` are the members that the log shows. `locked_too` says that it needs no keys.
+    """
+
+    handler: Callable[[Call], Mapping[str, object]]
+    roles: frozenset[Role]
+    logged: tuple[str, ...] = ()
+    locked_too: bool = False
+
+
+class AgentService:
+    """The key agent without its socket. Acts happen one by one, each with its log entry."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        policy: Policy,
+        jobs: JobBook,
+        log: AgentLog,
+        verbs: Mapping[str, Verb],
+    ) -> None:
+        """Take the parts. Raises LogDamaged when the file of jobs knows a longer log."""
+        self.vault, self.policy, self.jobs, self.log = vault, policy, jobs, log
+        self.stock = Stock(policy)
+        self._verbs, self._acts = verbs, threading.RLock()
+        self._desks: dict[int, Desk] = {}
+
+    def __repr__(self) -> str:
+        return f"<key agent, {self.vault!r}, {self.log!r}>"
+
+    def answer(self, raw: bytes, desk: Desk) -> bytes:
+        """Do what a request says, if it may be done; return the frame of the reply."""
+        with self._acts:
+            return to_frame(self._reply(raw, desk))
+
+    def refuse(self, uid: int, why: str) -> bytes:
+        """Log that somebody unknown asked; return the frame of the refusal."""
+        with self._acts:
+            error = CardKeyError(why)
+            try:
+                self._log(uid, "", "", {}, str(error))
+            except StorageError as full:
+                return to_frame({"error": error_document(full)})
+            return to_frame({"error": error_document(error)})
+
+    def note(self, event: str) -> None:
+        """Log something that nobody asked for, such as the start."""
+        with self._acts:
+            self._log(-1, "", event, {}, "done")
+
+    def enter(self, caller: Caller) -> Desk:
+        """Make a desk for a connection."""
+        with self._acts:
+            desk = Desk(caller)
+            self._desks[id(desk)] = desk
+            return desk
+
+    def leave(self, desk: Desk) -> None:
+        """Drop what is open at a desk: its connection has ended."""
+        with self._acts:
+            desk.opened.clear()
+            self._desks.pop(id(desk), None)
+
+    def lock(self) -> None:
+        """Forget the keys, and what is open at every desk."""
+        with self._acts:
+            for desk in self._desks.values():
+                desk.opened.clear()
+            self.vault.lock()
+
+    def lock_if_idle(self) -> None:
+        """Lock if nobody used the keys for long enough, and log that."""
+        with self._acts:
+            if self.vault.is_idle:
+                self.lock()
+                self.note("locked, because it was idle")
+
+    def _reply(self, raw: bytes, desk: Desk) -> Document:
+        name, about = "", {}
+        try:
+            name, given = self._request(raw)
+            verb = self._allowed(name, desk.caller)
+            about = {each: plain(given[each]) for each in verb.logged if given[each] is not None}
+            with self.jobs.transaction():
+                result = verb.handler(Call(self, desk, given))
+                number = self._log(desk.caller.uid, desk.caller.name, name, about, "done")
+                self.jobs.note_log(number)
+            return {"ok": result}
+        except StorageError as error:
+            return {"error": error_document(error)}
+        except CardError as error:
+            return self._refused(desk.caller, name, about, error)
+        except Exception as error:  # noqa: BLE001 - a caller must not end the agent
+            return self._refused(desk.caller, name, about, CardError(_fault(error)))
+
+    def _request(self, raw: bytes) -> tuple[str, Document]:
+        document = from_frame(raw)
+        name = document.pop("verb", None)
+        if not isinstance(name, str) or name not in self._verbs:
+            raise FormatError("the request names no verb of the key agent")
+        return name, decoded(FORMS[name].takes, document, name)
+
+    def _allowed(self, name: str, caller: Caller) -> Verb:
+        verb = self._verbs[name]
+        if caller.role not in verb.roles:
+            raise CardKeyError(f"{caller.name} may not use {name}: its role is {caller.role}")
+        if caller.verbs is not None and name not in caller.verbs:
+            raise CardKeyError(f"{caller.name} may not use {name}: its policy does not list it")
+        if self.vault.is_locked and not verb.locked_too:
+            raise CardKeyError(LOCKED)
+        return verb
+
+    def _refused(
+        self, caller: Caller, verb: str, about: Mapping[str, object], error: CardError
+    ) -> Document:
+        try:
+            self._log(caller.uid, caller.name, verb, about, str(error))
+        except StorageError as full:
+            return {"error": error_document(full)}
+        return {"error": error_document(error)}
+
+    def _log(
+        self, uid: int, caller: str, verb: str, about: Mapping[str, object], result: str
+    ) -> int:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        short = result[:_LONGEST_RESULT]
+        entry = {"time": time, "uid": uid, "caller": caller, "verb": verb, "about": about}
+        return self.log.append({**entry, "result": short})
+
+
+def open_files(state: Path, head: Path) -> tuple[JobBook, AgentLog]:
+    """Open the files of an agent in its state folder, and check that they fit.
+
+    Raises LogDamaged when the file of jobs knows a longer log than there is.
+    """
+    from .log import LogDamaged, open_log
+
+    log = open_log(state / "agent.log", head)
+    jobs = JobBook(state / "jobs.sqlite")
+    with jobs.transaction():
+        known = jobs.log_number()
+    if known > log.number:
+        jobs.close()
+        log.close()
+        raise LogDamaged(
+            f"{log.path}: it has {log.number} entries, and {jobs.path} knows of {known}. The log"
+            " was put back from a copy, or removed. Put the newest one back"
+        )
+    return jobs, log
+
+
+def _fault(error: Exception) -> str:
+    """The kind of an error and its place, but not its text: that may hold a secret."""
+    frames = extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"an error in the key agent itself, please report it: {type(error).__name__}{place}"
