@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -26,6 +25,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cardlib.errors import DAMAGE, CardKeyError
 from cardlib.keys.passphrase import new_kdf, passphrase_key
 
+from .roles import Role
+
 FORMAT = "rhcard operator 1"
 NAME = re.compile(r"[a-z0-9-]{1,32}")
 _SEED = _KEY = 32
@@ -34,13 +35,8 @@ _NONCE = 12
 _DAMAGED = "the operator's file is damaged. Use your copy of it"
 
 
-class Role(StrEnum):
-    """What an operator is in the bureau. `statement.ACTIONS` says what each role may do."""
-
-    CUSTODIAN = "custodian"
-    DATA_PREPARATION = "data-preparation"
-    STATION = "station"
-    AUDITOR = "auditor"
+ROLES = (Role.CUSTODIAN, Role.PREPARATION, Role.STATION, Role.AUDITOR)
+"""The roles of people. `statement.ACTIONS` says what each may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +59,8 @@ class Operator:
             raise CardKeyError(
                 f"operator {self.name!r}: a name has 1 to 32 small letters a-z, digits and '-'"
             )
-        if not self.roles:
-            raise CardKeyError(f"operator {self.name}: no role is given")
+        if not self.roles or not self.roles <= set(ROLES):
+            raise CardKeyError(f"operator {self.name}: give a role: {', '.join(ROLES)}")
         if len(self.signing) != _KEY or len(self.wrapping) != _KEY:
             raise CardKeyError(f"operator {self.name}: a public key does not have 32 bytes")
 

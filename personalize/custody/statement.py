@@ -17,8 +17,9 @@ from typing import Any
 
 from cardlib.errors import DAMAGE, CardKeyError
 
-from .operators import Operator, OperatorKey, Role
+from .operators import ROLES, Operator, OperatorKey
 from .registry import Registry
+from .roles import Role
 
 LIFETIME = timedelta(minutes=10)
 _PREFIX = b"rhcard statement 1\n"
@@ -40,7 +41,7 @@ _CUSTODIANS = frozenset({Role.CUSTODIAN})
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
         "unlock": Action(_CUSTODIANS, 2, "Open a store of custodians, so that cards can be made"),
-        "lock": Action(frozenset(Role), 1, "Close the store until it is unlocked again"),
+        "lock": Action(frozenset(ROLES), 1, "Close the store until it is unlocked again"),
         "import": Action(_CUSTODIANS, 2, "Put keys from components into a new version"),
         "export": Action(_CUSTODIANS, 2, "Take keys out, as components or under a transport key"),
         "rotate": Action(_CUSTODIANS, 2, "Make a new version with new random keys"),
@@ -171,8 +172,8 @@ class Nonces:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where an agent looks at statements: its operators, its nonces and its store's identity."""
+class StatementCheck:
+    """How an agent looks at statements: with its operators, its nonces and its store's name."""
 
     registry: Registry
     nonces: Nonces

@@ -7,8 +7,9 @@ from pathlib import Path
 from unittest import mock
 
 from cardlib.keys import passphrase
-from personalize.custody.operators import OperatorKey, Role, new_operator
+from personalize.custody.operators import OperatorKey, new_operator
 from personalize.custody.registry import Registry, write_registry
+from personalize.custody.roles import Role
 from tests import QUICK_SCRYPT_N
 
 DAY = date(2026, 11, 27)

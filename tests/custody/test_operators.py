@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
-from personalize.custody.operators import Operator, Role, new_operator, open_operator, public_record
+from personalize.custody.operators import Operator, new_operator, open_operator, public_record
 from personalize.custody.registry import Registry, read_registry, write_registry
+from personalize.custody.roles import Role
 from tests import DATA
 from tests.custody.people import DAY, files, person, register
 
@@ -141,7 +142,7 @@ def test_a_name_is_small_letters_digits_and_hyphens(name: str) -> None:
 
 
 def test_an_operator_has_a_role() -> None:
-    with pytest.raises(CardKeyError, match="no role"):
+    with pytest.raises(CardKeyError, match="give a role"):
         new_operator("ann", [], "passphrase", DAY)
 
 

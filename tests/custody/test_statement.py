@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
-from personalize.custody.operators import Role
+from personalize.custody.operators import ROLES
 from personalize.custody.registry import Registry
-from personalize.custody.statement import ACTIONS, LIFETIME, Desk, Nonces, Statement
+from personalize.custody.roles import Role
+from personalize.custody.statement import ACTIONS, LIFETIME, Nonces, Statement, StatementCheck
 from tests.custody.people import DAY, person, register
 
 ANN, BOB, CAI = (person(name) for name in ("ann", "bob", "cai"))
@@ -38,7 +39,7 @@ class Agent:
 
     def __init__(self, registry: Registry = REGISTRY, store: str = STORE) -> None:
         self.clock = Clock()
-        self.desk = Desk(registry, Nonces(self.clock), store)
+        self.desk = StatementCheck(registry, Nonces(self.clock), store)
 
     def statement(self, *people: str, action: str = "rotate", **members: Any) -> Statement:
         nonce, expires = self.desk.nonces.new()
@@ -213,7 +214,7 @@ def test_old_nonces_go_when_there_are_many() -> None:
 def test_each_action_says_who_may_do_it() -> None:
     assert {name for name, rule in ACTIONS.items() if rule.people < 2} == {"lock"}
     for name, rule in ACTIONS.items():
-        assert rule.roles == ({Role.CUSTODIAN} if rule.people == 2 else set(Role)), name
+        assert rule.roles == ({Role.CUSTODIAN} if rule.people == 2 else set(ROLES)), name
 
 
 def test_a_statement_has_one_form() -> None:
