@@ -37,7 +37,14 @@ SET_CHECK = 10
 _ALWAYS_AES = {"transport", "issuer"}
 _CHECKSUM = 5
 _TEXT = re.compile(r"RHC1:([A-Z0-9-]+):(SM4|AES):([123])/([23]):([A-Z2-7]+):([A-Z2-7]{8})")
-_BY_WORD = {what.upper().replace("_", "-"): what for what in WHATS}
+
+
+def word_of(what: str) -> str:
+    """Return a name as it stands in lines of text: capitals, with '-' for '_'."""
+    return what.upper().replace("_", "-")
+
+
+BY_WORD: Mapping[str, str] = MappingProxyType({word_of(what): what for what in WHATS})
 
 
 def cipher_of(what: str, cipher: Cipher) -> Cipher:
@@ -88,8 +95,8 @@ class Component:
 
     def text(self) -> str:
         """The component as one line of text, for a file or a QR code. It is a secret."""
-        word = self.what.upper().replace("_", "-")
-        head = f"RHC1:{word}:{self.cipher.name}:{self.number}/{self.of}:{_base32(self.value)}:"
+        place = f"{self.number}/{self.of}"
+        head = f"RHC1:{word_of(self.what)}:{self.cipher.name}:{place}:{_base32(self.value)}:"
         return head + _checksum(head)
 
     @classmethod
@@ -97,7 +104,7 @@ class Component:
         """Read a component's line of text. Raises CardKeyError when it is none, or has a slip."""
         line = text.strip().upper()
         found = _TEXT.fullmatch(line)
-        if found is None or found[1] not in _BY_WORD:
+        if found is None or found[1] not in BY_WORD:
             raise CardKeyError(
                 "the component's text is not of the form RHC1:WHAT:CIPHER:NUMBER/OF:…:CHECKSUM"
             )
@@ -107,7 +114,7 @@ class Component:
             value = base64.b32decode(found[5] + "=" * (-len(found[5]) % 8))
         except ValueError:
             raise CardKeyError("the component's text has a slip: it is not BASE32") from None
-        made = cls(_BY_WORD[found[1]], Cipher[found[2]], int(found[3]), int(found[4]), value)
+        made = cls(BY_WORD[found[1]], Cipher[found[2]], int(found[3]), int(found[4]), value)
         if made.text() != line:
             raise CardKeyError("the component's text has a slip: it has another form than ours")
         return made
