@@ -31,9 +31,10 @@ _CARD_NUMBER, _ISSUE_DATE = (
 
 
 class KeyStore:
-    """An `Issuer` with the root keys of one version in memory. It never shows them."""
+    """`RootKeys` of one version in memory. It never shows them."""
 
     def __init__(self, roots: Roots) -> None:
+        self._roots = roots
         self.spec, self.cipher = SpecVersion.of_protocol(roots.protocol), roots.cipher
         self.key_version, self.is_test = roots.version, roots.is_test
         self.terminal_keys = SoftwareKeySet(roots.card, roots.protocol, roots.cipher, roots.version)
@@ -94,7 +95,7 @@ class KeyStore:
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.
 
-        This is not a part of `Issuer`: nothing else shows the bytes of a key.
+        This is not a part of `RootKeys`: nothing else shows the bytes of a key.
         """
         return static_keys(self._transport, chip)
 
