@@ -106,6 +106,15 @@ class SoftwareKeySet:
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SoftwareKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        if (protocol, cipher, version) != (self.protocol, self.cipher, self.version):
+            raise CardKeyError(
+                f"the keys are for protocol {self.protocol}, {self.cipher.name}, version"
+                f" {self.version}"
+            )
+        return self
+
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         if len(chip) != 8 or len(region) != 8:
