@@ -1,9 +1,30 @@
-"""The verbs of the key agent: the members of each request and of its reply, as a table."""
+"""The verbs of the key agent: the members of each request and of its reply, as a table.
+
+The agent is the issuer's side of SCP03 and the holder of all roots. No member is a root, a
+transport, issuer or card key, or an input from which it would make one for somebody else.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .agent_wire import Members, flag, list_of, number, optional, table_of, text
+from ..layout import KEY_BY_NAME
+from .agent_wire import (
+    Kind,
+    Members,
+    choice,
+    flag,
+    list_of,
+    number,
+    octets,
+    optional,
+    pair,
+    table_of,
+    text,
+)
+
+MOST_COMMANDS = 256
+MOST_HASHES = 1000
+"""The most commands of one load; the most numbers of one `holder-hashes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +37,45 @@ class Form:
 
 
 _NAME = text(64)
+_IDENTITY = octets(16)
+_CHIP, _BATCH = octets(8), octets(16)
+_HANDLE = number(1, 1 << 53)
+_RECORD_NUMBER = number(1, (1 << 32) - 1)
+_COUNT = number(0, (1 << 32) - 1)
+_LARGE = 1 << 18
+_REPLY = octets(2, 65_538)
+_COMMAND = octets(4, 65_544)
+_COMMANDS = list_of(_COMMAND, MOST_COMMANDS)
+_KEY = choice(KEY_BY_NAME)
+_WHOSE: Members = {"identity": _IDENTITY}
+_CARD: Members = {**_WHOSE, "key": _KEY, "chip": _CHIP, "region": octets(8)}
+_JOB: Members = {"batch": _BATCH, "number": _RECORD_NUMBER, "chip": _CHIP}
+_SESSION: Members = {"session": _HANDLE}
+_OF_BATCH: Members = {**_WHOSE, "batch": _BATCH, "count": _COUNT}
+_SEALED_BATCH: Members = {**_OF_BATCH, "sealed_key": octets(28, 1024)}
+_PIN: Members = {
+    **_WHOSE, "batch": _BATCH, "number": _COUNT, "turn": _COUNT,
+}  # fmt: skip
 _CALLER: Members = {
     "name": _NAME,
     "cards": number(0, 1 << 62),
     "most": optional(number(0, 1 << 62)),
 }
+_VERSION: Members = {
+    "identity": _IDENTITY,
+    "version": number(1, 7),
+    "protocol": number(1, 2),
+    "cipher": number(1, 2),
+    "test_keys": flag(),
+    "names": list_of(_KEY, len(KEY_BY_NAME)),
+}
 
-FORMS: Mapping[str, Form] = {
+
+def _one(name: str, kind: Kind) -> Members:
+    return {name: kind}
+
+
+OF_EVERYBODY: Mapping[str, Form] = {
     "status": Form(
         "Say how the agent is: locked or not, whose keys it has, the newest entry of its log",
         {},
@@ -40,10 +93,134 @@ FORMS: Mapping[str, Form] = {
         },
     ),
     "unlock": Form(
-        "Open the key store of a trial, which one passphrase protects",
-        {"passphrase": text(4096)},
+        "Open a key store that one passphrase protects",
+        _one("passphrase", text(4096)),
         {"identity": text(64), "test_keys": flag()},
     ),
     "lock": Form("Forget the keys, and end all that is open", {}, {}),
+    "versions": Form(
+        "Name the key versions, the newest first, and the card keys that the caller may use",
+        {},
+        _one("versions", list_of(table_of(_VERSION), 16)),
+    ),
 }
+OF_CARDS: Mapping[str, Form] = {
+    "session": Form(
+        "Begin a session with a chip that was received: make INITIALIZE UPDATE",
+        {**_WHOSE, "key_set": choice(("transport", "issuer")), "chip": _CHIP},
+        {"session": _HANDLE, "command": _COMMAND},
+    ),
+    "session-answer": Form(
+        "Check the card's cryptogram and make EXTERNAL AUTHENTICATE",
+        {**_SESSION, "reply": _REPLY},
+        _one("command", _COMMAND),
+    ),
+    "session-opened": Form(
+        "Check the reply to EXTERNAL AUTHENTICATE", {**_SESSION, "reply": _REPLY}, {}
+    ),
+    "replace-keys": Form(
+        "Claim a job and make PUT KEY, in an open session of the chip's transport keys",
+        {**_SESSION, **_JOB},
+        _one("commands", _COMMANDS),
+    ),
+    "load": Form(
+        "Claim a job and make STORE DATA of a whole card, in an open session of its issuer keys",
+        {
+            **_SESSION,
+            **_JOB,
+            "records": list_of(pair(number(0, 0xFFFF), octets(0, 65_535)), 1000),
+            "region": octets(8),
+            "pin": text(6),
+        },
+        _one("commands", _COMMANDS),
+    ),
+    "activate": Form(
+        "Make ACTIVATE, in an open session of the issuer keys",
+        _SESSION,
+        _one("commands", _COMMANDS),
+    ),
+    "reset-tries": Form(
+        "Make RESET KEY TRIES, in an open session of the issuer keys",
+        {**_SESSION, "key": _KEY},
+        _one("commands", _COMMANDS),
+    ),
+    "session-done": Form(
+        "Check the replies to the commands that were made last",
+        {**_SESSION, "replies": list_of(_REPLY, MOST_COMMANDS)},
+        {},
+    ),
+    "give-up": Form("Let a record have another chip, because its own is spoiled", _JOB, {}),
+}
+OF_BATCHES: Mapping[str, Form] = {
+    "security-code": Form(
+        "Calculate a card's security code",
+        {**_WHOSE, "card_number": text(64), "issue_date": text(8)},
+        _one("code", text(3)),
+    ),
+    "holder-hashes": Form(
+        "Calculate the holder hash of each number",
+        {**_WHOSE, "numbers": list_of(text(256), MOST_HASHES)},
+        _one("hashes", list_of(octets(32), MOST_HASHES)),
+    ),
+    "new-batch": Form(
+        "Begin a batch, whose records can be sealed on this connection, each once",
+        _OF_BATCH,
+        {"sealing": _HANDLE, "sealed_key": octets(28, 1024)},
+    ),
+    "seal-record": Form(
+        "Seal the next record of a batch that was begun on this connection",
+        {"sealing": _HANDLE, "number": _RECORD_NUMBER, "record": octets(1, _LARGE)},
+        _one("sealed", octets(16, _LARGE + 16)),
+    ),
+    "seal-header": Form(
+        "Seal the header of a batch, after its last record",
+        {"sealing": _HANDLE, "header": octets(1, _LARGE)},
+        _one("seal", octets(16)),
+    ),
+    "check-header": Form(
+        "Check the header of a batch",
+        {**_SEALED_BATCH, "header": octets(1, _LARGE), "seal": octets(16)},
+        {},
+    ),
+    "unseal-record": Form(
+        "Open one record of a batch",
+        {**_SEALED_BATCH, "number": _RECORD_NUMBER, "sealed": octets(16, _LARGE + 16)},
+        _one("record", octets(0, _LARGE)),
+    ),
+    "seal-pin": Form(
+        "Seal the PIN of a record", {**_PIN, "pin": text(6)}, _one("sealed", octets(1, 256))
+    ),
+    "unseal-pin": Form(
+        "Open the PIN of a record", {**_PIN, "sealed": octets(0, 256)}, _one("pin", text(6))
+    ),
+}
+OF_TERMINALS: Mapping[str, Form] = {
+    "authenticate": Form(
+        "Begin a version-2 authentication by one card key: make its cryptogram",
+        {**_CARD, "challenge": octets(8), "binding": octets(6)},
+        {"authentication": _HANDLE, "cryptogram": octets(40)},
+    ),
+    "session-keys": Form(
+        "Check the card's answer to an authentication, and give the keys of that session, once",
+        {"authentication": _HANDLE, "reply": octets(0, 256), "chaining": octets(16)},
+        {"enc": octets(16), "mac": octets(16)},
+    ),
+    "process-key": Form(
+        "Begin to use a version-1 process key, for as much as its usage allows",
+        {**_CARD, "challenge": octets(8)},
+        _one("process", _HANDLE),
+    ),
+    "process-encrypt": Form(
+        "Encrypt with a process key. Usage 7: one block that ends in eight zero bytes, once",
+        {"process": _HANDLE, "blocks": octets(16, 256)},
+        _one("blocks", octets(16, 256)),
+    ),
+    "process-mac": Form(
+        "Make a MAC with a process key. Usage 7: refused",
+        {"process": _HANDLE, "message": octets(1, 512)},
+        _one("mac", octets(4)),
+    ),
+    "check-value": Form("Say the check value of a card key", _CARD, _one("check_value", octets(3))),
+}
+FORMS: Mapping[str, Form] = {**OF_EVERYBODY, **OF_CARDS, **OF_BATCHES, **OF_TERMINALS}
 """Each verb by its name."""

@@ -54,6 +54,14 @@ class SoftwareAuthentication:
         `chaining` is P, 16 bytes. Raises ChannelError when the answer is wrong or the call is the
         second.
         """
+        enc, mac = self.session_key_bytes(reply, chaining)
+        return SessionKeys(BlockCipher(self._cipher, enc), BlockCipher(self._cipher, mac))
+
+    def session_key_bytes(self, reply: bytes, chaining: bytes) -> tuple[bytes, bytes]:
+        """Do as `session_keys`, and return S_ENC and S_MAC, 16 bytes each: for the key agent only.
+
+        They are keys of one session with one card, which ends with that session.
+        """
         if len(chaining) != 16:
             raise CardKeyError(f"P must have 16 bytes, not {len(chaining)}")
         message, tag = reply[:-_MAC_SIZE], reply[-_MAC_SIZE:]
@@ -69,7 +77,7 @@ class SoftwareAuthentication:
         z = BlockCipher(self._cipher, common.to_bytes(16, "big"))
         context = self._rnd_ifd + self._rnd_ic + self._binding + chaining
         enc, mac = (counter_kdf(z, label, context, 128) for label in (b"RHC2-SENC", b"RHC2-SMAC"))
-        return SessionKeys(BlockCipher(self._cipher, enc), BlockCipher(self._cipher, mac))
+        return enc, mac
 
     def _tag(self, direction: bytes, message: bytes) -> bytes:
         return self._mac.cmac(direction + self._binding + message)[:_MAC_SIZE]

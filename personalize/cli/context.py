@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cardlib.errors import CardKeyError, file_error
-from cardlib.issuance.local import LocalIssuer
 from cardlib.regular_file import open_regular
 
 from .exits import Exit
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from ..production.station import BlankMaker
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
+AGENT = "RHCARD_AGENT"
+"""The environment variable that names the socket of the key agent."""
 _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
@@ -103,12 +104,37 @@ class Context:
             raise CardKeyError(f"no key store at {path}: give --keys FILE")
         return path
 
+    @property
+    def agent(self) -> Path | None:
+        """The socket of the key agent, if that holds the keys; --keys stands over it."""
+        named = os.environ.get(AGENT)
+        return Path(named) if named and self.keys is None else None
+
     def terminal_keys(self) -> "KeySet | None":
-        """The keys of --keys as a terminal uses them; None without --keys."""
+        """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""
+        if self.agent is not None:
+            from cardlib.keys.agent import AgentConnection
+            from cardlib.keys.agent_keys import AgentKeySet, versions
+
+            connection = AgentConnection(self.agent)
+            return AgentKeySet(connection, versions(connection)[0])
         return self.store().terminal_keys if self.keys else None
 
-    def issuer(self, path: Path | None = None) -> "tuple[Issuer, BlankMaker]":
-        """The issuer with the key store of --keys or at `path`, and who makes blanks for it."""
+    def issuer(
+        self, path: Path | None = None, identity: str | None = None
+    ) -> "tuple[Issuer, BlankMaker]":
+        """The issuer with the keys of --keys, of the key agent, or of the key store at `path`.
+
+        With it comes who makes blanks for it. The agent takes the key version of an `identity`.
+        """
+        if self.agent is not None:
+            from cardlib.issuance.agent_issuer import AgentIssuer
+
+            from ..production.blanks import AgentBlanks
+
+            issuer = AgentIssuer.at(self.agent, identity)
+            return issuer, AgentBlanks(issuer)
+        from cardlib.issuance.local import LocalIssuer
 
         store = self.store(path)
         return LocalIssuer(store), store
@@ -122,7 +148,7 @@ class Context:
 
         header = read_header(folder)
         path = self.keys or Path(header.key_store_hint)
-        issuer, maker = self.issuer(path)
+        issuer, maker = self.issuer(path, header.key_store_identity)
         if issuer.identity != header.key_store_identity:
             raise CardKeyError(
                 f"{path} is not the key store of this batch: it is {issuer.identity}, the batch was"

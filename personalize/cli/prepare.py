@@ -91,8 +91,10 @@ def command(
     from ..preparation.prepare import all_faults, make_all, read_list
     from ..preparation.seal import described, seal
 
-    if context.keys is not None and out is not None:
-        context.key_file()
+    holder = context.agent or context.keys
+    if holder is not None and out is not None:
+        if context.agent is None:
+            context.key_file()
         for found in clear_unfinished(out):
             say(found)
     on_cards = (issue_date or datetime.now()).date()
@@ -106,15 +108,15 @@ def command(
         return _report(context, source, faults)
     if code_map is not None and not context.as_json:
         _show_mapped(residents)
-    missing = [name for name, value in (("--keys", context.keys), ("--out", out)) if value is None]
-    if context.keys is None or out is None:
+    missing = [name for name, value in (("--keys", holder), ("--out", out)) if value is None]
+    if holder is None or out is None:
         raise click.UsageError(
             f"{source} has no errors. It was only checked, because {' and '.join(missing)}"
             f" {'is' if len(missing) == 1 else 'are'} missing."
         )
     issuer, _ = context.issuer()
     cards = make_all(validated, shop, issuer, on_cards)
-    header = seal(out, residents, cards, issuer, keys=context.keys, issue_date=on_cards)
+    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
     if context.as_json:
         mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})

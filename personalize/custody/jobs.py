@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cardlib.errors import CardError, CardKeyError, StorageError
+from cardlib.keys.issuer import CardJob
 
 from .policy import Caller
-
-if TYPE_CHECKING:
-    from cardlib.keys.issuer import CardJob
+from .roles import Role
 
 _FORMAT = 1
 _MINUTE = 60
@@ -43,6 +42,7 @@ class JobState(StrEnum):
     """How far the agent has seen a job."""
 
     CLAIMED = "claimed"
+    ACTIVATING = "being activated"
     ACTIVATED = "activated"
     GIVEN_UP = "given up"
 
@@ -89,7 +89,7 @@ class JobBook:
                     self._do("ROLLBACK")
             raise
 
-    def claim(self, job: "CardJob", caller: Caller) -> JobState:
+    def claim(self, job: CardJob, caller: Caller) -> JobState:
         """Bind a record and a chip to one another, for ever; return how far the job is.
 
         It may be claimed again. Raises CardKeyError when the record has another chip that was not
@@ -120,15 +120,22 @@ class JobBook:
         row = self._row("SELECT state FROM jobs WHERE chip = ?", bytes(chip))
         return None if row is None else JobState(row[0])
 
+    def activating(self, chip: bytes) -> None:
+        """Note that ACTIVATE is made for a chip: from now on it may be active."""
+        self._do(
+            "UPDATE jobs SET state = ? WHERE chip = ? AND state = ?",
+            JobState.ACTIVATING, bytes(chip), JobState.CLAIMED,
+        )  # fmt: skip
+
     def activated(self, chip: bytes) -> None:
         """Note that a chip was activated: it cannot be given up any more."""
         self._do("UPDATE jobs SET state = ? WHERE chip = ?", JobState.ACTIVATED, bytes(chip))
 
-    def give_up(self, job: "CardJob", caller: Caller) -> None:
+    def give_up(self, job: CardJob, caller: Caller) -> None:
         """Let a record have another chip. Once more for the same job changes nothing.
 
         Raises CardKeyError when the chip was activated, when the job is not known, or when the
-        caller may give up no more chips.
+        caller may give up no more chips. A chip that may be active is a custodian's to give up.
         """
         row = self._row(
             "SELECT state FROM jobs WHERE batch = ? AND number = ? AND chip = ?",
@@ -142,6 +149,11 @@ class JobBook:
             )
         if row[0] == JobState.GIVEN_UP:
             return
+        if row[0] == JobState.ACTIVATING and Role.CUSTODIAN not in caller.roles:
+            raise CardKeyError(
+                f"chip {job.chip} was being activated, and may be active: a custodian must give it"
+                " up, who has seen the card"
+            )
         so_far = self._number("SELECT COUNT(*) FROM jobs WHERE gave_up = ?", caller.name)
         if so_far >= caller.give_ups:
             raise CardKeyError(
@@ -171,11 +183,21 @@ class JobBook:
         if known is None:
             in_all = self.cards_of(caller.name)
             _check_limit(caller, in_all, caller.cards, "cards in all", "cards")
-            self._do(
-                "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET cards = cards + 1",
-                caller.name,
-            )
+            self._add(caller, 1)
         self._do("INSERT OR REPLACE INTO chips VALUES (?, ?, ?)", caller.name, bytes(chip), now)
+
+    def count_records(self, caller: Caller, count: int) -> None:
+        """Note that a caller seals so many records. Raises CardKeyError when it may not."""
+        in_all = self.cards_of(caller.name)
+        if caller.cards is not None and in_all + count > caller.cards:
+            _check_limit(caller, in_all, min(in_all, caller.cards), "cards in all", "cards")
+        self._add(caller, count)
+
+    def _add(self, caller: Caller, count: int) -> None:
+        self._do(
+            "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET cards = cards + ?",
+            caller.name, count, count,
+        )  # fmt: skip
 
     def cards_of(self, caller: str) -> int:
         """How many chips a caller had in all."""
@@ -196,7 +218,7 @@ class JobBook:
 
     _before = 0
 
-    def _chip_of(self, job: "CardJob") -> bytes | None:
+    def _chip_of(self, job: CardJob) -> bytes | None:
         row = self._row(
             "SELECT chip FROM jobs WHERE batch = ? AND number = ? AND state != ?",
             job.batch.bytes, job.number, JobState.GIVEN_UP,

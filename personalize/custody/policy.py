@@ -33,19 +33,24 @@ class PolicyError(CardError):
 class Caller:
     """Somebody who may ask the agent: known by the user id of the process.
 
-    `verbs` are those of the role, or fewer. A limit that is None is none. `keys` are the card keys
-    that it may use.
+    It has one role; with test keys it may have several. `verbs` are those of the role, or fewer. A
+    limit that is None is none. `keys` are the card keys that it may use.
     """
 
     name: str
     uid: int
-    role: Role
+    roles: frozenset[Role]
     verbs: frozenset[str] | None = None
     cards: int | None = None
     cards_a_minute: int | None = None
     hashes_a_minute: int = 60_000
     give_ups: int = 0
     keys: frozenset[str] | None = None
+
+    @property
+    def role(self) -> str:
+        """Its role in words."""
+        return " and ".join(sorted(self.roles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,13 @@ def _chips(value: Any) -> frozenset[bytes] | None:
     return frozenset(ChipSerial.parse(each) for each in value)
 
 
+def _roles(value: Any) -> frozenset[Role]:
+    roles = frozenset(Role(each) for each in (value if type(value) is list else [value]))
+    if not roles:
+        raise ValueError
+    return roles
+
+
 def _path(value: Any) -> Path:
     if type(value) is not str or not os.path.isabs(value):
         raise ValueError
@@ -107,7 +119,7 @@ def _path(value: Any) -> Path:
 _A_COUNT = _whole(0, 1 << 40)
 CALLER_KEYS: Mapping[str, _Key] = {
     "uid": _Key("the number that `id -u USER` prints", _whole(0, (1 << 32) - 2), needed=True),
-    "role": _Key(" or ".join(f'"{role}"' for role in Role), Role, needed=True),
+    "role": _Key(" or ".join(f'"{role}"' for role in Role), _roles, needed=True),
     "verbs": _Key('a list of verbs, such as ["status"]', _names(FORMS)),
     "cards": _Key("how many cards in all, such as 10000", _A_COUNT),
     "cards_a_minute": _Key("how many cards in a minute, such as 20", _whole(0, 1 << 20)),
@@ -182,7 +194,8 @@ def _caller(name: str, table: Any) -> Caller:
         raise FormatError(f"{_short(where)}: name it by a to z, digits and -, 32 at most")
     if not isinstance(table, dict):
         raise FormatError(f"{where} must be a table: write [{where}]")
-    return Caller(name, **_values(CALLER_KEYS, table, f"{where}."))
+    values = _values(CALLER_KEYS, table, f"{where}.")
+    return Caller(name, roles=values.pop("role"), **values)
 
 
 def _values(keys: Mapping[str, _Key], table: Mapping[str, Any], where: str) -> dict[str, Any]:

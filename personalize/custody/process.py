@@ -32,12 +32,20 @@ def harden() -> None:
 
 
 def check_user(policy: Policy, *, test_keys: bool) -> None:
-    """Refuse to be the user of a caller: such a caller could read files and memory of the agent.
+    """Refuse to be the user of a caller, who could then read files and memory of the agent.
 
-    Raises PolicyError; with `test_keys` it is allowed.
+    A caller with two roles is refused too. Raises PolicyError; with `test_keys` both are allowed.
     """
+    if test_keys:
+        return
+    for each in policy.callers.values():
+        if len(each.roles) > 1:
+            raise PolicyError(
+                f"{policy.path}: callers.{each.name}.role is a list: write one role. Several are"
+                " for trials with --test-keys only"
+            )
     caller = policy.callers.get(os.geteuid())
-    if caller is not None and not test_keys:
+    if caller is not None:
         raise PolicyError(
             f"{policy.path}: callers.{caller.name}.uid is that of the key agent itself. Run the"
             " agent as a user of its own (or with --test-keys, for a trial)"

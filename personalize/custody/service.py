@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import TypeVar
 
 from cardlib.errors import CardError, CardKeyError, FormatError, StorageError
+from cardlib.issuance.agent_issuer import AGENT_ERRORS
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.agent_verbs import FORMS
 from cardlib.keys.agent_wire import (
     Document,
@@ -20,20 +22,62 @@ from cardlib.keys.agent_wire import (
 )
 
 from .jobs import JobBook
+from .limits import HashLimit
 from .log import AgentLog
 from .policy import Caller, Policy, Stock
 from .roles import Role
 from .vault import LOCKED, Vault
 
 _LONGEST_RESULT = 200
+MOST_OPEN = 64
+"""What one connection can have open at once: sessions, batches and the like."""
+
+
+Answer = Mapping[str, object]
+"""The members of a reply."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Desk:
-    """What one connection has open at the agent: it ends with the connection, or when it locks."""
+    """What one connection has open at the agent: it ends with the connection, or when it locks.
+
+    A thing that is open has a number, its handle. The oldest makes room for a new one.
+    """
 
     caller: Caller
-    opened: dict[str, Any] = field(default_factory=dict, repr=False)
+    opened: dict[int, object] = field(default_factory=dict, repr=False)
+    batch: object = field(default=None, repr=False)
+    last: int = 0
+
+    def put(self, thing: object) -> int:
+        """Keep something open; return its handle."""
+        if len(self.opened) >= MOST_OPEN:
+            self.opened.pop(next(iter(self.opened)))
+        self.last += 1
+        self.opened[self.last] = thing
+        return self.last
+
+    def get(self, kind: type[T], handle: int) -> T:
+        """What is open under a handle. Raises CardKeyError when it is not, or of another kind."""
+        found = self.opened.get(handle)
+        if not isinstance(found, kind):
+            raise CardKeyError(
+                f"{handle} is nothing that is open at the key agent: it was ended, or the agent was"
+                " locked or started again. Begin again"
+            )
+        return found
+
+    def take(self, kind: type[T], handle: int) -> T:
+        """What is open under a handle, which then is not open any more."""
+        found = self.get(kind, handle)
+        del self.opened[handle]
+        return found
+
+    def clear(self) -> None:
+        """Drop all that is open."""
+        self.opened.clear()
+        self.batch = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +93,24 @@ class Call:
         """Who asks."""
         return self.desk.caller
 
+    @property
+    def issuer(self) -> LocalIssuer:
+        """The issuer with the key version that the request names."""
+        return LocalIssuer(self.service.vault.of(self.given["identity"].hex()))
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
     """What the agent does at a verb, and for whom.
 
-    `logged` are the members that the log shows. `locked_too` says that it needs no keys.
+    `logged` are the members that the log shows. `handle` is the member that names what is used of
+    all that is open: it is over after any error. `locked_too` says that it needs no keys.
     """
 
-    handler: Callable[[Call], Mapping[str, object]]
+    handler: Callable[[Call], Answer]
     roles: frozenset[Role]
     logged: tuple[str, ...] = ()
+    handle: str = ""
     locked_too: bool = False
 
 
@@ -76,7 +127,7 @@ class AgentService:
     ) -> None:
         """Take the parts. Raises LogDamaged when the file of jobs knows a longer log."""
         self.vault, self.policy, self.jobs, self.log = vault, policy, jobs, log
-        self.stock = Stock(policy)
+        self.stock, self.hashes = Stock(policy), HashLimit()
         self._verbs, self._acts = verbs, threading.RLock()
         self._desks: dict[int, Desk] = {}
 
@@ -113,14 +164,14 @@ class AgentService:
     def leave(self, desk: Desk) -> None:
         """Drop what is open at a desk: its connection has ended."""
         with self._acts:
-            desk.opened.clear()
+            desk.clear()
             self._desks.pop(id(desk), None)
 
     def lock(self) -> None:
         """Forget the keys, and what is open at every desk."""
         with self._acts:
             for desk in self._desks.values():
-                desk.opened.clear()
+                desk.clear()
             self.vault.lock()
 
     def lock_if_idle(self) -> None:
@@ -132,6 +183,7 @@ class AgentService:
 
     def _reply(self, raw: bytes, desk: Desk) -> Document:
         name, about = "", {}
+        given: Document = {}
         try:
             name, given = self._request(raw)
             verb = self._allowed(name, desk.caller)
@@ -141,12 +193,13 @@ class AgentService:
                 number = self._log(desk.caller.uid, desk.caller.name, name, about, "done")
                 self.jobs.note_log(number)
             return {"ok": result}
-        except StorageError as error:
-            return {"error": error_document(error)}
         except CardError as error:
-            return self._refused(desk.caller, name, about, error)
+            failure = error
         except Exception as error:  # noqa: BLE001 - a caller must not end the agent
-            return self._refused(desk.caller, name, about, CardError(_fault(error)))
+            failure = CardError(_fault(error))
+        if name and (handle := given.get(self._verbs[name].handle)) is not None:
+            desk.opened.pop(handle, None)
+        return self._refused(desk.caller, name, about, failure)
 
     def _request(self, raw: bytes) -> tuple[str, Document]:
         document = from_frame(raw)
@@ -157,7 +210,7 @@ class AgentService:
 
     def _allowed(self, name: str, caller: Caller) -> Verb:
         verb = self._verbs[name]
-        if caller.role not in verb.roles:
+        if not caller.roles & verb.roles:
             raise CardKeyError(f"{caller.name} may not use {name}: its role is {caller.role}")
         if caller.verbs is not None and name not in caller.verbs:
             raise CardKeyError(f"{caller.name} may not use {name}: its policy does not list it")
@@ -171,8 +224,8 @@ class AgentService:
         try:
             self._log(caller.uid, caller.name, verb, about, str(error))
         except StorageError as full:
-            return {"error": error_document(full)}
-        return {"error": error_document(error)}
+            error = full
+        return {"error": error_document(error, AGENT_ERRORS)}
 
     def _log(
         self, uid: int, caller: str, verb: str, about: Mapping[str, object], result: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cardlib.errors import CardKeyError
+from cardlib.keys import RootKeys
 from cardlib.keys.store import KeyStore
 
 from .own_roots import check_roots
@@ -92,6 +93,13 @@ class Vault:
             raise CardKeyError(LOCKED)
         self._used = self._now()
         return self._keys
+
+    def of(self, identity: str) -> RootKeys:
+        """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
+        keys = self.keys
+        if keys.identity != identity:
+            raise CardKeyError(f"the key agent has no keys {identity}: it has {keys.identity}")
+        return keys
 
     def unlock(self, passphrase: str) -> KeyStore:
         """Open the keys with a passphrase.

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
-from .roles import EVERYBODY, Role
-from .service import Call, Verb
+from cardlib.keys import RootKeys
 
-Answer = Mapping[str, object]
+from .batch_verbs import BATCH_VERBS
+from .card_verbs import CARD_VERBS
+from .roles import EVERYBODY, Role
+from .service import Answer, Call, Verb
+from .terminal_verbs import TERMINAL_VERBS, allowed_keys
+
 _SEES_ALL = frozenset((Role.AUDITOR, Role.CUSTODIAN))
 
 
@@ -14,7 +18,7 @@ def _status(call: Call) -> Answer:
     shown = [
         {"name": caller.name, "cards": service.jobs.cards_of(caller.name), "most": caller.cards}
         for caller in service.policy.callers.values()
-        if call.caller.role in _SEES_ALL or caller == call.caller
+        if call.caller.roles & _SEES_ALL or caller == call.caller
     ]
     return {
         "locked": service.vault.is_locked,
@@ -40,11 +44,31 @@ def _lock(call: Call) -> Answer:
     return {}
 
 
+def _versions(call: Call) -> Answer:
+    keys = call.service.vault.keys
+    return {"versions": [_described(each, call) for each in (keys,)]}
+
+
+def _described(keys: RootKeys, call: Call) -> Answer:
+    return {
+        "identity": keys.identity,
+        "version": keys.key_version,
+        "protocol": keys.spec.protocol,
+        "cipher": int(keys.cipher),
+        "test_keys": keys.is_test,
+        "names": sorted(keys.terminal_keys.names & allowed_keys(call)),
+    }
+
+
 _UNLOCKS = frozenset((Role.CUSTODIAN, Role.STATION))
 
 VERBS: Mapping[str, Verb] = {
     "status": Verb(_status, EVERYBODY, locked_too=True),
     "unlock": Verb(_unlock, _UNLOCKS, locked_too=True),
     "lock": Verb(_lock, EVERYBODY, locked_too=True),
+    "versions": Verb(_versions, EVERYBODY),
+    **CARD_VERBS,
+    **BATCH_VERBS,
+    **TERMINAL_VERBS,
 }
 """Each verb by its name; `cardlib.keys.agent_verbs` has its members."""
