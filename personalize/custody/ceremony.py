@@ -111,13 +111,17 @@ class Ceremony:
     """One ceremony. It keeps the XOR of what was entered, and no component."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.state = plan, State.ENTERING
         self._sum: bytearray | None = None
+        self.plan, self.state = plan, State.ENTERING
         self._entered: dict[str, str] = {}
         self._digests: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<ceremony {self.plan.what}: {self.state}, {len(self._entered)} entered>"
+
+    def __del__(self) -> None:
+        # The agent drops a ceremony when its connection ends, or when it locks.
+        self._wipe()
 
     @property
     def left(self) -> tuple[str, ...]:

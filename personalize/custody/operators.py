@@ -91,8 +91,8 @@ class Operator:
         return {
             "name": self.name,
             "roles": sorted(self.roles),
-            "signing": self.signing.hex(),
-            "wrapping": self.wrapping.hex(),
+            "sign_key": self.signing.hex(),
+            "wrap_key": self.wrapping.hex(),
             "created": self.created.isoformat(),
             "retired": self.retired.isoformat() if self.retired else None,
         }
@@ -105,8 +105,8 @@ class Operator:
             return cls(
                 str(entry["name"]),
                 frozenset(map(Role, entry["roles"])),
-                bytes.fromhex(entry["signing"]),
-                bytes.fromhex(entry["wrapping"]),
+                bytes.fromhex(entry["sign_key"]),
+                bytes.fromhex(entry["wrap_key"]),
                 date.fromisoformat(entry["created"]),
                 None if retired is None else date.fromisoformat(retired),
             )

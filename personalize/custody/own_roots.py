@@ -33,7 +33,7 @@ def check_roots(keys: KeyStore, *, test_keys: bool) -> None:
 
 def _compared(keys: KeyStore) -> dict[str, bool]:
     """Whether each root is the public one, by its name."""
-    public = KeyStore(public_test_roots(keys.spec.protocol, keys.cipher))
+    public = KeyStore(public_test_roots(keys.spec.protocol, keys.cipher, keys.key_version))
     found = {
         "transport": _same(keys, public, "transport_keys"),
         "issuer": _same(keys, public, "issuer_keys"),

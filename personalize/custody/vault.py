@@ -10,6 +10,13 @@ from typing import Protocol
 from cardlib.errors import CardKeyError
 from cardlib.keys import RootKeys
 from cardlib.keys.store import KeyStore
+from cardlib.keys.store_file import (
+    OpenStore,
+    open_with_data_key,
+    open_with_passphrase,
+    read_header,
+)
+from cardlib.keys.store_header import StoreHeader
 
 from .own_roots import check_roots
 from .policy import Policy
@@ -30,8 +37,20 @@ class KeySource(Protocol):
         """Where the keys are, for a person."""
         ...
 
-    def open(self, passphrase: str) -> KeyStore:
+    def header(self) -> StoreHeader:
+        """Read what it says without a secret. Raises CardKeyError when it cannot be read."""
+        ...
+
+    def open(self, passphrase: str) -> OpenStore:
         """Open it. Raises CardKeyError when the passphrase is wrong."""
+        ...
+
+    def open_with(self, data_key: bytes) -> OpenStore:
+        """Open it with its data key, 32 bytes. Raises CardKeyError when it is damaged."""
+        ...
+
+    def replace(self, store: OpenStore) -> None:
+        """Write a changed store over it. Raises CardKeyError when it was changed meanwhile."""
         ...
 
 
@@ -46,9 +65,21 @@ class StoreFile:
         """The path of the file."""
         return str(self.path)
 
-    def open(self, passphrase: str) -> KeyStore:
+    def header(self) -> StoreHeader:
+        """Read what the file says without a secret. Raises CardKeyError as `read_header` does."""
+        return read_header(self.path)
+
+    def open(self, passphrase: str) -> OpenStore:
         """Open the store. Raises CardKeyError when the passphrase is wrong, or it is damaged."""
-        return KeyStore.open(self.path, passphrase)
+        return open_with_passphrase(self.path, passphrase)
+
+    def open_with(self, data_key: bytes) -> OpenStore:
+        """Open the store with its data key. Raises CardKeyError when it is damaged."""
+        return open_with_data_key(self.path, data_key)
+
+    def replace(self, store: OpenStore) -> None:
+        """Write a changed store over the file. Raises CardKeyError as `OpenStore.replace` does."""
+        store.replace(self.path)
 
 
 class Vault:
@@ -64,7 +95,7 @@ class Vault:
     ) -> None:
         self.source, self._policy, self.test_keys = source, policy, test_keys
         self._now = now
-        self._keys: KeyStore | None = None
+        self._store: OpenStore | None = None
         self._used, self._wrong, self._wait_until = now(), 0, 0.0
 
     def __repr__(self) -> str:
@@ -73,7 +104,7 @@ class Vault:
     @property
     def is_locked(self) -> bool:
         """Whether there are no keys here now."""
-        return self._keys is None
+        return self._store is None
 
     @property
     def is_idle(self) -> bool:
@@ -83,23 +114,25 @@ class Vault:
 
     @property
     def identity(self) -> str | None:
-        """The identity of the keys; None while they are locked. This is no use of them."""
-        return None if self._keys is None else self._keys.identity
+        """The identity of the newest keys; None while they are locked. This is no use of them."""
+        return None if self._store is None else self._store.newest.identity
+
+    @property
+    def store(self) -> OpenStore:
+        """All versions, which are used now. Raises CardKeyError while they are locked."""
+        if self._store is None:
+            raise CardKeyError(LOCKED)
+        self._used = self._now()
+        return self._store
 
     @property
     def keys(self) -> KeyStore:
-        """The keys, which are used now. Raises CardKeyError while they are locked."""
-        if self._keys is None:
-            raise CardKeyError(LOCKED)
-        self._used = self._now()
-        return self._keys
+        """The newest keys, which are used now. Raises CardKeyError while they are locked."""
+        return self.store.newest
 
     def of(self, identity: str) -> RootKeys:
         """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
-        keys = self.keys
-        if keys.identity != identity:
-            raise CardKeyError(f"the key agent has no keys {identity}: it has {keys.identity}")
-        return keys
+        return self.store.of(identity)
 
     def unlock(self, passphrase: str) -> KeyStore:
         """Open the keys with a passphrase.
@@ -107,28 +140,52 @@ class Vault:
         Raises CardKeyError when it is wrong, when it was wrong too often, or when the agent may
         not use such keys.
         """
+        return self._tried(lambda: self.source.open(passphrase))
+
+    def unlock_together(self, data_key: Callable[[], bytes]) -> KeyStore:
+        """Open the keys with the data key that two custodians' shares give.
+
+        Raises CardKeyError when the shares are wrong, or as `unlock` does.
+        """
+        return self._tried(lambda: self.source.open_with(data_key()))
+
+    def put(self, store: OpenStore) -> KeyStore:
+        """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
+        self.check(store)
+        self._store, self._used, self._wrong = store, self._now(), 0
+        return store.newest
+
+    def check(self, store: OpenStore) -> None:
+        """Raise CardKeyError when the agent may not use a version of these keys."""
+        for keys in store.versions.values():
+            check_roots(keys, test_keys=self.test_keys)
+        if self._policy.stock is None and not store.is_test:
+            raise CardKeyError(
+                f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
+            )
+
+    def change(self, store: OpenStore) -> None:
+        """Write changed keys, whole or not at all, and use them from now on.
+
+        Raises CardKeyError when the agent may not use them, or the file was changed meanwhile.
+        """
+        self.check(store)
+        self.source.replace(store)
+        self.put(store)
+
+    def lock(self) -> None:
+        """Forget the keys."""
+        self._store = None
+        gc.collect()
+
+    def _tried(self, opened: Callable[[], OpenStore]) -> KeyStore:
         if self._now() < self._wait_until:
             raise CardKeyError("the passphrase was wrong too often: wait a minute, then try again")
         try:
-            keys = self.source.open(passphrase)
+            store = opened()
         except CardKeyError:
             self._wrong += 1
             if self._wrong >= _WRONG_TRIES:
                 self._wrong, self._wait_until = 0, self._now() + _PAUSE
             raise
-        return self.put(keys)
-
-    def put(self, keys: KeyStore) -> KeyStore:
-        """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
-        check_roots(keys, test_keys=self.test_keys)
-        if self._policy.stock is None and not keys.is_test:
-            raise CardKeyError(
-                f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
-            )
-        self._keys, self._used, self._wrong = keys, self._now(), 0
-        return keys
-
-    def lock(self) -> None:
-        """Forget the keys."""
-        self._keys = None
-        gc.collect()
+        return self.put(store)

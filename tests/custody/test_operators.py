@@ -97,7 +97,7 @@ def test_a_wrong_passphrase_is_told_from_damage() -> None:
         open_operator(ANN.file, "", "ann.json")
 
 
-@pytest.mark.parametrize("member", ["name", "roles", "signing", "wrapping", "created", "retired"])
+@pytest.mark.parametrize("member", ["name", "roles", "sign_key", "wrap_key", "created", "retired"])
 def test_a_record_that_was_changed_does_not_open(member: str) -> None:
     entry = json.loads(ANN.file)
     changed = {"name": "eve", "roles": ["auditor"], "created": "2020-01-01"}
