@@ -44,7 +44,7 @@ def components(value: bytes = ROOT, what: str = "transport", cipher: Cipher = Ci
 
 def entered(
     agent: Host, what: str = "transport", value: bytes = ROOT
-) -> tuple[int, dict[str, object]]:
+) -> tuple[int, dict[str, Any]]:
     """A ceremony in which ann and bob have entered theirs, and what a statement says of it."""
     plan, handle = agent.begin("import", what, ANN, BOB)
     one, two = components(value, what)
