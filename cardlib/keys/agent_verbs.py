@@ -99,7 +99,7 @@ OF_EVERYBODY: Mapping[str, Form] = {
     ),
     "unlock": Form(
         "Open a key store that one passphrase protects",
-        _one("passphrase", text(4096)),
+        _one("passphrase", text(4096, unicode=False)),
         {"identity": text(64), "test_keys": flag()},
     ),
     "lock": Form("Forget the keys, and end all that is open", {}, {}),
@@ -164,7 +164,7 @@ OF_BATCHES: Mapping[str, Form] = {
     ),
     "holder-hashes": Form(
         "Calculate the holder hash of each number",
-        {**_WHOSE, "numbers": list_of(text(256), MOST_HASHES)},
+        {**_WHOSE, "numbers": list_of(text(256, 0), MOST_HASHES)},
         _one("hashes", list_of(octets(32), MOST_HASHES)),
     ),
     "new-batch": Form(

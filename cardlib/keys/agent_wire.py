@@ -71,16 +71,21 @@ def number(least: int, most: int) -> Kind:
     return Kind(f"number, {least} to {most}", decode)
 
 
-def text(most: int) -> Kind:
-    """Return the type of a text of 1 to `most` characters."""
+def text(most: int, least: int = 1, *, unicode: bool = True) -> Kind:
+    """Return the type of a text of `least` to `most` characters.
+
+    Without `unicode` it may be any that Python has, as a passphrase that is not UTF-8.
+    """
 
     def decode(value: object) -> str:
         found: str = _exactly(str, value)
-        if not 1 <= len(found) <= most or not found.isprintable():
+        if not least <= len(found) <= most:
             raise ValueError
+        if unicode:
+            found.encode("utf-8")
         return found
 
-    return Kind(f"text, 1 to {most} characters", decode)
+    return Kind(f"text, {least} to {most} characters", decode)
 
 
 def choice(names: Iterable[str]) -> Kind:
