@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .ceremony import export, import_, receipt
 from .context import Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
@@ -24,7 +25,9 @@ def command() -> None:
     """
 
 
-for each in (list_, check, passphrase, migrate, rotate, retire):
+for each in (
+    list_, check, passphrase, migrate, import_, export, rotate, retire, receipt,
+):  # fmt: skip
     command.add_command(each)
 
 

@@ -19,7 +19,16 @@ from cardlib.keys.roots import check_values as root_check_values
 from cardlib.keys.store_file import OpenStore
 
 from .ceremony import IDLE_SECONDS, Ceremony, Entry, Plan, WrongComponent, split
-from .component import EXCHANGE, KEY_SIZE, SET, SET_SIZE, SINGLE_KEYS, Component, cipher_of
+from .component import (
+    EXCHANGE,
+    KEY_SIZE,
+    SET,
+    SET_SIZE,
+    SINGLE_KEYS,
+    Component,
+    cipher_of,
+    component_bound,
+)
 from .key_blocks import wrapped
 from .new_version import imported, next_version, value_of
 from .operators import Operator
@@ -304,11 +313,6 @@ def _export_components(call: Call) -> Answer:
 
 def _pairs(signed: Signed, made: list[Component]) -> list[tuple[Operator, Component]]:
     return list(zip(signed.people, made, strict=True))
-
-
-def component_bound(operator: str) -> bytes:
-    """Return what a component that is sealed for an operator is bound to."""
-    return b"rhcard sealed component 1 " + operator.encode("ascii")
 
 
 def _values_of(roots: Roots, whats: tuple[str, ...]) -> Mapping[str, str]:

@@ -155,6 +155,11 @@ def joined(found: Mapping[str, bytes]) -> bytes:
     return b"".join(found[name] for name in (*SINGLE_KEYS, SECRET))
 
 
+def component_bound(operator: str) -> bytes:
+    """Return what a component that is sealed for an operator is bound to."""
+    return b"rhcard sealed component 1 " + operator.encode("ascii")
+
+
 def xor(one: bytes, other: bytes) -> bytes:
     """Return the XOR of two values of one length."""
     return bytes(a ^ b for a, b in zip(one, other, strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -11,8 +12,14 @@ from cardlib.errors import CardKeyError
 from cardlib.keys.store_file import open_with_data_key, read_header
 from personalize.custody import ceremony_verbs
 from personalize.custody.ceremony import split
-from personalize.custody.ceremony_verbs import component_bound
-from personalize.custody.component import SET, SET_SIZE, Component, check_value, parts
+from personalize.custody.component import (
+    SET,
+    SET_SIZE,
+    Component,
+    check_value,
+    component_bound,
+    parts,
+)
 from personalize.custody.key_blocks import unwrapped
 from personalize.custody.registry import read_registry, write_registry
 from personalize.custody.roles import Role
