@@ -30,7 +30,7 @@ class Person:
 
 
 def person(name: str, *roles: Role) -> Person:
-    words = f"passphrase of {name}"
+    words = f"{name} likes 马 and staples"
     with mock.patch.dict(passphrase.SCRYPT, n=QUICK_SCRYPT_N):  # also while tests are collected
         key, raw = new_operator(name, roles or (Role.CUSTODIAN,), words, DAY)
     return Person(key, raw, words)
@@ -48,6 +48,6 @@ def files(folder: Path, people: Iterable[Person]) -> Path:
     people = list(people)
     for each in people:
         (folder / f"{each.name}.operator.json").write_bytes(each.file)
-        (folder / f"{each.name}.passphrase").write_text(each.passphrase + "\n")
+        (folder / f"{each.name}.passphrase").write_text(each.passphrase + "\n", "utf-8")
     write_registry(folder / "operators.json", register(people))
     return folder / "operators.json"
