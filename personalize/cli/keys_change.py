@@ -60,7 +60,7 @@ def migrate(context: Context, custodian_files: tuple[Path, ...]) -> int:
 
     \b
     Examples:
-      rhcard keys migrate --keys one.json --custodian ann.json --custodian bob.json
+      rhcard keys migrate --keys k.json --custodian ann.json --custodian bob.json
     """
     custodians = custodians_in(custodian_files)
     if not custodians:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def list_(context: Context) -> int:
     """Show what a key store says about itself.
 
-    That is its versions, dates and check values, and who opens it. It needs no passphrase. So it shows what the file says: `rhcard keys check` proves it.
+    That is its versions, dates and check values, and who opens it. It needs no passphrase, and so
+    it proves nothing: `rhcard keys check` does.
 
     \b
     Examples:
@@ -48,7 +49,8 @@ def list_(context: Context) -> int:
 def check(context: Context) -> int:
     """Open a key store, and check what it says about itself.
 
-    Identities and check values are calculated again. Nothing is changed. Use it on each copy that you keep.
+    Identities and check values are calculated again. Nothing is changed. Use it on each copy that
+    you keep.
 
     \b
     Examples:

@@ -106,7 +106,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
     shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
-    for name in ("keys.json", "own.json", "one.json", "rotated.json"):
+    for name in ("keys.json", "own.json", "k.json", "rotated.json"):
         key_file(folder, name=name)
     for name in ("ann", "bob"):
         public_operator(folder, name)

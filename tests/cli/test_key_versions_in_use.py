@@ -1,4 +1,4 @@
-"""rhcard keys list, check, passphrase, migrate, rotate and retire, and batches around a rotation."""
+"""The commands that show and change a key store, and batches around a rotation."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_wrong_passphrase_and_damage_are_told_apart(keys: Path) -> None:
     for passphrase in (PASSPHRASE, "wrong one", None):
         done = rhcard("keys", "check", "--keys", keys, passphrase=passphrase)
         assert (done.code, "or is damaged" in done.err) == (9, True)
-        assert "passphrase" not in done.err
+        assert "no passphrase" not in done.err and "wrong passphrase" not in done.err
 
 
 def test_the_passphrase_is_changed_and_the_old_file_kept(keys: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_batch_of_before_a_rotation_is_issued_after_it_with_its_own_version(
     found = [
         rhcard("read", card, "--keys", keys, "--json").json for card in sorted(cards.iterdir())
     ]
-    assert sorted(each["identity"]["key_version"] for each in found) == [1, 2, 3]
+    assert sorted(each["key_version"] for each in found) == [1, 2, 3]
     assert {each["exit_code"] for each in found} == {0}
 
 
