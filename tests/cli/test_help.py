@@ -19,7 +19,7 @@ from personalize.sample import sample_batch
 from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
-from tests.programs.rhcard import key_file, ran, rhcard, spawned
+from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 
 GROUPS = ("keys", "apdu", "emulator", "card-profile")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
@@ -106,8 +106,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
     shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
-    key_file(folder)
+    for name in ("keys.json", "own.json", "k.json", "rotated.json"):
+        key_file(folder, name=name)
+    for name in ("ann", "bob"):
+        public_operator(folder, name)
+    (folder / "new.txt").write_text(f"{PASSPHRASE}\n", "utf-8")
     for line in (
+        "keys rotate --keys rotated.json",
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",
