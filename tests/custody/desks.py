@@ -21,8 +21,8 @@ from personalize.custody.service import AgentService, open_files
 from personalize.custody.vault import Vault
 from personalize.custody.verbs import VERBS
 from tests.cards.cards import CHIP
+from tests.programs.rhcard import PASSPHRASE
 
-PASSPHRASE = "opens the trial store"
 UIDS = {role: 1000 + number for number, role in enumerate(Role)}
 
 

@@ -21,7 +21,7 @@ from cardlib.keys.issuer import Scp03Set
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from personalize.custody.roles import Role
 from tests.cards.cards import CHIP, ISSUER, groupings
-from tests.custody.desks import PASSPHRASE, Bench, bench, own_keys
+from tests.custody.desks import Bench, bench, own_keys
 from tests.custody.station import (
     CARDHOLDER,
     CHIP_SERIAL,
@@ -32,6 +32,7 @@ from tests.custody.station import (
     blank,
     opened,
 )
+from tests.programs.rhcard import PASSPHRASE
 
 
 @pytest.fixture
