@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import CardKeyError, FormatError
@@ -44,6 +45,9 @@ class AgentConnection:
         self.path, self._errors = path, (*ERRORS, *errors)
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        self._drop()
 
     def __repr__(self) -> str:
         return f"<key agent {self.path}>"
@@ -91,9 +95,13 @@ class AgentConnection:
             raise self._broken(f"its answer is not valid: {error}") from None
 
     def _sent(self, to: socket.socket, frame: bytes) -> bytes | None:
-        """Send a frame and read the answer; None when the other side has ended the connection."""
-        try:
+        """Send a frame and read the answer; None when the other side has ended the connection.
+
+        An agent with too many callers says so before it ends the connection.
+        """
+        with suppress(BrokenPipeError, ConnectionResetError):
             to.sendall(frame)
+        try:
             return read_frame(to.recv)
         except (BrokenPipeError, ConnectionResetError):
             return None

@@ -137,14 +137,20 @@ def _commands(made: Iterable[CommandAPDU]) -> Answer:
 _Handler = Callable[[Call], Answer]
 
 
-def _in_session(handler: _Handler, *logged: str) -> Verb:
-    return Verb(handler, frozenset((Role.STATION,)), ("session", *logged), handle="session")
+def _in_session(handler: _Handler, *logged: str, continues: bool = False) -> Verb:
+    return Verb(
+        handler,
+        frozenset((Role.STATION,)),
+        ("session", *logged),
+        handle="session",
+        continues=continues,
+    )
 
 
 CARD_VERBS: Mapping[str, Verb] = {
     "session": Verb(_begin, frozenset((Role.STATION,)), ("key_set", "chip")),
-    "session-answer": _in_session(_answer),
-    "session-opened": _in_session(_opened),
+    "session-answer": _in_session(_answer, continues=True),
+    "session-opened": _in_session(_opened, continues=True),
     "replace-keys": _in_session(_replace_keys, "batch", "number", "chip"),
     "load": _in_session(_load, "batch", "number", "chip"),
     "activate": _in_session(_activate),

@@ -71,25 +71,25 @@ def only_agent(state: Path) -> Iterator[None]:
 
 
 def socket_folder(folder: Path) -> int:
-    """Make the folder of the socket, mode 0750, for the group rhcard; return the group's id.
+    """Make the folder of the socket, mode 0750, for the group rhcard; return its group's id.
 
-    Where there is no such group, it is the group of this user. Raises CardKeyError when others may
-    reach the folder.
+    Where there is no such group, it is the group of this user. A folder that is there keeps its
+    group. Raises CardKeyError when others may reach it.
     """
-    group = _group()
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o750, parents=True)
             folder.chmod(0o750)
-            os.chown(folder, -1, group)
-        mode = stat.S_IMODE(folder.stat().st_mode)
+            os.chown(folder, -1, _group())
+        found = folder.stat()
+        mode = stat.S_IMODE(found.st_mode)
     except OSError as error:
         raise file_error(StorageError, error, folder) from None
     if mode & 0o027:
         raise CardKeyError(
             f"{folder}: others than its group may reach the socket. Run `chmod 750 {folder}`"
         )
-    return group
+    return found.st_gid
 
 
 def _group() -> int:

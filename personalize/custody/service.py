@@ -106,7 +106,8 @@ class Verb:
     """What the agent does at a verb, and for whom.
 
     `logged` are the members that the log shows. `handle` is the member that names what is used of
-    all that is open: it is over after any error. `locked_too` says that it needs no keys.
+    all that is open: it is over after any error. `locked_too` says that it needs no keys. A verb
+    that only `continues` what was logged when it was begun is logged when it is refused.
     """
 
     handler: Callable[[Call], Answer]
@@ -114,6 +115,7 @@ class Verb:
     logged: tuple[str, ...] = ()
     handle: str = ""
     locked_too: bool = False
+    continues: bool = False
 
 
 class AgentService:
@@ -147,7 +149,7 @@ class AgentService:
         with self._acts:
             error = CardKeyError(why)
             try:
-                self._log(uid, "", "", {}, str(error))
+                self._entered(uid, "", "", {}, str(error))
             except StorageError as full:
                 return to_frame({"error": error_document(full)})
             return to_frame({"error": error_document(error)})
@@ -155,7 +157,7 @@ class AgentService:
     def note(self, event: str) -> None:
         """Log something that nobody asked for, such as the start."""
         with self._acts:
-            self._log(-1, "", event, {}, "done")
+            self._entered(-1, "", event, {}, "done")
 
     def enter(self, caller: Caller) -> Desk:
         """Make a desk for a connection."""
@@ -193,8 +195,8 @@ class AgentService:
             about = {each: plain(given[each]) for each in verb.logged if given[each] is not None}
             with self.jobs.transaction():
                 result = verb.handler(Call(self, desk, given))
-                number = self._log(desk.caller.uid, desk.caller.name, name, about, "done")
-                self.jobs.note_log(number)
+                if not verb.continues:
+                    self.jobs.note_log(self._log(desk.caller, name, about, "done"))
             return {"ok": result}
         except CardError as error:
             failure = error
@@ -225,12 +227,15 @@ class AgentService:
         self, caller: Caller, verb: str, about: Mapping[str, object], error: CardError
     ) -> Document:
         try:
-            self._log(caller.uid, caller.name, verb, about, str(error))
+            self._log(caller, verb, about, str(error))
         except StorageError as full:
             error = full
         return {"error": error_document(error, AGENT_ERRORS)}
 
-    def _log(
+    def _log(self, caller: Caller, verb: str, about: Mapping[str, object], result: str) -> int:
+        return self._entered(caller.uid, caller.name, verb, about, result)
+
+    def _entered(
         self, uid: int, caller: str, verb: str, about: Mapping[str, object], result: str
     ) -> int:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

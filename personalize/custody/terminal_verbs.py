@@ -5,7 +5,7 @@ with the usage rule of a SAM: card specification 3). No card key and no process 
 agent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cardlib.crypto import BLOCK_SIZE
@@ -113,13 +113,19 @@ def _check_value(call: Call) -> Answer:
 
 
 _READS = frozenset((Role.TERMINAL, Role.STATION))
+
+
+def _continued(handler: Callable[[Call], Answer], handle: str) -> Verb:
+    return Verb(handler, _READS, (handle,), handle=handle, continues=True)
+
+
 _CARD = ("key", "chip")
 
 TERMINAL_VERBS: Mapping[str, Verb] = {
     "authenticate": Verb(_authenticate, _READS, _CARD),
-    "session-keys": Verb(_session_keys, _READS, ("authentication",), handle="authentication"),
+    "session-keys": _continued(_session_keys, "authentication"),
     "process-key": Verb(_process_key, _READS, _CARD),
-    "process-encrypt": Verb(_encrypt, _READS, ("process",), handle="process"),
-    "process-mac": Verb(_mac, _READS, ("process",), handle="process"),
+    "process-encrypt": _continued(_encrypt, "process"),
+    "process-mac": _continued(_mac, "process"),
     "check-value": Verb(_check_value, _READS, _CARD),
 }
