@@ -72,14 +72,14 @@ def run(
     from ..custody.policy import read_policy
     from ..custody.process import check_user, harden
     from ..custody.running import AgentFiles, agent
-    from ..custody.vault import StoreFile
+    from ..custody.vault import StoreSource
     from .signals import handled
 
     harden()
     rules = read_policy(policy)
     check_user(rules, test_keys=test_keys)
     files = AgentFiles(socket_path.absolute(), state.absolute(), head and head.absolute())
-    source = StoreFile(store.absolute())
+    source = StoreSource(store.absolute())
     with (
         agent(source, rules, files, test_keys=test_keys) as server,
         handled(lambda *_: server.stop()),

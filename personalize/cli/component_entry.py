@@ -95,23 +95,21 @@ def entered(hosted: Hosted, files: Sequence[Path]) -> tuple[list[str], Mapping[s
 def _entered(
     hosted: Hosted, key: "OperatorKey", source: Callable[[], Given], tries: int
 ) -> tuple[str, Mapping[str, str]]:
-    for left in range(tries - 1, -1, -1):
+    left = tries
+    while True:
         try:
             component, check = source()
             answer = _sent(hosted, key, component, check)
             if answer["refused"] is None:
-                return component.check_value, {
-                    e["name"]: e["value"] for e in answer["check_values"]
-                }
+                values = {each["name"]: each["value"] for each in answer["check_values"]}
+                return component.check_value, values
             why = str(answer["refused"])
         except _Slip as error:
             why = str(error)
+        left -= 1
         if not left:
-            raise CardKeyError(
-                f"{key.name}: {why}. The ceremony has ended, and nothing was changed"
-            )
+            raise CardKeyError(f"{key.name}: {why}. The ceremony has ended: nothing was changed")
         say(f"{key.name}: {why}. Enter it again")
-    raise AssertionError("there is always a try")
 
 
 class _Slip(CardKeyError):
@@ -121,9 +119,9 @@ class _Slip(CardKeyError):
 def _sent(
     hosted: Hosted, key: "OperatorKey", component: "Component", check: str
 ) -> Mapping[str, Any]:
-    from ..custody.ceremony import Entry
+    from ..custody.ceremony import ComponentEntry
 
-    entry = Entry(hosted.plan, key.name, check, component.digest)
+    entry = ComponentEntry(hosted.plan, key.name, check, component.digest)
     return hosted.connection.call(
         "ceremony-component",
         ceremony=hosted.handle,

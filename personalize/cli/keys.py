@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from .ceremony import export, import_, receipt
 from .context import Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
+from .keys_ceremony import export, import_, receipt
 from .keys_change import migrate, passphrase, retire, rotate
 from .keys_show import check, list_
 from .options import NewPath, json_option, passphrase_option

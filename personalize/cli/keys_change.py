@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .ceremony import retired, rotated
 from .context import NEW_ENVIRONMENT, Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
+from .keys_ceremony import retired, rotated
 from .operator_files import Signers, operator_options
 from .options import json_option, keys_option, passphrase_option
 from .output import print_line, say, say_removed

@@ -146,7 +146,7 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
       rhcard operator add anna.public.json --register operators.json
     """
     from ..custody.operators import Operator
-    from ..custody.registry import Registry, read_registry, write_registry
+    from ..custody.register import Register, read_register, write_register
 
     try:
         operator = Operator.from_dict(json.loads(read_operator(public)))
@@ -157,8 +157,8 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
             f"{public} has the fingerprint {operator.fingerprint}, not {fingerprint}: it is not"
             " the file that the person made"
         )
-    registry = read_registry(register) if register.exists() else Registry()
-    write_registry(register, registry.with_new(operator))
+    registry = read_register(register) if register.exists() else Register()
+    write_register(register, registry.with_new(operator))
     return _told(context, operator, f"{operator.name} is in {register} now.")
 
 
@@ -173,9 +173,9 @@ def list_(context: Context, register: Path) -> int:
     Examples:
       rhcard operator list --register operators.json
     """
-    from ..custody.registry import read_registry
+    from ..custody.register import read_register
 
-    registry = read_registry(register)
+    registry = read_register(register)
     if context.as_json:
         shown = [{**each.as_dict(), "fingerprint": each.fingerprint} for each in registry]
         return context.answer({"operators": shown})
@@ -205,10 +205,10 @@ def retire(context: Context, name: str, register: Path) -> int:
     Examples:
       rhcard operator retire anna --register operators.json
     """
-    from ..custody.registry import read_registry, write_registry
+    from ..custody.register import read_register, write_register
 
-    registry = read_registry(register).without(name, _today())
-    write_registry(register, registry)
+    registry = read_register(register).without(name, _today())
+    write_register(register, registry)
     return _told(context, registry.operators[name], f"{name} signs nothing from now on.")
 
 

@@ -26,7 +26,7 @@ class WrongComponent(CardKeyError):
     """A component, or its check value, is not right. Nothing of it is kept: enter it again."""
 
 
-class State(StrEnum):
+class CeremonyState(StrEnum):
     """Where a ceremony is."""
 
     ENTERING = "entering"
@@ -35,7 +35,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-class Event(StrEnum):
+class CeremonyEvent(StrEnum):
     """What can happen in a ceremony."""
 
     COMPONENT = "component"
@@ -44,16 +44,19 @@ class Event(StrEnum):
     END = "end"
 
 
-NEXT: Mapping[State, Mapping[Event, State]] = MappingProxyType(
+NEXT: Mapping[CeremonyState, Mapping[CeremonyEvent, CeremonyState]] = MappingProxyType(
     {
-        State.ENTERING: {
-            Event.COMPONENT: State.ENTERING,
-            Event.LAST_COMPONENT: State.CONFIRMING,
-            Event.END: State.ENDED,
+        CeremonyState.ENTERING: {
+            CeremonyEvent.COMPONENT: CeremonyState.ENTERING,
+            CeremonyEvent.LAST_COMPONENT: CeremonyState.CONFIRMING,
+            CeremonyEvent.END: CeremonyState.ENDED,
         },
-        State.CONFIRMING: {Event.CONFIRMED: State.DONE, Event.END: State.ENDED},
-        State.DONE: {},
-        State.ENDED: {},
+        CeremonyState.CONFIRMING: {
+            CeremonyEvent.CONFIRMED: CeremonyState.DONE,
+            CeremonyEvent.END: CeremonyState.ENDED,
+        },
+        CeremonyState.DONE: {},
+        CeremonyState.ENDED: {},
     }
 )
 
@@ -77,7 +80,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ComponentEntry:
     """One operator's entry, as that operator signs it. It holds no secret."""
 
     plan: Plan
@@ -112,7 +115,7 @@ class Ceremony:
 
     def __init__(self, plan: Plan) -> None:
         self._sum: bytearray | None = None
-        self.plan, self.state = plan, State.ENTERING
+        self.plan, self.state = plan, CeremonyState.ENTERING
         self._entered: dict[str, str] = {}
         self._digests: set[str] = set()
 
@@ -145,7 +148,7 @@ class Ceremony:
         last = self.left == (operator,)
         if last and not any(summed):
             raise WrongComponent("the components together are a key of zeros: one is wrong")
-        self._move(Event.LAST_COMPONENT if last else Event.COMPONENT)
+        self._move(CeremonyEvent.LAST_COMPONENT if last else CeremonyEvent.COMPONENT)
         self._wipe()
         self._sum = bytearray(summed)
         self._entered[operator] = component.check_value
@@ -164,17 +167,17 @@ class Ceremony:
     def confirm(self) -> None:
         """End the ceremony with its result in use. Raises CardKeyError in any other state."""
         self._result()
-        self._move(Event.CONFIRMED)
+        self._move(CeremonyEvent.CONFIRMED)
         self._wipe()
 
     def end(self) -> None:
         """End the ceremony and forget everything. An ended or finished one stays what it is."""
-        if Event.END in NEXT[self.state]:
-            self._move(Event.END)
+        if CeremonyEvent.END in NEXT[self.state]:
+            self._move(CeremonyEvent.END)
         self._wipe()
 
     def _check_turn(self, operator: str) -> None:
-        if self.state is not State.ENTERING:
+        if self.state is not CeremonyState.ENTERING:
             raise CardKeyError(f"no component is wanted now: the ceremony is {self.state}")
         if operator in self._entered:
             raise CardKeyError(
@@ -207,11 +210,11 @@ class Ceremony:
             raise WrongComponent(f"the components before have {2 * len(self._sum)} hex digits")
 
     def _result(self) -> bytearray:
-        if self.state is not State.CONFIRMING or self._sum is None:
+        if self.state is not CeremonyState.CONFIRMING or self._sum is None:
             raise CardKeyError(f"there is no result: the ceremony is {self.state}")
         return self._sum
 
-    def _move(self, event: Event) -> None:
+    def _move(self, event: CeremonyEvent) -> None:
         after = NEXT[self.state].get(event)
         if after is None:
             raise CardKeyError(f"{event} cannot happen now: the ceremony is {self.state}")

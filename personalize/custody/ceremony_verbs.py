@@ -18,7 +18,7 @@ from cardlib.keys.roots import Roots, next_roots
 from cardlib.keys.roots import check_values as root_check_values
 from cardlib.keys.store_file import OpenStore
 
-from .ceremony import IDLE_SECONDS, Ceremony, Entry, Plan, WrongComponent, split
+from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
     EXCHANGE,
     KEY_SIZE,
@@ -33,7 +33,7 @@ from .key_blocks import wrapped
 from .new_version import imported, next_version, value_of
 from .operators import Operator
 from .receipts import Receipt
-from .registry import Registry, read_registry
+from .register import Register, read_register
 from .roles import EVERYBODY, Role
 from .service import Answer, Call, Verb
 from .statement import Statement, StatementCheck, allowed_people
@@ -82,19 +82,19 @@ def root_values(roots: Roots) -> Mapping[str, str]:
     return {name: value.hex().upper() for name, value in root_check_values(roots).items()}
 
 
-def _registry(call: Call) -> Registry:
+def _register(call: Call) -> Register:
     path = call.service.policy.operators
     if path is None:
         raise CardKeyError(
             f"{call.service.policy.path}: operators is missing: write the full path of the register"
             " of operators"
         )
-    return read_registry(path, guarded=True)
+    return read_register(path, guarded=True)
 
 
 def _store_name(call: Call) -> str:
     vault = call.service.vault
-    return (vault.source.header() if vault.is_locked else vault.store.header).store
+    return (vault.store_source.header() if vault.is_locked else vault.store.header).store
 
 
 def _signed(call: Call, action: str) -> Signed:
@@ -107,7 +107,7 @@ def _signed(call: Call, action: str) -> Signed:
     signatures = {each["operator"]: each["signature"] for each in call.given["signatures"]}
     if len(signatures) != len(call.given["signatures"]):
         raise CardKeyError("the statement is signed twice by one operator")
-    check = StatementCheck(_registry(call), call.service.nonces, _store_name(call))
+    check = StatementCheck(_register(call), call.service.nonces, _store_name(call))
     return Signed(statement, check.verify(action, statement, signatures), signatures)
 
 
@@ -131,7 +131,7 @@ def _nonce(call: Call) -> Answer:
 
 def _custodians_wrap(call: Call) -> Answer:
     one, two = _two(call.given["operators"])
-    wrap = pair_of(call.service.vault.source.header(), one, two)
+    wrap = pair_of(call.service.vault.store_source.header(), one, two)
     return {"public": wrap.public, "keys": list(wrap.keys)}
 
 
@@ -145,7 +145,9 @@ def _unlock_together(call: Call) -> Answer:
     signed = _signed(call, "unlock")
     _expect(signed, {})
     shares = {each["operator"]: each["share"] for each in call.given["shares"]}
-    wrap = pair_of(call.service.vault.source.header(), *_two(list(signed.statement.operators)))
+    wrap = pair_of(
+        call.service.vault.store_source.header(), *_two(list(signed.statement.operators))
+    )
     if shares.keys() != set(wrap.operators):
         raise CardKeyError("the shares must be of those two who signed")
     one, two = (shares[name] for name in wrap.operators)
@@ -161,7 +163,7 @@ def _begin(call: Call) -> Answer:
     store = call.service.vault.store
     if (action == "export") != (what == EXCHANGE) or what not in (*SINGLE_KEYS, SET, EXCHANGE):
         raise CardKeyError(f"components of {what} cannot be entered to {action} keys")
-    allowed_people(_registry(call), action, names)
+    allowed_people(_register(call), action, names)
     if action == "import":
         next_version(store)
     cipher = store.cipher
@@ -189,14 +191,14 @@ def _component(call: Call) -> Answer:
     _ = call.service.vault.store  # it is used: the agent does not lock itself in between
     plan, refused = ceremony.plan, None
     people = {
-        each.name: each for each in allowed_people(_registry(call), plan.action, plan.operators)
+        each.name: each for each in allowed_people(_register(call), plan.action, plan.operators)
     }
     person = people.get(given["operator"])
     if person is None:
         raise CardKeyError(f"{given['operator']} is no operator of this ceremony")
     try:
         component = _built(plan, given["number"], given["component"])
-        entry = Entry(plan, person.name, given["check_value"], component.digest)
+        entry = ComponentEntry(plan, person.name, given["check_value"], component.digest)
         entry.check(person, given["signature"])
         ceremony.enter(person.name, component, given["check_value"])
     except WrongComponent as error:

@@ -18,7 +18,7 @@ from typing import Any
 from cardlib.errors import DAMAGE, CardKeyError
 
 from .operators import ROLES, Operator, OperatorKey
-from .registry import Registry
+from .register import Register
 from .roles import Role
 
 LIFETIME = timedelta(minutes=10)
@@ -175,7 +175,7 @@ class Nonces:
 class StatementCheck:
     """How an agent looks at statements: with its operators, its nonces and its store's name."""
 
-    registry: Registry
+    registry: Register
     nonces: Nonces
     store: str
 
@@ -207,7 +207,7 @@ class StatementCheck:
         return people
 
 
-def allowed_people(registry: Registry, action: str, names: Collection[str]) -> tuple[Operator, ...]:
+def allowed_people(registry: Register, action: str, names: Collection[str]) -> tuple[Operator, ...]:
     """Return the operators of these names, if they may do this together.
 
     Raises CardKeyError when one is named twice, there are too few, or one is unknown, retired or

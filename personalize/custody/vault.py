@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cardlib.errors import CardKeyError
-from cardlib.keys import RootKeys
-from cardlib.keys.store import KeyStore
+from cardlib.keys import KeyHolder, RootKeys
 from cardlib.keys.store_file import (
     OpenStore,
     open_with_data_key,
@@ -25,6 +24,7 @@ LOCKED = (
     "the key agent is locked. Somebody who may must run `rhcard agent unlock`, and then you can"
     " start again"
 )
+_NO_STORE = "the keys are in a token, and this is for a key store: see `rhcard keys token`"
 _WRONG_TRIES, _PAUSE = 5, 60.0
 """After so many wrong passphrases, so many seconds without a try."""
 
@@ -37,25 +37,13 @@ class KeySource(Protocol):
         """Where the keys are, for a person."""
         ...
 
-    def header(self) -> StoreHeader:
-        """Read what it says without a secret. Raises CardKeyError when it cannot be read."""
-        ...
-
-    def open(self, passphrase: str) -> OpenStore:
+    def open(self, passphrase: str) -> KeyHolder:
         """Open it. Raises CardKeyError when the passphrase is wrong."""
-        ...
-
-    def open_with(self, data_key: bytes) -> OpenStore:
-        """Open it with its data key, 32 bytes. Raises CardKeyError when it is damaged."""
-        ...
-
-    def replace(self, store: OpenStore) -> None:
-        """Write a changed store over it. Raises CardKeyError when it was changed meanwhile."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class StoreFile:
+class StoreSource:
     """A key store in a file."""
 
     path: Path
@@ -77,10 +65,6 @@ class StoreFile:
         """Open the store with its data key. Raises CardKeyError when it is damaged."""
         return open_with_data_key(self.path, data_key)
 
-    def replace(self, store: OpenStore) -> None:
-        """Write a changed store over the file. Raises CardKeyError as `OpenStore.replace` does."""
-        store.replace(self.path)
-
 
 class Vault:
     """The keys of the agent while it is unlocked. One thread at a time may call its methods."""
@@ -95,7 +79,7 @@ class Vault:
     ) -> None:
         self.source, self._policy, self.test_keys = source, policy, test_keys
         self._now = now
-        self._store: OpenStore | None = None
+        self._holder: KeyHolder | None = None
         self._used, self._wrong, self._wait_until = now(), 0, 0.0
 
     def __repr__(self) -> str:
@@ -104,7 +88,7 @@ class Vault:
     @property
     def is_locked(self) -> bool:
         """Whether there are no keys here now."""
-        return self._store is None
+        return self._holder is None
 
     @property
     def is_idle(self) -> bool:
@@ -115,26 +99,40 @@ class Vault:
     @property
     def identity(self) -> str | None:
         """The identity of the newest keys; None while they are locked. This is no use of them."""
-        return None if self._store is None else self._store.newest.identity
+        return None if self._holder is None else self._holder.newest.identity
+
+    @property
+    def holder(self) -> KeyHolder:
+        """All versions, which are used now. Raises CardKeyError while they are locked."""
+        if self._holder is None:
+            raise CardKeyError(LOCKED)
+        self._used = self._now()
+        return self._holder
+
+    @property
+    def keys(self) -> RootKeys:
+        """The newest keys, which are used now. Raises CardKeyError while they are locked."""
+        return self.holder.newest
 
     @property
     def store(self) -> OpenStore:
-        """All versions, which are used now. Raises CardKeyError while they are locked."""
-        if self._store is None:
-            raise CardKeyError(LOCKED)
-        self._used = self._now()
-        return self._store
+        """The open key store, for ceremonies. Raises CardKeyError while locked, or for a token."""
+        if not isinstance(self.holder, OpenStore):
+            raise CardKeyError(_NO_STORE)
+        return self.holder
 
     @property
-    def keys(self) -> KeyStore:
-        """The newest keys, which are used now. Raises CardKeyError while they are locked."""
-        return self.store.newest
+    def store_source(self) -> StoreSource:
+        """The file of the key store. Raises CardKeyError when the keys are in a token."""
+        if not isinstance(self.source, StoreSource):
+            raise CardKeyError(_NO_STORE)
+        return self.source
 
     def of(self, identity: str) -> RootKeys:
         """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
-        return self.store.of(identity)
+        return self.holder.of(identity)
 
-    def unlock(self, passphrase: str) -> KeyStore:
+    def unlock(self, passphrase: str) -> RootKeys:
         """Open the keys with a passphrase.
 
         Raises CardKeyError when it is wrong, when it was wrong too often, or when the agent may
@@ -142,24 +140,24 @@ class Vault:
         """
         return self._tried(lambda: self.source.open(passphrase))
 
-    def unlock_together(self, data_key: Callable[[], bytes]) -> KeyStore:
+    def unlock_together(self, data_key: Callable[[], bytes]) -> RootKeys:
         """Open the keys with the data key that two custodians' shares give.
 
         Raises CardKeyError when the shares are wrong, or as `unlock` does.
         """
-        return self._tried(lambda: self.source.open_with(data_key()))
+        return self._tried(lambda: self.store_source.open_with(data_key()))
 
-    def put(self, store: OpenStore) -> KeyStore:
+    def put(self, holder: KeyHolder) -> RootKeys:
         """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
-        self.check(store)
-        self._store, self._used, self._wrong = store, self._now(), 0
-        return store.newest
+        self.check(holder)
+        self._holder, self._used, self._wrong = holder, self._now(), 0
+        return holder.newest
 
-    def check(self, store: OpenStore) -> None:
+    def check(self, holder: KeyHolder) -> None:
         """Raise CardKeyError when the agent may not use a version of these keys."""
-        for keys in store.versions.values():
+        for keys in holder.versions.values():
             check_roots(keys, test_keys=self.test_keys)
-        if self._policy.stock is None and not store.is_test:
+        if self._policy.stock is None and not holder.newest.is_test:
             raise CardKeyError(
                 f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
             )
@@ -170,22 +168,22 @@ class Vault:
         Raises CardKeyError when the agent may not use them, or the file was changed meanwhile.
         """
         self.check(store)
-        self.source.replace(store)
+        store.replace(self.store_source.path)
         self.put(store)
 
     def lock(self) -> None:
         """Forget the keys."""
-        self._store = None
+        self._holder = None
         gc.collect()
 
-    def _tried(self, opened: Callable[[], OpenStore]) -> KeyStore:
+    def _tried(self, opened: Callable[[], KeyHolder]) -> RootKeys:
         if self._now() < self._wait_until:
             raise CardKeyError("the passphrase was wrong too often: wait a minute, then try again")
         try:
-            store = opened()
+            holder = opened()
         except CardKeyError:
             self._wrong += 1
             if self._wrong >= _WRONG_TRIES:
                 self._wrong, self._wait_until = 0, self._now() + _PAUSE
             raise
-        return self.put(store)
+        return self.put(holder)

@@ -46,9 +46,9 @@ def _lock(call: Call) -> Answer:
 
 
 def _versions(call: Call) -> Answer:
-    store = call.service.vault.store
-    rest = [each for each in store.versions.values() if each.identity != store.newest.identity]
-    return {"versions": [_described(each, call) for each in (store.newest, *reversed(rest))]}
+    holder = call.service.vault.holder
+    rest = [each for each in holder.versions.values() if each.identity != holder.newest.identity]
+    return {"versions": [_described(each, call) for each in (holder.newest, *reversed(rest))]}
 
 
 def _described(keys: RootKeys, call: Call) -> Answer:

@@ -8,7 +8,7 @@ import pexpect
 import pytest
 
 from personalize.custody.operators import open_operator
-from personalize.custody.registry import read_registry
+from personalize.custody.register import read_register
 from tests.programs.rhcard import Ran, rhcard
 
 
@@ -63,7 +63,7 @@ def test_the_register_says_who_is_in_office(tmp_path: Path) -> None:
     retired = rhcard("operator", "retire", "bruno", "--register", register)
     assert retired.code == 0 and "signs nothing from now on" in retired.err
     listed = rhcard("operator", "list", "--register", register)
-    anna = read_registry(register).of("anna")
+    anna = read_register(register).of("anna")
     assert anna.fingerprint in listed.out and f"retired {anna.created}" in listed.out
     shown = rhcard("operator", "list", "--register", register, "--json").json
     assert [each["name"] for each in shown["operators"]] == ["anna", "bruno"]
@@ -123,7 +123,8 @@ def test_the_prompt_hides_the_passphrase_and_asks_twice(tmp_path: Path) -> None:
         sys.executable,
         ["-c", f"{IMPORT_MAIN}main()", "operator", "new", "anna", "--role", "custodian",
          "--out", "anna.operator.json", "--public", "anna.public.json"],
-        cwd=str(tmp_path), env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8", timeout=30,
+        cwd=str(tmp_path), env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8",
+        timeout=30,
     )  # fmt: skip
     talk.expect("anna: a passphrase of your own: ")
     talk.sendline("correct horse")

@@ -13,13 +13,13 @@ from cardlib.keys.agent_verbs import FORMS
 from cardlib.keys.agent_wire import Document, decoded, error_of, from_frame, to_frame
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store_file import create
-from personalize.custody.ceremony import Entry, Plan
+from personalize.custody.ceremony import ComponentEntry, Plan
 from personalize.custody.component import Component
 from personalize.custody.policy import Caller, Policy
 from personalize.custody.roles import Role
 from personalize.custody.service import AgentService, Desk, open_files
 from personalize.custody.statement import Statement
-from personalize.custody.vault import StoreFile, Vault
+from personalize.custody.vault import StoreSource, Vault
 from personalize.custody.verbs import VERBS
 from tests.custody.people import Person, files
 
@@ -64,7 +64,7 @@ class Host:
         self, plan: Plan, handle: int, who: Person, component: Component, check: str | None = None
     ) -> Document:
         check = component.check_value if check is None else check
-        entry = Entry(plan, who.name, check, component.digest)
+        entry = ComponentEntry(plan, who.name, check, component.digest)
         return self.call(
             "ceremony-component", ceremony=handle, operator=who.name, number=component.number,
             component=component.value, check_value=check, signature=entry.signed_by(who.key),
@@ -110,7 +110,7 @@ def host(
     )
     jobs, log = open_files(state, state / "agent.head")
     try:
-        vault = Vault(StoreFile(home / "keys.json"), policy, test_keys=False)
+        vault = Vault(StoreSource(home / "keys.json"), policy, test_keys=False)
         service = AgentService(vault, policy, jobs, log, VERBS)
         yield Host(service, service.enter(caller), home / "keys.json")
     finally:

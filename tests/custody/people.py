@@ -8,7 +8,7 @@ from unittest import mock
 
 from cardlib.keys import passphrase
 from personalize.custody.operators import OperatorKey, new_operator
-from personalize.custody.registry import Registry, write_registry
+from personalize.custody.register import Register, write_register
 from personalize.custody.roles import Role
 from tests import QUICK_SCRYPT_N
 
@@ -36,8 +36,8 @@ def person(name: str, *roles: Role) -> Person:
     return Person(key, raw, words)
 
 
-def register(people: Iterable[Person]) -> Registry:
-    registry = Registry()
+def register(people: Iterable[Person]) -> Register:
+    registry = Register()
     for each in people:
         registry = registry.with_new(each.key.operator)
     return registry
@@ -49,5 +49,5 @@ def files(folder: Path, people: Iterable[Person]) -> Path:
     for each in people:
         (folder / f"{each.name}.operator.json").write_bytes(each.file)
         (folder / f"{each.name}.passphrase").write_text(each.passphrase + "\n", "utf-8")
-    write_registry(folder / "operators.json", register(people))
+    write_register(folder / "operators.json", register(people))
     return folder / "operators.json"

@@ -11,10 +11,10 @@ from cardlib.errors import CardKeyError
 from personalize.custody.ceremony import (
     NEXT,
     Ceremony,
-    Entry,
-    Event,
+    CeremonyEvent,
+    CeremonyState,
+    ComponentEntry,
     Plan,
-    State,
     WrongComponent,
     split,
 )
@@ -27,6 +27,10 @@ NAMES = ("ann", "bob", "cai")
 
 def plan(of: int = 2, what: str = "transport", cipher: Cipher = Cipher.AES) -> Plan:
     return Plan("ab" * 16, "import", what, cipher, NAMES[:of])
+
+
+def another(ceremony: str, action: str) -> Plan:
+    return Plan(ceremony, action, "transport", Cipher.AES, NAMES[:2])
 
 
 def three(
@@ -46,12 +50,12 @@ def entered(of: int = 2) -> Ceremony:
 @pytest.mark.parametrize("of", [2, 3])
 def test_the_components_of_all_operators_make_the_key(of: int) -> None:
     ceremony = entered(of)
-    assert (ceremony.state, ceremony.left) == (State.CONFIRMING, ())
+    assert (ceremony.state, ceremony.left) == (CeremonyState.CONFIRMING, ())
     assert ceremony.result == KEY
     assert ceremony.check_values == {"transport": check_value("transport", Cipher.AES, KEY)}
     assert len(ceremony.components) == of
     ceremony.confirm()
-    assert (ceremony.state, ceremony.left) == (State.DONE, ())
+    assert (ceremony.state, ceremony.left) == (CeremonyState.DONE, ())
 
 
 def test_a_set_shows_the_check_value_of_each_key() -> None:
@@ -136,20 +140,18 @@ def test_an_exchange_key_s_components_have_one_length() -> None:
 
 def test_an_entry_is_signed_by_who_enters() -> None:
     ann, bob = person("ann"), person("bob")
-    entry = Entry(plan(), "ann", "A1B2C3", "00" * 32)
+    entry = ComponentEntry(plan(), "ann", "A1B2C3", "00" * 32)
     signature = entry.signed_by(ann.key)
     entry.check(ann.key.operator, signature)
     with pytest.raises(CardKeyError, match="entered by ann, not bob"):
         entry.check(bob.key.operator, entry.signed_by(bob.key))
     others = (
-        Entry(plan(), "ann", "A1B2C4", "00" * 32),
-        Entry(plan(), "ann", "A1B2C3", "11" * 32),
-        Entry(plan(what="issuer"), "ann", "A1B2C3", "00" * 32),
-        Entry(Plan("cd" * 16, "import", "transport", Cipher.AES, ("ann", "bob")), "ann", "A1B2C3",
-              "00" * 32),
-        Entry(Plan("ab" * 16, "export", "transport", Cipher.AES, ("ann", "bob")), "ann", "A1B2C3",
-              "00" * 32),
-    )  # fmt: skip
+        ComponentEntry(plan(), "ann", "A1B2C4", "00" * 32),
+        ComponentEntry(plan(), "ann", "A1B2C3", "11" * 32),
+        ComponentEntry(plan(what="issuer"), "ann", "A1B2C3", "00" * 32),
+        ComponentEntry(another("cd" * 16, "import"), "ann", "A1B2C3", "00" * 32),
+        ComponentEntry(another("ab" * 16, "export"), "ann", "A1B2C3", "00" * 32),
+    )
     for other in others:
         with pytest.raises(CardKeyError, match="signature of ann is wrong"):
             other.check(ann.key.operator, signature)
@@ -158,7 +160,7 @@ def test_an_entry_is_signed_by_who_enters() -> None:
 def test_what_ended_has_no_result_and_takes_nothing() -> None:
     for ceremony in (Ceremony(plan()), entered()):
         ceremony.end()
-        assert ceremony.state is State.ENDED
+        assert ceremony.state is CeremonyState.ENDED
         for call in (lambda c: c.result, lambda c: c.check_values, Ceremony.confirm):
             with pytest.raises(CardKeyError):
                 call(ceremony)
@@ -168,7 +170,7 @@ def test_what_ended_has_no_result_and_takes_nothing() -> None:
     done = entered()
     done.confirm()
     done.end()
-    assert done.state is State.DONE
+    assert done.state is CeremonyState.DONE
     with pytest.raises(CardKeyError):
         done.confirm()
 
@@ -179,9 +181,12 @@ def test_a_ceremony_shows_nothing_of_what_was_entered() -> None:
 
 
 def test_every_state_can_be_left_or_is_the_end() -> None:
-    assert NEXT.keys() == set(State)
-    assert {state for state in State if Event.END not in NEXT[state]} == {State.DONE, State.ENDED}
-    assert all(after in State for events in NEXT.values() for after in events.values())
+    assert NEXT.keys() == set(CeremonyState)
+    assert {state for state in CeremonyState if CeremonyEvent.END not in NEXT[state]} == {
+        CeremonyState.DONE,
+        CeremonyState.ENDED,
+    }
+    assert all(after in CeremonyState for events in NEXT.values() for after in events.values())
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -245,8 +250,8 @@ class AnyOrder(RuleBasedStateMachine):
                 _ = self.ceremony.result
         assert len(self.ceremony.components) == self.entered
         expected = (
-            State.DONE if self.done else State.ENDED if self.ended
-            else State.CONFIRMING if self.entered == 3 else State.ENTERING
+            CeremonyState.DONE if self.done else CeremonyState.ENDED if self.ended
+            else CeremonyState.CONFIRMING if self.entered == 3 else CeremonyState.ENTERING
         )  # fmt: skip
         assert self.ceremony.state is expected
 

@@ -21,7 +21,7 @@ from personalize.custody.component import (
     parts,
 )
 from personalize.custody.key_blocks import unwrapped
-from personalize.custody.registry import read_registry, write_registry
+from personalize.custody.register import read_register, write_register
 from personalize.custody.roles import Role
 from tests.custody.hosts import Host, host
 from tests.custody.people import DAY, Person, person
@@ -91,7 +91,7 @@ def test_one_custodian_does_not_unlock_nor_anybody_with_a_wrong_share(agent: Hos
 def test_a_retired_custodian_unlocks_nothing_though_the_wrap_is_still_there(agent: Host) -> None:
     register = agent.service.policy.operators
     assert register is not None
-    write_registry(register, read_registry(register).without("bob", DAY))
+    write_register(register, read_register(register).without("bob", DAY))
     with pytest.raises(CardKeyError, match="bob was retired"):
         agent.unlock(ANN, BOB)
     agent.unlock(ANN, CAI)
@@ -206,11 +206,11 @@ def test_a_wrong_component_or_check_value_may_be_entered_again(unlocked: Host) -
 
 
 def test_nobody_enters_a_component_for_somebody_else(unlocked: Host) -> None:
-    from personalize.custody.ceremony import Entry
+    from personalize.custody.ceremony import ComponentEntry
 
     plan, handle = unlocked.begin("import", "transport", ANN, BOB)
     one = components()[0]
-    entry = Entry(plan, "ann", one.check_value, one.digest)
+    entry = ComponentEntry(plan, "ann", one.check_value, one.digest)
     with pytest.raises(CardKeyError, match="signature of ann is wrong"):
         unlocked.call("ceremony-component", ceremony=handle, operator="ann", number=1,
                       component=one.value, check_value=one.check_value,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
 from personalize.custody.operators import Operator, new_operator, open_operator, public_record
-from personalize.custody.registry import Registry, read_registry, write_registry
+from personalize.custody.register import Register, read_register, write_register
 from personalize.custody.roles import Role
 from tests import DATA
 from tests.custody.people import DAY, files, person, register
@@ -184,8 +184,8 @@ def test_neither_key_nor_file_shows_a_secret() -> None:
 
 def test_the_register_is_kept_with_its_retirements(tmp_path: Path) -> None:
     path = files(tmp_path, [ANN, BOB])
-    write_registry(path, read_registry(path).without("bob", DAY))
-    registry = read_registry(path, guarded=True)
+    write_register(path, read_register(path).without("bob", DAY))
+    registry = read_register(path, guarded=True)
     assert registry.of("ann") == ANN.key.operator
     with pytest.raises(CardKeyError, match="bob was retired on 2026-11-27"):
         registry.of("bob")
@@ -213,9 +213,9 @@ def test_two_names_never_share_a_key(tmp_path: Path) -> None:
 def test_the_agent_takes_no_register_that_others_may_write(tmp_path: Path, mode: int) -> None:
     path = files(tmp_path, [ANN])
     path.chmod(mode)
-    read_registry(path)
+    read_register(path)
     with pytest.raises(CardKeyError, match="other users may write"):
-        read_registry(path, guarded=True)
+        read_register(path, guarded=True)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_a_damaged_register_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "operators.json"
     path.write_text(text)
     with pytest.raises(CardKeyError, match="not a register of operators"):
-        read_registry(path)
+        read_register(path)
     with pytest.raises(CardKeyError, match="No such file"):
-        read_registry(tmp_path / "none")
+        read_register(tmp_path / "none")
 
 
 def test_a_register_with_one_name_twice_is_refused(tmp_path: Path) -> None:
@@ -237,11 +237,11 @@ def test_a_register_with_one_name_twice_is_refused(tmp_path: Path) -> None:
     entry["operators"].append({**person("dan").key.operator.as_dict(), "name": "ann"})
     path.write_text(json.dumps(entry))
     with pytest.raises(CardKeyError, match="same name"):
-        read_registry(path)
+        read_register(path)
 
 
 def test_an_empty_register_has_nobody() -> None:
-    assert list(Registry()) == []
+    assert list(Register()) == []
 
 
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(), max_size=6))

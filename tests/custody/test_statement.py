@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
 from personalize.custody.operators import ROLES
-from personalize.custody.registry import Registry
+from personalize.custody.register import Register
 from personalize.custody.roles import Role
 from personalize.custody.statement import ACTIONS, LIFETIME, Nonces, Statement, StatementCheck
 from tests.custody.people import DAY, person, register
@@ -37,7 +37,7 @@ class Clock:
 class Agent:
     """What of an agent a statement meets."""
 
-    def __init__(self, registry: Registry = REGISTRY, store: str = STORE) -> None:
+    def __init__(self, registry: Register = REGISTRY, store: str = STORE) -> None:
         self.clock = Clock()
         self.desk = StatementCheck(registry, Nonces(self.clock), store)
 
