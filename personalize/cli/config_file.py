@@ -1,6 +1,7 @@
 """The configuration file as text and tables: where it is, who may write it, where a key stands."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ PROFILES_TABLE = "card-profiles"
 """The table of the profiles of one's own."""
 _LARGEST = 1 << 16
 _SHOWN = 60
+_PLAIN = re.compile("[A-Za-z0-9_-]{1,31}")
+_HEX_KEY = re.compile(r"(0x)?([0-9A-Fa-f]{2}[ :]?){16,}")
 _MOST_PLACES, _MOST_LINES = 64, 256
 """How many places are looked at for a key, and how many lines one value may have there."""
 
@@ -34,6 +37,11 @@ class ConfigFault:
     keys: tuple[str, ...]
     problem: str
     line: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The key with its tables, as it may be shown."""
+        return ".".join(each if _PLAIN.fullmatch(each) else short(each) for each in self.keys)
 
     def in_file(self, path: Path) -> str:
         """The fault in one line, with its file."""
@@ -97,12 +105,23 @@ def read_config(path: Path, *, remedy: str = "") -> ConfigFile | None:
 
 
 def short(value: object) -> str:
-    """A value of the file for a message, cut if it is long."""
+    """A value of the file for a message, cut if it is long, and without what looks like a key."""
+    if isinstance(value, dict) or (isinstance(value, list) and any(map(_is_nested, value))):
+        return "a table" if isinstance(value, dict) else "a list of lists or tables"
     try:
-        text = repr(value)
+        text = without_keys(repr(value))
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a very long number"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def without_keys(text: str) -> str:
+    """A text for a message, with … for all hexadecimal digits of 16 bytes or more."""
+    return _HEX_KEY.sub("…", text)
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def others_can_write(status: os.stat_result) -> bool:
@@ -134,7 +153,9 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(text)
     except DAMAGE as error:
-        raise ConfigError(f"{path}: not TOML: {error}. Correct it there") from None
+        raise ConfigError(
+            f"{path}: not TOML: {without_keys(str(error))}. Correct it there"
+        ) from None
 
 
 def _parsed_or_none(lines: Sequence[str]) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ No message repeats such a value.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -32,9 +33,9 @@ def secrets_in(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterato
         where = (*above, name)
         instead = "" if name in _HARMLESS else _instead_of(name)
         if instead or _is_key(name) or _holds_key(value):
-            shown = ".".join("…" if _is_key(each) else each for each in where)
-            problem = f"{shown} looks like a secret, and a secret must not stand in this file"
-            yield ConfigFault(where, f"{problem}. Take it out. {instead or _KEY}")
+            fault = ConfigFault(where, "")
+            problem = f"{fault.key} looks like a secret, and a secret must not stand in this file"
+            yield replace(fault, problem=f"{problem}. Take it out. {instead or _KEY}")
         elif isinstance(value, dict) and len(where) < _DEEPEST:
             yield from secrets_in(value, where)
 

@@ -33,7 +33,6 @@ HOLDERS = ("keys", "agent", "token.label")
 """The settings that name who holds the keys; there is one holder."""
 _TABLES = tuple({each.keys[0]: None for each in SETTINGS if len(each.keys) > 1})
 _TOP = (*{each.keys[0]: None for each in SETTINGS}, PROFILES_TABLE)
-_CORRECT = f"Correct ${ENVIRONMENT}, or unset it"
 _ONE_HOLDER = "there can be one holder of the keys only"
 
 
@@ -115,12 +114,17 @@ class Configuration:
 def load() -> Configuration:
     """Load the configuration of this user. Raises ConfigError, which names the first fault."""
     path = config_path()
-    file = read_config(path, remedy=_CORRECT if os.environ.get(ENVIRONMENT) else "")
+    file = read_config(path, remedy=missing_remedy())
     if file is None:
         return Configuration(path, None, MappingProxyType({}), MappingProxyType({}))
     for fault in faults_of(file):
         raise ConfigError(fault.in_file(path))
     return in_order(file)
+
+
+def missing_remedy() -> str:
+    """What to do when the file is not there; "" when it need not be there."""
+    return f"Correct ${ENVIRONMENT}, or unset it" if os.environ.get(ENVIRONMENT) else ""
 
 
 def in_order(file: ConfigFile) -> Configuration:
@@ -176,16 +180,16 @@ def _faults(file: ConfigFile) -> Iterator[ConfigFault]:
         except FormatError as error:
             yield ConfigFault(row.keys, str(error))
     yield from _rules(document)
-    profiles_good = True
+    good = True
     if PROFILES_TABLE in document:
         from .own_profiles import profile_faults
 
         for fault in profile_faults(document):
-            profiles_good = False
+            good = False
             yield fault
     name = document.get("profile")
-    if profiles_good and isinstance(name, str) and name.strip():
-        problem = profile_problem(name, _profiles(document))
+    if isinstance(name, str) and name.strip() and (good or name == "field"):
+        problem = profile_problem(name, _profiles(document) if good else {})
         yield from [ConfigFault(("profile",), problem)] if problem else []
 
 
@@ -252,4 +256,4 @@ def _meant(name: str, known: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name[:64].lower().replace("_", "."), known, n=1)
-    return f"did you mean {close[0]}? Else " if close else ""
+    return f"did you mean {close[0]}? If not, " if close else ""

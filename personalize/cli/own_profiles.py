@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cardlib.card import FieldCard
@@ -44,28 +44,28 @@ def profile_faults(document: Mapping[str, Any]) -> Iterator[ConfigFault]:
 def _faults_of(name: str, table: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     """The faults of one profile: the key, if it is one key's, and what is wrong."""
     where = f"{TABLE}.{name}"
-    if not _NAME.fullmatch(name):
-        problem = "use the letters A to Z and a to z, digits, - and _ only, 64 at most"
-        yield (), f"{TABLE}: {short(name)} cannot be a name: {problem}"
+    if problem := _name_problem(name):
+        yield (), problem
         return
-    if name in _TAKEN:
-        yield (), f"{where}: {name} is a name of rhcard's own: take another one"
     if not isinstance(table, dict):
         yield (), f"{where} must be a table: write [{where}]"
         return
-    if name in _TAKEN:
-        return
-    wrong = False
-    for key, value in table.items():
-        if problem := _problem(f"{where}.{key}", value, KEYS.get(key)):
-            shown = f"{where} has a key {short(key)}: use {', '.join(KEYS)}"
-            yield (key,), problem if key in KEYS else shown
-            wrong = True
+    problems = {key: _problem(where, key, value) for key, value in table.items()}
+    yield from (((key,), problem) for key, problem in problems.items() if problem)
+    good = {key: table[key] for key, problem in problems.items() if not problem}
     if "base" not in table:
         yield (), f'{where}.base is missing: write base = "field" or base = "rhcard"'
-    elif not wrong:
-        for key, problem in _lowered(_changed(table), table, where):
-            yield (key,), problem
+    elif "base" in good:
+        yield from (((key,), why) for key, why in _lowered(_changed(good), good, where))
+
+
+def _name_problem(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        problem = "use the letters A to Z and a to z, digits, - and _ only, 64 at most"
+        return f"{TABLE}: {short(name)} cannot be a name: {problem}"
+    if name in _TAKEN:
+        return f"{TABLE}.{name}: {name} is a name of rhcard's own: take another one"
+    return ""
 
 
 def _profile(values: Mapping[str, Any]) -> HowToRead:
@@ -79,12 +79,14 @@ def _changed(values: Mapping[str, Any]) -> CardProfile:
     return PROFILES[values["base"]].having(settings)
 
 
-def _problem(where: str, value: object, choices: Iterable[str | int] | None) -> str:
-    """Why a value is none of the choices. True is no 1 here, though Python takes it for one."""
-    if any(type(value) is type(choice) and value == choice for choice in choices or ()):
+def _problem(where: str, key: str, value: object) -> str:
+    """Why a profile cannot have a value. True is no 1 here, though Python takes it for one."""
+    if key not in KEYS:
+        return f"{where} has a key {short(key)}: use {', '.join(KEYS)}"
+    if any(type(value) is type(choice) and value == choice for choice in KEYS[key]):
         return ""
-    allowed = " or ".join(json.dumps(choice) for choice in choices or ())
-    return f"{where} is {short(value)}: write {allowed}"
+    allowed = " or ".join(json.dumps(choice) for choice in KEYS[key])
+    return f"{where}.{key} is {short(value)}: write {allowed}"
 
 
 def _lowered(

@@ -49,7 +49,9 @@ def fill_in(rows: Sequence[Row], faults: Sequence[ListFault], defaults: ListDefa
     code of the issuer are taken together or not at all. The city decides the region of the card's
     keys, so it is taken only where every resident has the issuer that it belongs to.
     """
-    lacks = set(defaults.values) - _columns_of(rows, faults)
+    if not rows:
+        return FilledRows((), tuple(faults), ())
+    lacks = {column for column in defaults.values if not _is_there(column, rows, faults)}
     wanted = set(ISSUER_COLUMNS) if lacks >= set(ISSUER_COLUMNS) else set()
     if CITY_COLUMN in lacks:
         own = defaults.values["issuer_code"]
@@ -80,10 +82,11 @@ def _with(row: Row, new: Mapping[str, str]) -> Row:
     return replace(row, values=values, faulty=row.faulty - new.keys())
 
 
-def _columns_of(rows: Iterable[Row], faults: Iterable[ListFault]) -> set[str]:
-    """The columns that the list has, also those whose values could not be read."""
-    found = {fault.field for fault in faults if not _is_missing(fault)}
-    return found.union(*({*row.values} for row in rows))
+def _is_there(column: str, rows: Iterable[Row], faults: Iterable[ListFault]) -> bool:
+    """Whether the list has a column, be it one whose values could not be read."""
+    if any(fault.field == column and not _is_missing(fault) for fault in faults):
+        return True
+    return any(column in row.values for row in rows)
 
 
 def _is_missing(fault: ListFault) -> bool:
