@@ -18,7 +18,7 @@ PROFILES_TABLE = "card-profiles"
 _LARGEST = 1 << 16
 _SHOWN = 60
 _PLAIN = re.compile("[A-Za-z0-9_-]{1,31}")
-_HEX_KEY = re.compile(r"(0x)?([0-9A-Fa-f]{2}[ :]?){16,}")
+_HEX_KEY = re.compile(r"(?<![0-9A-Fa-f])([0-9A-Fa-f]{2}[ :]?){16,1024}(?![0-9A-Fa-f])")
 _MOST_PLACES, _MOST_LINES = 64, 256
 """How many places are looked at for a key, and how many lines one value may have there."""
 

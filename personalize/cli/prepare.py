@@ -93,11 +93,11 @@ def command(
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
     from ..preparation.leftovers import clear_unfinished
-    from ..preparation.prepare import all_faults, make_all, read_list
+    from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
-    from .config_check import list_defaults
 
-    context.take_configured_keys()
+    if out is not None:
+        context.take_configured_keys()
     if context.keys is not None and out is not None:
         context.key_file()
         for found in clear_unfinished(out):
@@ -106,32 +106,22 @@ def command(
     code_map = None if map_file is None else read_code_map(map_file)
     if map_file is not None and code_map is not None and code_map.faults:
         return _report(context, map_file, code_map.faults)
-    defaults, defaults_from = list_defaults(context.configuration)
-    encoded: Encoding = "gb18030" if encoding == "gb18030" else "utf-8"
-    residents = read_list(source, encoded, code_map, defaults)
+    residents, defaults_from = _read(context, source, encoding, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
     validated = _checked(residents, shop, on_cards)
-    if residents.why_no_city:
-        say(f"{residents.why_no_city}. The default stands in {defaults_from}.")
     if faults := all_faults(residents, validated):
         return _report(context, source, faults)
     if not context.as_json:
         _show_filled(residents, defaults_from)
-        if code_map is not None:
-            _show_mapped(residents)
-    missing = [name for name, value in (("--keys", context.keys), ("--out", out)) if value is None]
+        _show_mapped(residents)
     if context.keys is None or out is None:
-        raise click.UsageError(
-            f"{source} has no errors. It was only checked, because {' and '.join(missing)}"
-            f" {'is' if len(missing) == 1 else 'are'} missing."
-        )
+        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
     store = context.store()
     cards = make_all(validated, shop, store, on_cards)
     header = seal(out, residents, cards, store, keys=context.keys, issue_date=on_cards)
     if context.as_json:
-        mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
-        mapped |= _filled_in_json(residents, defaults_from)
-        return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})
+        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+        return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
     _say_next(context, out)
     return Exit.GOOD
@@ -142,6 +132,29 @@ def _say_next(context: Context, batch: Path) -> None:
     context.suggest("issue", batch, "--reader", 0, keys=False, when="with cards in a reader")
     software = ("--cards", "cards", "--make-blanks")
     context.suggest("issue", batch, *software, keys=False, when="for a trial with software cards")
+
+
+def _only_checked(context: Context, out: Path | None) -> str:
+    """Why a list was only checked."""
+    keys = context.keys or context.configuration.key_holder().value
+    missing = [name for name, value in (("--keys", keys), ("--out", out)) if value is None]
+    are = "is" if len(missing) == 1 else "are"
+    return f"It was only checked, because {' and '.join(missing)} {are} missing."
+
+
+def _read(
+    context: Context, source: Path, encoding: str, code_map: "CodeMap | None"
+) -> "tuple[ResidentList, str]":
+    """The list, with the defaults of the configuration, and the file where those stand."""
+    from ..preparation.prepare import read_list
+    from .config_check import list_defaults
+
+    defaults, where = list_defaults(context.configuration)
+    named: Encoding = "gb18030" if encoding == "gb18030" else "utf-8"
+    residents = read_list(source, named, code_map, defaults)
+    if residents.why_no_city:
+        say(f"{residents.why_no_city}. The default stands in {where}.")
+    return residents, where
 
 
 def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
@@ -158,6 +171,8 @@ def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -
 
 def _show_mapped(residents: "ResidentList") -> None:
     """Show what each value of a mapped column became, and how many of them there are."""
+    if not residents.mapped:
+        return
     from cardlib.layout import code_table
 
     from ..listing.columns import COLUMN_BY_NAME, field_of
@@ -189,7 +204,9 @@ def _filled_in_json(residents: "ResidentList", source: str) -> dict[str, object]
     return {"defaults": [asdict(each) for each in residents.filled], "defaults_from": source}
 
 
-def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap") -> dict[str, object]:
+def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap | None") -> dict[str, object]:
+    if code_map is None:
+        return {}
     rows = [
         {"column": each.column, "from": own, "to": code, "count": count}
         for each in residents.mapped
