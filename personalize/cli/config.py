@@ -89,13 +89,13 @@ def check(context: Context, file: Path | None) -> int:
     """
     from .config_check import all_faults_of, environment_faults, misspelled_variables
     from .config_file import config_path, read_config
-    from .configuration import missing_remedy
+    from .configuration import faults_of, missing_remedy
 
     path = file or config_path()
     read = read_config(path, remedy="Correct the path" if file else missing_remedy())
     faults = all_faults_of(read) if read else []
     told = [] if file else list(misspelled_variables())
-    if not (file or faults):
+    if not (file or (read and any(faults_of(read)))):
         told += environment_faults(context.configuration)
     if context.as_json:
         rows = [{"line": f.line, "key": f.key, "problem": f.problem} for f in faults]

@@ -97,18 +97,32 @@ finally:
 """
 
 
-@pytest.mark.parametrize(("profile", "is_read"), [
-    ((), False), (("--profile", "rhcard"), False), (("--profile", "field"), False),
-    (("--profile", "city-hospital"), True),
+@pytest.mark.parametrize(("options", "is_read"), [
+    (("--profile", "rhcard", "--no-keys"), False), (("--profile", "field", "--no-keys"), False),
+    (("--profile", "city-hospital", "--no-keys"), True), (("--profile", "rhcard"), True),
+    ((), True),
 ])  # fmt: skip
-def test_the_file_is_read_only_for_a_name_of_ones_own(
-    config: Path, profile: tuple[str, ...], is_read: bool
+def test_a_read_looks_into_the_file_only_for_what_the_command_line_leaves_open(
+    config: Path, options: tuple[str, ...], is_read: bool
 ) -> None:
     card = saved(personalized_card(), config.parent / "one.card")
-    done = ran("read", card, *profile, program=LOOK)
+    done = ran("read", card, *options, program=LOOK)
     assert done.code == 0 and done.err.splitlines()[-1] == f"{is_read} {is_read}"
     config.write_text("not TOML", "utf-8")
-    assert ran("read", card, *profile).code == (Exit.USAGE if is_read else 0)
+    assert ran("read", card, *options).code == (Exit.USAGE if is_read else 0)
+
+
+@pytest.mark.parametrize("words", [
+    ("--version",), ("--help",), ("apdu", "list"), ("card-profile", "explain", "field"),
+    ("keys", "new", "--out", "new.json"), ("emulator", "new", "--out", "new.card"),
+    ("demo", "--help"), ("config", "--help"),
+], ids=" ".join)  # fmt: skip
+def test_a_command_that_uses_no_setting_does_not_read_the_file(
+    config: Path, words: tuple[str, ...]
+) -> None:
+    config.write_text("not TOML", "utf-8")
+    done = ran(*words, program=LOOK, cwd=config.parent)
+    assert done.code == 0 and done.err.splitlines()[-1] == "False False"
 
 
 # --- what it does -------------------------------------------------------------------------
