@@ -180,7 +180,7 @@ SETTINGS = (
     ConfigSetting(
         "language", _language, 'language = "en"',
         "the language of messages: only `en`, English",
-        ("all commands",), "", "en",
+        ("config show",), "", "en",
     ),
 )  # fmt: skip
 """Every setting. Where two name who holds the keys, only one may stand in the file."""

@@ -173,7 +173,7 @@ LOWERS = (
 SECRET = "looks like a secret, and a secret must not stand in this file. Take it out."
 TABLE = '[card-profiles.{0}]\nbase = "{1}"\n'
 REFUSED: Mapping[str, tuple[str, str, str]] = {
-    "an unknown key": ("keyz = 1", "keyz", "no table or key 'keyz': did you mean keys? If not, use"),
+    "an unknown key": ("keyz = 1", "keyz", "no table or key 'keyz': did you mean keys?"),
     "a column's name": ('issuer_name = "x"', "issuer_name", "did you mean issuer.name? If not"),
     "an option's name": ('lang = "en"', "lang", "did you mean language?"),
     "an unknown key of a table": (
