@@ -85,7 +85,7 @@ def check(context: Context, file: Path | None) -> int:
     \b
     Examples:
       rhcard config check
-      rhcard config check rhcard.toml
+      rhcard config check --json
     """
     from .config_check import all_faults_of, environment_faults, misspelled_variables
     from .config_file import config_path, read_config
