@@ -116,9 +116,9 @@ def command(
         _show_mapped(residents)
     if context.keys is None or out is None:
         raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
-    store = context.store()
-    cards = make_all(validated, shop, store, on_cards)
-    header = seal(out, residents, cards, store, keys=context.keys, issue_date=on_cards)
+    issuer, _ = context.issuer()
+    cards = make_all(validated, shop, issuer, on_cards)
+    header = seal(out, residents, cards, issuer, keys=context.keys, issue_date=on_cards)
     if context.as_json:
         changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
