@@ -132,8 +132,8 @@ def running(rules: str | None = None, *, unlocked: bool = True) -> Iterator[Agen
             made.process.communicate()
 
 
-def as_user(uid: int, work: Callable[[], T]) -> T:
-    """Do the work as another user of our group, in a child; give its result or raise its error."""
+def begin_as_user(uid: int, work: Callable[[], T]) -> Callable[[], T]:
+    """Begin work as another user of our group, in a child; the result gives what came of it."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -148,10 +148,19 @@ def as_user(uid: int, work: Callable[[], T]) -> T:
             pickle.dump(result, file)
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        good, found = pickle.load(file)
-    os.waitpid(child, 0)
-    if not good:
-        raise found
-    answer: T = found
-    return answer
+
+    def finish() -> T:
+        with os.fdopen(reading, "rb") as file:
+            good, found = pickle.load(file)
+        os.waitpid(child, 0)
+        if not good:
+            raise found
+        answer: T = found
+        return answer
+
+    return finish
+
+
+def as_user(uid: int, work: Callable[[], T]) -> T:
+    """Do work as another user of our group, in a child; give its result or raise its error."""
+    return begin_as_user(uid, work)()

@@ -84,9 +84,13 @@ class DirectConnection(AgentConnection):
     def __init__(self, service: AgentService, who: Caller) -> None:
         super().__init__(Path("/nowhere"), AGENT_ERRORS)
         self.service, self.desk = service, service.enter(who)
+        self.asked: list[bytes] = []
+        self.answered: list[bytes] = []
 
     def _exchanged(self, frame: bytes) -> Document:
-        return from_frame(self.service.answer(frame[4:], self.desk)[4:])
+        self.asked.append(frame[4:])
+        self.answered.append(self.service.answer(frame[4:], self.desk)[4:])
+        return from_frame(self.answered[-1])
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.exchange import send
 from cardlib.facts import HEALTH_APPLICATION, SECURITY_DOMAIN, ChipSerial, Pin, Region
@@ -10,13 +11,21 @@ from cardlib.issuance.agent_issuer import AgentHost, AgentIssuer
 from cardlib.issuance.making import HostSession
 from cardlib.keys.issuer import CardJob, Scp03Set
 from cardlib.keys.store import KeyStore
+from cardlib.layout.load import Grouping
 from tests.cards.cards import CHIP, PIN, REGION, groupings
 from tests.custody.desks import own_keys
 
 CHIP_SERIAL, OTHER_CHIP = ChipSerial(CHIP), ChipSerial(bytes(7) + b"\x07")
 JOB = CardJob(UUID(int=1), 1, CHIP_SERIAL)
-RECORDS = [each for each in groupings() if each[0] >> 8 <= 25]
 CARDHOLDER = Region(REGION), Pin(PIN)
+
+
+def records(protocol: int = 1, cipher: Cipher = Cipher.SM4) -> list[Grouping]:
+    """The records of a resident, without keys and PIN."""
+    return [each for each in groupings(cipher, protocol) if each[0] >> 8 <= 25]
+
+
+RECORDS = records()
 
 
 def blank(chip: bytes = CHIP, keys: KeyStore | None = None) -> SoftwareCard:

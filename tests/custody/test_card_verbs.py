@@ -20,7 +20,7 @@ from cardlib.issuance.making import HostSession, make_card
 from cardlib.keys.issuer import Scp03Set
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from personalize.custody.roles import Role
-from tests.cards.cards import CHIP, ISSUER, groupings
+from tests.cards.cards import CHIP, ISSUER
 from tests.custody.desks import Bench, bench, own_keys
 from tests.custody.station import (
     CARDHOLDER,
@@ -31,6 +31,7 @@ from tests.custody.station import (
     activate,
     blank,
     opened,
+    records,
 )
 from tests.programs.rhcard import PASSPHRASE
 
@@ -54,8 +55,7 @@ def test_a_card_is_made_activated_and_read_through_the_agent(
     keys = own_keys(protocol, cipher)
     with bench(tmp_path / "state", keys) as made:
         issuer, card = made.issuer(), blank(keys=keys)
-        records = [each for each in groupings(cipher, protocol) if each[0] >> 8 <= 25]
-        make_card(card, issuer, JOB, records, *CARDHOLDER)
+        make_card(card, issuer, JOB, records(protocol, cipher), *CARDHOLDER)
         card.reset()
         assert stage(card) is CardStage.PERSONALIZED
         activate(card, issuer)
