@@ -125,7 +125,7 @@ def unlock(context: Context, signers: Signers) -> int:
 
     \b
     Examples:
-      rhcard agent unlock --operator anna.operator.json --operator bruno.operator.json
+      rhcard agent unlock --operator ann.op --operator bob.op
       rhcard agent unlock
     """
     connection = signers.connection()

@@ -62,16 +62,15 @@ def import_(
     component_files: tuple[Path, ...],
     expect: str | None,
 ) -> int:
-    """Put a key together from 2 or 3 components, which different operators enter.
+    """Make a key of components that different people enter.
 
-    The key agent makes a new key version: this key is new, and all others are those of before.
-    Until all have confirmed the check value, nothing changes; Ctrl-C at any time leaves all as it
-    was.
+    There are 2 or 3 components, one for each --operator. The key agent makes a new key version:
+    this key is new, and all others are those of before. Until all have confirmed the check value,
+    nothing changes. Ctrl-C at any time leaves all as it was.
 
     \b
     Examples:
-      rhcard keys import --key transport --operator anna.operator.json \\
-        --operator bruno.operator.json
+      rhcard keys import --key transport --operator ann.op --operator bob.op
     """
     check_terminal(expect)
     _check_name(what, "import")
@@ -178,10 +177,7 @@ def export(
 
     \b
     Examples:
-      rhcard keys export --key set --operator anna.operator.json \\
-        --operator bruno.operator.json --out backup
-      rhcard keys export --key transport --wrapped --operator anna.operator.json \\
-        --operator bruno.operator.json --out for-the-card-maker.txt
+      rhcard keys export --key set --operator ann.op --operator bob.op --out parts
     """
     for what in whats:
         _check_name(what, "export")
@@ -311,9 +307,10 @@ def retired(context: Context, signers: Signers, version: int) -> int:
 @json_option
 @click.pass_obj
 def receipt(context: Context, number: int | None, socket_path: Path) -> int:
-    """Print a receipt: who did what with the root keys, when, with all check values; no secrets.
+    """Print the receipt of a ceremony. It holds no secret.
 
-    Without a number, say which receipts there are.
+    It says who did what with the root keys, and when, with all check values. Without a number,
+    say which receipts there are.
 
     \b
     Examples:

@@ -94,7 +94,7 @@ def rotate(context: Context, transport: bool, signers: Signers) -> int:
     \b
     Examples:
       rhcard keys rotate --keys own.json
-      rhcard keys rotate --operator anna.op.json --operator bruno.op.json
+      rhcard keys rotate --operator ann.op --operator bob.op
     """
     if signers.files:
         _refuse_both(context)
@@ -126,7 +126,7 @@ def retire(context: Context, version: int, signers: Signers) -> int:
     \b
     Examples:
       rhcard keys retire 1 --keys rotated.json
-      rhcard keys retire 1 --operator anna.op.json --operator bruno.op.json
+      rhcard keys retire 1 --operator ann.op --operator bob.op
     """
     if signers.files:
         _refuse_both(context)

@@ -32,12 +32,13 @@ _ROLES = ("custodian", "data-preparation", "station", "auditor")
 
 @click.group(name="operator")
 def command() -> None:
-    """Say who may act on root keys: people, each with a file and a passphrase of their own.
+    """Say who may act on root keys.
+
+    An operator is a person, with a file and a passphrase of their own.
 
     \b
     Examples:
-      rhcard operator new anna --role custodian --out anna.operator.json
-      rhcard operator add anna.public.json --register operators.json
+      rhcard operator new cai --role custodian --out cai.op --public cai.json
       rhcard operator list --register operators.json
     """
 
@@ -82,14 +83,14 @@ def new(
     public: Path,
     passphrase_file: Path | None,
 ) -> int:
-    """Make the keys of a person. The person types the passphrase, and nobody else sees it.
+    """Make the keys of a person.
 
-    The private file is of use only with the passphrase. The public file holds no secret.
+    The person types the passphrase, and nobody else sees it. The private file is of use only with
+    the passphrase. The public file holds no secret.
 
     \b
     Examples:
-      rhcard operator new anna --role custodian --out anna.operator.json \\
-        --public anna.public.json
+      rhcard operator new dan --role custodian --out dan.op --public dan.json
     """
     from cardlib.unfinished import write_new
 
@@ -136,14 +137,15 @@ def _passphrase(name: str, file: Path | None) -> str:
 @json_option
 @click.pass_obj
 def add(context: Context, public: Path, register: Path, fingerprint: str | None) -> int:
-    """Put a person into the register, by the public file that the person gave you.
+    """Put a person into the register.
 
-    Whoever can write the register says who the operators are: it belongs to the agent's user, and
-    nobody else may write it. A register that is not there is made.
+    Take the public file from the person, and compare the fingerprint with them. Whoever can write
+    the register says who the operators are: it belongs to the agent's user, and nobody else may
+    write it. A register that is not there is made.
 
     \b
     Examples:
-      rhcard operator add anna.public.json --register operators.json
+      rhcard operator add dan.json --register operators.json
     """
     from ..custody.operators import Operator
     from ..custody.register import Register, read_register, write_register
@@ -167,7 +169,7 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
 @json_option
 @click.pass_obj
 def list_(context: Context, register: Path) -> int:
-    """Show the operators, their roles and the fingerprints of their keys.
+    """Show the operators, their roles and fingerprints.
 
     \b
     Examples:
@@ -197,13 +199,14 @@ def _state(operator: "Operator") -> str:
 @json_option
 @click.pass_obj
 def retire(context: Context, name: str, register: Path) -> int:
-    """Say that a person signs nothing any more, from now on. The name is never given again.
+    """Say that a person signs nothing any more.
 
-    If the person was a custodian, give the key store other custodians too: `rhcard keys migrate`.
+    It counts from now on, and the name is never given again. If the person was a custodian, give
+    the key store other custodians too: `rhcard keys migrate`.
 
     \b
     Examples:
-      rhcard operator retire anna --register operators.json
+      rhcard operator retire dan --register operators.json
     """
     from ..custody.register import read_register, write_register
 

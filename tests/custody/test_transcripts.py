@@ -23,6 +23,7 @@ from personalize.custody.ceremony import split
 from personalize.custody.component import check_value
 from personalize.custody.key_blocks import unwrapped
 from tests import ROOT
+from tests.cli.test_help import PATHS, examples, needs_people
 from tests.custody.people import files, person
 from tests.programs.rhcard import IMPORT_MAIN, Ran, ran, spawned
 
@@ -30,6 +31,7 @@ ANN, BOB, CAI = PEOPLE = [person(name) for name in ("ann", "bob", "cai")]
 KEY = bytes.fromhex("8F0E1D2C3B4A59687786A5B4C3D2E1F0")
 KCV = check_value("transport", Cipher.SM4, KEY)
 FIRST, SECOND = split("transport", Cipher.SM4, KEY, [bytes(range(40, 56))])
+OTHER_FIRST, OTHER_SECOND = split("transport", Cipher.SM4, KEY[::-1], [bytes(range(50, 66))])
 DIALOGUE = (
     ("ann: your passphrase: ", ANN.passphrase),
     ("bob: your passphrase: ", BOB.passphrase),
@@ -69,11 +71,12 @@ class Bureau:
         self.seen.append(done.out + done.err)
         return done
 
-    def talk(self, *words: object) -> "pexpect.spawn[str]":
+    def talk(self, *words: object, **env: str) -> "pexpect.spawn[str]":
         """The command at a terminal of its own."""
         return pexpect.spawn(
             sys.executable, ["-c", f"{IMPORT_MAIN}main()", *map(str, words)], timeout=60,
-            encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
             dimensions=(50, 250), cwd=str(self.folder),
         )  # fmt: skip
 
@@ -402,6 +405,39 @@ def test_two_operators_rotate_and_retire_and_each_has_a_receipt(unlocked: Bureau
     assert {done.json["receipt"], retired.json["receipt"]} <= set(listed.json["receipts"])
     none = unlocked.run("keys", "receipt", "999", "--socket", unlocked.socket)
     assert none.code == 9 and "there is no receipt 999" in none.err
+
+
+ANSWERS = (
+    ("(?:ann|bob): your passphrase: ", ""),
+    ("a passphrase of your own: ", "eight 88"),
+    ("Repeat for confirmation: ", "eight 88"),
+    ("ann: component 1 of 2 .*: ", OTHER_FIRST.value.hex()),
+    ("ann: its check value: ", OTHER_FIRST.check_value),
+    ("bob: component 2 of 2 .*: ", OTHER_SECOND.text()),
+    ("is .* the check value that you expect.*: |is its check value .*: ", "y"),
+    (pexpect.EOF, ""),
+)
+"""What people answer at any prompt of the examples."""
+
+
+def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
+    for each in PEOPLE[:2]:
+        (unlocked.folder / f"{each.name}.op").write_bytes(each.file)
+    lines = [line for words in PATHS for line in examples(words) if needs_people(line)]
+    lines.sort(key=lambda line: line[1] == "operator" and line[2] in ("list", "retire"))
+    retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
+    oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)
+    retire[3] = str(oldest.version)
+    assert len(lines) >= 9
+    for line in lines:
+        talk = unlocked.talk(*line[1:], RHCARD_AGENT=str(unlocked.socket))
+        said = ""
+        while (found := talk.expect([prompt for prompt, _ in ANSWERS])) < len(ANSWERS) - 1:
+            said += talk.before + str(talk.after)
+            asked = BOB if "bob: your" in str(talk.after) else ANN
+            talk.sendline(ANSWERS[found][1] or asked.passphrase)
+        code, said = unlocked.ended(talk, said + talk.before)
+        assert code == 0, (line, said)
 
 
 def test_nothing_that_was_shown_or_kept_holds_a_secret(unlocked: Bureau) -> None:
