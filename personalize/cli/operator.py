@@ -150,8 +150,9 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
     from ..custody.operators import Operator
     from ..custody.register import Register, read_register, write_register
 
+    raw = read_operator(public)
     try:
-        operator = Operator.from_dict(json.loads(read_operator(public)))
+        operator = Operator.from_dict(json.loads(raw))
     except (CardKeyError, ValueError, TypeError):
         raise CardKeyError(f"{public} is not the public file of an operator") from None
     if fingerprint is not None and fingerprint != operator.fingerprint:

@@ -35,9 +35,9 @@ OTHER_FIRST, OTHER_SECOND = split("transport", Cipher.SM4, KEY[::-1], [bytes(ran
 DIALOGUE = (
     ("ann: your passphrase: ", ANN.passphrase),
     ("bob: your passphrase: ", BOB.passphrase),
-    ("ann: component 1 of 2 .*: ", FIRST.value.hex()),
+    (r"ann: component 1 of 2 \(.*: ", FIRST.value.hex()),
     ("ann: its check value: ", FIRST.check_value),
-    ("bob: component 2 of 2 .*: ", SECOND.text()),
+    (r"bob: component 2 of 2 \(.*: ", SECOND.text()),
     (f"bob: is its check value {SECOND.check_value}.*: ", "y"),
     (f"ann: is {KCV} the check value that you expect.*: ", "y"),
     (f"bob: is {KCV} the check value that you expect.*: ", "y"),
@@ -87,7 +87,8 @@ class Bureau:
 
     def ended(self, talk: "pexpect.spawn[str]", said: str) -> tuple[int | None, str]:
         """The exit code, and all that was shown."""
-        said += talk.read()
+        talk.expect(pexpect.EOF)
+        said += talk.before
         talk.close()
         self.seen.append(said)
         return talk.exitstatus, said
@@ -140,6 +141,18 @@ def follow(talk: "pexpect.spawn[str]", steps: int, **instead: str) -> str:
         said += talk.before + str(talk.after)
         talk.sendline(instead.get(f"at_{number}", answer))
     return said
+
+
+def interrupt(talk: "pexpect.spawn[str]") -> str:
+    """Press Ctrl-C as a person does: again, if nothing happens. Gives what is shown to the end.
+
+    CPython does not see a signal that comes just before it begins to read a line.
+    """
+    for _ in range(3):
+        talk.sendcontrol("c")
+        if talk.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=10) == 0:
+            break
+    return str(talk.before)
 
 
 # --- unlocking ------------------------------------------------------------------------
@@ -199,7 +212,7 @@ def test_ctrl_c_at_any_prompt_leaves_nothing_half_done(unlocked: Bureau, stop: i
     talk = unlocked.ceremony()
     said = follow(talk, stop)
     talk.expect(DIALOGUE[stop][0])
-    talk.sendcontrol("c")
+    said += interrupt(talk)
     code, said = unlocked.ended(talk, said)
     assert code == 130 and "stopped; nothing was changed" in said
     assert "Traceback" not in said
@@ -238,7 +251,7 @@ def test_a_wrong_check_value_may_be_typed_again(unlocked: Bureau) -> None:
     talk.sendline(DIALOGUE[3][1])
     talk.expect("ann: component 1 of 2 is entered")
     talk.expect(DIALOGUE[4][0])
-    talk.sendcontrol("c")
+    said += interrupt(talk)
     code, _ = unlocked.ended(talk, said)
     assert code == 130 and unlocked.state() == before
 
@@ -411,9 +424,9 @@ ANSWERS = (
     ("(?:ann|bob): your passphrase: ", ""),
     ("a passphrase of your own: ", "eight 88"),
     ("Repeat for confirmation: ", "eight 88"),
-    ("ann: component 1 of 2 .*: ", OTHER_FIRST.value.hex()),
+    (r"ann: component 1 of 2 \(.*: ", OTHER_FIRST.value.hex()),
     ("ann: its check value: ", OTHER_FIRST.check_value),
-    ("bob: component 2 of 2 .*: ", OTHER_SECOND.text()),
+    (r"bob: component 2 of 2 \(.*: ", OTHER_SECOND.text()),
     ("is .* the check value that you expect.*: |is its check value .*: ", "y"),
     (pexpect.EOF, ""),
 )
@@ -424,7 +437,8 @@ def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     for each in PEOPLE[:2]:
         (unlocked.folder / f"{each.name}.op").write_bytes(each.file)
     lines = [line for words in PATHS for line in examples(words) if needs_people(line)]
-    lines.sort(key=lambda line: line[1] == "operator" and line[2] in ("list", "retire"))
+    order = ("new", "add", "list", "retire")
+    lines.sort(key=lambda line: order.index(line[2]) if line[1] == "operator" else 0)
     retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
     oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)
     retire[3] = str(oldest.version)
