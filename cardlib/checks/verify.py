@@ -6,7 +6,7 @@ No wrong cryptogram and no wrong PIN is ever presented (card specification 8).
 from functools import cache
 
 from ..card import CardIdentity, ResidentHealthCard
-from ..errors import CardError, TransportError
+from ..errors import CardError, KeysUnavailable, TransportError
 from ..exchange import Connection
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
@@ -128,7 +128,7 @@ class _Check:
                 findings += refusals.update(
                     card.exchange, file.path, in_clear=in_clear, active=self._active
                 )
-        except TransportError:
+        except (TransportError, KeysUnavailable):
             raise
         except CardError as error:
             findings, gaps = [Finding(file.path, 0, "", f"cannot be read: {error}")], []

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from ..preparation.batch import Batch
     from ..production.station import BlankMaker
+    from .configuration import Configuration
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
-AGENT = "RHCARD_AGENT"
-"""The environment variable that names the socket of the key agent."""
 _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
@@ -40,11 +39,46 @@ class Context:
     as_json: bool = False
     keys: Path | None = None
     passphrase_file: Path | None = None
-    profile: str = "rhcard"
+    keys_from: str = ""
+    agent: Path | None = None
+    no_keys: bool = False
+    profile: str | None = None
     settings: tuple[str, ...] = ()
     cipher: str | None = None
     key_version: int | None = None
     chip: str | None = None
+    _configuration: "Configuration | None" = None
+
+    @property
+    def configuration(self) -> "Configuration":
+        """The configuration, read when a command first asks for it. ConfigError when it is bad."""
+        if self._configuration is None:
+            from .configuration import load
+
+            self._configuration = load()
+        return self._configuration
+
+    def take_configured_keys(self) -> None:
+        """Without --keys, take the key store or the key agent that the configuration names.
+
+        `keys_from` then says where a key store's name stands. CardKeyError when a token is named,
+        UsageError when --keys and --no-keys are both given.
+        """
+        if self.keys is not None and self.no_keys:
+            raise click.UsageError("--keys and --no-keys are both given: leave out one of them")
+        if self.keys is not None or self.no_keys:
+            return
+        found = self.configuration.key_holder()
+        if found.name == "agent":
+            self.agent = Path(str(found.value))
+            return
+        if found.name != "keys":
+            raise CardKeyError(
+                f"{found.name.partition('.')[0]} is set ({found.source}), and this command cannot"
+                " use it: give --keys FILE"
+            )
+        if isinstance(found.value, Path):
+            self.keys, self.keys_from = found.value, found.source
 
     def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
         """Print the one JSON document of a command, with its exit code; return the code."""
@@ -56,7 +90,8 @@ class Context:
 
         It uses the same passphrase file, and with `keys` the same key store, as this call.
         """
-        shared: list[object] = ["--keys", self.keys] if keys and self.keys else []
+        given = keys and self.keys and not self.keys_from
+        shared: list[object] = ["--keys", self.keys] if given else []
         if self.passphrase_file:
             shared += ["--passphrase-file", self.passphrase_file]
         say(f"Next{when and f', {when}'}: {command_line(*words, *shared)}")
@@ -101,14 +136,8 @@ class Context:
         if path is None:
             raise CardKeyError("no key store: give --keys FILE")
         if not path.is_file():
-            raise CardKeyError(f"no key store at {path}: give --keys FILE")
+            raise CardKeyError(f"no key store at {path}{self._whence(path)}: give --keys FILE")
         return path
-
-    @property
-    def agent(self) -> Path | None:
-        """The socket of the key agent, if that holds the keys; --keys stands over it."""
-        named = os.environ.get(AGENT)
-        return Path(named) if named and self.keys is None else None
 
     def terminal_keys(self) -> "KeySet | None":
         """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""
@@ -147,14 +176,20 @@ class Context:
         from ..preparation.batch import Batch, read_header
 
         header = read_header(folder)
+        self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
         issuer, maker = self.issuer(path, header.key_store_identity)
         if issuer.identity != header.key_store_identity:
             raise CardKeyError(
-                f"{path} is not the key store of this batch: it is {issuer.identity}, the batch was"
-                f" prepared with {header.key_store_identity}; give --keys FILE"
+                f"{path}{self._whence(path)} is not the key store of this batch: it is"
+                f" {issuer.identity}, the batch was prepared with {header.key_store_identity}; give"
+                " --keys FILE"
             )
         return Batch.open(folder, issuer), issuer, maker
+
+    def _whence(self, path: Path) -> str:
+        """Where a path is from, in brackets, if the configuration named it."""
+        return f" ({self.keys_from})" if self.keys_from and path == self.keys else ""
 
 
 def _is_own_pipe(file: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cardlib.errors import CardKeyError
+from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import RootKeys
 from cardlib.keys.store import KeyStore
 
@@ -90,7 +90,7 @@ class Vault:
     def keys(self) -> KeyStore:
         """The keys, which are used now. Raises CardKeyError while they are locked."""
         if self._keys is None:
-            raise CardKeyError(LOCKED)
+            raise KeysUnavailable(LOCKED)
         self._used = self._now()
         return self._keys
 

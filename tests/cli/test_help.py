@@ -21,7 +21,7 @@ from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import key_file, ran, rhcard, spawned
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile")
+GROUPS = ("keys", "apdu", "emulator", "card-profile", "config")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
