@@ -43,6 +43,7 @@ from tests.custody.agents import (
     start,
     store_bytes,
 )
+from tests.custody.cards_elsewhere import card_server
 from tests.custody.desks import Bench, bench, own_keys, public_keys
 from tests.custody.secret_values import found_in, keys_of, roots_of
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, blank, records
@@ -476,64 +477,22 @@ for package in (encodings, cardlib, personalize):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not found.name.endswith(("__main__", "pytest_plugin", "mbcs", "oem", "cp65001")):
             importlib.import_module(found.name)
+uid, module = int(sys.argv.pop(1)), sys.argv.pop(1)
+main = importlib.import_module(module).main
 os.setgroups([])
-uid = int(sys.argv.pop(1))
 os.setresuid(uid, uid, uid)
-from personalize.cli import main
 try:
     main()
 finally:
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGSTOP)
 """
-"""Runs a command as another user, and stops before it ends: its memory is as it was."""
+"""Runs a program as another user, and stops before it ends: its memory is as it was."""
 
 
-def test_no_key_is_in_the_memory_of_a_station_after_an_issue() -> None:
-    """The same search finds them in the memory of the agent, so it would find them here."""
-    roots = store_bytes(False)[1]
-    store, chips = KeyStore(roots), [ChipSerial(b"chip%04d" % n) for n in range(2)]
-    rules = policy("[" + ", ".join(f'"{chip}"' for chip in chips) + "]")
-    rules = re.sub(r"\[callers.root\]\nuid = .*\nrole = .*\n", "", rules)
-    with agent_folder(rules, test_keys=False) as folder:
-        agent = start(folder)
-        try:
-            begin_as_user(STATION, agent.unlock)()
-            secrets = roots_of(roots)
-            for chip in chips:
-                secrets |= keys_of(roots, chip, b"99000000")
-            work = folder / "work"
-            work.mkdir()
-            (work / "cards").mkdir()
-            source = sample_rows(work, len(chips))
-            for chip in chips:
-                card = SoftwareCard.blank(chip, store.blank_keys(chip))
-                card.save(work / "cards" / f"{chip}.card")
-                card.close()
-            env = {"RHCARD_AGENT": str(agent.socket), "RHCARD_PASSPHRASE": ""}
-            for place in (work, *work.rglob("*")):
-                os.chown(place, PREPARATION, -1)
-            photos = ROOT / "personalize" / "sample"
-            preparing = ("prepare", source, "--photos", photos, "--out", work / "batch")
-            prepared, _ = _stopped(PREPARATION, preparing, env)
-            for place in (work, *work.rglob("*")):
-                os.chown(place, STATION, -1)
-            words = ("issue", work / "batch", "--cards", work / "cards")
-            issued, said = _stopped(STATION, words, env)
-            assert "2 of 2 cards" in said or "cards a minute" in said, said
-            assert found_in(prepared, secrets) == set()
-            assert found_in(issued, secrets) == set()
-            assert b"rhcard" in issued and str(chips[0]).encode() in issued
-            own = found_in(memory_of(agent.process.pid), secrets)
-            assert own >= {"transport root", "issuer root", "batch sealing key"}, own
-        finally:
-            agent.process.kill()
-            agent.process.communicate()
-
-
-def _stopped(uid: int, words: tuple[object, ...], env: dict[str, str]) -> tuple[bytes, str]:
-    """Run a command as another user; its memory when it was about to end, and what it said."""
-    process = spawned(uid, *words, env=env, program=_AS_USER)
+def _stopped(uid: int, module: str, *words: object, **env: str) -> tuple[bytes, str]:
+    """Run `main` of a module as another user; its memory before it ends, and what it said."""
+    process = spawned(uid, module, *words, env=env, program=_AS_USER)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     try:
         memory = memory_of(process.pid)
@@ -544,3 +503,48 @@ def _stopped(uid: int, words: tuple[object, ...], env: dict[str, str]) -> tuple[
         process.communicate()
     assert process.returncode == Exit.GOOD, out + said
     return memory, out + said
+
+
+def _given_to(uid: int, folder: Path) -> None:
+    for place in (folder, *folder.rglob("*")):
+        os.chown(place, uid, -1)
+
+
+def test_no_key_is_in_the_memory_of_a_station_after_an_issue() -> None:
+    """The same search finds them in the memory of the agent, so it would find them here."""
+    roots = store_bytes(False)[1]
+    chips = [ChipSerial(b"chip%04d" % n) for n in range(2)]
+    secrets = roots_of(roots)
+    for chip in chips:
+        secrets |= keys_of(roots, chip, b"99000000")
+    rules = policy("[" + ", ".join(f'"{chip}"' for chip in chips) + "]")
+    rules = re.sub(r"\[callers.root\]\nuid = .*\nrole = .*\n", "", rules)
+    with agent_folder(rules, test_keys=False) as folder:
+        agent = start(folder)
+        try:
+            begin_as_user(STATION, agent.unlock)()
+            work = folder / "work"
+            work.mkdir()
+            source = sample_rows(work, len(chips))
+            _given_to(PREPARATION, work)
+            words = ("prepare", source, "--photos", ROOT / "personalize/sample")
+            prepared, _ = _stopped(
+                PREPARATION, "personalize.cli", *words, "--out", work / "batch",
+                RHCARD_AGENT=str(agent.socket), RHCARD_PASSPHRASE="",
+            )  # fmt: skip
+            _given_to(STATION, work)
+            cards = [SoftwareCard.blank(chip, KeyStore(roots).blank_keys(chip)) for chip in chips]
+            with card_server(folder / "cards", cards):
+                station = "tests.custody.cards_elsewhere"
+                places = (agent.socket, work / "batch", folder / "cards", len(chips))
+                issued, said = _stopped(STATION, station, *places)
+            assert said == "1 active \n2 active \n"
+            assert found_in(prepared, secrets) == set()
+            assert found_in(issued, secrets) == set()
+            assert bytes(chips[0]) in issued
+            in_agent = found_in(memory_of(agent.process.pid), secrets)
+            assert in_agent >= {"transport root", "issuer root", "batch sealing key"}, in_agent
+            assert any(name.startswith("issuer ENC of") for name in in_agent), in_agent
+        finally:
+            agent.process.kill()
+            agent.process.communicate()
