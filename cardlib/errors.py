@@ -87,6 +87,13 @@ class CardKeyError(CardError):
     """A key is missing or of the wrong kind, or a key store cannot be opened."""
 
 
+class KeysUnavailable(CardKeyError):
+    """The key agent is not there, is locked or full, or gives this caller no more.
+
+    Nothing can be done with any card then. This is no fault of a card, a batch or a file.
+    """
+
+
 def file_error(kind: type[CardError], error: OSError, path: object) -> CardError:
     """Return what to raise for a file that cannot be used.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import CardError, TransportError
+from ..errors import CardError, KeysUnavailable, TransportError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,13 @@ class CardCheck:
 
 
 def checked(name: str, act: Callable[[], object]) -> list[Finding]:
-    """Return one finding if the card refuses what it must do. Raises TransportError."""
+    """Return one finding if the card refuses what it must do.
+
+    Raises TransportError, or KeysUnavailable.
+    """
     try:
         act()
-    except TransportError:
+    except (TransportError, KeysUnavailable):
         raise
     except CardError as error:
         return [Finding("", 0, "", f"{name}: {error}")]

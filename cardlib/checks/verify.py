@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 
 from ..card import CardIdentity, ResidentHealthCard
-from ..errors import CardError, CardKeyError, TransportError
+from ..errors import CardError, CardKeyError, KeysUnavailable, TransportError
 from ..exchange import Connection
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
@@ -131,7 +131,7 @@ class _Check:
                 findings += refusals.update(
                     card.exchange, file.path, in_clear=in_clear, active=self._active
                 )
-        except TransportError:
+        except (TransportError, KeysUnavailable):
             raise
         except CardError as error:
             findings, gaps = [Finding(file.path, 0, "", f"cannot be read: {error}")], []

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import CardKeyError, FormatError
+from ..errors import FormatError, KeysUnavailable, StorageError
 from .agent_verbs import FORMS
 from .agent_wire import (
     ERRORS,
@@ -55,14 +55,17 @@ class AgentConnection:
     def call(self, verb: str, **members: object) -> Document:
         """Ask the agent for something; return the members of its answer, decoded.
 
-        Raises CardKeyError when the agent is not there, locked, or refuses. Raises what the agent
-        raised for what a card answered.
+        Raises KeysUnavailable when the agent is not there, locked or full, and CardKeyError when it
+        refuses. Raises what the agent raised for what a card answered.
         """
         form = FORMS[verb]
         given = {name: value for name, value in members.items() if value is not None}
         reply = self._exchanged(to_frame({"verb": verb, **given}))
         if "error" in reply:
-            raise error_of(reply["error"], self._errors)
+            error = error_of(reply["error"], self._errors)
+            if isinstance(error, StorageError):
+                raise KeysUnavailable(f"the key agent refuses, because it cannot write: {error}")
+            raise error
         try:
             return decoded(form.returns, reply.get("ok"), verb)
         except FormatError as error:
@@ -123,8 +126,8 @@ class AgentConnection:
         if held is not None:
             held.close()
 
-    def _broken(self, why: str) -> CardKeyError:
-        return CardKeyError(f"the key agent at {self.path} does not answer: {why}")
+    def _broken(self, why: str) -> KeysUnavailable:
+        return KeysUnavailable(f"the key agent at {self.path} does not answer: {why}")
 
 
 def _words(error: OSError) -> str:

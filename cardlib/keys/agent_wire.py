@@ -16,6 +16,7 @@ from ..errors import (
     CardKeyError,
     ChannelError,
     FormatError,
+    KeysUnavailable,
     StatusWordError,
     StorageError,
     TransportError,
@@ -273,6 +274,7 @@ ERRORS: tuple[ErrorForm, ...] = (
     by_message(TransportError),
     by_message(ChannelError),
     by_message(CardKeyError),
+    by_message(KeysUnavailable),
     ErrorForm(
         StatusWordError,
         {"command": _SHORT, "sw": number(0, 0xFFFF), "explanation": optional(_SHORT)},
@@ -281,7 +283,7 @@ ERRORS: tuple[ErrorForm, ...] = (
     ErrorForm(
         StorageError,
         {"errno": optional(number(0, 1 << 16)), "strerror": optional(_SHORT)},
-        lambda errno, strerror: StorageError(errno, f"{strerror}, at the key agent"),
+        StorageError,
     ),
 )
 """The errors that can come from the agent. A subclass travels as the nearest of these."""
@@ -307,4 +309,4 @@ def error_of(document: object, forms: Iterable[ErrorForm] = ERRORS) -> CardError
         values = decoded(form.members, rest, kind)
     except DAMAGE:
         return CardKeyError("the key agent's answer is not valid: is it of this version?")
-    return form.make(**values) if values else form.make(message)
+    return form.make(*values.values()) if values else form.make(message)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
 NEW_ENVIRONMENT = "RHCARD_NEW_PASSPHRASE"
-AGENT = "RHCARD_AGENT"
-"""The environment variable that names the socket of the key agent."""
 _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
@@ -44,6 +42,7 @@ class Context:
     keys: Path | None = None
     passphrase_file: Path | None = None
     keys_from: str = ""
+    agent: Path | None = None
     no_keys: bool = False
     profile: str | None = None
     settings: tuple[str, ...] = ()
@@ -62,9 +61,9 @@ class Context:
         return self._configuration
 
     def take_configured_keys(self) -> None:
-        """Without --keys, take the key store that the configuration names, if it names one.
+        """Without --keys, take the key store or the key agent that the configuration names.
 
-        `keys_from` then says where that stands. CardKeyError when an agent or a token is named,
+        `keys_from` then says where a key store's name stands. CardKeyError when a token is named,
         UsageError when --keys and --no-keys are both given.
         """
         if self.keys is not None and self.no_keys:
@@ -72,6 +71,9 @@ class Context:
         if self.keys is not None or self.no_keys:
             return
         found = self.configuration.key_holder()
+        if found.name == "agent":
+            self.agent = Path(str(found.value))
+            return
         if found.name != "keys":
             raise CardKeyError(
                 f"{found.name.partition('.')[0]} is set ({found.source}), and this command cannot"
@@ -161,12 +163,6 @@ class Context:
         if not path.is_file():
             raise CardKeyError(f"no key store at {path}{self._whence(path)}: give --keys FILE")
         return path
-
-    @property
-    def agent(self) -> Path | None:
-        """The socket of the key agent, if that holds the keys; --keys stands over it."""
-        named = os.environ.get(AGENT)
-        return Path(named) if named and self.keys is None else None
 
     def terminal_keys(self) -> "KeySet | None":
         """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""

@@ -96,7 +96,7 @@ def command(
     from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
 
-    if out is not None and context.agent is None:
+    if out is not None:
         context.take_configured_keys()
     holder = context.agent or context.keys
     if holder is not None and out is not None:

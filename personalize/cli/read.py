@@ -136,7 +136,7 @@ def command(
     say(_in_words(meter.figures))
     for remark in _remarks(reading):
         say(remark)
-    if context.keys is None:
+    if context.keys is None and context.agent is None:
         say("Read without keys. Give --keys FILE to read the fields that are denied.")
     if problem:
         print_error(problem)

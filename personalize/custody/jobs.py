@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cardlib.errors import CardError, CardKeyError, StorageError
+from cardlib.errors import CardError, CardKeyError, KeysUnavailable, StorageError
 from cardlib.keys.issuer import CardJob
 
 from .policy import Caller
@@ -168,7 +168,7 @@ class JobBook:
     def count(self, caller: Caller, chip: bytes) -> None:
         """Note that a caller works with a chip.
 
-        Raises CardKeyError when it had as many chips as it may, in all or in this minute.
+        Raises KeysUnavailable when it had as many chips as it may, in all or in this minute.
         """
         now = int(self._now())
         known = self._row(
@@ -187,7 +187,7 @@ class JobBook:
         self._do("INSERT OR REPLACE INTO chips VALUES (?, ?, ?)", caller.name, bytes(chip), now)
 
     def count_records(self, caller: Caller, count: int) -> None:
-        """Note that a caller seals so many records. Raises CardKeyError when it may not."""
+        """Note that a caller seals so many records. Raises KeysUnavailable when it may not."""
         in_all = self.cards_of(caller.name)
         if caller.cards is not None and in_all + count > caller.cards:
             _check_limit(caller, in_all, min(in_all, caller.cards), "cards in all", "cards")
@@ -255,7 +255,7 @@ class JobBook:
 
 def _check_limit(caller: Caller, so_far: int, most: int | None, what: str, key: str) -> None:
     if most is not None and so_far >= most:
-        raise CardKeyError(
+        raise KeysUnavailable(
             f"{caller.name} had {so_far} {what}, which is all that it may. The limit is {key} in"
             " the agent's policy"
         )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cardlib.errors import CardKeyError
+from cardlib.errors import KeysUnavailable
 
 from .policy import Caller
 
@@ -19,12 +19,12 @@ class HashLimit:
     _counted: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def take(self, caller: Caller, count: int) -> None:
-        """Count hashes. Raises CardKeyError when the caller had all of this minute."""
+        """Count hashes. Raises KeysUnavailable when the caller had all of this minute."""
         began, so_far = self._counted.get(caller.name, (self.now(), 0))
         if self.now() - began >= _MINUTE:
             began, so_far = self.now(), 0
         if so_far + count > caller.hashes_a_minute:
-            raise CardKeyError(
+            raise KeysUnavailable(
                 f"{caller.name} had {so_far} holder hashes in this minute, which is all that it"
                 " may. The limit is hashes_a_minute in the agent's policy"
             )

@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from cardlib.errors import CardKeyError, FormatError, StorageError
+from cardlib.errors import CardKeyError, FormatError, KeysUnavailable, StorageError
 from cardlib.keys.agent_wire import error_document, read_frame, to_frame
 
 from .policy import Caller
@@ -80,7 +80,7 @@ class AgentServer:
                 self._threads[thread] = made
                 self._of_user[uid] += 1
         if full:
-            _say(made, to_frame({"error": error_document(CardKeyError(_FULL))}))
+            _say(made, to_frame({"error": error_document(KeysUnavailable(_FULL))}))
             made.close()
         else:
             thread.start()

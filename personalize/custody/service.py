@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TypeVar
 
-from cardlib.errors import CardError, CardKeyError, FormatError, StorageError
+from cardlib.errors import CardError, CardKeyError, FormatError, KeysUnavailable, StorageError
 from cardlib.issuance.agent_issuer import AGENT_ERRORS
 from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.agent_verbs import FORMS
@@ -220,7 +220,7 @@ class AgentService:
         if caller.verbs is not None and name not in caller.verbs:
             raise CardKeyError(f"{caller.name} may not use {name}: its policy does not list it")
         if self.vault.is_locked and not verb.locked_too:
-            raise CardKeyError(LOCKED)
+            raise KeysUnavailable(LOCKED)
         return verb
 
     def _refused(

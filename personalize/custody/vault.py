@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cardlib.errors import CardKeyError
+from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import KeyHolder, RootKeys
 from cardlib.keys.store_file import (
     OpenStore,
@@ -105,7 +105,7 @@ class Vault:
     def holder(self) -> KeyHolder:
         """All versions, which are used now. Raises CardKeyError while they are locked."""
         if self._holder is None:
-            raise CardKeyError(LOCKED)
+            raise KeysUnavailable(LOCKED)
         self._used = self._now()
         return self._holder
 

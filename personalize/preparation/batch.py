@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cardlib.crypto import Cipher
-from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, file_error
+from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, KeysUnavailable, file_error
 from cardlib.keys.issuer import Issuer, SealedBatch
 from cardlib.regular_file import open_regular, read_regular
 from cardlib.unfinished import unfinished_folder, wanted_name
@@ -132,6 +132,8 @@ class Batch:
             batch_id = uuid.UUID(header.batch_id)
             sealed = issuer.sealed_batch(batch_id, header.count, sealed_key)
             sealed.check_header(_sealed_part(fields), seal)
+        except KeysUnavailable:
+            raise
         except CardKeyError:
             raise BatchError(
                 f"{folder / HEADER_FILE}: damaged, or the batch was prepared with another key"
@@ -160,6 +162,8 @@ class Batch:
             return PreparedCard.from_bytes(self._sealed.unseal(number, sealed))
         except OSError as error:
             raise file_error(BatchError, error, path) from None
+        except KeysUnavailable:
+            raise
         except (CardKeyError, FormatError, ValueError):
             raise BatchError(
                 f"{path}: record {number} is damaged, or another record is in its place;"

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from cardlib.checks.findings import CardCheck, Finding
-from cardlib.errors import CardError, TransportError
+from cardlib.errors import CardError, KeysUnavailable, TransportError
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial
 from cardlib.keys.issuer import Issuer
@@ -87,7 +87,7 @@ class _Audit:
                 if entry.number not in self.missing:
                     return Worked(None, f"card {entry.number} (chip {chip}) was verified before")
                 verified = self._verified(self.batch.card(entry.number), chip, connection)
-        except JournalConflict:
+        except (JournalConflict, KeysUnavailable):
             raise
         except CardError as error:
             self.left_alone.append(not_used(card, error))
@@ -107,6 +107,8 @@ class _Audit:
                 checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
                 if checked.findings:
                     watched.reset()  # is it the same card still? The ATR says so
+        except KeysUnavailable:
+            raise
         except CardError as error:
             if self.feed.comes_again and isinstance(error, TransportError):
                 raise

@@ -14,6 +14,7 @@ from cardlib.errors import (
     CardError,
     ChannelError,
     FormatError,
+    KeysUnavailable,
     StatusWordError,
     StorageError,
     TransportError,
@@ -140,7 +141,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
                     return Worked(None, "it is not needed: no card of the batch waits for a blank")
                 foreign = not card.made_here
                 left_out = _make(job, number, found, connection, may_be_foreign=foreign)
-    except (JournalConflict, StorageError):
+    except (JournalConflict, KeysUnavailable, StorageError):
         raise
     except NotUsed as error:
         number, problem = None, error

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from cardlib.errors import DAMAGE, CardKeyError, FormatError, StorageError
+from cardlib.errors import DAMAGE, CardKeyError, FormatError, KeysUnavailable, StorageError
 from cardlib.facts import Pin
 from cardlib.keys.issuer import Issuer
 from cardlib.regular_file import read_regular
@@ -196,6 +196,8 @@ def _take(content: _Content, issuer: Issuer, batch: UUID, text: bytes, where: st
     """Add the PIN of a line to the content, or what is wrong with the line."""
     try:
         number, turn, pin = _read(issuer, batch, text, where)
+    except KeysUnavailable:
+        raise
     except (CardKeyError, FormatError) as error:
         content.faults.append(str(error))
         return
@@ -237,6 +239,8 @@ def _read(issuer: Issuer, batch: UUID, text: bytes, where: str) -> tuple[int, in
         if type(number) is not int or type(turn) is not int:
             raise FormatError("no number")
         return number, turn, issuer.unseal_pin(batch, number, turn, sealed)
+    except KeysUnavailable:
+        raise
     except CardKeyError:
         raise CardKeyError(
             f"{where}: damaged, or sealed for another batch or with another key store"

@@ -1,0 +1,550 @@
+"""The key agent under attack: malformed messages, kills, full disks, replays, and its memory."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cardlib.emulator import SoftwareCard
+from cardlib.errors import CardError, CardKeyError, KeysUnavailable
+from cardlib.facts import ChipSerial
+from cardlib.issuance.agent_issuer import AgentIssuer
+from cardlib.issuance.making import make_card
+from cardlib.keys.agent_keys import versions
+from cardlib.keys.agent_verbs import FORMS
+from cardlib.keys.agent_wire import from_frame, read_frame
+from cardlib.keys.public_test_keys import public_test_keys
+from cardlib.keys.store import KeyStore
+from personalize.cli.exits import Exit
+from personalize.custody.roles import Role
+from tests import ROOT
+from tests.cards.bureau import sample_rows
+from tests.cards.cards import CHIP, REGION
+from tests.custody.agents import (
+    PREPARATION,
+    STATION,
+    TERMINAL,
+    AgentProcess,
+    agent_folder,
+    begin_as_user,
+    policy,
+    running,
+    start,
+    store_bytes,
+)
+from tests.custody.cards_elsewhere import card_server
+from tests.custody.desks import Bench, bench, own_keys, public_keys
+from tests.custody.secret_values import found_in, keys_of, roots_of
+from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, blank, records
+from tests.programs.rhcard import ran, spawned
+
+MESSAGES = 10_000
+IDENTITY = public_keys().identity
+
+
+# --- malformed messages ---------------------------------------------------------------
+
+
+def _right(verb: str, chance: random.Random) -> dict[str, object]:
+    """A request whose members are of their types, as far as a rough guess goes."""
+    values: list[object] = [1, "00" * 8, "00" * 16, "RK1_DDF1", "transport", [], ["00"], IDENTITY]
+    found = {name: chance.choice(values) for name in FORMS[verb].takes}
+    if "identity" in found:
+        found["identity"] = IDENTITY
+    return {"verb": verb, **found}
+
+
+_ODD: tuple[object, ...] = (
+    None, True, -1, 2**63, 10**400, 1.5, "", "\0", "\ud800", "x" * 5000, "zz", "0", [], [[]], {},
+    {"a": {}}, [None] * 300, "00" * 70_000,
+)  # fmt: skip
+
+
+def malformed(chance: random.Random) -> bytes:
+    """One message that is wrong: as bytes, as JSON, or in its members."""
+    verb = chance.choice(sorted(FORMS))
+    document = _right(verb, chance)
+    match chance.randrange(8):
+        case 0:
+            return chance.randbytes(chance.randrange(200))
+        case 1:
+            return b"[" * 50_000
+        case 2:
+            return b'{"verb":"status","verb":"lock"}'
+        case 3:
+            document["verb"] = chance.choice(_ODD)
+        case 4:
+            document[chance.choice(["more", "", "dek", "key"]) + "x"] = chance.choice(_ODD)
+        case 5:
+            document.pop(chance.choice(sorted(document)))
+            document.setdefault("verb", "session-keys")
+        case 6:
+            document[chance.choice(sorted(document))] = chance.choice(_ODD)
+        case _:
+            raw = bytearray(json.dumps(document).encode())
+            for _ in range(chance.randrange(1, 4)):
+                raw[chance.randrange(len(raw))] = chance.randrange(256)
+            return bytes(raw)
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("role", ["station", "data-preparation", "terminal", "custodian"])
+def test_10_000_malformed_messages_each_get_an_error_and_the_agent_goes_on(role: str) -> None:
+    """2,500 for each of four roles: by a role's own verbs they come further than by others'."""
+    rules = policy().replace('["station", "data-preparation", "custodian"]', f'"{role}"')
+    chance = random.Random(f"malformed messages of a {role}")
+    with agent_folder(rules) as folder:
+        agent = start(folder, "--test-keys")
+        try:
+            if role in ("station", "custodian"):
+                agent.unlock()
+            answers = _exchanged(agent, [malformed(chance) for _ in range(MESSAGES // 4)])
+            errors = [answer["error"] for answer in answers if "error" in answer]
+            assert len(answers) == MESSAGES // 4
+            assert len(errors) > 0.9 * len(answers)
+            assert [e for e in errors if "itself" in e["message"] or "Traceback" in str(e)] == []
+            assert agent.connection().call("status")["entries"] > len(errors)
+        finally:
+            code, said = agent.stop()
+    assert code == 0
+    assert "Traceback" not in said
+
+
+def _exchanged(agent: AgentProcess, messages: list[bytes]) -> list[dict[str, dict[str, str]]]:
+    answers = []
+    with socket.socket(socket.AF_UNIX) as made:
+        made.settimeout(60)
+        made.connect(os.fspath(agent.socket))
+        for message in messages:
+            made.sendall(len(message).to_bytes(4, "big") + message)
+            raw = read_frame(made.recv)
+            assert raw is not None, message[:200]
+            answers.append(from_frame(raw))
+    return answers
+
+
+# --- limits ---------------------------------------------------------------------------
+
+
+def test_a_caller_over_its_limits_is_refused_and_a_restart_gives_it_no_more(tmp_path: Path) -> None:
+    chips = [bytes(7) + bytes((n,)) for n in range(9)]
+    whose = {"identity": bytes.fromhex(own_keys().identity), "key_set": "transport"}
+    stock = frozenset(chips)
+    for chip in (chips[0], chips[1]):
+        with bench(tmp_path / "s", stock=stock, cards_a_minute=3, cards=4) as made:
+            made.connection().call("session", **whose, chip=chip)
+    with bench(tmp_path / "s", stock=stock, cards_a_minute=3, cards=4) as made:
+        station = made.connection()
+        station.call("session", **whose, chip=chips[0])
+        station.call("session", **whose, chip=chips[2])
+        with pytest.raises(CardKeyError, match="3 cards in a minute, which is all that it may"):
+            station.call("session", **whose, chip=chips[3])
+    with bench(tmp_path / "s", stock=stock, cards=4) as made:
+        station = made.connection()
+        station.call("session", **whose, chip=chips[3])
+        for _ in range(2):
+            with pytest.raises(CardKeyError, match="4 cards in all, which is all that it may"):
+                station.call("session", **whose, chip=chips[4])
+        station.call("session", **whose, chip=chips[0])
+        assert station.call("status")["callers"][0]["cards"] == 4
+
+
+def test_authentications_and_records_and_hashes_are_limited_too(tmp_path: Path) -> None:
+    whose = {"identity": bytes.fromhex(own_keys().identity)}
+    with bench(tmp_path / "s", stock=None, cards=2, hashes_a_minute=3, test_keys=True,
+               keys=public_keys()) as made:  # fmt: skip
+        whose = {"identity": bytes.fromhex(IDENTITY)}
+        terminal = made.connection(Role.TERMINAL)
+        card = {**whose, "key": "RK1_DDF1", "region": REGION}
+        for chip in (bytes(8), b"11111111"):
+            terminal.call("check-value", **card, chip=chip)
+        with pytest.raises(CardKeyError, match="2 cards in all"):
+            terminal.call("check-value", **card, chip=b"22222222")
+        preparing = made.connection(Role.PREPARATION)
+        preparing.call("holder-hashes", **whose, numbers=["1", "2", "3"])
+        with pytest.raises(CardKeyError, match="3 holder hashes in this minute"):
+            preparing.call("holder-hashes", **whose, numbers=["4"])
+        batch = {**whose, "batch": bytes(16)}
+        with pytest.raises(CardKeyError, match="cards in all"):
+            preparing.call("new-batch", **batch, count=3)
+        preparing.call("new-batch", **batch, count=2)
+        with pytest.raises(CardKeyError, match="cards in all"):
+            preparing.call("new-batch", **batch, count=1)
+
+
+# --- replayed and reordered requests --------------------------------------------------
+
+
+def _played(agent: Bench) -> list[bytes]:
+    """All requests of a station that makes a card, as they went over the wire."""
+    connection = agent.connection()
+    issuer = AgentIssuer(connection, versions(connection)[0])
+    make_card(blank(), issuer, JOB, records(2), *CARDHOLDER)
+    keys = issuer.terminal_keys.for_card(CHIP, REGION)
+    with suppress(CardError):
+        keys.authentication("RK1_DDF1", bytes(8), bytes.fromhex("DDF104200101")).session_keys(
+            bytes(40), bytes(16)
+        )
+    return connection.asked
+
+
+def test_requests_of_another_connection_are_worth_nothing(tmp_path: Path) -> None:
+    with bench(tmp_path / "s") as agent:
+        asked = _played(agent)
+        for order in (asked, asked[::-1], [each for each in asked for _ in range(2)]):
+            desk = agent.connection().desk
+            for raw in order:
+                answer, verb = from_frame(agent.service.answer(raw, desk)[4:]), from_frame(raw)
+                commands = answer.get("ok", {}).get("commands")
+                assert commands is None, verb["verb"]
+                keys = answer.get("ok", {}).keys() & {"enc", "mac", "record", "pin"}
+                assert not keys, verb["verb"]
+
+
+def test_a_request_that_is_repeated_on_its_connection_makes_nothing_new(tmp_path: Path) -> None:
+    with bench(tmp_path / "s") as agent:
+        preparing = agent.connection(Role.PREPARATION)
+        issuer = AgentIssuer(preparing, versions(preparing)[0])
+        batch = issuer.new_batch(JOB.batch, 2)
+        batch.seal(1, b"one")
+        with pytest.raises(CardKeyError, match="record 1 was given where 2"):
+            batch.seal(1, b"another")
+        with pytest.raises(CardKeyError, match="nothing that is open"):
+            batch.seal(2, b"two")
+        station = agent.connection()
+        issuer = AgentIssuer(station, versions(station)[0])
+        process = issuer.terminal_keys.for_card(CHIP, REGION).process_key("IRK_DDF1", bytes(8))
+        process.encrypt(b"12345678" + bytes(8))
+        with pytest.raises(CardKeyError, match="once"):
+            process.encrypt(b"12345678" + bytes(8))
+
+
+@pytest.mark.parametrize("blocks", [b"1" * 16, bytes(32), bytes(8) + b"\0" * 7 + b"\1"])
+def test_a_process_key_that_authenticates_encrypts_nothing_else(
+    tmp_path: Path, blocks: bytes
+) -> None:
+    with bench(tmp_path / "s", own_keys(1)) as agent:
+        keys = agent.issuer().terminal_keys.for_card(CHIP, REGION)
+        for name in ("RK1_DDF1", "UK1_DF01", "LK_DF01", "IRK_DDF1"):
+            with pytest.raises(CardKeyError, match="one block that ends in eight zero bytes"):
+                keys.process_key(name, bytes(8)).encrypt(blocks)
+            with pytest.raises(CardKeyError, match="makes no MAC"):
+                keys.process_key(name, bytes(8)).mac(b"message")
+        assert keys.process_key("STK_DF01", bytes(8)).encrypt(blocks)
+
+
+@pytest.mark.parametrize(
+    "binding", ["DF0104200101", "DDF105200101", "DDF104100101", "DDF104200201", "DDF104200102"]
+)
+def test_a_binding_that_is_not_the_keys_own_is_refused(tmp_path: Path, binding: str) -> None:
+    with bench(tmp_path / "s") as agent:
+        keys = agent.issuer(Role.TERMINAL).terminal_keys.for_card(CHIP, REGION)
+        keys.authentication("RK1_DDF1", bytes(8), bytes.fromhex("DDF104200101"))
+        with pytest.raises(CardKeyError, match="is not that of RK1_DDF1"):
+            keys.authentication("RK1_DDF1", bytes(8), bytes.fromhex(binding))
+
+
+def test_a_terminal_has_reading_keys_unless_its_policy_lists_others(tmp_path: Path) -> None:
+    card = {"identity": bytes.fromhex(own_keys().identity), "chip": CHIP, "region": REGION}
+    with bench(tmp_path / "s") as agent:
+        for name in ("UK1_DDF1", "STK_DDF1", "BK_MF", "PUK_DDF1"):
+            with pytest.raises(CardKeyError, match=f"may not use {name}"):
+                agent.connection(Role.TERMINAL).call("check-value", **card, key=name)
+        assert agent.connection(Role.TERMINAL).call("check-value", **card, key="RK1_DDF1")
+
+
+# --- a full disk ----------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(size: str) -> Iterator[Path]:
+    """A folder on a file system of its own, of a few kilobytes."""
+    with agent_folder(policy()) as folder:
+        place = folder / "state"
+        place.mkdir(mode=0o700)
+        options = f"size={size},mode=0700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk_refuses_and_nothing_was_done() -> None:
+    with small_disk("128k") as state, bench(state) as agent:
+        station = agent.connection()
+        issuer = AgentIssuer(station, versions(station)[0])
+        make_card(blank(), issuer, JOB, records(2), *CARDHOLDER)
+        (state / "filler").write_bytes(bytes(os.statvfs(state).f_bavail * 4096))
+        with pytest.raises(KeysUnavailable, match="No space left on device"):
+            for _ in range(100):
+                station.call("status")
+        entries, log = agent.service.log.number, agent.service.log.path.read_bytes()
+        whose = {"identity": bytes.fromhex(own_keys().identity)}
+        with pytest.raises(KeysUnavailable):
+            station.call("session", **whose, key_set="issuer", chip=CHIP)
+        with pytest.raises(KeysUnavailable):
+            issuer.give_up(JOB)
+        with pytest.raises(KeysUnavailable):
+            agent.connection(Role.PREPARATION).call("holder-hashes", **whose, numbers=["1"])
+        assert agent.service.jobs.state_of(CHIP) == "claimed"
+        assert (agent.service.log.number, agent.service.log.path.read_bytes()) == (entries, log)
+        assert log.endswith(b"}\n")
+        (state / "filler").unlink()
+        assert station.call("status")["entries"] == entries
+
+
+# --- kills ----------------------------------------------------------------------------
+
+
+class Bureau:
+    """A batch that is issued through an agent, with everything in one folder."""
+
+    def __init__(self, folder: Path, agent: AgentProcess, cards: int) -> None:
+        self.folder, self.agent, self.count = folder, agent, cards
+        source = sample_rows(folder, cards)
+        photos = ROOT / "personalize" / "sample"
+        words = ("prepare", source, "--photos", photos, "--out", self.batch)
+        assert ran(*words, env=self.env).code == Exit.GOOD
+
+    @property
+    def batch(self) -> Path:
+        return self.folder / "batch"
+
+    @property
+    def cards(self) -> Path:
+        return self.folder / "cards"
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"RHCARD_AGENT": str(self.agent.socket), "RHCARD_PASSPHRASE": ""}
+
+    def station(self) -> "subprocess.Popen[str]":
+        words = ("issue", self.batch, "--cards", self.cards, "--make-blanks", "--test-keys")
+        return spawned(*words, env=self.env)
+
+    def begun(self, cards: int) -> None:
+        """Wait until so many cards are there."""
+        until = time.monotonic() + 60
+        while len(list(self.cards.glob("*.card"))) < cards:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    def is_whole(self) -> None:
+        """Every record has one card, which is active, and nobody made a second one."""
+        verified = ran("verify", self.batch, "--cards", self.cards, "--json", env=self.env)
+        assert verified.code == Exit.GOOD, verified.out + verified.err
+        assert len(list(self.cards.glob("*.card"))) == self.count
+
+
+def test_a_station_that_is_killed_goes_on_with_the_same_jobs(tmp_path: Path) -> None:
+    with running() as agent:
+        bureau = Bureau(tmp_path, agent, 6)
+        for cards in (1, 3, 5):
+            station = bureau.station()
+            bureau.begun(cards)
+            time.sleep(random.Random(cards).random() / 5)
+            station.kill()
+            station.communicate()
+        station = bureau.station()
+        said = station.communicate()
+        assert station.returncode == Exit.GOOD, said
+        bureau.is_whole()
+
+
+def test_an_agent_that_is_killed_in_mid_issue_loses_nothing(tmp_path: Path) -> None:
+    with agent_folder(policy()) as folder:
+        agent = start(folder, "--test-keys")
+        try:
+            agent.unlock()
+            bureau = Bureau(tmp_path, agent, 6)
+            for cards in (1, 4):
+                station = bureau.station()
+                bureau.begun(cards)
+                time.sleep(random.Random(cards).random() / 5)
+                agent.stop(signal.SIGKILL)
+                _, said = station.communicate()
+                assert station.returncode == Exit.KEY_PROBLEM, said
+                assert "the key agent at" in said
+                agent = bureau.agent = start(folder, "--test-keys")
+                locked = ran("issue", bureau.batch, "--cards", bureau.cards, env=bureau.env)
+                assert locked.code == Exit.KEY_PROBLEM
+                assert "the key agent is locked" in locked.err
+                agent.unlock()
+            station = bureau.station()
+            last = station.communicate()
+            assert station.returncode == Exit.GOOD, last
+            bureau.is_whole()
+        finally:
+            agent.process.kill()
+            agent.process.communicate()
+
+
+# --- several at once ------------------------------------------------------------------
+
+
+def _prepares(path: Path, count: int) -> int:
+    issuer = AgentIssuer.at(path)
+    for number in range(count):
+        issuer.holder_hash(str(number))
+    with pytest.raises(CardKeyError, match="may not use session"):
+        issuer.session("transport", CHIP_SERIAL).initialize_update()  # type: ignore[arg-type]
+    return count
+
+
+def _makes(path: Path, count: int) -> int:
+    issuer = AgentIssuer.at(path)
+    for number in range(1, count + 1):
+        chip = ChipSerial(bytes(7) + bytes((number,)))
+        card = SoftwareCard.blank(chip, public_test_keys(chip)["transport"])
+        job = type(JOB)(JOB.batch, number, chip)
+        make_card(card, issuer, job, records(2), *CARDHOLDER)
+    with pytest.raises(CardKeyError, match="may not use new-batch"):
+        issuer.new_batch(JOB.batch, 1)
+    return count
+
+
+def _reads(path: Path, count: int) -> int:
+    issuer = AgentIssuer.at(path)
+    keys = issuer.terminal_keys.for_card(CHIP, REGION)
+    for _ in range(count):
+        keys.authentication("RK1_DDF1", bytes(8), bytes.fromhex("DDF104200101"))
+    with pytest.raises(CardKeyError, match="may not use holder-hashes"):
+        issuer.holder_hash("1")
+    return count
+
+
+def test_stations_of_different_roles_work_at_once_each_with_its_verbs() -> None:
+    with running() as agent:
+        works = {STATION: _makes, PREPARATION: _prepares, TERMINAL: _reads}
+        begun = [begin_as_user(uid, partial(work, agent.socket, 8)) for uid, work in works.items()]
+        assert [finish() for finish in begun] == [8, 8, 8]
+        entries = [json.loads(line) for line in agent.log.read_bytes().splitlines()]
+        assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
+        assert {entry["uid"] for entry in entries} >= works.keys()
+
+
+def test_two_stations_never_get_one_record_for_two_chips(tmp_path: Path) -> None:
+    chips = [ChipSerial(bytes(7) + bytes((n,))) for n in range(8)]
+    with bench(tmp_path / "s", stock=frozenset(chips)) as agent:
+        made: list[ChipSerial] = []
+
+        def station(chip: ChipSerial) -> None:
+            with suppress(CardKeyError):
+                job = type(JOB)(JOB.batch, 1, chip)
+                make_card(blank(chip), agent.issuer(), job, records(2), *CARDHOLDER)
+                made.append(chip)
+
+        threads = [threading.Thread(target=station, args=(chip,)) for chip in chips]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert len(made) == 1
+
+
+# --- memory ---------------------------------------------------------------------------
+
+
+def memory_of(pid: int) -> bytes:
+    """All memory of a process that can be read and written."""
+    found = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text("utf-8", "replace").splitlines():
+            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if match and "[v" not in line:
+                memory.seek(int(match[1], 16))
+                with suppress(OSError):
+                    found.append(memory.read(int(match[2], 16) - int(match[1], 16)))
+    return b"".join(found)
+
+
+_AS_USER = """
+import encodings, importlib, os, pkgutil, signal, sys
+import cardlib, personalize
+for package in (encodings, cardlib, personalize):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.endswith(("__main__", "pytest_plugin", "mbcs", "oem", "cp65001")):
+            importlib.import_module(found.name)
+uid, module = int(sys.argv.pop(1)), sys.argv.pop(1)
+main = importlib.import_module(module).main
+os.setgroups([])
+os.setresuid(uid, uid, uid)
+try:
+    main()
+finally:
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+"""Runs a program as another user, and stops before it ends: its memory is as it was."""
+
+
+def _stopped(uid: int, module: str, *words: object, **env: str) -> tuple[bytes, str]:
+    """Run `main` of a module as another user; its memory before it ends, and what it said."""
+    process = spawned(uid, module, *words, env=env, program=_AS_USER)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    try:
+        memory = memory_of(process.pid)
+        os.kill(process.pid, signal.SIGCONT)
+        out, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == Exit.GOOD, out + said
+    return memory, out + said
+
+
+def _given_to(uid: int, folder: Path) -> None:
+    for place in (folder, *folder.rglob("*")):
+        os.chown(place, uid, -1)
+
+
+def test_no_key_is_in_the_memory_of_a_station_after_an_issue() -> None:
+    """The same search finds them in the memory of the agent, so it would find them here."""
+    roots = store_bytes(False)[1]
+    chips = [ChipSerial(b"chip%04d" % n) for n in range(2)]
+    secrets = roots_of(roots)
+    for chip in chips:
+        secrets |= keys_of(roots, chip, b"99000000")
+    rules = policy("[" + ", ".join(f'"{chip}"' for chip in chips) + "]")
+    rules = re.sub(r"\[callers.root\]\nuid = .*\nrole = .*\n", "", rules)
+    with agent_folder(rules, test_keys=False) as folder:
+        agent = start(folder)
+        try:
+            begin_as_user(STATION, agent.unlock)()
+            work = folder / "work"
+            work.mkdir()
+            source = sample_rows(work, len(chips))
+            _given_to(PREPARATION, work)
+            words = ("prepare", source, "--photos", ROOT / "personalize/sample")
+            prepared, _ = _stopped(
+                PREPARATION, "personalize.cli", *words, "--out", work / "batch",
+                RHCARD_AGENT=str(agent.socket), RHCARD_PASSPHRASE="",
+            )  # fmt: skip
+            _given_to(STATION, work)
+            cards = [SoftwareCard.blank(chip, KeyStore(roots).blank_keys(chip)) for chip in chips]
+            with card_server(folder / "cards", cards):
+                station = "tests.custody.cards_elsewhere"
+                places = (agent.socket, work / "batch", folder / "cards", len(chips))
+                issued, said = _stopped(STATION, station, *places)
+            assert said == "1 active \n2 active \n"
+            assert found_in(prepared, secrets) == set()
+            assert found_in(issued, secrets) == set()
+            assert bytes(chips[0]) in issued
+            in_agent = found_in(memory_of(agent.process.pid), secrets)
+            assert in_agent >= {"transport root", "issuer root", "batch sealing key"}, in_agent
+            assert any(name.startswith("issuer ENC of") for name in in_agent), in_agent
+        finally:
+            agent.process.kill()
+            agent.process.communicate()
