@@ -48,6 +48,15 @@ class AgentKeySet:
         about = self._about
         return f"<key set {about.identity} v{about.version} of {self._connection!r}>"
 
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "AgentKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        if (protocol, cipher, version) != (self.protocol, self.cipher, self.version):
+            raise CardKeyError(
+                f"the keys are for protocol {self.protocol}, {self.cipher.name}, version"
+                f" {self.version}"
+            )
+        return self
+
     def for_card(self, chip: bytes, region: bytes) -> "AgentCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         if len(chip) != 8 or len(region) != 8:

@@ -169,9 +169,12 @@ class Context:
         if self.agent is not None:
             from cardlib.keys.agent import AgentConnection
             from cardlib.keys.agent_keys import AgentKeySet, versions
+            from cardlib.keys.several import SeveralKeySets
 
             connection = AgentConnection(self.agent)
-            return AgentKeySet(connection, versions(connection)[0])
+            found = versions(connection)
+            sets = {each.version: AgentKeySet(connection, each) for each in found}
+            return SeveralKeySets(sets, found[0].version)
         return self.open_store().terminal_keys if self.keys else None
 
     def issuer(

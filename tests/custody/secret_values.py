@@ -16,7 +16,7 @@ def roots_of(roots: Roots) -> dict[str, bytes]:
     found = {f"root of {name}": root for name, root in roots.card.items()}
     found |= {f"{name} root": getattr(roots, name) for name in ("transport", "issuer", "cvk")}
     store = KeyStore(roots)
-    found |= {f"{p} sealing key": store._derived(b"sealing " + p.encode()) for p in Purpose}
+    found |= {f"{p} sealing key": roots.derived(b"sealing " + p.encode()) for p in Purpose}
     return found | {"sealing secret": roots.secret, "holder key": store._holders}
 
 
