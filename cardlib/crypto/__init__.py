@@ -1,12 +1,23 @@
 """Cryptographic primitives that host and emulator share: block cipher, CMAC, key derivation."""
 
 from .block import BLOCK_SIZE, BlockCipher, Cipher, pad, unpad
-from .derivation import counter_kdf, counter_mode, diversify, fold, key_check_value, static_keys
+from .derivation import (
+    BlockEncryption,
+    Prf,
+    counter_kdf,
+    counter_mode,
+    diversify,
+    fold,
+    key_check_value,
+    static_keys,
+)
 
 __all__ = [
     "BLOCK_SIZE",
     "BlockCipher",
+    "BlockEncryption",
     "Cipher",
+    "Prf",
     "counter_kdf",
     "counter_mode",
     "diversify",

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, key_check_value, static_keys
+from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, Prf, key_check_value, static_keys
 from ..errors import CardKeyError
 from . import Scp03Keys, WrappedKey
 
@@ -50,7 +50,7 @@ class SoftwareScp03Keys:
         self.key_check_values = (first, second, third)
 
     @classmethod
-    def from_root(cls, key_version: int, root: BlockCipher, chip: bytes) -> "SoftwareScp03Keys":
+    def from_root(cls, key_version: int, root: Prf, chip: bytes) -> "SoftwareScp03Keys":
         """Derive the keys of a chip from a transport or issuer root (card specification 6)."""
         if len(chip) != 8:
             raise CardKeyError(f"a chip serial has 8 bytes, not {len(chip)}")

@@ -16,15 +16,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..crypto import BlockCipher, Cipher, pad, static_keys
+from ..crypto import BlockCipher, Cipher, static_keys
 from ..errors import DAMAGE, CardKeyError, file_error
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
-from ..layout import KEYS, dgi_of_key, encode
-from ..layout.load import ISSUER_FILE, Grouping
-from ..layout.records import DGI_PIN, DGI_PIN_TRIES
+from ..layout.load import Grouping
 from ..regular_file import read_regular
 from ..unfinished import unfinished_file
 from . import Purpose
+from .root_work import SECRET_SALT, card_groupings, purpose_info, sealed, security_code, unsealed
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
 from .static_keys import SoftwareScp03Keys
@@ -35,10 +34,6 @@ SCRYPT = {"n": 2**17, "r": 8, "p": 1}
 _MOST_SCRYPT_MEMORY = 2**29
 _MOST_BYTES = 2**16
 _NONCE = 12
-_CARD_NUMBER, _ISSUE_DATE = (
-    next(field for field in ISSUER_FILE.fields if field.name == name)
-    for name in ("card_number", "issue_date")
-)
 
 
 class KeyStore:
@@ -52,7 +47,7 @@ class KeyStore:
         self._transport = BlockCipher(Cipher.AES, roots.transport)
         self._issuer = BlockCipher(Cipher.AES, roots.issuer)
         self._cvk = BlockCipher(roots.cipher, roots.cvk)
-        self._sealing = {p: AESGCM(self._derived(b"sealing " + p.encode())) for p in Purpose}
+        self._sealing = {p: AESGCM(self._derived(purpose_info(p))) for p in Purpose}
         self._holders = self._derived(b"holders")
         self.identity = self._identity()
 
@@ -99,12 +94,8 @@ class KeyStore:
 
     def groupings(self, chip: bytes, region: Region, pin: Pin) -> tuple[Grouping, ...]:
         """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
-        dek, keys = self.issuer_keys(chip), self.terminal_keys.for_card(chip, region)
-        return (
-            *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),
-            (DGI_PIN, dek.encrypt_dek(pad(pin.block))),
-            (DGI_PIN_TRIES, bytes((Pin.TRIES, Pin.TRIES))),
-        )
+        keys = self.terminal_keys.for_card(chip, region)
+        return card_groupings(keys, self.issuer_keys(chip), pin)
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.
@@ -115,9 +106,7 @@ class KeyStore:
 
     def security_code(self, card_number: str, issue_date: str) -> str:
         """Calculate three digits from both fields with the CVK (card specification 2)."""
-        stored = encode(_CARD_NUMBER, card_number) + encode(_ISSUE_DATE, issue_date)
-        digest = hashlib.sha256(stored).digest()[:16]
-        return f"{int.from_bytes(self._cvk.encrypt_ecb(digest), 'big') % 1000:03}"
+        return security_code(self._cvk, card_number, issue_date)
 
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes."""
@@ -125,27 +114,21 @@ class KeyStore:
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Encrypt data under the key of a purpose: nonce (12) ‖ ciphertext ‖ tag (16)."""
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + self._sealing[purpose].encrypt(nonce, data, bound)
+        return sealed(self._sealing[purpose], data, bound)
 
-    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+    def unseal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Decrypt sealed data.
 
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
         """
-        try:
-            return self._sealing[purpose].decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
-        except (InvalidTag, ValueError):
-            raise CardKeyError(
-                f"not sealed for this {purpose} with these keys, or damaged"
-            ) from None
+        return unsealed(self._sealing[purpose], purpose, data, bound)
 
     def _identity(self) -> str:
         content = hashlib.sha256(to_json(self._roots)).digest()
         return self._derived(b"identity" + content).hex()[:32]
 
     def _derived(self, info: bytes) -> bytes:
-        return HKDF(SHA256(), 32, b"rhcard key store", info).derive(self._roots.secret)
+        return HKDF(SHA256(), 32, SECRET_SALT, info).derive(self._roots.secret)
 
 
 def _passphrase_key(passphrase: str, kdf: dict[str, Any], path: Path) -> bytes:
