@@ -119,6 +119,10 @@ def _described(token: "Token", mechanisms: frozenset[int]) -> TokenFound:
     )
 
 
+class _KeyMissing(CardKeyError):
+    """A key was not found. A session that lost its login does not find it either."""
+
+
 class TokenSession:
     """One session with one token. It is opened when it is used, and once more when it was lost.
 
@@ -169,7 +173,7 @@ class TokenSession:
     def key_labels(self) -> list[str]:
         """Return the labels of all secret keys in the token, each as often as it is there."""
         kind = {_pkcs11().Attribute.CLASS: _pkcs11().ObjectClass.SECRET_KEY}
-        return self._run(lambda session: sorted(_label(o) for o in session.get_objects(kind)))
+        return self._list(lambda session: sorted(_label(o) for o in session.get_objects(kind)))
 
     def import_key(self, template: KeyTemplate, value: bytes) -> None:
         """Put a key into the token. Raises CardKeyError when the token would let it out again."""
@@ -215,7 +219,7 @@ class TokenSession:
         package = _pkcs11()
         a = package.Attribute
         wanted = {a.CLASS: package.ObjectClass.DATA, a.APPLICATION: application}
-        return self._run(
+        return self._list(
             lambda session: [(_label(o), bytes(o[a.VALUE])) for o in session.get_objects(wanted)]
         )
 
@@ -252,6 +256,8 @@ class TokenSession:
         with self._lock:
             try:
                 return work(self._opened())
+            except _KeyMissing:
+                pass  # or the login was lost: then private keys are not found
             except package.PKCS11Error as error:
                 if type(error).__name__ not in LOST:
                     raise self._failed(error) from None
@@ -260,6 +266,11 @@ class TokenSession:
                 return work(self._opened())
             except package.PKCS11Error as error:
                 raise self._failed(error) from None
+
+    def _list(self, work: "Callable[[Session], T]") -> T:
+        """Do some work in a new session: one that lost its login would find nothing and not say."""
+        self.close()
+        return self._run(work)
 
     def _write(self, work: "Callable[[Session], T]") -> T:
         """Do some work that changes the token, in a session of its own. It is never repeated."""
@@ -315,10 +326,12 @@ class TokenSession:
             package = _pkcs11()
             a = package.Attribute
             wanted = {a.CLASS: package.ObjectClass.SECRET_KEY, a.LABEL: label}
+            session.generate_random(8 * 8)  # a lost session is told here and not in the search
             found = list(session.get_objects(wanted))
-            if len(found) != 1:
-                how = "is not there" if not found else f"is there {len(found)} times"
-                raise CardKeyError(f"token {self.label}: key {label} {how}")
+            if not found:
+                raise _KeyMissing(f"token {self.label}: key {label} is not there")
+            if len(found) > 1:
+                raise CardKeyError(f"token {self.label}: key {label} is there {len(found)} times")
             key = self._keys[label] = found[0]
         return key
 

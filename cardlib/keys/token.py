@@ -18,7 +18,7 @@ from .pkcs11 import AES_ECB_DERIVE, TokenSession
 from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
 from .software import SoftwareCardKeys
 from .static_keys import SoftwareScp03Keys
-from .token_version import CVK, ISSUER, TRANSPORT, TokenVersion
+from .token_version import CVK, ISSUER, TRANSPORT, TokenVersion, holds_test_keys
 
 
 class TokenKey:
@@ -101,7 +101,7 @@ class TokenKeys:
         self._session, self._version = session, version
         self.identity, self.key_version = version.identity, version.number
         self.spec, self.cipher = SpecVersion.of_protocol(version.protocol), Cipher.AES
-        self.is_test = version.is_test
+        self.is_test = version.is_test or holds_test_keys(session, version)
         self.terminal_keys = TokenKeySet(session, version)
         self._transport, self._issuer, self._cvk = (
             TokenKey(session, version.label(name)) for name in (TRANSPORT, ISSUER, CVK)
