@@ -121,6 +121,13 @@ class KeySet(KeyUse, Protocol):
         """The names of the keys in this set."""
         ...
 
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "KeySet":
+        """Return the keys for cards of this protocol, cipher and key version: these, or a part.
+
+        Raises CardKeyError, which says what the keys are for, when none fit.
+        """
+        ...
+
     def for_card(self, chip: bytes, region: bytes) -> "CardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         ...

@@ -15,10 +15,9 @@ from ..facts import Pin
 from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
-from . import CardKeys, Purpose, Scp03Keys
+from . import Purpose, Scp03Keys
+from .software import SoftwareCardKeys
 
-SECRET_SALT = b"rhcard key store"
-"""The salt of HKDF (RFC 5869 2.2) with which keys are derived from the 32-byte secret."""
 _NONCE = 12
 _CARD_NUMBER, _ISSUE_DATE = (
     next(field for field in ISSUER_FILE.fields if field.name == name)
@@ -26,7 +25,7 @@ _CARD_NUMBER, _ISSUE_DATE = (
 )
 
 
-def card_groupings(keys: CardKeys, dek: Scp03Keys, pin: Pin) -> tuple[Grouping, ...]:
+def card_groupings(keys: SoftwareCardKeys, dek: Scp03Keys, pin: Pin) -> tuple[Grouping, ...]:
     """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
     return (
         *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),

@@ -120,11 +120,24 @@ class SoftwareKeySet:
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SoftwareKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        check_use(self, protocol, cipher, version)
+        return self
+
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         if len(chip) != 8 or len(region) != 8:
             raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self._roots, chip, region)
+
+
+def check_use(keys: KeyUse, protocol: int, cipher: Cipher, version: int) -> None:
+    """Check what a set of keys is for. Raises CardKeyError when it is another use."""
+    if (protocol, cipher, version) != (keys.protocol, keys.cipher, keys.version):
+        raise CardKeyError(
+            f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version {keys.version}"
+        )
 
 
 def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:

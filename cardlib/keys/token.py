@@ -16,7 +16,7 @@ from ..layout.load import Grouping
 from . import Purpose
 from .pkcs11 import AES_ECB_DERIVE, TokenSession
 from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
-from .software import SoftwareCardKeys
+from .software import SoftwareCardKeys, check_use
 from .static_keys import SoftwareScp03Keys
 from .token_version import CVK, ISSUER, TRANSPORT, TokenVersion, holds_test_keys
 
@@ -75,6 +75,11 @@ class TokenKeySet:
     def names(self) -> frozenset[str]:
         """The names of the keys in this set: all 30."""
         return frozenset(self._keys)
+
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "TokenKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        check_use(self, protocol, cipher, version)
+        return self
 
     def for_card(self, chip: bytes, region: bytes) -> SoftwareCardKeys:
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""

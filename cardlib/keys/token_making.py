@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ..crypto import Cipher, key_check_value
+from ..crypto import Cipher
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
 from .pkcs11 import (
@@ -26,9 +26,8 @@ from .pkcs11 import (
     KeyTemplate,
     TokenSession,
 )  # fmt: skip
-from .root_work import SECRET_SALT
-from .roots import Roots
-from .store import KeyStore
+from .roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
+from .roots import check_values as values_of
 from .token_version import (
     APPLICATION,
     CVK,
@@ -60,6 +59,10 @@ NO_SM4 = (
     "PKCS#11 has no mechanism for SM4, so SM4 roots cannot be kept in a token. Use a key store"
     " file for SM4, or AES roots (--cipher aes)"
 )
+PUBLIC_TRANSPORT = (
+    "the transport root is the published test key, and the other roots are not: whoever records a"
+    " card's PUT KEY would learn its keys. Nothing was written"
+)
 _STORE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
 _TWO_LEVELS = {name for name, key in KEY_BY_NAME.items() if key.levels == 2}
 
@@ -84,42 +87,60 @@ def template(name: str, label: str) -> KeyTemplate:
 def import_roots(session: TokenSession, store: str, roots: Roots) -> MadeInToken:
     """Put given roots into a token, all of them or none.
 
-    Raises CardKeyError when they are for SM4, the token offers too little, has no room, or holds
-    this version already. `store` is a name of 1 to 16 characters: a-z, 0-9 and -.
+    Raises CardKeyError when they are for SM4, the transport root alone is published, they do not
+    fit the versions that are there, or the token offers too little or has no room. `store` is a
+    name of 1 to 16 characters: a-z, 0-9 and -.
     """
     require(session.mechanisms, roots.cipher)
-    extracted = hmac.digest(SECRET_SALT, roots.secret, hashlib.sha256)
+    if roots.is_mixed:
+        raise CardKeyError(PUBLIC_TRANSPORT)
+    draft = _draft(session, store, roots.version, roots.protocol, is_test=roots.is_test)
     values = {
         **roots.card, TRANSPORT: roots.transport, ISSUER: roots.issuer, CVK: roots.cvk,
-        SECRET: extracted,
+        SECRET: hmac.digest(SECRET_SALT, roots.secret, hashlib.sha256),
     }  # fmt: skip
 
     def identity(version: TokenVersion) -> str:
-        for name, value in values.items():
-            if name != SECRET and _shown(value) != version.check_values[name]:
+        for name, value in values_of(roots).items():
+            if value.hex().upper() != version.check_values[name]:
                 raise CardKeyError(f"token {session.label}: key {name} did not arrive as it is")
-        return KeyStore(roots).identity
+        return roots.identity
 
     def put(name: str, asked: KeyTemplate) -> None:
         session.import_key(asked, values[name])
 
-    draft = _draft(session, store, roots.version, roots.protocol, is_test=roots.is_test)
     return _made(session, draft, put, identity)
 
 
 def generate_roots(
-    session: TokenSession, store: str, protocol: int = 2, number: int = 1
+    session: TokenSession,
+    store: str,
+    protocol: int = 2,
+    number: int = 1,
+    *,
+    transport: bytes | None = None,
 ) -> MadeInToken:
     """Make random AES roots inside a token, all of them or none. Nobody ever has their bytes.
 
-    Raises CardKeyError as `import_roots` does.
+    The transport root is `transport`, 16 bytes, if it is given; else that of the version before,
+    if there is one, because blank cards in stock have its keys; else a new one. Raises
+    CardKeyError as `import_roots` does.
     """
     require(session.mechanisms, Cipher.AES, make=True)
-
-    def put(_: str, asked: KeyTemplate) -> None:
-        session.generate_key(asked)
-
+    if transport == TEST_TRANSPORT_ROOT:
+        raise CardKeyError(PUBLIC_TRANSPORT)
     draft = _draft(session, store, number, protocol, is_test=False)
+    before = found_versions(session, store)
+    if transport is None and before:
+        shared = MappingProxyType({TRANSPORT: before[-1].label(TRANSPORT)})
+        draft = replace(draft, shared=shared)
+
+    def put(name: str, asked: KeyTemplate) -> None:
+        if name == TRANSPORT and transport is not None:
+            session.import_key(asked, transport)
+        else:
+            session.generate_key(asked)
+
     return _made(session, draft, put, lambda version: identity_of_new(session, version))
 
 
@@ -141,9 +162,19 @@ def missing_mechanisms(mechanisms: frozenset[int], *, make: bool) -> tuple[str, 
 
 
 def remove_version(session: TokenSession, version: TokenVersion) -> int:
-    """Remove a version's facts and then its keys; return the number of keys. It is final."""
-    session.remove(frozenset({facts_label(version.store, version.number)}), data=True)
-    return session.remove(frozenset(version.label(name) for name in KEY_NAMES))
+    """Remove a version's facts and then its keys; return the number of keys. It is final.
+
+    A key that another version uses too stays.
+    """
+    facts = facts_label(version.store, version.number)
+    others = {
+        each.label(name)
+        for each in found_versions(session)
+        if each != version
+        for name in KEY_NAMES
+    }
+    session.remove(frozenset({facts, f"{facts}/retired"}), data=True)
+    return session.remove(frozenset(version.label(name) for name in KEY_NAMES) - others)
 
 
 def remove_leftovers(session: TokenSession) -> int:
@@ -159,15 +190,24 @@ def _draft(
         raise CardKeyError(
             f"{store!r} is no name for keys in a token: use 1 to 16 of a-z, 0-9 and -"
         )
-    if protocol not in (1, 2) or not 1 <= number <= 7:
+    if protocol not in (1, 2) or number not in VERSIONS:
         raise CardKeyError("a key set must be for protocol 1 or 2 and have version 1 to 7")
-    if any(each.number == number for each in found_versions(session, store)):
+    there = found_versions(session, store)
+    if any(each.number >= number for each in there):
         raise CardKeyError(
-            f"token {session.label} holds version {number} of {store} already; it is not replaced"
+            f"token {session.label} holds version {there[-1].number} of {store} already. A new"
+            " version is higher, and none is replaced"
         )
+    if any(each.protocol != protocol for each in there):
+        raise CardKeyError("all versions of a key store have one protocol and one cipher")
+    if any(each.is_test != is_test for each in there):
+        raise CardKeyError("published test keys and keys of your own are never in one key store")
     created = datetime.now(UTC).isoformat(timespec="seconds")
     batch = secrets.token_hex(4)
-    return TokenVersion(store, number, batch, protocol, "", created, is_test, MappingProxyType({}))
+    nothing: Mapping[str, str] = MappingProxyType({})
+    return TokenVersion(
+        store, number, batch, protocol, "", created, is_test, check_values=nothing, shared=nothing
+    )
 
 
 def _made(
@@ -179,8 +219,9 @@ def _made(
     begun = f"{facts_label(draft.store, draft.number)}/"
     old = frozenset(label for label in leftovers(session) if label.startswith(begun))
     removed = session.remove(old) if old else 0
+    own = [name for name in KEY_NAMES if name not in draft.shared]
     try:
-        for name in KEY_NAMES:
+        for name in own:
             put(name, template(name, draft.label(name)))
         version = replace(draft, check_values=MappingProxyType(dict(check_values(session, draft))))
         version = replace(version, identity=identity(version))
@@ -188,10 +229,6 @@ def _made(
     except BaseException:
         # The facts are not there, so what cannot be removed now counts as the rest of a try.
         with suppress(CardKeyError):
-            session.remove(frozenset(draft.label(name) for name in KEY_NAMES))
+            session.remove(frozenset(draft.label(name) for name in own))
         raise
     return MadeInToken(version, removed)
-
-
-def _shown(value: bytes) -> str:
-    return key_check_value(Cipher.AES, value).hex().upper()

@@ -16,9 +16,10 @@ from ..crypto import BLOCK_SIZE, BlockCipher, Cipher
 from ..errors import DAMAGE, CardKeyError
 from ..layout import KEY_BY_NAME
 from .pkcs11 import TokenSession
-from .roots import public_test_roots
+from .roots import VERSIONS, public_test_roots
 
-APPLICATION = "rhcard"
+APPLICATION, RETIRED = "rhcard", "rhcard retired"
+"""The data objects of facts, and those that say that a version makes no more cards."""
 FORMAT = "rhcard token keys 1"
 TRANSPORT, ISSUER, CVK, SECRET = "transport", "issuer", "cvk", "secret"
 AES_NAMES = (*KEY_BY_NAME, TRANSPORT, ISSUER, CVK)
@@ -41,10 +42,12 @@ class TokenVersion:
     created: str
     is_test: bool
     check_values: Mapping[str, str]
+    shared: Mapping[str, str]
+    """The labels of keys that belong to an earlier version too: the transport root, as a rule."""
 
     def label(self, name: str) -> str:
         """The label of one key in the token."""
-        return key_label(self.store, self.number, name, self.batch)
+        return self.shared.get(name) or key_label(self.store, self.number, name, self.batch)
 
     def derived(self, session: TokenSession, info: bytes) -> bytes:
         """Derive 32 bytes inside the token from the secret: HKDF-Expand (RFC 5869 2.3)."""
@@ -54,6 +57,7 @@ class TokenVersion:
         """Encode the facts as canonical JSON."""
         facts = {each.name: getattr(self, each.name) for each in fields(self)}
         facts |= {"format": FORMAT, "check_values": dict(self.check_values)}
+        facts["shared"] = dict(self.shared)
         return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -76,9 +80,10 @@ def from_json(raw: bytes) -> TokenVersion:
         for value in entry["check_values"].values():
             if len(bytes.fromhex(value)) != _CHECK_SIZE:
                 raise ValueError
-        entry["check_values"] = MappingProxyType(entry["check_values"])
+        for name in ("check_values", "shared"):
+            entry[name] = MappingProxyType({str(k): str(v) for k, v in entry[name].items()})
         version = TokenVersion(**entry)
-        if version.protocol not in (1, 2) or not 1 <= version.number <= 7:
+        if version.protocol not in (1, 2) or version.number not in VERSIONS:
             raise ValueError
         return version
     except DAMAGE:
@@ -101,6 +106,11 @@ def found_versions(session: TokenSession, store: str | None = None) -> tuple[Tok
             f"token {session.label} holds one version of a key store twice: remove the wrong one"
         )
     return tuple(chosen)
+
+
+def retired_identities(session: TokenSession) -> frozenset[str]:
+    """Return the identities of the versions in a token that make no more cards."""
+    return frozenset(raw.decode("ascii", "replace") for _, raw in session.data(RETIRED))
 
 
 def leftovers(session: TokenSession) -> tuple[str, ...]:
@@ -144,7 +154,8 @@ def holds_test_keys(session: TokenSession, version: TokenVersion) -> bool:
     blocks = {
         BlockCipher(Cipher.AES, root).encrypt_ecb(CHECK_BLOCK)
         for protocol in (1, 2)
-        for public in [public_test_roots(protocol, Cipher.AES)]
+        for number in VERSIONS
+        for public in [public_test_roots(protocol, Cipher.AES, number)]
         for root in (*public.card.values(), public.transport, public.issuer, public.cvk)
     }
     return not blocks.isdisjoint(check_blocks(session, version).values())

@@ -1,7 +1,7 @@
 """Keys in a token do what the same keys do in memory, and do not leave it. The token is SoftHSM."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
 
@@ -14,10 +14,10 @@ from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import Purpose
 from cardlib.keys.pkcs11 import TokenSession
-from cardlib.keys.roots import Roots, new_roots, public_test_roots
+from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.keys.token import TokenKeys
-from cardlib.keys.token_holder import TokenHolder
+from cardlib.keys.token_holder import TokenHolder, retire
 from cardlib.keys.token_making import generate_roots, import_roots, remove_version
 from cardlib.keys.token_version import (
     AES_NAMES,
@@ -26,6 +26,7 @@ from cardlib.keys.token_version import (
     check_values,
     differences,
     found_versions,
+    leftovers,
 )
 from cardlib.layout import KEY_BY_NAME
 from tests.programs import openssl
@@ -280,7 +281,7 @@ def test_several_versions_live_in_one_token(softhsm: SoftHsm) -> None:
     assert [each.store for each in found_versions(session)] == ["main", "main", "other"]
     with pytest.raises(CardKeyError, match="no keys with identity"):
         holder.of(other.identity)
-    with pytest.raises(CardKeyError, match=r"no root keys of 'none'\. It holds: main, other"):
+    with pytest.raises(CardKeyError, match=r"no root keys of 'none' that .* It holds: main, other"):
         TokenHolder(session, "none")
     assert len({first.identity, second.identity, other.identity}) == 3
     old, new = (
@@ -288,8 +289,69 @@ def test_several_versions_live_in_one_token(softhsm: SoftHsm) -> None:
         for keys in holder.versions.values()
     )
     assert old != new
-    assert remove_version(session, first) == len(KEY_NAMES)
-    assert list(TokenHolder(session, "main").versions) == [2]
+    chip = CHIPS[0]
+    assert len({k.transport_keys(chip).key_check_values for k in holder.versions.values()}) == 1
+    assert len({k.issuer_keys(chip).key_check_values for k in holder.versions.values()}) == 2
+    for version in (first, second):
+        keys = holder.terminal_keys.fitting(2, Cipher.AES, version.number)
+        assert keys.version == version.number
+    with pytest.raises(CardKeyError, match="the keys are for protocol 2, AES, versions 1, 2"):
+        holder.terminal_keys.fitting(2, Cipher.AES, 3)
+    with pytest.raises(CardKeyError, match="are for protocol 2, AES, version 2"):
+        holder.newest.terminal_keys.fitting(2, Cipher.AES, 1)
+    assert remove_version(session, first) == len(KEY_NAMES) - 1
+    assert leftovers(session) == ()
+    assert TokenHolder(session, "main").newest.transport_keys(chip).key_check_values == (
+        holder.newest.transport_keys(chip).key_check_values
+    )
+
+
+def test_a_retired_version_makes_no_more_cards_and_reads_them_still(softhsm: SoftHsm) -> None:
+    session = TokenSession(softhsm.module, softhsm.new_token(), softhsm.pin)
+    first = generate_roots(session, "main").version
+    with pytest.raises(CardKeyError, match="the only one that makes cards: rotate first"):
+        retire(session, "main", 1)
+    second = generate_roots(session, "main", number=2).version
+    retire(session, "main", 2)
+    holder = TokenHolder(session, "main")
+    assert holder.newest.key_version == 1
+    assert holder.of(second.identity).key_version == 2
+    assert holder.for_issuing(first.identity).key_version == 1
+    with pytest.raises(CardKeyError, match="is retired: cards of it are read and verified"):
+        holder.for_issuing(second.identity)
+    with pytest.raises(CardKeyError, match="retired already"):
+        retire(session, "main", 2)
+    with pytest.raises(CardKeyError, match="holds no version 3 of main"):
+        retire(session, "main", 3)
+    generate_roots(session, "main", number=3)
+    assert TokenHolder(session, "main").newest.key_version == 3
+
+
+def test_a_transport_root_can_be_given_to_keys_that_are_made_inside(softhsm: SoftHsm) -> None:
+    """The maker of the blank cards must know it, and one made inside cannot leave the token."""
+    session = TokenSession(softhsm.module, softhsm.new_token(), softhsm.pin)
+    roots = new_roots(2, Cipher.AES)
+    version = generate_roots(session, "main", transport=roots.transport).version
+    inside, outside = TokenKeys(session, version), KeyStore(roots)
+    assert inside.transport_keys(CHIPS[0]).key_check_values == (
+        outside.transport_keys(CHIPS[0]).key_check_values
+    )
+    with pytest.raises(CardKeyError, match="the transport root is the published test key"):
+        generate_roots(session, "other", transport=TEST_TRANSPORT_ROOT)
+    with pytest.raises(CardKeyError, match="the transport root is the published test key"):
+        import_roots(session, "other", replace(roots, transport=TEST_TRANSPORT_ROOT))
+
+
+def test_versions_that_do_not_belong_together_are_refused(softhsm: SoftHsm) -> None:
+    session = TokenSession(softhsm.module, softhsm.new_token(), softhsm.pin)
+    import_roots(session, "main", replace(new_roots(2, Cipher.AES), version=3))
+    with pytest.raises(CardKeyError, match="holds version 3 of main already"):
+        generate_roots(session, "main", number=2)
+    with pytest.raises(CardKeyError, match="one protocol and one cipher"):
+        generate_roots(session, "main", protocol=1, number=4)
+    with pytest.raises(CardKeyError, match="are never in one key store"):
+        import_roots(session, "main", public_test_roots(2, Cipher.AES, 4))
+    assert len(session.key_labels()) == len(KEY_NAMES)
 
 
 def test_keys_made_inside_were_never_outside(softhsm: SoftHsm) -> None:
@@ -308,21 +370,20 @@ def test_keys_made_inside_were_never_outside(softhsm: SoftHsm) -> None:
     assert TokenHolder(session, "main").newest.unseal(Purpose.BATCH, sealed, b"y") == b"x"
 
 
-@pytest.mark.parametrize("public", ["all", "transport", "issuer", "cvk", "RK1_DF01"])
+@pytest.mark.parametrize("public", ["all", "issuer", "cvk", "RK1_DF01"])
 def test_published_test_keys_are_recognized_in_the_token(softhsm: SoftHsm, public: str) -> None:
     """By what they encrypt: the facts may be silent about it."""
     session = TokenSession(softhsm.module, softhsm.new_token(), softhsm.pin)
     private, known = new_roots(2, Cipher.AES), public_test_roots(2, Cipher.AES)
-    values = {name: getattr(private, name) for name in ("transport", "issuer", "cvk")}
+    values = {name: getattr(private, name) for name in ("issuer", "cvk")}
     card = dict(private.card)
     if public in values:
         values[public] = getattr(known, public)
     elif public in card:
         card[public] = known.card[public]
-    mixed = Roots(
-        2, Cipher.AES, 1, MappingProxyType(card), values["transport"], values["issuer"],
-        values["cvk"], private.secret,
-    )  # fmt: skip
+    mixed = replace(
+        private, card=MappingProxyType(card), issuer=values["issuer"], cvk=values["cvk"]
+    )
     version = import_roots(session, "main", known if public == "all" else mixed).version
     silent = TokenVersion(
         **{
