@@ -14,10 +14,11 @@ from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, 
 from ..layout import KEY_BY_NAME
 from ..layout.load import Grouping
 from . import Purpose
-from .pkcs11 import AES_ECB_DERIVE, TokenSession
+from .pkcs11 import AES_ECB_DERIVE
 from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
 from .software import SoftwareCardKeys, check_use
 from .static_keys import SoftwareScp03Keys
+from .token_session import TokenSession
 from .token_version import CVK, ISSUER, TRANSPORT, TokenVersion, holds_test_keys
 
 

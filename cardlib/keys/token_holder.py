@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..errors import CardKeyError
-from .pkcs11 import TokenSession
 from .several import SeveralKeySets
 from .token import TokenKeys
+from .token_session import TokenSession
 from .token_version import (
     RETIRED,
     TokenVersion,

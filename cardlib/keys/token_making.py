@@ -24,10 +24,10 @@ from .pkcs11 import (
     HMAC_SHA256,
     SECRET_KEY_GEN,
     KeyTemplate,
-    TokenSession,
 )  # fmt: skip
 from .roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
 from .roots import check_values as values_of
+from .token_session import TokenSession
 from .token_version import (
     APPLICATION,
     CVK,

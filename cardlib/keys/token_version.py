@@ -15,8 +15,8 @@ from types import MappingProxyType
 from ..crypto import BLOCK_SIZE, BlockCipher, Cipher
 from ..errors import DAMAGE, CardKeyError
 from ..layout import KEY_BY_NAME
-from .pkcs11 import TokenSession
 from .roots import VERSIONS, public_test_roots
+from .token_session import TokenSession
 
 APPLICATION, RETIRED = "rhcard", "rhcard retired"
 """The data objects of facts, and those that say that a version makes no more cards."""

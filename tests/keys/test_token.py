@@ -13,12 +13,12 @@ from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import Purpose
-from cardlib.keys.pkcs11 import TokenSession
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.keys.token import TokenKeys
 from cardlib.keys.token_holder import TokenHolder, retire
 from cardlib.keys.token_making import generate_roots, import_roots, remove_version
+from cardlib.keys.token_session import TokenSession
 from cardlib.keys.token_version import (
     AES_NAMES,
     KEY_NAMES,

@@ -15,8 +15,8 @@ import pytest
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
 from cardlib.keys import pkcs11 as pkcs11_module
-from cardlib.keys import token_making
-from cardlib.keys.pkcs11 import KeyTemplate, TokenSession, tokens
+from cardlib.keys import token_making, token_session
+from cardlib.keys.pkcs11 import KeyTemplate, tokens
 from cardlib.keys.roots import new_roots
 from cardlib.keys.token import TokenKeys
 from cardlib.keys.token_errors import wrong_pin
@@ -28,6 +28,7 @@ from cardlib.keys.token_making import (
     require,
 )
 from cardlib.keys.token_pin import pin_given, pin_in_file
+from cardlib.keys.token_session import TokenSession
 from cardlib.keys.token_version import (
     CHECK_BLOCK,
     KEY_NAMES,
@@ -230,12 +231,9 @@ def test_a_token_that_would_let_a_key_out_is_refused(
     session: TokenSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The attributes are read back: here the token is made to do less than it was asked for."""
-    real = pkcs11_module._attributes
+    real = pkcs11_module.attributes_of
     weaker = {pkcs11.Attribute.EXTRACTABLE: True}
-    calls = iter([True, False])
-    monkeypatch.setattr(
-        pkcs11_module, "_attributes", lambda t: {**real(t), **(weaker if next(calls) else {})}
-    )
+    monkeypatch.setattr(token_session, "attributes_of", lambda asked: {**real(asked), **weaker})
     with pytest.raises(CardKeyError, match="does not keep EXTRACTABLE of key"):
         session.import_key(KeyTemplate("rhcard/x", encrypt=True), bytes(16))
     assert session.key_labels() == []
@@ -477,13 +475,13 @@ def test_a_module_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    pkcs11_module._pkcs11.cache_clear()
+    pkcs11_module.package.cache_clear()
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     try:
         with pytest.raises(CardKeyError, match=r"pip install 'rhcard\[token\]'"):
             tokens("/nowhere.so")
     finally:
-        pkcs11_module._pkcs11.cache_clear()
+        pkcs11_module.package.cache_clear()
 
 
 def test_the_rights_of_keys_are_a_pure_function() -> None:
