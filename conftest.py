@@ -11,7 +11,7 @@ import pytest
 
 from tests import QUICK_SCRYPT_N
 
-pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm"]
+pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
 
 IN_CI = os.environ.get("CI") == "true"
 

@@ -5,6 +5,9 @@ from typing import Protocol
 from ..errors import FormatError
 from .block import BLOCK_SIZE, BlockCipher, Cipher
 
+STATIC_LABELS = (b"ENC", b"MAC", b"DEK")
+"""The labels of the counter KDF for a chip's static SCP03 keys (card specification 6)."""
+
 
 class BlockEncryption(Protocol):
     """A key that encrypts blocks: a `BlockCipher`, or a key in a token."""
@@ -26,7 +29,12 @@ def diversify(parent: BlockEncryption, data8: bytes) -> bytes:
     """Derive a 16-byte key from a key and 8 bytes D: E_K(D ‖ not D) (card specification 3)."""
     if len(data8) != 8:
         raise FormatError(f"diversification data must have 8 bytes, not {len(data8)}")
-    return parent.encrypt_ecb(data8 + bytes(octet ^ 0xFF for octet in data8))
+    return parent.encrypt_ecb(diversification_block(data8))
+
+
+def diversification_block(data8: bytes) -> bytes:
+    """Return the block that `diversify` encrypts: D ‖ not D, 16 bytes (card specification 3)."""
+    return data8 + bytes(octet ^ 0xFF for octet in data8)
 
 
 def counter_mode(prf: Prf, fixed: bytes, bits: int) -> bytes:
@@ -41,7 +49,12 @@ def counter_kdf(prf: Prf, label: bytes, context: bytes, bits: int) -> bytes:
 
     `bits` (L) is the length of the result, a multiple of 8 (SP 800-108r1 4.1).
     """
-    return counter_mode(prf, label + b"\0" + context + bits.to_bytes(4, "big"), bits)
+    return counter_mode(prf, kdf_data(label, context) + bits.to_bytes(4, "big"), bits)
+
+
+def kdf_data(label: bytes, context: bytes) -> bytes:
+    """Return what stands between counter and length in the counter KDF: label ‖ 00 ‖ context."""
+    return label + b"\0" + context
 
 
 def key_check_value(cipher: Cipher, key: bytes) -> bytes:
@@ -61,5 +74,5 @@ def static_keys(root: Prf, chip: bytes) -> tuple[bytes, bytes, bytes]:
     The counter KDF takes the labels "ENC", "MAC", "DEK" and the 8-byte chip serial as context
     (card specification 6).
     """
-    enc, mac, dek = (counter_kdf(root, label, chip, 128) for label in (b"ENC", b"MAC", b"DEK"))
+    enc, mac, dek = (counter_kdf(root, label, chip, 128) for label in STATIC_LABELS)
     return enc, mac, dek

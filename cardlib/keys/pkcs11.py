@@ -49,6 +49,18 @@ class KeyTemplate:
     """An AES key of 16 bytes; otherwise a secret of 32 bytes for HMAC."""
 
 
+@dataclass(frozen=True, slots=True)
+class DerivedKey:
+    """A key that the token derives from a root key, and keeps for this session.
+
+    It is E_K(data), 16 bytes; or with `by_counter` the counter KDF of `token_kdf` over the data.
+    """
+
+    parent: str
+    data: bytes
+    by_counter: bool = False
+
+
 _started: dict[str, int] = {}
 """The modules that were loaded, and the process that started them."""
 
@@ -66,7 +78,7 @@ def package() -> ModuleType:
 
 
 def library(module: str) -> "Library":
-    """Return a PKCS#11 module, started in this process: a child must start it anew (2.40, 6.6.1).
+    """Return a PKCS#11 module, started in this process: a child must start it anew.
 
     Raises CardKeyError when it cannot be loaded.
     """
@@ -129,8 +141,22 @@ def _described(token: "Token", mechanisms: frozenset[int]) -> TokenFound:
 
 
 def label_of(found: Any) -> str:
-    """Return the label of an object in a token."""
-    return str(found[package().Attribute.LABEL])
+    """Return the label of an object in a token, or nothing if it has none that is UTF-8."""
+    try:
+        return str(found[package().Attribute.LABEL])
+    except (UnicodeDecodeError, package().AttributeTypeInvalid):
+        return ""
+
+
+def mechanism(number: int) -> Any:
+    """Return a mechanism for the binding, also one whose number it does not know."""
+    kind = package().Mechanism
+    try:
+        return kind(number)
+    except ValueError:
+        unknown = int.__new__(kind, number)
+        unknown._name_, unknown._value_ = f"0x{number:08X}", number
+        return unknown
 
 
 def attributes_of(template: KeyTemplate) -> dict[Any, Any]:
@@ -151,13 +177,14 @@ def made(
     p11 = package()
     a = p11.Attribute
     # No check value over the zero block, no change and no copy later: not every token knows these.
-    wished = {a.CHECK_VALUE: b"", a.MODIFIABLE: False, a.COPYABLE: False}
-    try:
-        key = make({**attributes, **wished})
-    except p11.PKCS11Error as error:
-        if type(error).__name__ not in NOT_TOLD:
-            raise
-        key = make(attributes)
+    wished = {a.CHECK_VALUE: b"", a.MODIFIABLE: False}
+    for extra in ({**wished, a.COPYABLE: False}, wished, {}):
+        try:
+            key = make({**attributes, **extra})
+            break
+        except p11.PKCS11Error as error:
+            if not extra or type(error).__name__ not in NOT_TOLD:
+                raise
     wanted = attributes_of(template)
     wrong = [each.name for each in wanted if key[each] != wanted[each]]
     if wrong:

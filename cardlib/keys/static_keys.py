@@ -10,7 +10,7 @@ S_ENC, S_MAC, S_RMAC = 0x04, 0x06, 0x07
 CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, CARD_CHALLENGE = 0x00, 0x01, 0x02
 
 
-def derive(prf: BlockCipher, constant: int, context: bytes, bits: int) -> bytes:
+def derive(prf: Prf, constant: int, context: bytes, bits: int) -> bytes:
     """Derive key or cryptogram bytes: SP 800-108 in counter mode (Amendment D 4.1.5).
 
     The input is 00*11 ‖ constant ‖ 00 ‖ [bits]16 ‖ [i]8 ‖ context. `bits` is a multiple of 8.

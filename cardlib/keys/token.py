@@ -8,56 +8,20 @@ import hmac
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..crypto import Cipher, diversify
+from ..crypto import BlockCipher, Cipher, diversification_block, diversify
 from ..errors import CardKeyError
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ..layout import KEY_BY_NAME
 from ..layout.load import Grouping
-from . import Purpose
-from .pkcs11 import AES_ECB_DERIVE
+from . import Purpose, Scp03Keys
+from .pkcs11 import DerivedKey
 from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
 from .software import SoftwareCardKeys, check_use
 from .static_keys import SoftwareScp03Keys
+from .token_key import TokenKey
+from .token_scp03 import TokenScp03Keys
 from .token_session import TokenSession
 from .token_version import CVK, ISSUER, TRANSPORT, TokenVersion, holds_test_keys
-
-
-class TokenKey:
-    """One root key in a token. It encrypts blocks and makes CMACs; its bytes stay there."""
-
-    __slots__ = ("_label", "_session")
-
-    def __init__(self, session: TokenSession, label: str) -> None:
-        self._session, self._label = session, label
-
-    def __repr__(self) -> str:
-        return f"<token key {self._label}>"
-
-    def encrypt_ecb(self, blocks: bytes) -> bytes:
-        """Encrypt whole 16-byte blocks, each by itself (SP 800-38A 6.1)."""
-        return self._session.encrypt(self._label, blocks)
-
-    def cmac(self, message: bytes) -> bytes:
-        """Return the CMAC of a message, 16 bytes (SP 800-38B 6.2)."""
-        return self._session.cmac(self._label, message)
-
-    def below(self, data8: bytes) -> "TokenKeyBelow":
-        """Return the key that is diversified from this one with 8 bytes. It stays in the token."""
-        return TokenKeyBelow(self._session, self._label, data8)
-
-
-class TokenKeyBelow:
-    """A key that the token derives from a root key, such as that of a region, and keeps."""
-
-    __slots__ = ("_data8", "_label", "_session")
-
-    def __init__(self, session: TokenSession, label: str, data8: bytes) -> None:
-        self._session, self._label, self._data8 = session, label, data8
-
-    def encrypt_ecb(self, blocks: bytes) -> bytes:
-        """Encrypt whole 16-byte blocks, each by itself (SP 800-38A 6.1)."""
-        inverse = bytes(octet ^ 0xFF for octet in self._data8)
-        return self._session.encrypt_below(self._label, self._data8 + inverse, blocks)
 
 
 class TokenKeySet:
@@ -65,9 +29,9 @@ class TokenKeySet:
 
     def __init__(self, session: TokenSession, version: TokenVersion) -> None:
         self.protocol, self.cipher, self.version = version.protocol, Cipher.AES, version.number
-        self._session = session
-        self._keys = {name: TokenKey(session, version.label(name)) for name in KEY_BY_NAME}
-        self._derives = AES_ECB_DERIVE in session.mechanisms
+        self._session, self._version = session, version
+        two_levels = next(name for name, key in KEY_BY_NAME.items() if key.levels == 2)
+        self._derives = session.may_derive(version.label(two_levels))
 
     def __repr__(self) -> str:
         return f"<key set AES protocol {self.protocol} v{self.version} in {self._session!r}>"
@@ -75,7 +39,7 @@ class TokenKeySet:
     @property
     def names(self) -> frozenset[str]:
         """The names of the keys in this set: all 30."""
-        return frozenset(self._keys)
+        return frozenset(KEY_BY_NAME)
 
     def fitting(self, protocol: int, cipher: Cipher, version: int) -> "TokenKeySet":
         """Return this set. Raises CardKeyError when it is of another use."""
@@ -90,13 +54,17 @@ class TokenKeySet:
 
     def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
         """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
-        try:
-            root = self._keys[name]
-        except KeyError:
-            raise CardKeyError(f"{name} is needed, but this key set does not hold it") from None
+        if name not in KEY_BY_NAME:
+            raise CardKeyError(f"{name} is needed, but this key set does not hold it")
+        label = self._version.label(name)
+        root = TokenKey(self._session, label)
         if KEY_BY_NAME[name].levels == 1:
             return diversify(root, chip)
-        return diversify(root.below(region), chip)
+        if self._derives:
+            inside = DerivedKey(label, diversification_block(region))
+            return diversify(TokenKey(self._session, inside), chip)
+        # The region's key comes out of the token for a moment: it is not kept.
+        return diversify(BlockCipher(Cipher.AES, diversify(root, region)), chip)
 
 
 class TokenKeys:
@@ -109,9 +77,7 @@ class TokenKeys:
         self.spec, self.cipher = SpecVersion.of_protocol(version.protocol), Cipher.AES
         self.is_test = version.is_test or holds_test_keys(session, version)
         self.terminal_keys = TokenKeySet(session, version)
-        self._transport, self._issuer, self._cvk = (
-            TokenKey(session, version.label(name)) for name in (TRANSPORT, ISSUER, CVK)
-        )
+        self._cvk = TokenKey(session, version.label(CVK))
         self._sealing: dict[Purpose, AESGCM] = {}
         self._holders: bytes | None = None
 
@@ -119,13 +85,13 @@ class TokenKeys:
         test = " with published test keys" if self.is_test else ""
         return f"<keys {self.identity}{test} in {self._session!r}>"
 
-    def transport_keys(self, chip: ChipSerial) -> SoftwareScp03Keys:
+    def transport_keys(self, chip: ChipSerial) -> Scp03Keys:
         """Return a chip's transport keys, version FF (card specification 6)."""
-        return SoftwareScp03Keys.from_root(TRANSPORT_KEY_VERSION, self._transport, chip)
+        return self._static(TRANSPORT_KEY_VERSION, TRANSPORT, chip)
 
-    def issuer_keys(self, chip: ChipSerial) -> SoftwareScp03Keys:
+    def issuer_keys(self, chip: ChipSerial) -> Scp03Keys:
         """Return a chip's issuer keys, version 01 (card specification 6)."""
-        return SoftwareScp03Keys.from_root(ISSUER_KEY_VERSION, self._issuer, chip)
+        return self._static(ISSUER_KEY_VERSION, ISSUER, chip)
 
     def groupings(self, chip: ChipSerial, region: Region, pin: Pin) -> tuple[Grouping, ...]:
         """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
@@ -152,6 +118,12 @@ class TokenKeys:
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
         """
         return unsealed(self._sealing_key(purpose), purpose, data, bound)
+
+    def _static(self, key_version: int, name: str, chip: bytes) -> Scp03Keys:
+        label = self._version.label(name)
+        if self._session.may_derive(label):
+            return TokenScp03Keys(self._session, label, key_version, chip)
+        return SoftwareScp03Keys.from_root(key_version, TokenKey(self._session, label), chip)
 
     def _sealing_key(self, purpose: Purpose) -> AESGCM:
         if purpose not in self._sealing:

@@ -10,11 +10,17 @@ LOST = frozenset(
 )  # fmt: skip
 """The errors after which a new session is opened, once: the session or its keys are gone."""
 
-NOT_TOLD = frozenset({"AttributeTypeInvalid", "AttributeValueInvalid", "TemplateInconsistent"})
-"""What a token answers that does not know an attribute."""
+NOT_TOLD = frozenset(
+    {"AttributeTypeInvalid", "AttributeValueInvalid", "GeneralError", "TemplateInconsistent"}
+)
+"""What a token answers that does not know an attribute. NSS says GeneralError."""
 
 _PUT_BACK = "put the token in, then run the same command again"
 _WORDS: Mapping[str, str] = {
+    "AttributeValueInvalid": (
+        "the token refuses what we write: it keeps no data objects, or not such keys. Use another"
+        " kind of token"
+    ),
     "DeviceMemory": "the token is full: remove keys from it that are not used any more",
     "DeviceRemoved": f"the token was removed: {_PUT_BACK}",
     "HostMemory": "this computer or the token has no memory left",
@@ -46,7 +52,7 @@ def words(name: str, detail: str = "") -> str:
 
 
 def wrong_pin(*, locked: bool, last: bool, low: bool) -> str:
-    """Return what to say after a wrong PIN, by the flags of C_GetTokenInfo (PKCS#11 2.40, 3.2).
+    """Return what to say after a wrong PIN, by the flags of C_GetTokenInfo (PKCS#11 2.40).
 
     PKCS#11 does not tell the number of tries: only whether it is low, and whether it is one.
     """

@@ -23,6 +23,7 @@ from .pkcs11 import (
     AES_KEY_GEN,
     HMAC_SHA256,
     SECRET_KEY_GEN,
+    SP800_108_COUNTER_KDF,
     KeyTemplate,
 )  # fmt: skip
 from .roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
@@ -45,7 +46,6 @@ from .token_version import (
 
 NEEDED: Mapping[int, str] = {
     AES_ECB: "CKM_AES_ECB",
-    AES_ECB_DERIVE: "CKM_AES_ECB_ENCRYPT_DATA",
     AES_CMAC: "CKM_AES_CMAC",
     HMAC_SHA256: "CKM_SHA256_HMAC",
 }
@@ -75,13 +75,17 @@ class MadeInToken:
     removed: int
 
 
-def template(name: str, label: str) -> KeyTemplate:
-    """Return what a root key of this name may do in a token: no more than it is used for."""
+def template(name: str, label: str, mechanisms: frozenset[int]) -> KeyTemplate:
+    """Return what a root key of this name may do in a token: no more than it is used for.
+
+    It may derive keys inside the token where the token offers that.
+    """
     if name == SECRET:
         return KeyTemplate(label, sign=True, is_aes=False)
-    return KeyTemplate(
-        label, encrypt=True, sign=name in (TRANSPORT, ISSUER), derive=name in _TWO_LEVELS
-    )
+    of_chips = name in (TRANSPORT, ISSUER)
+    derive = of_chips and SP800_108_COUNTER_KDF in mechanisms
+    derive = derive or (name in _TWO_LEVELS and AES_ECB_DERIVE in mechanisms)
+    return KeyTemplate(label, encrypt=True, sign=of_chips, derive=derive)
 
 
 def import_roots(session: TokenSession, store: str, roots: Roots) -> MadeInToken:
@@ -220,9 +224,10 @@ def _made(
     old = frozenset(label for label in leftovers(session) if label.startswith(begun))
     removed = session.remove(old) if old else 0
     own = [name for name in KEY_NAMES if name not in draft.shared]
+    mechanisms = session.mechanisms
     try:
         for name in own:
-            put(name, template(name, draft.label(name)))
+            put(name, template(name, draft.label(name), mechanisms))
         version = replace(draft, check_values=MappingProxyType(dict(check_values(session, draft))))
         version = replace(version, identity=identity(version))
         session.put_data(facts_label(version.store, version.number), APPLICATION, version.to_json())

@@ -7,13 +7,27 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CardKeyError
-from .pkcs11 import KeyTemplate, attributes_of, label_of, library, made, package
+from .pkcs11 import (
+    AES_ECB_DERIVE,
+    SP800_108_COUNTER_KDF,
+    DerivedKey,
+    KeyTemplate,
+    attributes_of,
+    label_of,
+    library,
+    made,
+    mechanism,
+    package,
+)  # fmt: skip
 from .token_errors import LOST, words, wrong_pin
+from .token_kdf import CounterKdf
 
 if TYPE_CHECKING:
     from .pkcs11 import Session, Token
 
 T = TypeVar("T")
+KeyName = str | DerivedKey
+"""A key in the token: by its label, or by how the token derives it."""
 _MOST_DERIVED = 512
 """Keys that are derived in the token and kept there for this session."""
 
@@ -35,7 +49,7 @@ class TokenSession:
         self._session: Session | None = None
         self._process = os.getpid()
         self._lock = RLock()
-        self._keys: dict[object, Any] = {}
+        self._keys: dict[KeyName, Any] = {}
 
     def __repr__(self) -> str:
         return f"<token {self.label!r}>"
@@ -51,27 +65,30 @@ class TokenSession:
             lambda session: frozenset(int(m) for m in session.token.slot.get_mechanisms())
         )
 
-    def encrypt(self, label: str, blocks: bytes) -> bytes:
+    def may_derive(self, label: str) -> bool:
+        """Whether the token derives keys from a root key inside itself."""
+        right = package().Attribute.DERIVE
+        return self._run(lambda session: bool(self._key(session, label)[right]))
+
+    def encrypt(self, key: KeyName, blocks: bytes) -> bytes:
         """Encrypt whole blocks by AES-ECB inside the token."""
-        mechanism = package().Mechanism.AES_ECB
-        return self._run(lambda s: bytes(self._key(s, label).encrypt(blocks, mechanism=mechanism)))
+        how = package().Mechanism.AES_ECB
+        return self._run(lambda s: bytes(self._key(s, key).encrypt(blocks, mechanism=how)))
 
-    def encrypt_below(self, label: str, data16: bytes, blocks: bytes) -> bytes:
-        """Encrypt under the key E_K(data16), which is made in the token and stays there."""
-        mechanism = package().Mechanism.AES_ECB
-        return self._run(
-            lambda s: bytes(self._key_below(s, label, data16).encrypt(blocks, mechanism=mechanism))
-        )
+    def encrypt_cbc(self, key: KeyName, blocks: bytes) -> bytes:
+        """Encrypt whole blocks by AES-CBC, IV 0, inside the token."""
+        options = {"mechanism": package().Mechanism.AES_CBC, "mechanism_param": bytes(16)}
+        return self._run(lambda s: bytes(self._key(s, key).encrypt(blocks, **options)))
 
-    def cmac(self, label: str, message: bytes) -> bytes:
+    def cmac(self, key: KeyName, message: bytes) -> bytes:
         """Return the AES-CMAC of a message, 16 bytes, made inside the token."""
-        mechanism = package().Mechanism.AES_CMAC
-        return self._run(lambda s: bytes(self._key(s, label).sign(message, mechanism=mechanism)))
+        how = package().Mechanism.AES_CMAC
+        return self._run(lambda s: bytes(self._key(s, key).sign(message, mechanism=how)))
 
     def hmac(self, label: str, message: bytes) -> bytes:
         """Return the HMAC-SHA-256 of a message, 32 bytes, made inside the token."""
-        mechanism = package().Mechanism.SHA256_HMAC
-        return self._run(lambda s: bytes(self._key(s, label).sign(message, mechanism=mechanism)))
+        how = package().Mechanism.SHA256_HMAC
+        return self._run(lambda s: bytes(self._key(s, label).sign(message, mechanism=how)))
 
     def key_labels(self) -> list[str]:
         """Return the labels of all secret keys in the token, each as often as it is there."""
@@ -223,36 +240,41 @@ class TokenSession:
             )
         return CardKeyError(f"token {self.label}: {said}")
 
-    def _key(self, session: "Session", label: str) -> Any:
-        key = self._keys.get(label)
+    def _key(self, session: "Session", name: KeyName) -> Any:
+        key = self._keys.get(name)
         if key is None:
-            p11 = package()
-            a = p11.Attribute
-            wanted = {a.CLASS: p11.ObjectClass.SECRET_KEY, a.LABEL: label}
-            session.generate_random(8 * 8)  # a lost session is told here and not in the search
-            found = list(session.get_objects(wanted))
-            if not found:
-                raise _KeyMissing(f"token {self.label}: key {label} is not there")
-            if len(found) > 1:
-                raise CardKeyError(f"token {self.label}: key {label} is there {len(found)} times")
-            key = self._keys[label] = found[0]
+            if isinstance(name, DerivedKey):
+                key = self._derived(session, name)
+            else:
+                key = self._found(session, name)
+            self._keys[name] = key
         return key
 
-    def _key_below(self, session: "Session", label: str, data16: bytes) -> Any:
-        place = (label, data16)
-        key = self._keys.get(place)
-        if key is None:
-            p11 = package()
-            derived = [each for each in self._keys if isinstance(each, tuple)]
-            if len(derived) >= _MOST_DERIVED:
-                for each in derived:
-                    self._keys.pop(each).destroy()
-            key = self._keys[place] = self._key(session, label).derive_key(
-                p11.KeyType.AES,
-                128,
-                capabilities=p11.MechanismFlag.ENCRYPT,
-                mechanism=p11.Mechanism.AES_ECB_ENCRYPT_DATA,
-                mechanism_param=data16,
-                template={p11.Attribute.EXTRACTABLE: False},
-            )
-        return key
+    def _found(self, session: "Session", label: str) -> Any:
+        p11 = package()
+        a = p11.Attribute
+        session.generate_random(8 * 8)  # a lost session is told here and not in the search
+        found = list(session.get_objects({a.CLASS: p11.ObjectClass.SECRET_KEY, a.LABEL: label}))
+        if not found:
+            raise _KeyMissing(f"token {self.label}: key {label} is not there")
+        if len(found) > 1:
+            raise CardKeyError(f"token {self.label}: key {label} is there {len(found)} times")
+        return found[0]
+
+    def _derived(self, session: "Session", name: DerivedKey) -> Any:
+        derived = [each for each in self._keys if isinstance(each, DerivedKey)]
+        if len(derived) >= _MOST_DERIVED:
+            for each in derived:
+                self._keys.pop(each).destroy()
+        p11 = package()
+        root = self._key(session, name.parent)
+        kdf = CounterKdf(name.data) if name.by_counter else None
+        rights = p11.MechanismFlag.ENCRYPT | (p11.MechanismFlag.SIGN if kdf else 0)
+        return root.derive_key(
+            p11.KeyType.AES,
+            128,
+            capabilities=p11.MechanismFlag(rights),
+            mechanism=mechanism(SP800_108_COUNTER_KDF if kdf else AES_ECB_DERIVE),
+            mechanism_param=kdf.parameters if kdf else name.data,
+            template={p11.Attribute.SENSITIVE: True, p11.Attribute.EXTRACTABLE: False},
+        )

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 
 import pkcs11
 import pytest
@@ -15,8 +14,14 @@ import pytest
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
 from cardlib.keys import pkcs11 as pkcs11_module
-from cardlib.keys import token_making, token_session
-from cardlib.keys.pkcs11 import KeyTemplate, tokens
+from cardlib.keys import token_session
+from cardlib.keys.pkcs11 import (
+    AES_ECB_DERIVE,
+    SP800_108_COUNTER_KDF,
+    DerivedKey,
+    KeyTemplate,
+    tokens,
+)  # fmt: skip
 from cardlib.keys.roots import new_roots
 from cardlib.keys.token import TokenKeys
 from cardlib.keys.token_errors import wrong_pin
@@ -26,6 +31,7 @@ from cardlib.keys.token_making import (
     import_roots,
     remove_leftovers,
     require,
+    template,
 )
 from cardlib.keys.token_pin import pin_given, pin_in_file
 from cardlib.keys.token_session import TokenSession
@@ -268,13 +274,13 @@ def test_a_session_that_was_lost_is_opened_again(
 ) -> None:
     version = filled[1]
     before = keys.encrypt(version.label("cvk"), CHECK_BLOCK)
-    below = keys.encrypt_below(version.label("RK1_DF01"), CHECK_BLOCK, CHECK_BLOCK)
+    below = keys.encrypt(DerivedKey(version.label("RK1_DF01"), CHECK_BLOCK), CHECK_BLOCK)
     inner = keys._session
     assert inner is not None
     inner.close()
     assert keys.encrypt(version.label("cvk"), CHECK_BLOCK) == before
     softhsm.begin_again()
-    assert keys.encrypt_below(version.label("RK1_DF01"), CHECK_BLOCK, CHECK_BLOCK) == below
+    assert keys.encrypt(DerivedKey(version.label("RK1_DF01"), CHECK_BLOCK), CHECK_BLOCK) == below
 
 
 def test_a_session_is_opened_again_once_only(
@@ -484,6 +490,18 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         pkcs11_module.package.cache_clear()
 
 
-def test_the_rights_of_keys_are_a_pure_function() -> None:
-    assert token_making.template("secret", "x") == KeyTemplate("x", sign=True, is_aes=False)
-    assert isinstance(ROOTS.card, MappingProxyType)
+@pytest.mark.parametrize(
+    ("name", "offered", "derives"),
+    [
+        ("RK1_DF01", AES_ECB_DERIVE, True),
+        ("RK1_DF01", SP800_108_COUNTER_KDF, False),
+        ("UK1_DDF1", AES_ECB_DERIVE, False),
+        ("issuer", SP800_108_COUNTER_KDF, True),
+        ("transport", AES_ECB_DERIVE, False),
+        ("secret", SP800_108_COUNTER_KDF, False),
+    ],
+)
+def test_a_key_may_derive_only_where_the_token_offers_it(
+    name: str, offered: int, derives: bool
+) -> None:
+    assert template(name, "x", frozenset({offered})).derive is derives
