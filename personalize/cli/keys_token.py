@@ -238,33 +238,22 @@ def _print_keys(context: Context, session: "TokenSession", remove: bool) -> int:
 
     removed = remove_leftovers(session) if remove else 0
     unfinished, retired = len(leftovers(session)), retired_identities(session)
-    found = found_versions(session)
-    wrong = {each.identity: differences(session, each) for each in found}
+    versions = [
+        {
+            **_version(each),
+            "retired": each.identity in retired,
+            "wrong_keys": list(differences(session, each)),
+        }
+        for each in found_versions(session)
+    ]
     session.close()
-    code = Exit.KEY_PROBLEM if any(wrong.values()) else Exit.GOOD
+    code = Exit.KEY_PROBLEM if any(each["wrong_keys"] for each in versions) else Exit.GOOD
     if context.as_json:
-        versions = [
-            {
-                **_version(each),
-                "retired": each.identity in retired,
-                "wrong_keys": list(wrong[each.identity]),
-            }
-            for each in found
-        ]
         document = {"token": session.label, "versions": versions}
         return context.answer(
             {**document, "unfinished_keys": unfinished, "removed_keys": removed}, code
         )
-    rows = [
-        (
-            each.store, str(each.number), str(each.protocol), each.identity, each.created,
-            "retired" if each.identity in retired else "in use",
-            ", ".join(wrong[each.identity]) or "none",
-        )
-        for each in found
-    ]  # fmt: skip
-    columns = ("store", "version", "protocol", "identity", "made", "state", "wrong keys")
-    print_table(f"root keys in token {session.label}", columns, rows)
+    _print_versions(session.label, versions)
     if removed:
         say(f"{removed} keys of an interrupted command were removed.")
     if unfinished:
@@ -272,6 +261,19 @@ def _print_keys(context: Context, session: "TokenSession", remove: bool) -> int:
     if code:
         say("A wrong key was replaced or is damaged: do not issue cards with its version.")
     return code
+
+
+def _print_versions(label: str, versions: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            each["store"], str(each["version"]), str(each["protocol"]), each["identity"],
+            each["created"], "retired" if each["retired"] else "in use",
+            ", ".join(each["wrong_keys"]) or "none",
+        )
+        for each in versions
+    ]  # fmt: skip
+    columns = ("store", "version", "protocol", "identity", "made", "state", "wrong keys")
+    print_table(f"root keys in token {label}", columns, rows)
 
 
 def _version(version: "TokenVersion") -> dict[str, Any]:
