@@ -206,7 +206,7 @@ def _draft(
         raise CardKeyError("all versions of a key store have one protocol and one cipher")
     if any(each.is_test != is_test for each in there):
         raise CardKeyError("published test keys and keys of your own are never in one key store")
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     batch = secrets.token_hex(4)
     nothing: Mapping[str, str] = MappingProxyType({})
     return TokenVersion(

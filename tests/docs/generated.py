@@ -36,14 +36,9 @@ if __name__ == "__main__":
         troubles,
     )
 
-    for module in (
-        cli_page,
-        card_page,
-        configuration_page,
-        exits_page,
-        fault_codes_page,
-        token_page,
-        troubles,
-    ):
+    pages = (
+        cli_page, card_page, configuration_page, exits_page, fault_codes_page, token_page, troubles,
+    )  # fmt: skip
+    for module in pages:
         for name, part in module.PARTS.items():
             write(module.PAGE, name, part)
