@@ -4,6 +4,7 @@
 `issuer`: it may be another process, which gives out no key.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -91,6 +92,29 @@ class RootKeys(AboutKeys, Protocol):
 
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
         """
+        ...
+
+
+class KeyHolder(Protocol):
+    """Whoever holds several versions of the root keys (card specification 10, amendment 10)."""
+
+    @property
+    def newest(self) -> RootKeys:
+        """The newest version that makes cards: new batches are prepared with it."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[int, RootKeys]:
+        """All versions by their number, those too that make no more cards."""
+        ...
+
+    def of(self, identity: str) -> RootKeys:
+        """Return the version with this identity. Raises CardKeyError when there is none."""
+        ...
+
+    @property
+    def terminal_keys(self) -> "KeySet":
+        """The card keys of all versions as a terminal uses them."""
         ...
 
 

@@ -14,7 +14,7 @@ from ..crypto import Cipher
 from ..errors import CardKeyError, file_error
 from ..unfinished import lock, write_over
 from .custodians import Custodian
-from .roots import Roots
+from .roots import Roots, check_values
 from .several import SeveralKeySets
 from .store import KeyStore
 from .store_header import StoreHeader
@@ -173,6 +173,21 @@ class OpenStore:
             return self._opened.roots[version]
         except KeyError:
             raise CardKeyError(f"the key store has no version {version}") from None
+
+    def differences(self) -> list[str]:
+        """Calculate identities and check values again; say each that the file has wrong."""
+        found = []
+        for each in self.header.versions:
+            roots = self.roots(each.version)
+            if roots.identity != each.identity:
+                found.append(f"version {each.version} is {roots.identity}, not {each.identity}")
+            right = check_values(roots)
+            found += [
+                f"version {each.version}, {name}: the check value is {right[name].hex().upper()}"
+                for name in right
+                if each.check_values.get(name) != right[name]
+            ]
+        return found
 
     def with_version(self, roots: Roots) -> "OpenStore":
         """Return a store that also has these roots, of a version that is higher than all others.
