@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from hmac import compare_digest
 from types import MappingProxyType
 
@@ -151,14 +152,18 @@ def differences(session: TokenSession, version: TokenVersion) -> tuple[str, ...]
 
 def holds_test_keys(session: TokenSession, version: TokenVersion) -> bool:
     """Whether a key of a version in the token is one of the published test keys."""
-    blocks = {
+    return not _published_blocks().isdisjoint(check_blocks(session, version).values())
+
+
+@cache
+def _published_blocks() -> frozenset[bytes]:
+    return frozenset(
         BlockCipher(Cipher.AES, root).encrypt_ecb(CHECK_BLOCK)
         for protocol in (1, 2)
         for number in VERSIONS
         for public in [public_test_roots(protocol, Cipher.AES, number)]
         for root in (*public.card.values(), public.transport, public.issuer, public.cvk)
-    }
-    return not blocks.isdisjoint(check_blocks(session, version).values())
+    )
 
 
 def identity_of_new(session: TokenSession, version: TokenVersion) -> str:

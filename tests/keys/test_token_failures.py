@@ -13,6 +13,7 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
+from cardlib.facts import ChipSerial
 from cardlib.keys import pkcs11 as pkcs11_module
 from cardlib.keys import token_session
 from cardlib.keys.pkcs11 import (
@@ -25,6 +26,7 @@ from cardlib.keys.pkcs11 import (
 from cardlib.keys.roots import new_roots
 from cardlib.keys.token import TokenKeys
 from cardlib.keys.token_errors import wrong_pin
+from cardlib.keys.token_holder import TokenHolder
 from cardlib.keys.token_making import (
     NEEDED,
     generate_roots,
@@ -316,14 +318,48 @@ def test_a_child_process_opens_a_session_of_its_own(
     assert keys.cmac(version.label("issuer"), b"message") == expected
 
 
+def test_several_processes_use_one_token_at_once(
+    keys: TokenSession, filled: tuple[str, TokenVersion]
+) -> None:
+    label = filled[1].label("cvk")
+    expected = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                found = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
+                code = 0 if found == expected else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+
+
+def test_after_lock_the_pin_is_gone_and_nothing_works(
+    softhsm: SoftHsm, filled: tuple[str, TokenVersion]
+) -> None:
+    holder_session = TokenSession(softhsm.module, filled[0], softhsm.pin)
+    holder = TokenHolder(holder_session, "main")
+    holder.lock()
+    assert PIN not in repr(vars(holder_session))
+    with pytest.raises(CardKeyError, match="is locked: its PIN is needed again"):
+        holder.newest.transport_keys(ChipSerial(bytes(8)))
+
+
 def test_threads_that_share_a_session_do_not_mix_their_results(
     keys: TokenSession, filled: tuple[str, TokenVersion]
 ) -> None:
     label = filled[1].label("cvk")
     blocks = [bytes([n]) * 16 for n in range(64)]
     alone = [keys.encrypt(label, block) for block in blocks]
+    other = TokenSession(keys.module, keys.label, PIN)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda block: keys.encrypt(label, block), blocks)) == alone
+        pairs = [(session, block) for block in blocks for session in (keys, other)]
+        found = list(pool.map(lambda pair: pair[0].encrypt(label, pair[1]), pairs))
+    assert found == [each for each in alone for _ in range(2)]
 
 
 def test_a_token_that_is_gone_is_one_clear_line(softhsm: SoftHsm) -> None:
