@@ -7,6 +7,7 @@ so keys without facts are the rest of an import that was interrupted.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -28,6 +29,8 @@ KEY_NAMES = (*AES_NAMES, SECRET)
 CHECK_BLOCK = b"\x01" * BLOCK_SIZE
 """What an AES key encrypts for its check value (GPC Amendment D 4.1.6)."""
 _CHECK_SIZE = 3
+_LABEL = re.compile(r"rhcard/[a-z0-9-]+/v[1-7]/[A-Za-z0-9_]+/[0-9a-f]{8}")
+_TEXTS = ("store", "batch", "identity", "created")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,11 @@ def from_json(raw: bytes) -> TokenVersion:
                 raise ValueError
         for name in ("check_values", "shared"):
             entry[name] = MappingProxyType({str(k): str(v) for k, v in entry[name].items()})
+        if not all(isinstance(entry[name], str) for name in _TEXTS):
+            raise ValueError
         version = TokenVersion(**entry)
+        if not isinstance(version.is_test, bool):
+            raise ValueError
         if version.protocol not in (1, 2) or version.number not in VERSIONS:
             raise ValueError
         return version
@@ -118,9 +125,7 @@ def leftovers(session: TokenSession) -> tuple[str, ...]:
     """Return the labels of our keys that belong to no version: an import was interrupted."""
     known = {each.label(name) for each in found_versions(session) for name in KEY_NAMES}
     return tuple(
-        label
-        for label in session.key_labels()
-        if label.startswith("rhcard/") and label not in known
+        label for label in session.key_labels() if _LABEL.fullmatch(label) and label not in known
     )
 
 

@@ -1,5 +1,6 @@
 """What goes wrong with a token: half imports, lost sessions, forks, wrong PINs, missing tokens."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pkcs11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
@@ -49,6 +52,10 @@ from tests.cards.bureau import in_child
 from tests.programs.softhsm import PIN, SoftHsm
 
 ROOTS = new_roots(2, Cipher.AES)
+EXAMPLE = TokenVersion(
+    "main", 1, "0123abcd", 2, "00" * 16, "2026-11-27T00:00:00Z", is_test=False,
+    check_values=dict.fromkeys(KEY_NAMES, "012345"), shared={"transport": "rhcard/x"},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -135,6 +142,8 @@ def test_leftovers_can_be_removed_by_themselves(
     session: TokenSession, softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = generate_roots(session, "kept").version
+    others_key = "rhcard/key of somebody else"
+    session.generate_key(KeyTemplate(others_key, encrypt=True))
 
     def killed() -> None:
         with monkeypatch.context() as patch:
@@ -146,7 +155,7 @@ def test_leftovers_can_be_removed_by_themselves(
     session.close()
     assert remove_leftovers(session) == 2
     assert remove_leftovers(session) == 0
-    assert len(session.key_labels()) == len(KEY_NAMES)
+    assert session.key_labels() == sorted([*map(kept.label, KEY_NAMES), others_key])
     assert found_versions(session) == (kept,)
 
 
@@ -402,12 +411,28 @@ def test_damaged_facts_are_told(session: TokenSession, raw: bytes) -> None:
 def test_facts_that_cannot_be_are_told(
     filled: tuple[str, TokenVersion], member: str, value: object
 ) -> None:
-    import json
-
     raw = filled[1].to_json()
     assert from_json(raw) == filled[1]
     with pytest.raises(CardKeyError, match="facts of root keys in the token are damaged"):
         from_json(json.dumps({**json.loads(raw), member: value}).encode())
+
+
+@given(st.data())
+def test_changed_facts_are_read_whole_or_refused(data: st.DataObject) -> None:
+    """Whatever stands in the object: a CardKeyError, or facts with the right kinds of values."""
+    facts = json.loads(EXAMPLE.to_json())
+    name = data.draw(st.sampled_from(sorted(facts)))
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+    facts[name] = data.draw(anything)
+    try:
+        found = from_json(json.dumps(facts).encode())
+    except CardKeyError:
+        return
+    assert isinstance(found.label("cvk"), str)
+    assert from_json(found.to_json()) == found
 
 
 def test_one_version_twice_is_refused(session: TokenSession) -> None:
