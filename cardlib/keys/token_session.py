@@ -240,7 +240,9 @@ class TokenSession:
         p11 = package()
         said = words(type(error).__name__, str(error))
         if isinstance(error, p11.PinIncorrect):
-            flags, flag = self._token().flags, p11.TokenFlag
+            flag, flags = p11.TokenFlag, p11.TokenFlag(0)
+            with suppress(p11.PKCS11Error):  # the token may be gone by now
+                flags = self._token().flags
             said = wrong_pin(
                 locked=bool(flags & flag.USER_PIN_LOCKED),
                 last=bool(flags & flag.USER_PIN_FINAL_TRY),
@@ -261,7 +263,8 @@ class TokenSession:
     def _found(self, session: "Session", label: str) -> Any:
         p11 = package()
         a = p11.Attribute
-        session.generate_random(8 * 8)  # a lost session is told here and not in the search
+        with suppress(p11.RandomNoRNG, p11.FunctionNotSupported):
+            session.generate_random(8 * 8)  # a lost session is told here and not in the search
         found = list(session.get_objects({a.CLASS: p11.ObjectClass.SECRET_KEY, a.LABEL: label}))
         if not found:
             raise _KeyMissing(f"token {self.label}: key {label} is not there")
