@@ -13,11 +13,18 @@ from tests import QUICK_SCRYPT_N
 
 pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
 
+OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
 IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example."""
+    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example.
+
+    No test sees the configuration of whoever runs it.
+    """
+    for name in [each for each in os.environ if each in OWN_SETTINGS]:
+        del os.environ[name]
+    os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("busy machine", deadline=None)
     hypothesis.settings.load_profile("busy machine")

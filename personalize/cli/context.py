@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..preparation.batch import Batch
     from ..production.station import BlankMaker
+    from .configuration import Configuration
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
 NEW_ENVIRONMENT = "RHCARD_NEW_PASSPHRASE"
@@ -41,11 +42,42 @@ class Context:
     as_json: bool = False
     keys: Path | None = None
     passphrase_file: Path | None = None
-    profile: str = "rhcard"
+    keys_from: str = ""
+    no_keys: bool = False
+    profile: str | None = None
     settings: tuple[str, ...] = ()
     cipher: str | None = None
     key_version: int | None = None
     chip: str | None = None
+    _configuration: "Configuration | None" = None
+
+    @property
+    def configuration(self) -> "Configuration":
+        """The configuration, read when a command first asks for it. ConfigError when it is bad."""
+        if self._configuration is None:
+            from .configuration import load
+
+            self._configuration = load()
+        return self._configuration
+
+    def take_configured_keys(self) -> None:
+        """Without --keys, take the key store that the configuration names, if it names one.
+
+        `keys_from` then says where that stands. CardKeyError when an agent or a token is named,
+        UsageError when --keys and --no-keys are both given.
+        """
+        if self.keys is not None and self.no_keys:
+            raise click.UsageError("--keys and --no-keys are both given: leave out one of them")
+        if self.keys is not None or self.no_keys:
+            return
+        found = self.configuration.key_holder()
+        if found.name != "keys":
+            raise CardKeyError(
+                f"{found.name.partition('.')[0]} is set ({found.source}), and this command cannot"
+                " use it: give --keys FILE"
+            )
+        if isinstance(found.value, Path):
+            self.keys, self.keys_from = found.value, found.source
 
     def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
         """Print the one JSON document of a command, with its exit code; return the code."""
@@ -57,7 +89,8 @@ class Context:
 
         It uses the same passphrase file, and with `keys` the same key store, as this call.
         """
-        shared: list[object] = ["--keys", self.keys] if keys and self.keys else []
+        given = keys and self.keys and not self.keys_from
+        shared: list[object] = ["--keys", self.keys] if given else []
         if self.passphrase_file:
             shared += ["--passphrase-file", self.passphrase_file]
         say(f"Next{when and f', {when}'}: {command_line(*words, *shared)}")
@@ -125,7 +158,7 @@ class Context:
         if path is None:
             raise CardKeyError("no key store: give --keys FILE")
         if not path.is_file():
-            raise CardKeyError(f"no key store at {path}: give --keys FILE")
+            raise CardKeyError(f"no key store at {path}{self._whence(path)}: give --keys FILE")
         return path
 
     def terminal_keys(self) -> "KeySet | None":
@@ -147,17 +180,22 @@ class Context:
         from ..preparation.batch import Batch, read_header
 
         header = read_header(folder)
+        self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
         store, wanted = self.open_store(path), header.key_store_identity
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
             raise CardKeyError(
-                f"{path} is not the key store of this batch: it is {', '.join(known)}, the batch"
-                f" was prepared with {wanted}; give --keys FILE"
+                f"{path}{self._whence(path)} is not the key store of this batch: it is"
+                f" {', '.join(known)}, the batch was prepared with {wanted}; give --keys FILE"
             )
         keys = store.for_issuing(wanted) if issuing else store.of(wanted)
         issuer = LocalIssuer(keys)
         return Batch.open(folder, issuer), issuer, keys
+
+    def _whence(self, path: Path) -> str:
+        """Where a path is from, in brackets, if the configuration named it."""
+        return f" ({self.keys_from})" if self.keys_from and path == self.keys else ""
 
 
 def _long_enough(passphrase: str) -> str:

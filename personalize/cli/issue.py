@@ -159,7 +159,7 @@ def command(
     from ..production.job import doubles, opened_job
 
     chips = [_chip(text) for text in spoiled]
-    place = _place(cards, files, readers, make_blanks=make_blanks)
+    place = _place(context, cards, files, readers, make_blanks=make_blanks)
     batch, issuer, maker = context.batch(folder, issuing=True)
     hands = hand_fed(place)
     feed = hands or of_files(place, maker if make_blanks else None)
@@ -180,11 +180,16 @@ def command(
 
 
 def _place(
-    cards: Path | None, files: tuple[Path, ...], readers: tuple[str, ...], *, make_blanks: bool
+    context: Context,
+    cards: Path | None,
+    files: tuple[Path, ...],
+    readers: tuple[str, ...],
+    *,
+    make_blanks: bool,
 ) -> Place:
     if make_blanks and cards is None:
         raise click.UsageError("--make-blanks makes software cards: it needs --cards DIR")
-    place = chosen(cards, files, readers)
+    place = chosen(context, cards, files, readers)
     if place.folder is not None:
         check_output_folder(place.folder, "--cards")
     return place

@@ -125,8 +125,9 @@ def _written(
     from cardlib.keys.store_file import kept_beside
     from cardlib.unfinished import remove_unfinished_files
 
-    path = context.key_file().resolve()
-    say_removed(remove_unfinished_files(path.parent))
+    path = context.key_file()
+    path = path.resolve() if path.is_symlink() else path
+    say_removed(remove_unfinished_files(path.absolute().parent))
     store.replace(path)
     kept = kept_beside(path)
     if context.as_json:

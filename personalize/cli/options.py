@@ -83,7 +83,17 @@ def _keys_option(help_text: str) -> Callable[[FC], FC]:
 
 
 keys_option = _keys_option("The key store.")
-batch_keys_option = _keys_option("The key store. Default: where it was at `rhcard prepare`.")
+batch_keys_option = _keys_option(
+    "The key store. Default: that of the configuration, then where it was at `rhcard prepare`."
+)
+configured_keys_option = _keys_option("The key store. Default: that of the configuration.")
+no_keys_option = click.option(
+    "--no-keys",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="Use no keys, though the configuration names some.",
+)
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),
@@ -101,10 +111,9 @@ _PROFILE_OPTIONS = (
         metavar="NAME",
         expose_value=False,
         callback=_keep,
-        default="rhcard",
-        show_default=True,
         help="How the card behaves: rhcard, or field for a deployed card that does not say what it"
-        " is, or a profile of your own. See `rhcard card-profile explain`.",
+        " is, or a profile of your own. See `rhcard card-profile explain`. Default: that of the"
+        " configuration, then rhcard.",
     ),
     click.option(
         "--set",

@@ -11,8 +11,9 @@ from .context import Context
 from .exits import Exit
 from .options import (
     NewPath,
+    configured_keys_option,
     json_option,
-    keys_option,
+    no_keys_option,
     one_card_options,
     passphrase_option,
     profile_options,
@@ -45,7 +46,8 @@ _WITHOUT = {
 @click.command(name="read")
 @click.argument("named", metavar="[CARD|CHIP]", required=False)
 @one_card_options
-@keys_option
+@configured_keys_option
+@no_keys_option
 @click.option(
     "--cards",
     type=click.Path(path_type=Path, file_okay=False),
@@ -93,7 +95,7 @@ def command(
     field is empty, it was never written, a key is needed (and which one), it is not on the card, or
     it is damaged.
 
-    Without --keys only the issuer's data can be read. The card is not changed.
+    Without keys only the issuer's data can be read. The card is not changed.
 
     A deployed card may not say what it is. Read it with --profile field.
 
@@ -109,15 +111,16 @@ def command(
     from cardlib.transport.meter import Meter
 
     from ..terminal.reading import EMERGENCY_FILES, read_card
-    from .cards import open_card
     from .profile_choice import chosen
+    from .reader_choice import open_one
 
     how = chosen(context)
     if photo and emergency:
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     if named is not None and card_file is not None:
         raise click.UsageError("give one card: CARD or --card FILE")
-    opened = open_card(named or card_file, reader, cards, read_only=True)
+    opened = open_one(context, named or card_file, reader, cards)
+    context.take_configured_keys()
     key_set, meter = context.terminal_keys(), Meter()
     with opened as card, observed(card.connection, meter) as watched:
         reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES, how)

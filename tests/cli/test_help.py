@@ -23,7 +23,7 @@ from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile")
+GROUPS = ("keys", "apdu", "emulator", "card-profile", "config")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
