@@ -74,14 +74,14 @@ def token(
 
     given = {"--pin-file": pin_file, "--remove-unfinished": remove_unfinished}
     _only_with_token(label, given)
-    module = module_path(module)
-    found = [each for each in tokens(module) if label in (None, each.label)]
+    path = module_path(context, module)
+    found = [each for each in tokens(path) if label in (None, each.label)]
     if label is not None:
-        return _print_keys(context, open_session(label, module, pin_file), remove_unfinished)
+        return _print_keys(context, open_session(label, path, pin_file), remove_unfinished)
     if context.as_json:
-        return context.answer({"module": module, "tokens": [_facts(each) for each in found]})
+        return context.answer({"module": path, "tokens": [_facts(each) for each in found]})
     if not found:
-        say(f"{module} finds no token.")
+        say(f"{path} finds no token.")
     rows = [
         (
             each.label or "(no label)", each.model, _pin_state(each), _aes(each), "no",
@@ -90,7 +90,7 @@ def token(
         for each in found
     ]  # fmt: skip
     columns = ("token", "model", "PIN", "AES roots", "SM4 roots", "CMAC", "SP 800-108")
-    print_table(f"tokens of {module}", columns, rows)
+    print_table(f"tokens of {path}", columns, rows)
     return Exit.GOOD
 
 
@@ -132,12 +132,15 @@ def with_token(new: click.Command) -> None:
     new.callback = inside_or_outside
 
 
-def module_path(given: str | None) -> str:
-    """The path of the PKCS#11 module. UsageError when there is none."""
-    module = given or os.environ.get(MODULE_ENVIRONMENT)
-    if not module:
+def module_path(context: Context, given: str | None) -> str:
+    """The path of the PKCS#11 module: given, from the environment, or configured.
+
+    UsageError when there is none.
+    """
+    found = given or context.configuration.setting("token.module").value
+    if not found:
         raise click.UsageError(f"no PKCS#11 module: give --module FILE or set {MODULE_ENVIRONMENT}")
-    return module
+    return str(found)
 
 
 def token_pin(file: Path | None, label: str) -> str:
@@ -152,7 +155,7 @@ def token_pin(file: Path | None, label: str) -> str:
     return str(click.prompt(f"PIN of token {label}", hide_input=True, err=True))
 
 
-def open_session(label: str, module: str | None, pin_file: Path | None) -> "TokenSession":
+def open_session(label: str, path: str, pin_file: Path | None) -> "TokenSession":
     """A session with a token, logged in. CardKeyError when there is no such token, or a wrong PIN.
 
     The token is looked for before the PIN is asked for.
@@ -160,7 +163,6 @@ def open_session(label: str, module: str | None, pin_file: Path | None) -> "Toke
     from cardlib.keys.pkcs11 import tokens
     from cardlib.keys.token_session import TokenSession
 
-    path = module_path(module)
     there = [each.label for each in tokens(path)]
     if label not in there:
         names = ", ".join(each for each in there if each) or "none"
@@ -181,7 +183,7 @@ def _new_in_token(label: str, own: Mapping[str, Any], values: Mapping[str, Any])
     if values["cipher"] != "aes":
         raise CardKeyError(NO_SM4)
     protocol, store = int(values["protocol"]), own["store"] or _STORE
-    session = open_session(label, own["module"], own["pin_file"])
+    session = open_session(label, module_path(context, own["module"]), own["pin_file"])
     there = found_versions(session, store)
     number = own["key_version"] or (there[-1].number + 1 if there else 1)
     if values["test_keys"]:
