@@ -135,11 +135,16 @@ def with_token(new: click.Command) -> None:
 def module_path(context: Context, given: str | None) -> str:
     """The path of the PKCS#11 module: given, from the environment, or configured.
 
-    UsageError when there is none.
+    UsageError when there is none. CardKeyError when other users can write it: it would get the PIN.
     """
+    from .config_check import problem_of
+
     found = given or context.configuration.setting("token.module").value
     if not found:
         raise click.UsageError(f"no PKCS#11 module: give --module FILE or set {MODULE_ENVIRONMENT}")
+    path = Path(str(found))
+    if path.is_file() and (problem := problem_of("token.module", path)):
+        raise CardKeyError(problem)
     return str(found)
 
 

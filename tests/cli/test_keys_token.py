@@ -54,6 +54,24 @@ def test_the_module_may_be_in_the_environment(label: str, monkeypatch: pytest.Mo
     assert f" {label} " in rhcard("keys", "token").out
 
 
+def test_the_module_may_be_in_the_configuration(
+    label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rhcard.toml"
+    file.write_text(f'[token]\nmodule = "{MODULE}"\nlabel = "{label}"\n')
+    monkeypatch.setenv("RHCARD_CONFIG", str(file))
+    assert f" {label} " in rhcard("keys", "token").out
+
+
+def test_a_module_that_others_can_write_is_not_loaded(label: str, tmp_path: Path) -> None:
+    """It would run as us, and get the PIN."""
+    module = tmp_path / "module.so"
+    module.write_bytes(b"never loaded")
+    module.chmod(0o666)
+    done = rhcard("keys", "token", "--module", module, "--token", label)
+    assert (done.code, f"others can write {module}" in done.err) == (9, True)
+
+
 def test_keys_are_made_inside_and_listed(label: str) -> None:
     done = rhcard(*NEW, "--token", label)
     assert done.code == 0, done.err
