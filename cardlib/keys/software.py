@@ -1,6 +1,7 @@
 """Card keys and root keys in memory (card specification 3)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
 from ..errors import CardKeyError
@@ -31,6 +32,19 @@ class SoftwareProcessKey:
     def mac(self, message: bytes) -> bytes:
         """Return the first 4 bytes of the CBC-MAC, IV 0, over the message padded 80 00.. ."""
         return self._block.cbc_mac(pad(message))[:4]
+
+
+class CardKeySource(Protocol):
+    """Root keys by name, wherever they are. Card keys are derived from them."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys in this set."""
+        ...
+
+    def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
+        """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
+        ...
 
 
 class _RootKeys:
@@ -108,11 +122,7 @@ class SoftwareKeySet:
 
     def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SoftwareKeySet":
         """Return this set. Raises CardKeyError when it is of another use."""
-        if (protocol, cipher, version) != (self.protocol, self.cipher, self.version):
-            raise CardKeyError(
-                f"the keys are for protocol {self.protocol}, {self.cipher.name}, version"
-                f" {self.version}"
-            )
+        check_use(self, protocol, cipher, version)
         return self
 
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
@@ -120,6 +130,14 @@ class SoftwareKeySet:
         if len(chip) != 8 or len(region) != 8:
             raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self._roots, chip, region)
+
+
+def check_use(keys: KeyUse, protocol: int, cipher: Cipher, version: int) -> None:
+    """Check what a set of keys is for. Raises CardKeyError when it is another use."""
+    if (protocol, cipher, version) != (keys.protocol, keys.cipher, keys.version):
+        raise CardKeyError(
+            f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version {keys.version}"
+        )
 
 
 def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
@@ -135,7 +153,7 @@ class SoftwareCardKeys:
 
     __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
 
-    def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
+    def __init__(self, use: KeyUse, roots: CardKeySource, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
         self._roots, self._chip, self._region = roots, chip, region
         self._blocks: dict[str, BlockCipher] = {}
