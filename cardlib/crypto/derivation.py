@@ -6,9 +6,14 @@ from .block import BLOCK_SIZE, BlockCipher, Cipher
 
 def diversify(parent: BlockCipher, data8: bytes) -> bytes:
     """Derive a 16-byte key from a key and 8 bytes D: E_K(D ‖ not D) (card specification 3)."""
+    return parent.encrypt_ecb(with_complement(data8))
+
+
+def with_complement(data8: bytes) -> bytes:
+    """Return D ‖ not D, 16 bytes: the block that `diversify` encrypts (card specification 3)."""
     if len(data8) != 8:
         raise FormatError(f"diversification data must have 8 bytes, not {len(data8)}")
-    return parent.encrypt_ecb(data8 + bytes(octet ^ 0xFF for octet in data8))
+    return data8 + (int.from_bytes(data8, "big") ^ 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big")
 
 
 def counter_mode(prf: BlockCipher, fixed: bytes, bits: int) -> bytes:

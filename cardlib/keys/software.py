@@ -1,14 +1,15 @@
 """Card keys and root keys in memory (card specification 3)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
+from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad, with_complement
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
 from . import KeyUse, Scp03Keys
 from .mutual import SoftwareAuthentication
 
-_MOST_REGIONAL = 4096
+_MOST_REGIONAL = 128
+"""Regions whose keys are kept. There are about a hundred first pairs of digits of city codes."""
 _INTERNAL_KEY = "IRK_DDF1"
 """The key of INTERNAL AUTHENTICATE (88), which is the same in both protocols."""
 
@@ -33,13 +34,35 @@ class SoftwareProcessKey:
         return self._block.cbc_mac(pad(message))[:4]
 
 
+class _KeysOfRegion(dict[str, Callable[[bytes], bytes]]):
+    """The last step of each card key in one region: encrypt the chip's block under its parent.
+
+    The parent is the root (level 1) or its key of the region (level 2). Each is made when it is
+    used first.
+    """
+
+    def __init__(self, roots: "_RootKeys", region: bytes) -> None:
+        super().__init__()
+        self._roots, self._region = roots, region
+
+    def __repr__(self) -> str:
+        return f"<keys of region {self._region.hex()}>"
+
+    def __missing__(self, name: str) -> Callable[[bytes], bytes]:
+        parent = self._roots[name]
+        if KEY_BY_NAME[name].levels == 2:
+            parent = BlockCipher(self._roots.cipher, diversify(parent, self._region))
+        self[name] = encrypt = parent.ecb_encryptor().update
+        return encrypt
+
+
 class _RootKeys:
     """Root keys by name, as ciphers, and the derivation of card keys from them."""
 
     def __init__(self, cipher: Cipher, roots: Mapping[str, BlockCipher]) -> None:
         self.cipher = cipher
         self._roots = dict(roots)
-        self._regional: dict[tuple[str, bytes], BlockCipher] = {}
+        self._regional: dict[bytes, _KeysOfRegion] = {}
 
     def __repr__(self) -> str:
         return f"<root keys {' '.join(self.names)}>"
@@ -55,19 +78,14 @@ class _RootKeys:
         except KeyError:
             raise CardKeyError(f"{name} is needed, but this key set does not hold it") from None
 
-    def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
-        """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
-        parent = self[name]
-        if KEY_BY_NAME[name].levels == 2:
-            place = (name, region)
-            regional = self._regional.get(place)
-            if regional is None:
-                if len(self._regional) >= _MOST_REGIONAL:
-                    self._regional.clear()
-                regional = BlockCipher(self.cipher, diversify(parent, region))
-                self._regional[place] = regional
-            parent = regional
-        return diversify(parent, chip)
+    def of_region(self, region: bytes) -> _KeysOfRegion:
+        """Return the last steps of the card keys of a region, for `SoftwareCardKeys` only."""
+        found = self._regional.get(region)
+        if found is None:
+            if len(self._regional) >= _MOST_REGIONAL:
+                self._regional.clear()
+            found = self._regional[region] = _KeysOfRegion(self, region)
+        return found
 
 
 class SoftwareKeySet:
@@ -124,11 +142,13 @@ def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
 class SoftwareCardKeys:
     """The keys of one card in memory. Each is derived when it is used."""
 
-    __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
+    __slots__ = ("_block", "_blocks", "_chip", "_last_steps", "_roots", "cipher", "protocol",
+                 "version")  # fmt: skip
 
     def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
-        self._roots, self._chip, self._region = roots, chip, region
+        self._roots, self._chip, self._block = roots, chip, with_complement(chip)
+        self._last_steps = roots.of_region(region)
         self._blocks: dict[str, BlockCipher] = {}
 
     def __repr__(self) -> str:
@@ -165,4 +185,4 @@ class SoftwareCardKeys:
         return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value
 
     def _key(self, name: str) -> bytes:
-        return self._roots.card_key(name, self._chip, self._region)
+        return self._last_steps[name](self._block)
