@@ -25,6 +25,7 @@ from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from ..regular_file import read_regular
 from ..unfinished import unfinished_file
 from . import Purpose
+from .explanation import Asked, Explanation, explained
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
 from .static_keys import SoftwareScp03Keys
@@ -112,6 +113,13 @@ class KeyStore:
         This is not a part of `Issuer`: nothing else shows the bytes of a key.
         """
         return static_keys(self._transport, chip)
+
+    def explained(self, name: str, asked: Asked) -> Explanation:
+        """Explain how a key comes from its root, in steps that show no key.
+
+        This is not a part of `Issuer`. Raises CardKeyError when a value that it needs is missing.
+        """
+        return explained(self._roots, name, asked)
 
     def security_code(self, card_number: str, issue_date: str) -> str:
         """Calculate three digits from both fields with the CVK (card specification 2)."""

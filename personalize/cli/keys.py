@@ -6,6 +6,7 @@ import click
 
 from .context import Context
 from .exits import Exit
+from .keys_explain import explain
 from .options import NewPath, json_option, passphrase_option
 from .output import print_line, say, say_removed
 
@@ -89,3 +90,6 @@ def new(context: Context, out: Path, test_keys: bool, cipher: str, protocol: str
     say("Keep a copy of this file, and keep the passphrase in another place.")
     say("Without both, no card can be issued or read.")
     return Exit.GOOD
+
+
+command.add_command(explain)
