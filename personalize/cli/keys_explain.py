@@ -152,8 +152,8 @@ def _asked(texts: Mapping[str, str], scheme: "Scheme | None") -> "Asked":
         "command": _bytes(CRYPTOGRAM_SIZE),
         "reply": _bytes(CRYPTOGRAM_SIZE),
         "data": _bytes(DATA_SIZE),
-        "card_number": str,
-        "issue_date": str,
+        "card_number": _storable("card_number"),
+        "issue_date": _storable("issue_date"),
     }
     values = {name: _read(_OPTION_OF[name], readers[name], text) for name, text in texts.items()}
     return Asked(scheme=scheme, **values)
@@ -176,6 +176,20 @@ def _bytes(size: int) -> Callable[[str], bytes]:
         if len(value) != size:
             raise FormatError(f"write {2 * size} hex digits ({size} bytes)")
         return value
+
+    return read
+
+
+def _storable(name: str) -> Callable[[str], str]:
+    """Read a value of the issuer's file; FormatError when no card can hold it."""
+    from cardlib.layout import encode
+    from cardlib.layout.load import ISSUER_FILE
+
+    field = next(each for each in ISSUER_FILE.fields if each.name == name)
+
+    def read(text: str) -> str:
+        encode(field, text)
+        return text
 
     return read
 
