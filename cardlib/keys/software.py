@@ -78,8 +78,12 @@ class _RootKeys:
         except KeyError:
             raise CardKeyError(f"{name} is needed, but this key set does not hold it") from None
 
-    def of_region(self, region: bytes) -> _KeysOfRegion:
-        """Return the last steps of the card keys of a region, for `SoftwareCardKeys` only."""
+    def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
+        """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
+        last_steps, block = self._of_region(region), with_complement(chip)
+        return lambda name: last_steps[name](block)
+
+    def _of_region(self, region: bytes) -> _KeysOfRegion:
         found = self._regional.get(region)
         if found is None:
             if len(self._regional) >= _MOST_REGIONAL:
@@ -142,13 +146,12 @@ def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
 class SoftwareCardKeys:
     """The keys of one card in memory. Each is derived when it is used."""
 
-    __slots__ = ("_block", "_blocks", "_chip", "_last_steps", "_roots", "cipher", "protocol",
-                 "version")  # fmt: skip
+    __slots__ = ("_blocks", "_chip", "_key", "_roots", "cipher", "protocol", "version")
 
     def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
-        self._roots, self._chip, self._block = roots, chip, with_complement(chip)
-        self._last_steps = roots.of_region(region)
+        self._roots, self._chip = roots, chip
+        self._key = roots.of_card(chip, region)
         self._blocks: dict[str, BlockCipher] = {}
 
     def __repr__(self) -> str:
@@ -183,6 +186,3 @@ class SoftwareCardKeys:
         key = self._key(name)
         check_value = key_check_value(self.cipher, key)
         return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value
-
-    def _key(self, name: str) -> bytes:
-        return self._last_steps[name](self._block)
