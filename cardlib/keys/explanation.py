@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DerivationStep:
     """One step: what it makes, by which formula, from which parts, and what can be compared.
 
     `check_value` is that of the key that the step makes (None when it makes none), `check` says how
@@ -87,7 +87,7 @@ class Explanation:
     root: str
     root_check_value: bytes
     root_check: str
-    steps: tuple[Step, ...]
+    steps: tuple[DerivationStep, ...]
 
 
 def uses(name: str, protocol: int | None, scheme: Scheme | None) -> tuple[set[str], set[str]]:
@@ -165,13 +165,13 @@ class _Key:
 
 def _diversified(
     parent: _Key, name: str, label: str, data8: bytes, keys_a_cmac: bool = False
-) -> tuple[_Key, Step]:
+) -> tuple[_Key, DerivationStep]:
     """One step E_K(D ‖ not D) (card specification 3)."""
     block = with_complement(data8)
     key = _Key(name, parent.cipher, parent.block.encrypt_ecb(block), keys_a_cmac)
     formula = f"{parent.cipher.name}({parent.name}, {label} ‖ not {label})"
     parts = (Part(label, data8), Part(f"not {label}", block[8:]))
-    return key, Step(name, formula, parts, *key.check)
+    return key, DerivationStep(name, formula, parts, *key.check)
 
 
 def _card_key(roots: Roots, key: KeySpec, asked: Asked) -> Explanation:
@@ -193,7 +193,7 @@ def _card_key(roots: Roots, key: KeySpec, asked: Asked) -> Explanation:
     return Explanation(key.name, what, root.name, *root.check, tuple(steps))
 
 
-def _version_2(roots: Roots, key: KeySpec, card_key: _Key, asked: Asked) -> list[Step]:
+def _version_2(roots: Roots, key: KeySpec, card_key: _Key, asked: Asked) -> list[DerivationStep]:
     """K_ENC and K_MAC, and with an exchange the session keys (card specification 5)."""
     enc, first = _diversified(card_key, "K_ENC", '"RHC2-ENC"', b"RHC2-ENC")
     mac, second = _diversified(card_key, "K_MAC", '"RHC2-MAC"', b"RHC2-MAC", keys_a_cmac=True)
@@ -209,7 +209,7 @@ def _version_2(roots: Roots, key: KeySpec, card_key: _Key, asked: Asked) -> list
         raise CardKeyError("the reply is not the answer to this command: its random numbers differ")
     common = int.from_bytes(terminal[16:], "big") ^ int.from_bytes(card[16:], "big")
     z = _Key("Z", roots.cipher, common.to_bytes(16, "big"), keys_a_cmac=True)
-    fifth = Step("Z", "K.IFD xor K.IC, which are secret", (), *z.check)
+    fifth = DerivationStep("Z", "K.IFD xor K.IC, which are secret", (), *z.check)
     randoms = (Part("RND.IFD", terminal[:8]), Part("RND.IC", terminal[8:16]))
     session = [
         _session_key(z, name, label, (*randoms, Part("B", binding)), cmac)
@@ -220,7 +220,7 @@ def _version_2(roots: Roots, key: KeySpec, card_key: _Key, asked: Asked) -> list
 
 def _opened(
     enc: _Key, mac: _Key, sender: str, direction: bytes, binding: bytes, data: bytes
-) -> tuple[bytes, Step]:
+) -> tuple[bytes, DerivationStep]:
     """Check T of one side's 40 bytes and decrypt M."""
     if len(data) != CRYPTOGRAM_SIZE:
         raise CardKeyError(f"M ‖ T of {sender} has {CRYPTOGRAM_SIZE} bytes, not {len(data)}")
@@ -236,13 +236,15 @@ def _opened(
     names = ("RND.IFD", "RND.IC") if direction == b"\1" else ("RND.IC", "RND.IFD")
     shown = (("T", f"{tag.hex().upper()}, as sent"), (names[0], plain[:8].hex().upper()),
              (names[1], plain[8:16].hex().upper()))  # fmt: skip
-    return plain, Step(
+    return plain, DerivationStep(
         f"M and T of {sender}", "T = CMAC(K_MAC, direction ‖ B ‖ M)[:8]; M is decrypted with K_ENC",
         parts, shown=shown,
     )  # fmt: skip
 
 
-def _session_key(z: _Key, name: str, label: bytes, middle: tuple[Part, ...], cmac: bool) -> Step:
+def _session_key(
+    z: _Key, name: str, label: bytes, middle: tuple[Part, ...], cmac: bool
+) -> DerivationStep:
     """SP 800-108 in counter mode: CMAC over [1]32 ‖ label ‖ 00 ‖ ctx ‖ [128]32."""
     parts = (
         Part("[1]32", (1).to_bytes(4, "big")),
@@ -254,7 +256,7 @@ def _session_key(z: _Key, name: str, label: bytes, middle: tuple[Part, ...], cma
     )
     key = _Key(name, z.cipher, z.block.cmac(joined(parts)), cmac)
     formula = f"CMAC(Z, {' ‖ '.join(part.name for part in parts)})"
-    return Step(name, formula, parts, *key.check)
+    return DerivationStep(name, formula, parts, *key.check)
 
 
 def _static(
@@ -269,7 +271,7 @@ def _static(
         check_value, check = _Key(which.name, Cipher.AES, value, keys_a_cmac=True).check
         words = " ‖ ".join(word.text for word in scheme.words)
         formula = f"{scheme.function}(root {name}, {words})"
-        steps.append(Step(f"Key-{which.name}", formula, parts, check_value, check))
+        steps.append(DerivationStep(f"Key-{which.name}", formula, parts, check_value, check))
     if scheme.function is Function.DES3:
         root_check, how = des3(root, bytes(8))[:3], "DES3 of 8 bytes 00"
     else:
@@ -289,13 +291,13 @@ def _security_code(roots: Roots, card_number: str, issue_date: str) -> Explanati
     cvk = _Key("root CVK", roots.cipher, roots.cvk)
     number = int.from_bytes(cvk.block.encrypt_ecb(digest), "big")
     steps = (
-        Step(
+        DerivationStep(
             "D",
             "SHA-256(card number ‖ issue date)[:16]",
             parts,
             shown=(("D", digest.hex().upper()),),
         ),
-        Step(
+        DerivationStep(
             "security code",
             f"{cvk.cipher.name}(root CVK, D) as a number, modulo 1000",
             (Part("D", digest),),

@@ -78,8 +78,8 @@ def explain(context: Context, /, names: tuple[str, ...], **given: str | None) ->
 
     \b
     Examples:
-      rhcard keys explain RK1_DF02 --chip 5248430000000001 --region 41 --keys keys.json
-      rhcard keys explain transport --chip 5248430000000001 --template kdf3 --keys keys.json
+      rhcard keys explain PUK_DDF1 --chip 5248430000000001 --keys keys.json
+      rhcard keys explain transport --chip 5248430000000001 --keys keys.json
     """
     scheme = _scheme(given.pop("template"))
     texts = {name: text for name, text in given.items() if text is not None}
