@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
-from ..crypto import BlockCipher, Cipher, with_complement
+from ..crypto import BlockCipher, Cipher, diversification_block
 from ..errors import CardKeyError
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Region, SpecVersion
 from ..layout import KEY_BY_NAME, KeySpec, encode
@@ -167,7 +167,7 @@ def _diversified(
     parent: _Key, name: str, label: str, data8: bytes, keys_a_cmac: bool = False
 ) -> tuple[_Key, DerivationStep]:
     """One step E_K(D ‖ not D) (card specification 3)."""
-    block = with_complement(data8)
+    block = diversification_block(data8)
     key = _Key(name, parent.cipher, parent.block.encrypt_ecb(block), keys_a_cmac)
     formula = f"{parent.cipher.name}({parent.name}, {label} ‖ not {label})"
     parts = (Part(label, data8), Part(f"not {label}", block[8:]))

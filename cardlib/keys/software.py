@@ -1,8 +1,9 @@
 """Card keys and root keys in memory (card specification 3)."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
-from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad, with_complement
+from ..crypto import BlockCipher, Cipher, diversification_block, diversify, key_check_value, pad
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
 from . import KeyUse, Scp03Keys
@@ -32,6 +33,19 @@ class SoftwareProcessKey:
     def mac(self, message: bytes) -> bytes:
         """Return the first 4 bytes of the CBC-MAC, IV 0, over the message padded 80 00.. ."""
         return self._block.cbc_mac(pad(message))[:4]
+
+
+class CardKeySource(Protocol):
+    """Root keys by name, wherever they are. Card keys are derived from them."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys in this set."""
+        ...
+
+    def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
+        """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
+        ...
 
 
 class _KeysOfRegion(dict[str, Callable[[bytes], bytes]]):
@@ -80,7 +94,7 @@ class _RootKeys:
 
     def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
         """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
-        last_steps, block = self._of_region(region), with_complement(chip)
+        last_steps, block = self._of_region(region), diversification_block(chip)
         return lambda name: last_steps[name](block)
 
     def _of_region(self, region: bytes) -> _KeysOfRegion:
@@ -128,11 +142,24 @@ class SoftwareKeySet:
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SoftwareKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        check_use(self, protocol, cipher, version)
+        return self
+
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         if len(chip) != 8 or len(region) != 8:
             raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self._roots, chip, region)
+
+
+def check_use(keys: KeyUse, protocol: int, cipher: Cipher, version: int) -> None:
+    """Check what a set of keys is for. Raises CardKeyError when it is another use."""
+    if (protocol, cipher, version) != (keys.protocol, keys.cipher, keys.version):
+        raise CardKeyError(
+            f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version {keys.version}"
+        )
 
 
 def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
@@ -148,7 +175,7 @@ class SoftwareCardKeys:
 
     __slots__ = ("_blocks", "_chip", "_key", "_roots", "cipher", "protocol", "version")
 
-    def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
+    def __init__(self, use: KeyUse, roots: CardKeySource, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
         self._roots, self._chip = roots, chip
         self._key = roots.of_card(chip, region)

@@ -65,11 +65,19 @@ _T = TypeVar("_T")
 )
 @click.option("--card-number", metavar="NUMBER", help="For security-code: the card number.")
 @click.option("--issue-date", metavar="YYYYMMDD", help="For security-code: the issue date.")
+@click.option(
+    "--key-version",
+    "version",
+    type=click.IntRange(1, 7),
+    help="The version of the root keys. Default: the newest that makes cards.",
+)
 @keys_option
 @passphrase_option
 @json_option
 @click.pass_obj
-def explain(context: Context, /, names: tuple[str, ...], **given: str | None) -> int:
+def explain(
+    context: Context, /, names: tuple[str, ...], version: int | None, **given: str | None
+) -> int:
     """Show how the keys of a card are calculated from the root keys.
 
     KEY is the name of a card key, or transport, issuer or security-code. Each step is printed with
@@ -81,15 +89,17 @@ def explain(context: Context, /, names: tuple[str, ...], **given: str | None) ->
       rhcard keys explain PUK_DDF1 --chip 5248430000000001 --keys keys.json
       rhcard keys explain transport --chip 5248430000000001 --keys keys.json
     """
+    from cardlib.keys.explanation import explained
+
     scheme = _scheme(given.pop("template"))
     texts = {name: text for name, text in given.items() if text is not None}
     members = {*texts, *({"scheme"} if scheme else ())}
     _check_options(names, members, None, scheme)
     asked = _asked(texts, scheme)
-    context.key_file()
-    store = context.store()
-    _check_options(names, members, store.spec.protocol, scheme)
-    found = [store.explained(name, asked) for name in names]
+    store = context.open_store()
+    _check_options(names, members, store.protocol, scheme)
+    roots = store.roots(store.newest.key_version if version is None else version)
+    found = [explained(roots, name, asked) for name in names]
     if context.as_json:
         return context.answer({"keys": [_as_json(each) for each in found]})
     for explanation in found:

@@ -159,3 +159,17 @@ def test_a_card_number_that_no_card_can_hold_is_refused(tmp_path: Path) -> None:
 def test_without_a_store_it_says_what_to_give(tmp_path: Path) -> None:
     done = rhcard("keys", "explain", "RK1_DF02", *CARD, passphrase=None)
     assert done.code == 9 and "give --keys FILE" in done.err
+
+
+def test_an_older_key_version_is_explained_when_it_is_named(tmp_path: Path) -> None:
+    store = key_file(tmp_path, test=True)
+    assert rhcard("keys", "rotate", "--keys", store).code == 0
+    words = ("keys", "explain", "RK1_DF02", *CARD, "--keys", store, "--json")
+    shown = [
+        rhcard(*words, *version).json["keys"][0]["root_check_value"]
+        for version in ((), ("--key-version", "2"), ("--key-version", "1"))
+    ]
+    roots = [public_test_roots(2, Cipher.SM4, version).card["RK1_DF02"] for version in (2, 2, 1)]
+    assert shown == [ref.ecb("SM4", root, bytes(16))[:3].hex().upper() for root in roots]
+    none = rhcard(*words, "--key-version", "3")
+    assert (none.code, "no version 3" in none.json["error"]["message"]) == (9, True)

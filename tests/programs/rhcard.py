@@ -20,8 +20,8 @@ from tests import QUICK_SCRYPT_N, ROOT
 
 PASSPHRASE = "correct horse"
 IMPORT_MAIN = f"""
-from cardlib.keys import store
-store.SCRYPT["n"] = {QUICK_SCRYPT_N}
+from cardlib.keys import passphrase
+passphrase.SCRYPT["n"] = {QUICK_SCRYPT_N}
 from personalize.cli import main
 """
 """How a process of its own gets `main`, with the scrypt of test stores."""
