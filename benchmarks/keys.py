@@ -1,4 +1,4 @@
-"""What keys cost: all card keys of a card beside bare blocks, and the groupings of a card.
+"""What keys cost: the card keys of a card beside bare blocks, its groupings, and SoftHSM.
 
 A bare block is one block in a kept ECB context of `cryptography`, in the same run. Card keys are
 measured as a bureau derives them: a new chip each time, in a region that was there before.
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 from benchmarks.rates import rates
 from benchmarks.report import Bar, arguments, report
+from benchmarks.soft_token import token_figures
 from cardlib.crypto import Cipher
 from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys.roots import public_test_roots
@@ -23,6 +24,7 @@ from cardlib.layout import KEYS
 BLOCKS = 6.0
 """The bare blocks that one card key may take."""
 PROTOCOL = 2
+TOKEN_CARDS = 50
 REGION = Region.of_city("41")
 NAMES = [key.name for key in KEYS]
 Found = tuple[dict[str, float], list[Bar]]
@@ -106,7 +108,12 @@ def new_chips() -> Iterator[ChipSerial]:
     return (ChipSerial(number.to_bytes(8, "big")) for number in count(0x5248430000000001))
 
 
-MEASUREMENTS: tuple[Callable[[], Found], ...] = (measure_card_keys,)
+def measure_token() -> Found:
+    """All keys of a card with the roots in SoftHSM 2."""
+    return token_figures(TOKEN_CARDS)
+
+
+MEASUREMENTS: tuple[Callable[[], Found], ...] = (measure_card_keys, measure_token)
 
 if __name__ == "__main__":
     sys.exit(main())
