@@ -5,9 +5,10 @@ The package is python-pkcs11, the extra `rhcard[token]`. It is imported when a t
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cache
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,17 @@ _started: dict[str, int] = {}
 """The modules that were loaded, and the process that started them."""
 
 
+_locks: dict[tuple[str, int], AbstractContextManager[object]] = {}
+
+
+def lock_of(module: str) -> AbstractContextManager[object]:
+    """Return the lock of a module: the binding starts modules for one thread at a time.
+
+    A child process has one of its own: a lock that another thread held at the fork stays held.
+    """
+    return _locks.setdefault((module, os.getpid()), RLock())
+
+
 @cache
 def package() -> ModuleType:
     """Import python-pkcs11. Raises CardKeyError when it is not installed."""
@@ -107,12 +119,12 @@ def tokens(module: str) -> list[TokenFound]:
     Raises CardKeyError when the module cannot be loaded or fails.
     """
     p11 = package()
-    found = library(module)
     try:
-        return [
-            _described(slot.get_token(), frozenset(int(m) for m in slot.get_mechanisms()))
-            for slot in found.get_slots(token_present=True)
-        ]
+        with lock_of(module):
+            return [
+                _described(slot.get_token(), frozenset(int(m) for m in slot.get_mechanisms()))
+                for slot in library(module).get_slots(token_present=True)
+            ]
     except p11.PKCS11Error as error:
         raise CardKeyError(
             f"PKCS#11 module {module}: {words(type(error).__name__, str(error))}"

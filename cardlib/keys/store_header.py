@@ -153,8 +153,8 @@ def decoded(raw: bytes, what: str) -> StoreFile:
         )
     except DAMAGE:
         raise DamagedStore(
-            f"{what} is not a key store, or is damaged: its checksum or a part is wrong. Take a"
-            " copy of it that is whole"
+            f"{what} is not a key store, or is damaged. If it is your key store, take a copy of it"
+            " that is whole"
         ) from None
 
 

@@ -82,6 +82,9 @@ class TokenKeys:
         self.is_test = version.is_test or holds_test_keys(session, version)
         self.terminal_keys = TokenKeySet(session, version)
         self._cvk = TokenKey(session, version.label(CVK))
+        self._derive = {
+            name for name in (TRANSPORT, ISSUER) if session.may_derive(version.label(name))
+        }
         self._sealing: dict[Purpose, AESGCM] = {}
         self._holders: bytes | None = None
 
@@ -125,7 +128,7 @@ class TokenKeys:
 
     def _static(self, key_version: int, name: str, chip: bytes) -> Scp03Keys:
         label = self._version.label(name)
-        if self._session.may_derive(label):
+        if name in self._derive:
             return TokenScp03Keys(self._session, label, key_version, chip)
         return SoftwareScp03Keys.from_root(key_version, TokenKey(self._session, label), chip)
 

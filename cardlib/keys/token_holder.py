@@ -66,9 +66,9 @@ class TokenHolder:
             )
         return found
 
-    def close(self) -> None:
-        """Log out of the token."""
-        self._session.close()
+    def lock(self) -> None:
+        """Log out of the token and forget its PIN: the keys cannot be used any more."""
+        self._session.lock()
 
 
 def retire(session: TokenSession, store: str, number: int) -> TokenVersion:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CardKeyError
@@ -15,6 +14,7 @@ from .pkcs11 import (
     attributes_of,
     label_of,
     library,
+    lock_of,
     made,
     mechanism,
     package,
@@ -40,15 +40,16 @@ class TokenSession:
     """One session with one token. It is opened when it is used, and once more when it was lost.
 
     After a fork the child opens its own. Every method raises CardKeyError when the token fails.
+    All sessions of a process share one login (PKCS#11 2.40): while another session with the token
+    is open, the PIN is not checked.
     """
 
     def __init__(self, module: str, label: str, pin: str) -> None:
         self.module, self.label = module, label
-        self._pin = pin
+        self._pin: str | None = pin
         self._refused = False
         self._session: Session | None = None
         self._process = os.getpid()
-        self._lock = RLock()
         self._keys: dict[KeyName, Any] = {}
 
     def __repr__(self) -> str:
@@ -158,9 +159,14 @@ class TokenSession:
 
         return self._write(work)
 
+    def lock(self) -> None:
+        """Log out, and forget the PIN: the session cannot be used any more."""
+        self.close()
+        self._pin = None
+
     def close(self) -> None:
         """Log out and end the session. The next use opens it again."""
-        with self._lock:
+        with lock_of(self.module):
             session, self._session = self._session, None
             self._keys.clear()
             if session is not None and self._process == os.getpid():
@@ -170,10 +176,10 @@ class TokenSession:
     def _run(self, work: "Callable[[Session], T]") -> T:
         """Do some work in the session; when the session is found lost, once more in a new one."""
         if self._process != os.getpid():
-            self._lock, self._session, self._process = RLock(), None, os.getpid()
+            self._session, self._process = None, os.getpid()
             self._keys.clear()
         p11 = package()
-        with self._lock:
+        with lock_of(self.module):
             try:
                 return work(self._opened())
             except _KeyMissing:
@@ -196,7 +202,7 @@ class TokenSession:
         """Do some work that changes the token, in a session of its own. It is never repeated."""
         p11 = package()
         self.open()
-        with self._lock:
+        with lock_of(self.module):
             try:
                 session = self._token().open(rw=True)
                 try:
@@ -211,6 +217,8 @@ class TokenSession:
 
     def _opened(self) -> "Session":
         if self._session is None:
+            if self._pin is None:
+                raise CardKeyError(f"token {self.label} is locked: its PIN is needed again")
             if self._refused:
                 raise CardKeyError(
                     f"token {self.label}: its PIN was refused; it is not tried again"

@@ -7,8 +7,10 @@ so keys without facts are the rest of an import that was interrupted.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from hmac import compare_digest
 from types import MappingProxyType
 
@@ -27,6 +29,8 @@ KEY_NAMES = (*AES_NAMES, SECRET)
 CHECK_BLOCK = b"\x01" * BLOCK_SIZE
 """What an AES key encrypts for its check value (GPC Amendment D 4.1.6)."""
 _CHECK_SIZE = 3
+_LABEL = re.compile(r"rhcard/[a-z0-9-]+/v[1-7]/[A-Za-z0-9_]+/[0-9a-f]{8}")
+_TEXTS = ("store", "batch", "identity", "created")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,11 @@ def from_json(raw: bytes) -> TokenVersion:
                 raise ValueError
         for name in ("check_values", "shared"):
             entry[name] = MappingProxyType({str(k): str(v) for k, v in entry[name].items()})
+        if not all(isinstance(entry[name], str) for name in _TEXTS):
+            raise ValueError
         version = TokenVersion(**entry)
+        if not isinstance(version.is_test, bool):
+            raise ValueError
         if version.protocol not in (1, 2) or version.number not in VERSIONS:
             raise ValueError
         return version
@@ -117,9 +125,7 @@ def leftovers(session: TokenSession) -> tuple[str, ...]:
     """Return the labels of our keys that belong to no version: an import was interrupted."""
     known = {each.label(name) for each in found_versions(session) for name in KEY_NAMES}
     return tuple(
-        label
-        for label in session.key_labels()
-        if label.startswith("rhcard/") and label not in known
+        label for label in session.key_labels() if _LABEL.fullmatch(label) and label not in known
     )
 
 
@@ -151,14 +157,18 @@ def differences(session: TokenSession, version: TokenVersion) -> tuple[str, ...]
 
 def holds_test_keys(session: TokenSession, version: TokenVersion) -> bool:
     """Whether a key of a version in the token is one of the published test keys."""
-    blocks = {
+    return not _published_blocks().isdisjoint(check_blocks(session, version).values())
+
+
+@cache
+def _published_blocks() -> frozenset[bytes]:
+    return frozenset(
         BlockCipher(Cipher.AES, root).encrypt_ecb(CHECK_BLOCK)
         for protocol in (1, 2)
         for number in VERSIONS
         for public in [public_test_roots(protocol, Cipher.AES, number)]
         for root in (*public.card.values(), public.transport, public.issuer, public.cvk)
-    }
-    return not blocks.isdisjoint(check_blocks(session, version).values())
+    )
 
 
 def identity_of_new(session: TokenSession, version: TokenVersion) -> str:

@@ -83,7 +83,7 @@ def new(
     Examples:
       rhcard keys new --out new-keys.json
       rhcard keys new --out test-keys.json --test-keys
-      rhcard keys new --out production-keys.json --custodian anna.json --custodian bruno.json
+      rhcard keys new --out two.json --custodian ann.json --custodian bob.json
     """
     from cardlib.crypto import Cipher
     from cardlib.keys.roots import new_roots, public_test_roots

@@ -38,8 +38,7 @@ def passphrase(context: Context, new_passphrase_file: Path | None) -> int:
 
     \b
     Examples:
-      rhcard keys passphrase --keys keys.json
-      rhcard keys passphrase --keys keys.json --new-passphrase-file new-passphrase.txt
+      rhcard keys passphrase --keys own.json --new-passphrase-file new.txt
     """
     store = context.open_store()
     changed = store.with_passphrase(context.changed_passphrase(new_passphrase_file))
@@ -53,7 +52,7 @@ def passphrase(context: Context, new_passphrase_file: Path | None) -> int:
 @json_option
 @click.pass_obj
 def migrate(context: Context, custodian_files: tuple[Path, ...]) -> int:
-    """Let two custodians open a key store, and no passphrase any more.
+    """Let two custodians open a key store, and no passphrase.
 
     The keys stay the same, so all cards and batches of before stay good. The file of before is kept
     as FILE.old: the passphrase still opens it, so delete it and all other copies when two
@@ -61,7 +60,7 @@ def migrate(context: Context, custodian_files: tuple[Path, ...]) -> int:
 
     \b
     Examples:
-      rhcard keys migrate --keys keys.json --custodian anna.json --custodian bruno.json
+      rhcard keys migrate --keys k.json --custodian ann.json --custodian bob.json
     """
     custodians = custodians_in(custodian_files)
     if not custodians:
@@ -89,7 +88,7 @@ def rotate(context: Context, transport: bool) -> int:
 
     \b
     Examples:
-      rhcard keys rotate --keys keys.json
+      rhcard keys rotate --keys own.json
     """
     from cardlib.keys.roots import next_roots
 
@@ -114,7 +113,7 @@ def retire(context: Context, version: int) -> int:
 
     \b
     Examples:
-      rhcard keys retire 1 --keys keys.json
+      rhcard keys retire 1 --keys rotated.json
     """
     return _written(context, context.open_store().retired(version), f"version {version} is retired")
 

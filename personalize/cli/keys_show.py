@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def list_(context: Context) -> int:
-    """Show the versions, dates and check values of a key store, and who opens it.
+    """Show what a key store says about itself.
 
-    It needs no passphrase. So it shows what the file says: `rhcard keys check` proves it.
+    That is its versions, dates and check values, and who opens it. It needs no passphrase, and so
+    it proves nothing: `rhcard keys check` does.
 
     \b
     Examples:
@@ -46,9 +47,10 @@ def list_(context: Context) -> int:
 @json_option
 @click.pass_obj
 def check(context: Context) -> int:
-    """Open a key store, and calculate its identities and check values again.
+    """Open a key store, and check what it says about itself.
 
-    Nothing is changed. Use it on each copy that you keep.
+    Identities and check values are calculated again. Nothing is changed. Use it on each copy that
+    you keep.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ from personalize.sample import sample_batch
 from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
-from tests.programs.rhcard import key_file, ran, rhcard, spawned
+from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
 GROUPS = ("keys", "apdu", "emulator", "card-profile")
@@ -112,8 +112,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
     shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
-    key_file(folder)
+    for name in ("keys.json", "own.json", "k.json", "rotated.json"):
+        key_file(folder, name=name)
+    for name in ("ann", "bob"):
+        public_operator(folder, name)
+    (folder / "new.txt").write_text(f"{PASSPHRASE}\n", "utf-8")
     for line in (
+        "keys rotate --keys rotated.json",
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",

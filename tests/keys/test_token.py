@@ -12,7 +12,7 @@ from pkcs11 import Attribute, KeyType, Mechanism
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial, Pin, Region
-from cardlib.keys import Purpose
+from cardlib.keys import KeyHolder, Purpose
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.keys.token import TokenKeys
@@ -274,7 +274,7 @@ def test_several_versions_live_in_one_token(softhsm: SoftHsm) -> None:
     first = import_roots(session, "main", new_roots(2, Cipher.AES)).version
     second = generate_roots(session, "main", protocol=2, number=2).version
     other = generate_roots(session, "other", protocol=1).version
-    holder = TokenHolder(session, "main")
+    holder: KeyHolder = TokenHolder(session, "main")
     assert list(holder.versions) == [1, 2]
     assert holder.newest.identity == second.identity
     assert holder.of(first.identity).key_version == 1

@@ -1,5 +1,6 @@
 """What goes wrong with a token: half imports, lost sessions, forks, wrong PINs, missing tokens."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pkcs11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
+from cardlib.facts import ChipSerial
 from cardlib.keys import pkcs11 as pkcs11_module
 from cardlib.keys import token_session
 from cardlib.keys.pkcs11 import (
@@ -25,6 +29,7 @@ from cardlib.keys.pkcs11 import (
 from cardlib.keys.roots import new_roots
 from cardlib.keys.token import TokenKeys
 from cardlib.keys.token_errors import wrong_pin
+from cardlib.keys.token_holder import TokenHolder
 from cardlib.keys.token_making import (
     NEEDED,
     generate_roots,
@@ -47,6 +52,10 @@ from tests.cards.bureau import in_child
 from tests.programs.softhsm import PIN, SoftHsm
 
 ROOTS = new_roots(2, Cipher.AES)
+EXAMPLE = TokenVersion(
+    "main", 1, "0123abcd", 2, "00" * 16, "2026-11-27T00:00:00Z", is_test=False,
+    check_values=dict.fromkeys(KEY_NAMES, "012345"), shared={"transport": "rhcard/x"},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -133,6 +142,8 @@ def test_leftovers_can_be_removed_by_themselves(
     session: TokenSession, softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = generate_roots(session, "kept").version
+    others_key = "rhcard/key of somebody else"
+    session.generate_key(KeyTemplate(others_key, encrypt=True))
 
     def killed() -> None:
         with monkeypatch.context() as patch:
@@ -144,7 +155,7 @@ def test_leftovers_can_be_removed_by_themselves(
     session.close()
     assert remove_leftovers(session) == 2
     assert remove_leftovers(session) == 0
-    assert len(session.key_labels()) == len(KEY_NAMES)
+    assert session.key_labels() == sorted([*map(kept.label, KEY_NAMES), others_key])
     assert found_versions(session) == (kept,)
 
 
@@ -316,14 +327,48 @@ def test_a_child_process_opens_a_session_of_its_own(
     assert keys.cmac(version.label("issuer"), b"message") == expected
 
 
+def test_several_processes_use_one_token_at_once(
+    keys: TokenSession, filled: tuple[str, TokenVersion]
+) -> None:
+    label = filled[1].label("cvk")
+    expected = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                found = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
+                code = 0 if found == expected else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+
+
+def test_after_lock_the_pin_is_gone_and_nothing_works(
+    softhsm: SoftHsm, filled: tuple[str, TokenVersion]
+) -> None:
+    holder_session = TokenSession(softhsm.module, filled[0], softhsm.pin)
+    holder = TokenHolder(holder_session, "main")
+    holder.lock()
+    assert PIN not in repr(vars(holder_session))
+    with pytest.raises(CardKeyError, match="is locked: its PIN is needed again"):
+        holder.newest.transport_keys(ChipSerial(bytes(8)))
+
+
 def test_threads_that_share_a_session_do_not_mix_their_results(
     keys: TokenSession, filled: tuple[str, TokenVersion]
 ) -> None:
     label = filled[1].label("cvk")
     blocks = [bytes([n]) * 16 for n in range(64)]
     alone = [keys.encrypt(label, block) for block in blocks]
+    other = TokenSession(keys.module, keys.label, PIN)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda block: keys.encrypt(label, block), blocks)) == alone
+        pairs = [(session, block) for block in blocks for session in (keys, other)]
+        found = list(pool.map(lambda pair: pair[0].encrypt(label, pair[1]), pairs))
+    assert found == [each for each in alone for _ in range(2)]
 
 
 def test_a_token_that_is_gone_is_one_clear_line(softhsm: SoftHsm) -> None:
@@ -366,12 +411,28 @@ def test_damaged_facts_are_told(session: TokenSession, raw: bytes) -> None:
 def test_facts_that_cannot_be_are_told(
     filled: tuple[str, TokenVersion], member: str, value: object
 ) -> None:
-    import json
-
     raw = filled[1].to_json()
     assert from_json(raw) == filled[1]
     with pytest.raises(CardKeyError, match="facts of root keys in the token are damaged"):
         from_json(json.dumps({**json.loads(raw), member: value}).encode())
+
+
+@given(st.data())
+def test_changed_facts_are_read_whole_or_refused(data: st.DataObject) -> None:
+    """Whatever stands in the object: a CardKeyError, or facts with the right kinds of values."""
+    facts = json.loads(EXAMPLE.to_json())
+    name = data.draw(st.sampled_from(sorted(facts)))
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+    facts[name] = data.draw(anything)
+    try:
+        found = from_json(json.dumps(facts).encode())
+    except CardKeyError:
+        return
+    assert isinstance(found.label("cvk"), str)
+    assert from_json(found.to_json()) == found
 
 
 def test_one_version_twice_is_refused(session: TokenSession) -> None:

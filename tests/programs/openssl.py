@@ -46,5 +46,15 @@ def kbkdf(cipher: str, key: bytes, label: bytes, context: bytes, size: int) -> b
     return bytes.fromhex(text.strip().replace(":", ""))
 
 
+def hkdf(key: bytes, salt: bytes, info: bytes, size: int) -> bytes:
+    """`openssl kdf` HKDF with SHA-256 (RFC 5869), `size` bytes."""
+    options = [
+        "digest:SHA2-256", f"hexkey:{key.hex()}", f"hexsalt:{salt.hex()}", f"hexinfo:{info.hex()}",
+    ]  # fmt: skip
+    arguments = [word for option in options for word in ("-kdfopt", option)]
+    text = run("kdf", "-keylen", str(size), *arguments, "HKDF").decode("ascii")
+    return bytes.fromhex(text.strip().replace(":", ""))
+
+
 def _name(cipher: str, key: bytes) -> str:
     return "sm4" if cipher == "SM4" else f"aes-{8 * len(key)}"
