@@ -27,14 +27,14 @@ class Prf(Protocol):
 
 def diversify(parent: BlockEncryption, data8: bytes) -> bytes:
     """Derive a 16-byte key from a key and 8 bytes D: E_K(D ‖ not D) (card specification 3)."""
-    if len(data8) != 8:
-        raise FormatError(f"diversification data must have 8 bytes, not {len(data8)}")
     return parent.encrypt_ecb(diversification_block(data8))
 
 
 def diversification_block(data8: bytes) -> bytes:
     """Return the block that `diversify` encrypts: D ‖ not D, 16 bytes (card specification 3)."""
-    return data8 + bytes(octet ^ 0xFF for octet in data8)
+    if len(data8) != 8:
+        raise FormatError(f"diversification data must have 8 bytes, not {len(data8)}")
+    return data8 + (int.from_bytes(data8, "big") ^ 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big")
 
 
 def counter_mode(prf: Prf, fixed: bytes, bits: int) -> bytes:

@@ -70,6 +70,10 @@ class SoftwareScp03Keys:
 
     def encrypt_dek(self, data: bytes) -> bytes:
         """Encrypt whole blocks by AES-CBC, IV 0, under the static Key-DEK."""
+        if (
+            len(data) == BLOCK_SIZE
+        ):  # One block under IV 0: ECB is the same, and its context is kept.
+            return self._dek.encrypt_ecb(data)
         return self._dek.encrypt_cbc(data)
 
     def wrapped(self, dek: Scp03Keys) -> tuple[WrappedKey, WrappedKey, WrappedKey]:

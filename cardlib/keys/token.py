@@ -5,6 +5,7 @@ SCP03 keys, and the keys that seal records (docs/explanation/keys-in-a-token.md)
 """
 
 import hmac
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -52,8 +53,11 @@ class TokenKeySet:
             raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self, chip, region)
 
-    def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
-        """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
+    def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
+        """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
+        return lambda name: self._card_key(name, chip, region)
+
+    def _card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
         if name not in KEY_BY_NAME:
             raise CardKeyError(f"{name} is needed, but this key set does not hold it")
         label = self._version.label(name)

@@ -8,6 +8,7 @@ from .context import Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
 from .keys_change import migrate, passphrase, retire, rotate
+from .keys_explain import explain
 from .keys_show import check, list_
 from .keys_token import token, with_token
 from .options import NewPath, json_option, passphrase_option
@@ -121,5 +122,6 @@ def _say_how_to_keep(custodians: tuple[str, ...]) -> None:
     say("Without both, no card can be issued or read.")
 
 
+command.add_command(explain)
 command.add_command(token)
 with_token(new)
