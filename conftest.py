@@ -11,7 +11,7 @@ import pytest
 
 from tests import QUICK_SCRYPT_N
 
-pytest_plugins = ["tests.programs.pcscd"]
+pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
 
 OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
 IN_CI = os.environ.get("CI") == "true"
@@ -73,9 +73,9 @@ def _needs_pcscd(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def quick_scrypt() -> Generator[None]:
     """Test stores are not worth a second of scrypt for every command."""
-    from cardlib.keys import store
+    from cardlib.keys import passphrase
 
-    with mock.patch.dict(store.SCRYPT, n=QUICK_SCRYPT_N):
+    with mock.patch.dict(passphrase.SCRYPT, n=QUICK_SCRYPT_N):
         yield
 
 

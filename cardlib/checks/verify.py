@@ -3,10 +3,11 @@
 No wrong cryptogram and no wrong PIN is ever presented (card specification 8).
 """
 
+from contextlib import suppress
 from functools import cache
 
 from ..card import CardIdentity, ResidentHealthCard
-from ..errors import CardError, KeysUnavailable, TransportError
+from ..errors import CardError, CardKeyError, KeysUnavailable, TransportError
 from ..exchange import Connection
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
@@ -66,6 +67,8 @@ def verify_card(
 
 
 def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Finding]:
+    with suppress(CardKeyError):  # none fit: the differences to the newest are the findings
+        keys = found.fitting(keys)
     pairs = {
         "chip": (str(chip), found.chip.hex().upper()),
         "cipher": (keys.cipher.name, found.cipher.name if found.cipher else "unknown"),

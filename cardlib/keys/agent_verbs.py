@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..layout import KEY_BY_NAME
 from .agent_wire import (
-    Kind,
+    MemberKind,
     Members,
     choice,
     flag,
@@ -71,7 +71,7 @@ _VERSION: Members = {
 }
 
 
-def _one(name: str, kind: Kind) -> Members:
+def _one(name: str, kind: MemberKind) -> Members:
     return {name: kind}
 
 

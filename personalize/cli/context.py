@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from cardlib.keys import KeySet
     from cardlib.keys.issuer import Issuer
     from cardlib.keys.store import KeyStore
+    from cardlib.keys.store_file import OpenStore
 
     from ..preparation.batch import Batch
     from ..production.station import BlankMaker
     from .configuration import Configuration
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
+NEW_ENVIRONMENT = "RHCARD_NEW_PASSPHRASE"
 _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
@@ -112,23 +114,46 @@ class Context:
 
     def new_passphrase(self) -> str:
         """The passphrase for a new store; CardKeyError when it is too short to protect one."""
-        passphrase = self.passphrase(new=True)
-        if len(passphrase) < _SHORTEST:
-            raise CardKeyError(
-                f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
-                " keys of all cards"
-            )
-        return passphrase
+        return _long_enough(self.passphrase(new=True))
 
-    def store(self, path: Path | None = None) -> "KeyStore":
-        """The key store of --keys, or the one at `path`.
-
-        CardKeyError when there is none, before a passphrase is asked for.
+    def changed_passphrase(self, file: Path | None) -> str:
+        """The passphrase that takes the place of the one of now: from a file, the environment or a
+        prompt; CardKeyError when it is too short.
         """
-        from cardlib.keys.store import KeyStore
+        if file is not None:
+            return _long_enough(_first_line(file))
+        if passphrase := os.environ.get(NEW_ENVIRONMENT):
+            return _long_enough(passphrase)
+        if not sys.stdin.isatty():
+            raise CardKeyError(
+                f"no new passphrase: set {NEW_ENVIRONMENT} or give --new-passphrase-file FILE"
+            )
+        text = "New passphrase of the key store"
+        return _long_enough(click.prompt(text, hide_input=True, confirmation_prompt=True, err=True))
+
+    def open_store(self, path: Path | None = None) -> "OpenStore":
+        """The key store of --keys, or the one at `path`, with all its versions.
+
+        CardKeyError, before a passphrase is asked for, when there is none, when it is damaged, or
+        when custodians open it.
+        """
+        from cardlib.keys.store_file import open_with_passphrase, read_header
 
         path = self.key_file(path)
-        return KeyStore.open(path, self.passphrase())
+        header = read_header(path)
+        if header.is_production:
+            raise CardKeyError(
+                f"key store {path} is opened by two of its custodians, not by a passphrase:"
+                f" {', '.join(header.custodians)}. Use the key agent: `rhcard agent unlock`"
+            )
+        return open_with_passphrase(path, self.passphrase())
+
+    def store(self, path: Path | None = None) -> "KeyStore":
+        """The newest version in the key store of --keys, or in the one at `path`.
+
+        CardKeyError as `open_store` says.
+        """
+        return self.open_store(path).newest
 
     def key_file(self, path: Path | None = None) -> Path:
         """The path of a key store, as for `store`; CardKeyError when no file is there."""
@@ -142,12 +167,10 @@ class Context:
     def terminal_keys(self) -> "KeySet | None":
         """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""
         if self.agent is not None:
-            from cardlib.keys.agent import AgentConnection
-            from cardlib.keys.agent_keys import AgentKeySet, versions
+            from cardlib.keys.agent_keys import agent_key_set
 
-            connection = AgentConnection(self.agent)
-            return AgentKeySet(connection, versions(connection)[0])
-        return self.store().terminal_keys if self.keys else None
+            return agent_key_set(self.agent)
+        return self.open_store().terminal_keys if self.keys else None
 
     def issuer(
         self, path: Path | None = None, identity: str | None = None
@@ -168,28 +191,45 @@ class Context:
         store = self.store(path)
         return LocalIssuer(store), store
 
-    def batch(self, folder: Path) -> "tuple[Batch, Issuer, BlankMaker]":
+    def batch(self, folder: Path, *, issuing: bool = False) -> "tuple[Batch, Issuer, BlankMaker]":
         """A batch with its issuer: of --keys, else of the key store that it was prepared with.
 
-        CardKeyError when it is another store than the one that the batch was prepared with.
+        It is the version of the keys that the batch was prepared with. CardKeyError when the store
+        does not hold it, or when it is retired and the batch is for `issuing`.
         """
+        from cardlib.issuance.local import LocalIssuer
+
         from ..preparation.batch import Batch, read_header
 
         header = read_header(folder)
         self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
-        issuer, maker = self.issuer(path, header.key_store_identity)
-        if issuer.identity != header.key_store_identity:
+        if self.agent is not None:
+            issuer, maker = self.issuer(identity=header.key_store_identity)
+            return Batch.open(folder, issuer), issuer, maker
+        store, wanted = self.open_store(path), header.key_store_identity
+        known = [each.identity for each in store.header.versions]
+        if wanted not in known:
             raise CardKeyError(
                 f"{path}{self._whence(path)} is not the key store of this batch: it is"
-                f" {issuer.identity}, the batch was prepared with {header.key_store_identity}; give"
-                " --keys FILE"
+                f" {', '.join(known)}, the batch was prepared with {wanted}; give --keys FILE"
             )
-        return Batch.open(folder, issuer), issuer, maker
+        keys = store.for_issuing(wanted) if issuing else store.of(wanted)
+        issuer = LocalIssuer(keys)
+        return Batch.open(folder, issuer), issuer, keys
 
     def _whence(self, path: Path) -> str:
         """Where a path is from, in brackets, if the configuration named it."""
         return f" ({self.keys_from})" if self.keys_from and path == self.keys else ""
+
+
+def _long_enough(passphrase: str) -> str:
+    if len(passphrase) < _SHORTEST:
+        raise CardKeyError(
+            f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
+            " keys of all cards"
+        )
+    return passphrase
 
 
 def _is_own_pipe(file: Path) -> bool:

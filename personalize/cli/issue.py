@@ -160,7 +160,7 @@ def command(
 
     chips = [_chip(text) for text in spoiled]
     place = _place(context, cards, files, readers, make_blanks=make_blanks)
-    batch, issuer, maker = context.batch(folder)
+    batch, issuer, maker = context.batch(folder, issuing=True)
     hands = hand_fed(place)
     feed = hands or of_files(place, maker if make_blanks else None)
     with opened_job(batch, issuer, feed, test_keys=test_keys) as job:
