@@ -71,6 +71,11 @@ _VERSION: Members = {
 }
 
 
+def _line(value: object) -> str:
+    """A line of text, which may be empty; text(…) is never empty."""
+    return "" if value == "" else str(text(400).decode(value))
+
+
 def _one(name: str, kind: MemberKind) -> Members:
     return {name: kind}
 
@@ -222,5 +227,110 @@ OF_TERMINALS: Mapping[str, Form] = {
     ),
     "check-value": Form("Say the check value of a card key", _CARD, _one("check_value", octets(3))),
 }
-FORMS: Mapping[str, Form] = {**OF_EVERYBODY, **OF_CARDS, **OF_BATCHES, **OF_TERMINALS}
+_PERSON = text(32)
+_PEOPLE = list_of(_PERSON, 3)
+_WHAT = text(32)
+_KEY_VERSION = number(1, 7)
+_VALUES = list_of(table_of({"name": _WHAT, "value": text(20)}), 64)
+_SIGNED: Members = {
+    "statement": text(1 << 16),
+    "signatures": list_of(table_of({"operator": _PERSON, "signature": octets(64)}), 3),
+}
+_CEREMONY: Members = {"ceremony": _HANDLE}
+_NEW_VERSION: Members = {
+    "version": _KEY_VERSION,
+    "identity": text(32),
+    "check_values": _VALUES,
+    "receipt": number(1, 1 << 30),
+}
+OF_CUSTODIANS: Mapping[str, Form] = {
+    "nonce": Form(
+        "Give a nonce for a statement, with its end and the name of the key store",
+        {},
+        {"nonce": text(32), "expires": text(32), "store": text(64)},
+    ),
+    "custodians-wrap": Form(
+        "Say with which public key two custodians make their shares",
+        _one("operators", _PEOPLE),
+        {"public": octets(32), "keys": list_of(octets(32), 2)},
+    ),
+    "unlock-together": Form(
+        "Open a key store of custodians with the shares of two of them",
+        {**_SIGNED, "shares": list_of(table_of({"operator": _PERSON, "share": octets(32)}), 2)},
+        {"identity": text(64), "test_keys": flag()},
+    ),
+    "ceremony-begin": Form(
+        "Begin a ceremony, in which operators enter components one after the other",
+        {
+            "action": choice(("import", "export")),
+            "what": _WHAT,
+            "operators": _PEOPLE,
+            "cipher": optional(choice(("SM4", "AES"))),
+        },
+        {**_CEREMONY, "id": text(32), "cipher": choice(("SM4", "AES"))},
+    ),
+    "ceremony-component": Form(
+        "Enter one operator's component; `refused` says what is wrong with it",
+        {
+            **_CEREMONY,
+            "operator": _PERSON,
+            "number": number(1, 3),
+            "component": octets(16, 1024),
+            "check_value": text(20),
+            "signature": octets(64),
+        },
+        {"refused": optional(text(400)), "left": _PEOPLE, "check_values": _VALUES},
+    ),
+    "ceremony-import": Form(
+        "Put what the components made into a new version of the keys",
+        {**_CEREMONY, **_SIGNED},
+        _NEW_VERSION,
+    ),
+    "ceremony-export": Form(
+        "Give keys under the exchange key that the components made",
+        {**_CEREMONY, **_SIGNED},
+        {
+            "blocks": list_of(
+                table_of({"what": _WHAT, "check_value": text(20), "text": text(1024)}), 64
+            ),
+            "receipt": number(1, 1 << 30),
+        },
+    ),
+    "export-components": Form(
+        "Split a key or all keys of a version; each component is sealed for one operator",
+        _SIGNED,
+        {
+            "components": list_of(
+                table_of(
+                    {
+                        "operator": _PERSON,
+                        "cipher": choice(("SM4", "AES")),
+                        "check_value": text(20),
+                        "sealed": octets(64, 4096),
+                    }
+                ),
+                3,
+            ),
+            "check_values": _VALUES,
+            "receipt": number(1, 1 << 30),
+        },
+    ),
+    "rotate": Form("Make a new version of the keys, at random", _SIGNED, _NEW_VERSION),
+    "retire": Form("Retire a version of the keys", _SIGNED, _NEW_VERSION),
+    "receipts": Form(
+        "Name the receipts that are kept", {}, _one("receipts", list_of(number(1, 1 << 30), 10_000))
+    ),
+    "receipt": Form(
+        "Give a receipt, line by line",
+        _one("number", number(1, 1 << 30)),
+        {"lines": list_of(MemberKind("text of up to 400 characters", _line), 400)},
+    ),
+}
+FORMS: Mapping[str, Form] = {
+    **OF_EVERYBODY,
+    **OF_CARDS,
+    **OF_BATCHES,
+    **OF_TERMINALS,
+    **OF_CUSTODIANS,
+}
 """Each verb by its name."""

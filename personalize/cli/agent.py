@@ -4,24 +4,12 @@ from pathlib import Path
 
 import click
 
+from .agent_socket import socket_option
 from .context import Context
 from .exits import Exit
+from .operator_files import Signers, operator_options, unlocked_together
 from .options import json_option, passphrase_option
 from .output import print_line, say
-
-SOCKET = Path("/run/rhcard/agent.sock")
-"""Where the key agent listens unless it is told otherwise."""
-
-_socket_option = click.option(
-    "--socket",
-    "socket_path",
-    type=click.Path(path_type=Path),
-    default=SOCKET,
-    envvar="RHCARD_AGENT",
-    show_default=True,
-    metavar="PATH",
-    help="The socket of the key agent. RHCARD_AGENT sets it too.",
-)
 
 
 @click.group(name="agent")
@@ -69,7 +57,7 @@ def command() -> None:
     is_flag=True,
     help="Take published test keys, and callers of the agent's own user. For trials only.",
 )
-@_socket_option
+@socket_option
 def run(
     policy: Path, store: Path, state: Path, head: Path | None, test_keys: bool, socket_path: Path
 ) -> int:
@@ -84,14 +72,14 @@ def run(
     from ..custody.policy import read_policy
     from ..custody.process import check_user, harden
     from ..custody.running import AgentFiles, agent
-    from ..custody.vault import StoreFile
+    from ..custody.vault import StoreSource
     from .signals import handled
 
     harden()
     rules = read_policy(policy)
     check_user(rules, test_keys=test_keys)
     files = AgentFiles(socket_path.absolute(), state.absolute(), head and head.absolute())
-    source = StoreFile(store.absolute())
+    source = StoreSource(store.absolute())
     with (
         agent(source, rules, files, test_keys=test_keys) as server,
         handled(lambda *_: server.stop()),
@@ -103,7 +91,7 @@ def run(
 
 
 @command.command()
-@_socket_option
+@socket_option
 @json_option
 @click.pass_obj
 def status(context: Context, socket_path: Path) -> int:
@@ -128,22 +116,23 @@ def status(context: Context, socket_path: Path) -> int:
 
 
 @command.command()
-@_socket_option
 @passphrase_option
 @json_option
 @click.pass_obj
-def unlock(context: Context, socket_path: Path) -> int:
-    """Open the key store of the key agent with its passphrase.
+@operator_options
+def unlock(context: Context, signers: Signers) -> int:
+    """Open the key store of the key agent: two of its custodians, or its passphrase.
 
     \b
     Examples:
+      rhcard agent unlock --operator ann.op --operator bob.op
       rhcard agent unlock
     """
-    from cardlib.keys.agent import AgentConnection
-
-    connection = AgentConnection(socket_path)
-    connection.call("status")
-    found = connection.call("unlock", passphrase=context.passphrase())
+    connection = signers.connection()
+    if signers.files:
+        found = unlocked_together(connection, signers.opened("unlock"))
+    else:
+        found = connection.call("unlock", passphrase=context.passphrase())
     if context.as_json:
         return context.answer(found)
     say(f"Unlocked: {found['identity']}")
@@ -153,7 +142,7 @@ def unlock(context: Context, socket_path: Path) -> int:
 
 
 @command.command()
-@_socket_option
+@socket_option
 @json_option
 @click.pass_obj
 def lock(context: Context, socket_path: Path) -> int:

@@ -104,7 +104,7 @@ class Context:
         CardKeyError when there is none.
         """
         if self.passphrase_file is not None:
-            return _first_line(self.passphrase_file)
+            return first_line(self.passphrase_file)
         if passphrase := os.environ.get(ENVIRONMENT):
             return passphrase
         if not sys.stdin.isatty():
@@ -114,22 +114,22 @@ class Context:
 
     def new_passphrase(self) -> str:
         """The passphrase for a new store; CardKeyError when it is too short to protect one."""
-        return _long_enough(self.passphrase(new=True))
+        return long_enough(self.passphrase(new=True))
 
     def changed_passphrase(self, file: Path | None) -> str:
         """The passphrase that takes the place of the one of now: from a file, the environment or a
         prompt; CardKeyError when it is too short.
         """
         if file is not None:
-            return _long_enough(_first_line(file))
+            return long_enough(first_line(file))
         if passphrase := os.environ.get(NEW_ENVIRONMENT):
-            return _long_enough(passphrase)
+            return long_enough(passphrase)
         if not sys.stdin.isatty():
             raise CardKeyError(
                 f"no new passphrase: set {NEW_ENVIRONMENT} or give --new-passphrase-file FILE"
             )
         text = "New passphrase of the key store"
-        return _long_enough(click.prompt(text, hide_input=True, confirmation_prompt=True, err=True))
+        return long_enough(click.prompt(text, hide_input=True, confirmation_prompt=True, err=True))
 
     def open_store(self, path: Path | None = None) -> "OpenStore":
         """The key store of --keys, or the one at `path`, with all its versions.
@@ -223,7 +223,8 @@ class Context:
         return f" ({self.keys_from})" if self.keys_from and path == self.keys else ""
 
 
-def _long_enough(passphrase: str) -> str:
+def long_enough(passphrase: str) -> str:
+    """A new passphrase; CardKeyError when it is too short to protect anything."""
     if len(passphrase) < _SHORTEST:
         raise CardKeyError(
             f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
@@ -237,7 +238,8 @@ def _is_own_pipe(file: Path) -> bool:
     return bool(re.fullmatch(r"/proc/\d+/fd/pipe:\[\d+\]", os.path.realpath(file)))
 
 
-def _first_line(file: Path) -> str:
+def first_line(file: Path) -> str:
+    """The first line of a passphrase file; CardKeyError when there is none."""
     try:
         opened = file.open("rb") if _is_own_pipe(file) else open_regular(file)
         with TextIOWrapper(opened, encoding="utf-8-sig") as lines:

@@ -7,6 +7,7 @@ import click
 from .context import Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
+from .keys_ceremony import export, import_, receipt
 from .keys_change import migrate, passphrase, retire, rotate
 from .keys_explain import explain
 from .keys_show import check, list_
@@ -26,7 +27,9 @@ def command() -> None:
     """
 
 
-for each in (list_, check, passphrase, migrate, rotate, retire):
+for each in (
+    list_, check, passphrase, migrate, import_, export, rotate, retire, receipt,
+):  # fmt: skip
     command.add_command(each)
 
 

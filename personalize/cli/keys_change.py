@@ -11,6 +11,8 @@ import click
 from .context import NEW_ENVIRONMENT, Context
 from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
+from .keys_ceremony import retired, rotated
+from .operator_files import Signers, operator_options
 from .options import json_option, keys_option, passphrase_option
 from .output import print_line, say, say_removed
 
@@ -80,16 +82,23 @@ def migrate(context: Context, custodian_files: tuple[Path, ...]) -> int:
 @passphrase_option
 @json_option
 @click.pass_obj
-def rotate(context: Context, transport: bool) -> int:
+@operator_options
+def rotate(context: Context, transport: bool, signers: Signers) -> int:
     """Make the next version of the root keys, 7 at most.
 
     New batches are prepared with it. Batches of before are issued with their own version, until
     that is retired, and cards of all versions are read and verified.
 
+    The keys of the key agent change with --operator, given for two custodians.
+
     \b
     Examples:
       rhcard keys rotate --keys own.json
+      rhcard keys rotate --operator ann.op --operator bob.op
     """
+    if signers.files:
+        _refuse_both(context)
+        return rotated(context, signers, transport=transport)
     from cardlib.keys.roots import next_roots
 
     store = context.open_store()
@@ -105,17 +114,32 @@ def rotate(context: Context, transport: bool) -> int:
 @passphrase_option
 @json_option
 @click.pass_obj
-def retire(context: Context, version: int) -> int:
+@operator_options
+def retire(context: Context, version: int, signers: Signers) -> int:
     """Let a version of the root keys make no more cards.
 
     Its cards are still read and verified. A batch that was prepared with it cannot be issued any
     more, not even the rest of one that was begun: finish its batches first.
 
+    The keys of the key agent change with --operator, given for two custodians.
+
     \b
     Examples:
       rhcard keys retire 1 --keys rotated.json
+      rhcard keys retire 1 --operator ann.op --operator bob.op
     """
+    if signers.files:
+        _refuse_both(context)
+        return retired(context, signers, version)
     return _written(context, context.open_store().retired(version), f"version {version} is retired")
+
+
+def _refuse_both(context: Context) -> None:
+    if context.keys or context.passphrase_file:
+        raise click.UsageError(
+            "--operator is for the keys of the key agent: give it without --keys and"
+            " --passphrase-file"
+        )
 
 
 def _written(

@@ -2,6 +2,7 @@
 
 from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial
+from cardlib.keys import RootKeys
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 
@@ -9,7 +10,7 @@ _CHIP = ChipSerial(bytes.fromhex("5248430000000000"))
 _REGION = b"41000000"
 
 
-def check_roots(keys: KeyStore, *, test_keys: bool) -> None:
+def check_roots(keys: RootKeys, *, test_keys: bool) -> None:
     """Refuse roots that are partly public, and public ones without `test_keys`.
 
     Who knows the transport keys of a blank reads the issuer keys that replace them, and with these
@@ -31,9 +32,9 @@ def check_roots(keys: KeyStore, *, test_keys: bool) -> None:
         )
 
 
-def _compared(keys: KeyStore) -> dict[str, bool]:
+def _compared(keys: RootKeys) -> dict[str, bool]:
     """Whether each root is the public one, by its name."""
-    public = KeyStore(public_test_roots(keys.spec.protocol, keys.cipher))
+    public = KeyStore(public_test_roots(keys.spec.protocol, keys.cipher, keys.key_version))
     found = {
         "transport": _same(keys, public, "transport_keys"),
         "issuer": _same(keys, public, "issuer_keys"),
@@ -45,6 +46,6 @@ def _compared(keys: KeyStore) -> dict[str, bool]:
     return found
 
 
-def _same(one: KeyStore, other: KeyStore, method: str) -> bool:
+def _same(one: RootKeys, other: RootKeys, method: str) -> bool:
     mine, public = (getattr(each, method)(_CHIP).key_check_values for each in (one, other))
     return bool(mine == public)

@@ -25,7 +25,9 @@ from .jobs import JobBook
 from .limits import HashLimit
 from .log import AgentLog
 from .policy import Caller, Policy, Stock
+from .receipts import Receipts
 from .roles import Role
+from .statement import Nonces
 from .vault import LOCKED, Vault
 
 _LONGEST_RESULT = 200
@@ -130,6 +132,7 @@ class AgentService:
         """Take the parts. Raises LogDamaged when the file of jobs knows a longer log."""
         self.vault, self.policy, self.jobs, self.log = vault, policy, jobs, log
         self.stock, self.hashes = Stock(policy), HashLimit()
+        self.nonces, self.receipts = Nonces(), Receipts(log.path.parent / "receipts")
         self._verbs, self._acts = verbs, threading.RLock()
         self._desks: dict[int, Desk] = {}
 

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from cardlib.errors import CardKeyError, KeysUnavailable
-from cardlib.keys import RootKeys
-from cardlib.keys.store import KeyStore
+from cardlib.keys import KeyHolder, RootKeys
+from cardlib.keys.store_file import (
+    OpenStore,
+    open_with_data_key,
+    open_with_passphrase,
+    read_header,
+)
+from cardlib.keys.store_header import StoreHeader
 
 from .own_roots import check_roots
 from .policy import Policy
@@ -18,6 +24,7 @@ LOCKED = (
     "the key agent is locked. Somebody who may must run `rhcard agent unlock`, and then you can"
     " start again"
 )
+_NO_STORE = "the keys are in a token, and this is for a key store: see `rhcard keys token`"
 _WRONG_TRIES, _PAUSE = 5, 60.0
 """After so many wrong passphrases, so many seconds without a try."""
 
@@ -30,13 +37,13 @@ class KeySource(Protocol):
         """Where the keys are, for a person."""
         ...
 
-    def open(self, passphrase: str) -> KeyStore:
+    def open(self, passphrase: str) -> KeyHolder:
         """Open it. Raises CardKeyError when the passphrase is wrong."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class StoreFile:
+class StoreSource:
     """A key store in a file."""
 
     path: Path
@@ -46,9 +53,17 @@ class StoreFile:
         """The path of the file."""
         return str(self.path)
 
-    def open(self, passphrase: str) -> KeyStore:
+    def header(self) -> StoreHeader:
+        """Read what the file says without a secret. Raises CardKeyError as `read_header` does."""
+        return read_header(self.path)
+
+    def open(self, passphrase: str) -> OpenStore:
         """Open the store. Raises CardKeyError when the passphrase is wrong, or it is damaged."""
-        return KeyStore.open(self.path, passphrase)
+        return open_with_passphrase(self.path, passphrase)
+
+    def open_with(self, data_key: bytes) -> OpenStore:
+        """Open the store with its data key. Raises CardKeyError when it is damaged."""
+        return open_with_data_key(self.path, data_key)
 
 
 class Vault:
@@ -64,7 +79,7 @@ class Vault:
     ) -> None:
         self.source, self._policy, self.test_keys = source, policy, test_keys
         self._now = now
-        self._keys: KeyStore | None = None
+        self._holder: KeyHolder | None = None
         self._used, self._wrong, self._wait_until = now(), 0, 0.0
 
     def __repr__(self) -> str:
@@ -73,7 +88,7 @@ class Vault:
     @property
     def is_locked(self) -> bool:
         """Whether there are no keys here now."""
-        return self._keys is None
+        return self._holder is None
 
     @property
     def is_idle(self) -> bool:
@@ -83,52 +98,92 @@ class Vault:
 
     @property
     def identity(self) -> str | None:
-        """The identity of the keys; None while they are locked. This is no use of them."""
-        return None if self._keys is None else self._keys.identity
+        """The identity of the newest keys; None while they are locked. This is no use of them."""
+        return None if self._holder is None else self._holder.newest.identity
 
     @property
-    def keys(self) -> KeyStore:
-        """The keys, which are used now. Raises CardKeyError while they are locked."""
-        if self._keys is None:
+    def holder(self) -> KeyHolder:
+        """All versions, which are used now. Raises CardKeyError while they are locked."""
+        if self._holder is None:
             raise KeysUnavailable(LOCKED)
         self._used = self._now()
-        return self._keys
+        return self._holder
+
+    @property
+    def keys(self) -> RootKeys:
+        """The newest keys, which are used now. Raises CardKeyError while they are locked."""
+        return self.holder.newest
+
+    @property
+    def store(self) -> OpenStore:
+        """The open key store, for ceremonies. Raises CardKeyError while locked, or for a token."""
+        if not isinstance(self.holder, OpenStore):
+            raise CardKeyError(_NO_STORE)
+        return self.holder
+
+    @property
+    def store_source(self) -> StoreSource:
+        """The file of the key store. Raises CardKeyError when the keys are in a token."""
+        if not isinstance(self.source, StoreSource):
+            raise CardKeyError(_NO_STORE)
+        return self.source
 
     def of(self, identity: str) -> RootKeys:
         """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
-        keys = self.keys
-        if keys.identity != identity:
-            raise CardKeyError(f"the key agent has no keys {identity}: it has {keys.identity}")
-        return keys
+        return self.holder.of(identity)
 
-    def unlock(self, passphrase: str) -> KeyStore:
+    def unlock(self, passphrase: str) -> RootKeys:
         """Open the keys with a passphrase.
 
         Raises CardKeyError when it is wrong, when it was wrong too often, or when the agent may
         not use such keys.
         """
+        return self._tried(lambda: self.source.open(passphrase))
+
+    def unlock_together(self, data_key: Callable[[], bytes]) -> RootKeys:
+        """Open the keys with the data key that two custodians' shares give.
+
+        Raises CardKeyError when the shares are wrong, or as `unlock` does.
+        """
+        return self._tried(lambda: self.store_source.open_with(data_key()))
+
+    def put(self, holder: KeyHolder) -> RootKeys:
+        """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
+        self.check(holder)
+        self._holder, self._used, self._wrong = holder, self._now(), 0
+        return holder.newest
+
+    def check(self, holder: KeyHolder) -> None:
+        """Raise CardKeyError when the agent may not use a version of these keys."""
+        for keys in holder.versions.values():
+            check_roots(keys, test_keys=self.test_keys)
+        if self._policy.stock is None and not holder.newest.is_test:
+            raise CardKeyError(
+                f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
+            )
+
+    def change(self, store: OpenStore) -> None:
+        """Write changed keys, whole or not at all, and use them from now on.
+
+        Raises CardKeyError when the agent may not use them, or the file was changed meanwhile.
+        """
+        self.check(store)
+        store.replace(self.store_source.path)
+        self.put(store)
+
+    def lock(self) -> None:
+        """Forget the keys."""
+        self._holder = None
+        gc.collect()
+
+    def _tried(self, opened: Callable[[], KeyHolder]) -> RootKeys:
         if self._now() < self._wait_until:
             raise CardKeyError("the passphrase was wrong too often: wait a minute, then try again")
         try:
-            keys = self.source.open(passphrase)
+            holder = opened()
         except CardKeyError:
             self._wrong += 1
             if self._wrong >= _WRONG_TRIES:
                 self._wrong, self._wait_until = 0, self._now() + _PAUSE
             raise
-        return self.put(keys)
-
-    def put(self, keys: KeyStore) -> KeyStore:
-        """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
-        check_roots(keys, test_keys=self.test_keys)
-        if self._policy.stock is None and not keys.is_test:
-            raise CardKeyError(
-                f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
-            )
-        self._keys, self._used, self._wrong = keys, self._now(), 0
-        return keys
-
-    def lock(self) -> None:
-        """Forget the keys."""
-        self._keys = None
-        gc.collect()
+        return self.put(holder)

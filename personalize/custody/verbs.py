@@ -6,6 +6,7 @@ from cardlib.keys import RootKeys
 
 from .batch_verbs import BATCH_VERBS
 from .card_verbs import CARD_VERBS
+from .ceremony_verbs import CEREMONY_VERBS
 from .roles import EVERYBODY, Role
 from .service import Answer, Call, Verb
 from .terminal_verbs import TERMINAL_VERBS, allowed_keys
@@ -45,8 +46,9 @@ def _lock(call: Call) -> Answer:
 
 
 def _versions(call: Call) -> Answer:
-    keys = call.service.vault.keys
-    return {"versions": [_described(each, call) for each in (keys,)]}
+    holder = call.service.vault.holder
+    rest = [each for each in holder.versions.values() if each.identity != holder.newest.identity]
+    return {"versions": [_described(each, call) for each in (holder.newest, *reversed(rest))]}
 
 
 def _described(keys: RootKeys, call: Call) -> Answer:
@@ -70,5 +72,6 @@ VERBS: Mapping[str, Verb] = {
     **CARD_VERBS,
     **BATCH_VERBS,
     **TERMINAL_VERBS,
+    **CEREMONY_VERBS,
 }
 """Each verb by its name; `cardlib.keys.agent_verbs` has its members."""

@@ -23,7 +23,7 @@ from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile", "config")
+GROUPS = ("keys", "apdu", "emulator", "card-profile", "config", "operator")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
@@ -153,12 +153,17 @@ def test_every_example_runs_as_it_stands(
         if line[1:3] == ["emulator", "run"]:
             assert_runs_until_told_to_stop(line[1:], desk)
             continue
-        if not needs_a_reader(line):
+        if not needs_a_reader(line) and not needs_people(line):
             here(desk, *line[1:])
 
 
 def needs_a_reader(line: list[str]) -> bool:
     return line[1] == "readers" or "--reader" in line
+
+
+def needs_people(line: list[str]) -> bool:
+    """Whether people type at it, or a key agent runs: tests/custody/test_transcripts.py runs it."""
+    return line[1] == "operator" or "--operator" in line or line[1:3] == ["keys", "receipt"]
 
 
 @pytest.mark.usefixtures("pcscd")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.issuance.agent_issuer import AGENT_ERRORS, AgentIssuer
+from cardlib.keys import KeySet
 from cardlib.keys.agent import AgentConnection
 from cardlib.keys.agent_keys import versions
 from cardlib.keys.agent_wire import Document, from_frame
@@ -42,16 +43,39 @@ def public_keys(protocol: int = 2, cipher: Cipher = Cipher.SM4) -> KeyStore:
 
 
 @dataclass(frozen=True)
+class OneVersion:
+    """A `KeyHolder` of one version."""
+
+    newest: KeyStore
+
+    @property
+    def versions(self) -> Mapping[int, KeyStore]:
+        return {self.newest.key_version: self.newest}
+
+    @property
+    def terminal_keys(self) -> KeySet:
+        return self.newest.terminal_keys
+
+    def of(self, identity: str) -> KeyStore:
+        if identity != self.newest.identity:
+            raise CardKeyError(f"no keys {identity}")
+        return self.newest
+
+    def for_issuing(self, identity: str) -> KeyStore:
+        return self.of(identity)
+
+
+@dataclass(frozen=True)
 class OpenSource:
     """A key store whose passphrase needs no scrypt."""
 
     keys: KeyStore
     name: str = "a key store of a test"
 
-    def open(self, passphrase: str) -> KeyStore:
+    def open(self, passphrase: str) -> OneVersion:
         if passphrase != PASSPHRASE:
             raise CardKeyError("wrong passphrase")
-        return self.keys
+        return OneVersion(self.keys)
 
 
 class DirectConnection(AgentConnection):

@@ -1,0 +1,116 @@
+"""Receipts: what people did with root keys, on a page that can be printed. They hold no secret."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cardlib.errors import DAMAGE, CardKeyError, StorageError
+from cardlib.regular_file import read_regular
+from cardlib.unfinished import sync_folder, unfinished_file
+
+from .statement import ACTIONS, Statement
+
+_NAME = re.compile(r"([0-9]{4,9})\.json")
+_MOST_BYTES = 2**20
+_LINE = "_" * 40
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Who did what with root keys, when, and how the keys can be recognized.
+
+    `statement` is what was signed, as JSON members; `signatures` and `fingerprints` are by
+    operator, `components` the check values of what each operator entered or got, `check_values`
+    those of the keys.
+    """
+
+    number: int
+    time: str
+    statement: Mapping[str, Any]
+    signatures: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    version: int
+    identity: str
+    components: Mapping[str, str]
+    check_values: Mapping[str, str]
+
+    def text(self) -> str:
+        """The receipt as a page of text, to be printed and signed by hand."""
+        signed = Statement.from_dict(self.statement)
+        lines = [
+            f"Receipt {self.number}: {signed.action}",
+            "",
+            f"{ACTIONS[signed.action].words}.",
+            f"Time (UTC)      {self.time}",
+            f"Key store       {signed.store}",
+            f"Key version     {self.version}",
+            f"Identity        {self.identity}",
+            f"Statement       {signed.digest}",
+            "",
+            "Operators, with the fingerprint of their keys:",
+            *(f"  {name:<32}  {print_}" for name, print_ in self.fingerprints.items()),
+        ]
+        if self.components:
+            lines += ["", "Check values of the components:"]
+            lines += [f"  {name:<32}  {value}" for name, value in self.components.items()]
+        if self.check_values:
+            lines += ["", "Check values of the keys:"]
+            lines += [f"  {name:<32}  {value}" for name, value in self.check_values.items()]
+        lines += ["", *(f"Signed by hand, {name}: {_LINE}" for name in self.fingerprints)]
+        return "\n".join(lines)
+
+
+class Receipts:
+    """The receipts in the agent's folder, numbered from 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all receipts, the oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = (_NAME.fullmatch(name) for name in os.listdir(self.folder))
+        return sorted(int(match[1]) for match in found if match)
+
+    def read(self, number: int) -> Receipt:
+        """Read a receipt. Raises CardKeyError when there is none of this number."""
+        try:
+            raw = read_regular(self._path(number), _MOST_BYTES)
+            return Receipt(**json.loads(raw))
+        except OSError:
+            raise CardKeyError(f"there is no receipt {number}: see `rhcard keys receipt`") from None
+        except DAMAGE:
+            raise CardKeyError(f"receipt {number} is damaged") from None
+
+    @contextmanager
+    def kept(self, make: Callable[[int], Receipt]) -> Iterator[Receipt]:
+        """Write a receipt, do the block, and then give the receipt its name.
+
+        If the block fails, there is no receipt; if there is no room for one, the block is not done.
+        Raises StorageError.
+        """
+        number = max(self.numbers(), default=0) + 1
+        receipt, path = make(number), self._path(number)
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            with unfinished_file(path) as place:
+                with place.open("wb") as file:
+                    file.write(json.dumps(asdict(receipt), indent=1).encode("ascii") + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield receipt
+                os.rename(place, path)
+            sync_folder(self.folder)
+        except CardKeyError:
+            raise
+        except OSError as error:
+            raise StorageError(error.errno, error.strerror, str(path)) from None
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:04}.json"
