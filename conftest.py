@@ -11,7 +11,7 @@ import pytest
 
 from tests import QUICK_SCRYPT_N
 
-pytest_plugins = ["tests.programs.pcscd"]
+pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
 
 OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
 IN_CI = os.environ.get("CI") == "true"

@@ -87,7 +87,7 @@ class RootKeys(AboutKeys, Protocol):
         """
         ...
 
-    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+    def unseal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Decrypt sealed data.
 
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.

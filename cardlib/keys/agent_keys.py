@@ -1,12 +1,15 @@
 """The card keys of the key agent, as a terminal uses them: no root and no card key is here."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from ..crypto import BlockCipher, Cipher
 from ..errors import CardKeyError, ChannelError
-from . import SessionKeys
+from . import KeySet, SessionKeys
 from .agent import AgentConnection
 from .agent_wire import Document
+from .several import SeveralKeySets
+from .software import check_use
 
 
 class KeysOfVersion(NamedTuple):
@@ -36,6 +39,17 @@ def _described(each: Document) -> KeysOfVersion:
     )  # fmt: skip
 
 
+def agent_key_set(path: Path) -> KeySet:
+    """Ask the agent at a socket for the card keys of all its versions.
+
+    Raises KeysUnavailable when it is not there or locked.
+    """
+    connection = AgentConnection(path)
+    found = versions(connection)
+    sets = {each.version: AgentKeySet(connection, each) for each in reversed(found)}
+    return SeveralKeySets(sets, found[0].version)
+
+
 class AgentKeySet:
     """A `KeySet` of one version at the key agent."""
 
@@ -50,11 +64,7 @@ class AgentKeySet:
 
     def fitting(self, protocol: int, cipher: Cipher, version: int) -> "AgentKeySet":
         """Return this set. Raises CardKeyError when it is of another use."""
-        if (protocol, cipher, version) != (self.protocol, self.cipher, self.version):
-            raise CardKeyError(
-                f"the keys are for protocol {self.protocol}, {self.cipher.name}, version"
-                f" {self.version}"
-            )
+        check_use(self, protocol, cipher, version)
         return self
 
     def for_card(self, chip: bytes, region: bytes) -> "AgentCardKeys":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..layout import KEY_BY_NAME
 from .agent_wire import (
-    Kind,
+    MemberKind,
     Members,
     choice,
     flag,
@@ -76,7 +76,7 @@ def _line(value: object) -> str:
     return "" if value == "" else str(text(400).decode(value))
 
 
-def _one(name: str, kind: Kind) -> Members:
+def _one(name: str, kind: MemberKind) -> Members:
     return {name: kind}
 
 
@@ -323,7 +323,7 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     "receipt": Form(
         "Give a receipt, line by line",
         _one("number", number(1, 1 << 30)),
-        {"lines": list_of(Kind("text of up to 400 characters", _line), 400)},
+        {"lines": list_of(MemberKind("text of up to 400 characters", _line), 400)},
     ),
 }
 FORMS: Mapping[str, Form] = {

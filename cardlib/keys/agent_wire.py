@@ -30,7 +30,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MemberKind:
     """The type of a member. `words` names it in messages and documents.
 
     `decode` takes what the JSON says and raises ValueError when it is something else.
@@ -41,11 +41,11 @@ class Kind:
     optional: bool = False
 
 
-Members = Mapping[str, Kind]
+Members = Mapping[str, MemberKind]
 """The members that a request or a reply has, by name."""
 
 
-def octets(least: int, most: int | None = None) -> Kind:
+def octets(least: int, most: int | None = None) -> MemberKind:
     """Return the type of bytes as hex text: `least` of them, or up to `most`."""
     longest = least if most is None else most
     count = f"{least}" if longest == least else f"{least} to {longest}"
@@ -57,10 +57,10 @@ def octets(least: int, most: int | None = None) -> Kind:
             raise ValueError
         return raw
 
-    return Kind(f"{count} bytes as hex text", decode)
+    return MemberKind(f"{count} bytes as hex text", decode)
 
 
-def number(least: int, most: int) -> Kind:
+def number(least: int, most: int) -> MemberKind:
     """Return the type of a whole number from `least` to `most`."""
 
     def decode(value: object) -> int:
@@ -69,10 +69,10 @@ def number(least: int, most: int) -> Kind:
             raise ValueError
         return found
 
-    return Kind(f"number, {least} to {most}", decode)
+    return MemberKind(f"number, {least} to {most}", decode)
 
 
-def text(most: int, least: int = 1, *, unicode: bool = True) -> Kind:
+def text(most: int, least: int = 1, *, unicode: bool = True) -> MemberKind:
     """Return the type of a text of `least` to `most` characters.
 
     Without `unicode` it may be any that Python has, as a passphrase that is not UTF-8.
@@ -86,10 +86,10 @@ def text(most: int, least: int = 1, *, unicode: bool = True) -> Kind:
             found.encode("utf-8")
         return found
 
-    return Kind(f"text, {least} to {most} characters", decode)
+    return MemberKind(f"text, {least} to {most} characters", decode)
 
 
-def choice(names: Iterable[str]) -> Kind:
+def choice(names: Iterable[str]) -> MemberKind:
     """Return the type of one of certain texts."""
     known = tuple(names)
 
@@ -99,15 +99,15 @@ def choice(names: Iterable[str]) -> Kind:
             raise ValueError
         return found
 
-    return Kind(" or ".join(known) if len(known) < 5 else f"{known[0]}, {known[1]} …", decode)
+    return MemberKind(" or ".join(known) if len(known) < 5 else f"{known[0]}, {known[1]} …", decode)
 
 
-def flag() -> Kind:
+def flag() -> MemberKind:
     """Return the type of true or false."""
-    return Kind("true or false", lambda value: _exactly(bool, value))
+    return MemberKind("true or false", lambda value: _exactly(bool, value))
 
 
-def list_of(kind: Kind, most: int) -> Kind:
+def list_of(kind: MemberKind, most: int) -> MemberKind:
     """Return the type of a list of up to `most` values."""
 
     def decode(value: object) -> list[Any]:
@@ -116,27 +116,27 @@ def list_of(kind: Kind, most: int) -> Kind:
             raise ValueError
         return [kind.decode(each) for each in found]
 
-    return Kind(f"list of up to {most}: {kind.words}", decode)
+    return MemberKind(f"list of up to {most}: {kind.words}", decode)
 
 
-def pair(first: Kind, second: Kind) -> Kind:
+def pair(first: MemberKind, second: MemberKind) -> MemberKind:
     """Return the type of a list of two values."""
 
     def decode(value: object) -> tuple[Any, Any]:
         one, two = _exactly(list, value)
         return first.decode(one), second.decode(two)
 
-    return Kind(f"[{first.words}, {second.words}]", decode)
+    return MemberKind(f"[{first.words}, {second.words}]", decode)
 
 
-def table_of(members: Members) -> Kind:
+def table_of(members: Members) -> MemberKind:
     """Return the type of an object with certain members."""
-    return Kind("{" + ", ".join(members) + "}", lambda value: _decoded(members, value, ""))
+    return MemberKind("{" + ", ".join(members) + "}", lambda value: _decoded(members, value, ""))
 
 
-def optional(kind: Kind) -> Kind:
+def optional(kind: MemberKind) -> MemberKind:
     """Return the type of a member that may be left out; it is None then."""
-    return Kind(f"{kind.words}, or nothing", kind.decode, optional=True)
+    return MemberKind(f"{kind.words}, or nothing", kind.decode, optional=True)
 
 
 def decoded(members: Members, document: object, what: str) -> Document:

@@ -17,6 +17,8 @@ from ..layout import KEY_BY_NAME
 
 TEST_TRANSPORT_ROOT = bytes.fromhex("404142434445464748494A4B4C4D4E4F")
 """The public test root of transport keys: GlobalPlatform's well-known test key."""
+SECRET_SALT = b"rhcard key store"
+"""The salt of HKDF (RFC 5869 2.2) with which keys are derived from the 32-byte secret."""
 VERSIONS = range(1, 8)
 """The key versions that there can be (card specification 1, C1)."""
 
@@ -69,7 +71,7 @@ class Roots:
 
     def derived(self, info: bytes) -> bytes:
         """Derive 32 bytes from the secret for one use (HKDF-SHA-256, RFC 5869)."""
-        return HKDF(SHA256(), 32, b"rhcard key store", info).derive(self.secret)
+        return HKDF(SHA256(), 32, SECRET_SALT, info).derive(self.secret)
 
 
 def _keys(roots: Roots) -> tuple[bytes, ...]:

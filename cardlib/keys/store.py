@@ -3,31 +3,20 @@
 `store_file` reads and writes their file.
 """
 
-import hashlib
 import hmac
-import secrets
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..crypto import BlockCipher, Cipher, pad, static_keys
-from ..errors import CardKeyError
+from ..crypto import BlockCipher, Cipher, static_keys
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
-from ..layout import KEYS, dgi_of_key, encode
-from ..layout.load import ISSUER_FILE, Grouping
-from ..layout.records import DGI_PIN, DGI_PIN_TRIES
+from ..layout.load import Grouping
 from . import Purpose
+from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
 from .roots import Roots, new_roots, public_test_roots
 from .software import SoftwareKeySet
 from .static_keys import SoftwareScp03Keys
 from .store_seal import new_store, opened_by_passphrase, read_store, write_new_store
-
-_NONCE = 12
-_CARD_NUMBER, _ISSUE_DATE = (
-    next(field for field in ISSUER_FILE.fields if field.name == name)
-    for name in ("card_number", "issue_date")
-)
 
 
 class KeyStore:
@@ -41,7 +30,7 @@ class KeyStore:
         self._transport = BlockCipher(Cipher.AES, roots.transport)
         self._issuer = BlockCipher(Cipher.AES, roots.issuer)
         self._cvk = BlockCipher(roots.cipher, roots.cvk)
-        self._sealing = {p: AESGCM(roots.derived(b"sealing " + p.encode())) for p in Purpose}
+        self._sealing = {p: AESGCM(roots.derived(purpose_info(p))) for p in Purpose}
         self._holders = roots.derived(b"holders")
         self.identity = roots.identity
 
@@ -85,12 +74,8 @@ class KeyStore:
 
     def groupings(self, chip: bytes, region: Region, pin: Pin) -> tuple[Grouping, ...]:
         """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
-        dek, keys = self.issuer_keys(chip), self.terminal_keys.for_card(chip, region)
-        return (
-            *((dgi_of_key(key), keys.grouping(key.name, dek)) for key in KEYS),
-            (DGI_PIN, dek.encrypt_dek(pad(pin.block))),
-            (DGI_PIN_TRIES, bytes((Pin.TRIES, Pin.TRIES))),
-        )
+        keys = self.terminal_keys.for_card(chip, region)
+        return card_groupings(keys, self.issuer_keys(chip), pin)
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.
@@ -101,9 +86,7 @@ class KeyStore:
 
     def security_code(self, card_number: str, issue_date: str) -> str:
         """Calculate three digits from both fields with the CVK (card specification 2)."""
-        stored = encode(_CARD_NUMBER, card_number) + encode(_ISSUE_DATE, issue_date)
-        digest = hashlib.sha256(stored).digest()[:16]
-        return f"{int.from_bytes(self._cvk.encrypt_ecb(digest), 'big') % 1000:03}"
+        return security_code(self._cvk, card_number, issue_date)
 
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes."""
@@ -111,17 +94,11 @@ class KeyStore:
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Encrypt data under the key of a purpose: nonce (12) ‖ ciphertext ‖ tag (16)."""
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + self._sealing[purpose].encrypt(nonce, data, bound)
+        return sealed(self._sealing[purpose], data, bound)
 
-    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+    def unseal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Decrypt sealed data.
 
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
         """
-        try:
-            return self._sealing[purpose].decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
-        except (InvalidTag, ValueError):
-            raise CardKeyError(
-                f"not sealed for this {purpose} with these keys, or damaged"
-            ) from None
+        return unsealed(self._sealing[purpose], purpose, data, bound)

@@ -135,8 +135,8 @@ SETTINGS = (
     ),
     ConfigSetting(
         "token.module", _path, 'module = "/usr/lib/softhsm/libsofthsm2.so" below [token]',
-        "the PKCS#11 library of the token that holds the keys",
-        _KEY_COMMANDS,
+        "the PKCS#11 library of the token that holds the keys, as `--module`",
+        (*_KEY_COMMANDS, "keys new", "keys token"), "RHCARD_TOKEN_MODULE",
     ),
     ConfigSetting(
         "token.label", _label, 'label = "NAME" below [token]',

@@ -167,14 +167,9 @@ class Context:
     def terminal_keys(self) -> "KeySet | None":
         """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""
         if self.agent is not None:
-            from cardlib.keys.agent import AgentConnection
-            from cardlib.keys.agent_keys import AgentKeySet, versions
-            from cardlib.keys.several import SeveralKeySets
+            from cardlib.keys.agent_keys import agent_key_set
 
-            connection = AgentConnection(self.agent)
-            found = versions(connection)
-            sets = {each.version: AgentKeySet(connection, each) for each in found}
-            return SeveralKeySets(sets, found[0].version)
+            return agent_key_set(self.agent)
         return self.open_store().terminal_keys if self.keys else None
 
     def issuer(
@@ -202,18 +197,17 @@ class Context:
         It is the version of the keys that the batch was prepared with. CardKeyError when the store
         does not hold it, or when it is retired and the batch is for `issuing`.
         """
+        from cardlib.issuance.local import LocalIssuer
+
         from ..preparation.batch import Batch, read_header
 
         header = read_header(folder)
         self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
-        wanted = header.key_store_identity
         if self.agent is not None:
-            agent, maker = self.issuer(path, wanted)
-            return Batch.open(folder, agent), agent, maker
-        from cardlib.issuance.local import LocalIssuer
-
-        store = self.open_store(path)
+            issuer, maker = self.issuer(identity=header.key_store_identity)
+            return Batch.open(folder, issuer), issuer, maker
+        store, wanted = self.open_store(path), header.key_store_identity
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
             raise CardKeyError(

@@ -9,7 +9,9 @@ from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
 from .keys_ceremony import export, import_, receipt
 from .keys_change import migrate, passphrase, retire, rotate
+from .keys_explain import explain
 from .keys_show import check, list_
+from .keys_token import token, with_token
 from .options import NewPath, json_option, passphrase_option
 from .output import print_line, say, say_removed
 
@@ -121,3 +123,8 @@ def _say_how_to_keep(custodians: tuple[str, ...]) -> None:
         return
     say("Keep a copy of this file, and keep the passphrase in another place.")
     say("Without both, no card can be issued or read.")
+
+
+command.add_command(explain)
+command.add_command(token)
+with_token(new)

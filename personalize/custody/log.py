@@ -67,9 +67,7 @@ class AgentLog:
             raise StorageError(errno.EIO, "the log cannot be written any more", str(self.path))
         size = os.fstat(self._log).st_size
         try:
-            written = os.write(self._log, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_all(self._log, line, self.path)
             os.fdatasync(self._log)
         except OSError as error:
             self._undo(size)
@@ -183,11 +181,16 @@ def _encoded(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode("ascii")
 
 
+def _write_all(handle: int, content: bytes, path: Path) -> None:
+    """Write all of it; a disk that takes a part only is full."""
+    if os.write(handle, content) != len(content):
+        raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 def _make(path: Path, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        if os.write(handle, content) != len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        _write_all(handle, content, path)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack, chdir, closing
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
+from tests.programs.softhsm import SoftHsm
 
 GROUPS = ("keys", "apdu", "emulator", "card-profile", "config", "operator")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
@@ -100,8 +102,12 @@ def test_options_are_explained_in_plain_words(words: tuple[str, ...], said: str)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the examples name: a list, its key store, batch, cards, one of them, and a blank."""
+def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator[Path]:
+    """What the examples name: a list, its key store, batch, cards, one of them, a blank, a token.
+
+    The PIN of the token is in the environment.
+    """
+    softhsm.new_token("bureau")
     folder = tmp_path_factory.mktemp("desk")
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
@@ -125,7 +131,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copy(with_photo, folder / "CARD.card")
     (folder / "p.jpg").unlink()
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RHCARD_TOKEN_PIN", softhsm.pin)
+        yield folder
 
 
 def here(folder: Path, *words: str) -> None:

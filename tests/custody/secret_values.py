@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cardlib.crypto import BlockCipher, Cipher, static_keys
 from cardlib.keys import Purpose
+from cardlib.keys.root_work import purpose_info
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import KEYS
@@ -15,9 +16,8 @@ def roots_of(roots: Roots) -> dict[str, bytes]:
     """All roots, the secret of the sealing keys, and the key of holder hashes."""
     found = {f"root of {name}": root for name, root in roots.card.items()}
     found |= {f"{name} root": getattr(roots, name) for name in ("transport", "issuer", "cvk")}
-    store = KeyStore(roots)
-    found |= {f"{p} sealing key": roots.derived(b"sealing " + p.encode()) for p in Purpose}
-    return found | {"sealing secret": roots.secret, "holder key": store._holders}
+    found |= {f"{p} sealing key": roots.derived(purpose_info(p)) for p in Purpose}
+    return found | {"sealing secret": roots.secret, "holder key": roots.derived(b"holders")}
 
 
 def keys_of(roots: Roots, chip: bytes, region: bytes) -> dict[str, bytes]:
@@ -29,8 +29,8 @@ def keys_of(roots: Roots, chip: bytes, region: bytes) -> dict[str, bytes]:
             _SCP03, static_keys(BlockCipher(Cipher.AES, getattr(roots, name)), chip), strict=True
         )
     }
-    derived = KeyStore(roots).terminal_keys._roots
-    cards = {f"{k.name} of {chip.hex()}": derived.card_key(k.name, chip, region) for k in KEYS}
+    derived = KeyStore(roots).terminal_keys._roots.of_card(chip, region)
+    cards = {f"{k.name} of {chip.hex()}": derived(k.name) for k in KEYS}
     return found | cards
 
 

@@ -45,8 +45,8 @@ def test_a_whole_policy(tmp_path: Path) -> None:
     assert (station.name, station.role, station.cards) == ("station-1", "station", 10_000)
     assert (station.cards_a_minute, station.give_ups, station.verbs) == (20, 3, None)
     assert clinic.roles == {Role.TERMINAL}
-    assert clinic.verbs == {"versions", "authenticate", "session-keys"}
-    assert clinic.keys == {"RK1_DF02"}
+    assert clinic.verbs == frozenset(("versions", "authenticate", "session-keys"))
+    assert clinic.keys == frozenset(("RK1_DF02",))
     assert (lists.hashes_a_minute, lists.cards, found.idle_minutes) == (100, None, 5)
     assert bytes.fromhex("5248430000000002") in Stock(found)
     assert bytes.fromhex("5248430000000003") not in Stock(found)

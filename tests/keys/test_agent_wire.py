@@ -21,7 +21,7 @@ from cardlib.errors import (
 from cardlib.issuance.agent_issuer import AGENT_ERRORS
 from cardlib.keys.agent_wire import (
     LARGEST_FRAME,
-    Kind,
+    MemberKind,
     choice,
     decoded,
     error_document,
@@ -91,7 +91,7 @@ def test_bytes_that_are_no_message_are_a_format_error(raw: bytes) -> None:
     assert isinstance(json.loads(raw), dict) and isinstance(found, dict)
 
 
-WRONG: list[tuple[Kind, object]] = [
+WRONG: list[tuple[MemberKind, object]] = [
     (octets(2), "0a0"), (octets(2), "0a0bff"), (octets(2), "zz00"), (octets(2), 10),
     (octets(2), "0a 0b"), (octets(1, 2), ""), (number(0, 9), True), (number(0, 9), 10),
     (number(0, 9), -1), (number(0, 9), 1.0), (number(0, 9), "1"), (text(3), ""), (text(3), "four"),
@@ -102,7 +102,7 @@ WRONG: list[tuple[Kind, object]] = [
 
 
 @pytest.mark.parametrize(("kind", "value"), WRONG)
-def test_a_member_of_another_type_is_named(kind: Kind, value: object) -> None:
+def test_a_member_of_another_type_is_named(kind: MemberKind, value: object) -> None:
     with pytest.raises(
         FormatError, match=r"the verb: the member 'what' (must be|is missing: give)"
     ):

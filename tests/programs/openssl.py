@@ -19,6 +19,11 @@ def cbc(cipher: str, key: bytes, blocks: bytes, iv: bytes = bytes(16)) -> bytes:
     return run("enc", name, "-nopad", "-K", key.hex(), "-iv", iv.hex(), stdin=blocks)
 
 
+def des3(key: bytes, blocks: bytes) -> bytes:
+    """`openssl enc` triple DES with a key of 16 bytes, in ECB over whole 8-byte blocks."""
+    return run("enc", "-des-ede", "-nopad", "-K", key.hex(), stdin=blocks)
+
+
 def cmac(cipher: str, key: bytes, message: bytes) -> bytes:
     """`openssl mac` CMAC, 16 bytes."""
     name = f"{_name(cipher, key)}-cbc"
