@@ -12,6 +12,7 @@ from . import (
     configuration_page,
     exits_page,
     fault_codes_page,
+    operators_page,
     token_page,
     troubles,
 )
@@ -23,6 +24,7 @@ MODULES = (
     configuration_page,
     exits_page,
     fault_codes_page,
+    operators_page,
     token_page,
     troubles,
 )
