@@ -132,6 +132,10 @@ class Vault:
         """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
         return self.holder.of(identity)
 
+    def for_issuing(self, identity: str) -> RootKeys:
+        """The roots of one version, to make cards. Raises CardKeyError when it is retired too."""
+        return self.holder.for_issuing(identity)
+
     def unlock(self, passphrase: str) -> RootKeys:
         """Open the keys with a passphrase.
 
