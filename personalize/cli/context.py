@@ -49,6 +49,7 @@ class Context:
     cipher: str | None = None
     key_version: int | None = None
     chip: str | None = None
+    trial: bool = False
     _configuration: "Configuration | None" = None
 
     @property
@@ -191,11 +192,14 @@ class Context:
         store = self.store(path)
         return LocalIssuer(store), store
 
-    def batch(self, folder: Path, *, issuing: bool = False) -> "tuple[Batch, Issuer, BlankMaker]":
+    def batch(
+        self, folder: Path, *, issuing: bool = False, for_residents: bool = False
+    ) -> "tuple[Batch, Issuer, BlankMaker]":
         """A batch with its issuer: of --keys, else of the key store that it was prepared with.
 
         It is the version of the keys that the batch was prepared with. CardKeyError when the store
-        does not hold it, or when it is retired and the batch is for `issuing`.
+        does not hold it, or when it is retired and the batch is for `issuing`, or when one person
+        opens it, its keys are not published, and real cards are made `for_residents`.
         """
         from cardlib.issuance.local import LocalIssuer
 
@@ -215,6 +219,11 @@ class Context:
                 f" {', '.join(known)}, the batch was prepared with {wanted}; give --keys FILE"
             )
         keys = store.for_issuing(wanted) if issuing else store.of(wanted)
+        if for_residents and not (keys.is_test or store.is_production):
+            raise CardKeyError(
+                f"{path} is opened by one passphrase, so by one person alone. For residents' cards"
+                " give it to custodians first: `rhcard keys migrate`. For a trial add --trial"
+            )
         issuer = LocalIssuer(keys)
         return Batch.open(folder, issuer), issuer, keys
 

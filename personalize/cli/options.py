@@ -105,6 +105,13 @@ passphrase_option = click.option(
         f" Default: ${ENVIRONMENT}, then ask."
     ),
 )
+trial_option = click.option(
+    "--trial",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="With --reader: allow a key store that one passphrase opens. Not for real residents.",
+)
 _PROFILE_OPTIONS = (
     click.option(
         "--profile",

@@ -131,7 +131,8 @@ def command(
 
 def _say_next(context: Context, batch: Path) -> None:
     """The two ways to issue: software cards use up a batch as real cards do."""
-    context.suggest("issue", batch, "--reader", 0, keys=False, when="with cards in a reader")
+    reader = ("--reader", 0, "--trial")
+    context.suggest("issue", batch, *reader, keys=False, when="for a trial in a reader")
     software = ("--cards", "cards", "--make-blanks")
     context.suggest("issue", batch, *software, keys=False, when="for a trial with software cards")
 

@@ -93,4 +93,4 @@ def test_a_line_is_the_one_where_the_key_begins(before: list[str]) -> None:
 
 
 def as_file(text: str) -> ConfigFile:
-    return ConfigFile(Path("/home/rhcard.toml"), text, tomllib.loads(text))
+    return ConfigFile(Path("/etc/rhcard.toml"), text, tomllib.loads(text))

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.errors import CardKeyError
 from cardlib.keys.store_file import open_with_passphrase, read_header
+from personalize.cli.context import Context
 from tests.programs.rhcard import PASSPHRASE, key_file, prepare, public_operator, rhcard
 
 OTHER = "another good one"
@@ -158,3 +160,19 @@ def test_test_keys_rotate_to_published_keys(tmp_path: Path) -> None:
     batch = prepare(tmp_path, keys, 1)
     assert issue(batch, tmp_path / "cards") == 9
     assert issue(batch, tmp_path / "cards", "--test-keys") == 0
+
+
+def test_one_passphrase_makes_no_cards_for_residents(tmp_path: Path, keys: Path) -> None:
+    """With real readers, that is; tests/production/test_issue_in_readers.py has the readers."""
+    secret = tmp_path / "secret"
+    secret.write_text(PASSPHRASE)
+    batch = prepare(tmp_path, keys, 1)
+    context = Context(keys=keys, passphrase_file=secret)
+    context.batch(batch, issuing=True)
+    with pytest.raises(CardKeyError, match=r"by one person alone.*rhcard keys migrate.*--trial"):
+        context.batch(batch, issuing=True, for_residents=True)
+    public = key_file(tmp_path, test=True, name="public.json")
+    of_test_keys = prepare(tmp_path, public, 1, skip=1, name="test")
+    Context(keys=public, passphrase_file=secret).batch(
+        of_test_keys, issuing=True, for_residents=True
+    )
