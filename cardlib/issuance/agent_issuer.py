@@ -155,10 +155,11 @@ class AgentIssuer:
         return f"<issuer {self.identity} of {self._connection!r}>"
 
     @classmethod
-    def at(cls, path: Path, identity: str | None = None) -> "AgentIssuer":
+    def at(cls, path: Path, identity: str | None = None, *, issuing: bool = False) -> "AgentIssuer":
         """Ask the agent at a socket: for its newest version, or for that of an identity.
 
-        Raises CardKeyError when there is no agent, it is locked, or it has no such version.
+        Raises KeysUnavailable when there is no agent or it is locked, CardKeyError when it has no
+        such version, or when that is retired and wanted for `issuing`.
         """
         connection = AgentConnection(path, AGENT_ERRORS)
         found = versions(connection)
@@ -166,7 +167,13 @@ class AgentIssuer:
         if not fitting:
             has = ", ".join(each.identity for each in found)
             raise CardKeyError(f"the key agent at {path} has no keys {identity}: it has {has}")
-        return cls(connection, fitting[0])
+        chosen = fitting[0]
+        if issuing and chosen.is_retired:
+            raise CardKeyError(
+                f"key version {chosen.version} ({chosen.identity}) is retired: cards of it are read"
+                " and verified, and no card is made with it. Prepare the list again"
+            )
+        return cls(connection, chosen)
 
     def session(self, key_set: Scp03Set, chip: ChipSerial) -> AgentHost:
         """Begin a session with a chip that has this key set."""

@@ -179,6 +179,9 @@ class LocalIssuer:
         digits = self._keys.unseal(Purpose.PIN, sealed, _pin_of(batch, number, turn))
         return Pin(digits.decode("ascii", "replace"))
 
+    def give_up(self, job: CardJob) -> None:
+        """Do nothing: without a key agent, the journal alone says which chip a record has."""
+
 
 def _keys_of(keys: RootKeys, key_set: Scp03Set, chip: ChipSerial) -> Scp03Keys:
     if key_set is Scp03Set.TRANSPORT:

@@ -112,6 +112,13 @@ class KeyHolder(Protocol):
         """Return the version with this identity. Raises CardKeyError when there is none."""
         ...
 
+    def for_issuing(self, identity: str) -> RootKeys:
+        """Return the version with this identity, to make cards with it.
+
+        Raises CardKeyError when there is none, or it is retired.
+        """
+        ...
+
     @property
     def terminal_keys(self) -> "KeySet":
         """The card keys of all versions as a terminal uses them."""

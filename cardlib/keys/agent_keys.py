@@ -20,6 +20,7 @@ class KeysOfVersion(NamedTuple):
     protocol: int
     cipher: Cipher
     is_test: bool
+    is_retired: bool
     names: frozenset[str]
 
 
@@ -35,7 +36,7 @@ def _described(each: Document) -> KeysOfVersion:
     names = frozenset(each["names"])
     return KeysOfVersion(
         each["identity"].hex(), each["version"], each["protocol"], Cipher(each["cipher"]),
-        each["test_keys"], names,
+        each["test_keys"], each["retired"], names,
     )  # fmt: skip
 
 

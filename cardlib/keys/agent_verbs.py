@@ -67,6 +67,7 @@ _VERSION: Members = {
     "protocol": number(1, 2),
     "cipher": number(1, 2),
     "test_keys": flag(),
+    "retired": flag(),
     "names": list_of(_KEY, len(KEY_BY_NAME)),
 }
 

@@ -147,3 +147,10 @@ class Issuer(AboutKeys, Protocol):
     def unseal_pin(self, batch: UUID, number: int, turn: int, sealed: bytes) -> Pin:
         """Open the PIN of a card. Raises CardKeyError when it is damaged or not this card's."""
         ...
+
+    def give_up(self, job: CardJob) -> None:
+        """Let the record of a job have another chip, because this one is spoiled.
+
+        Raises CardKeyError when the chip is or may be active, or we may give up no more.
+        """
+        ...

@@ -1,6 +1,7 @@
 """rhcard agent: run the key agent, and lock or unlock it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,11 @@ from .exits import Exit
 from .operator_files import Signers, operator_options, unlocked_together
 from .options import json_option, passphrase_option
 from .output import print_line, say
+
+if TYPE_CHECKING:
+    from cardlib.keys.agent import AgentConnection
+
+    from ..custody.vault import KeySource
 
 
 @click.group(name="agent")
@@ -34,10 +40,22 @@ def command() -> None:
 )
 @click.option(
     "--store",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="The key store. It stays closed until `rhcard agent unlock`.",
+)
+@click.option("--token", metavar="LABEL", help="The token with the root keys, in place of --store.")
+@click.option(
+    "--module",
+    metavar="FILE",
+    help="With --token: its PKCS#11 library. Default: that of the configuration.",
+)
+@click.option(
+    "--token-store",
+    default="main",
+    show_default=True,
+    metavar="NAME",
+    help="With --token: the name of the root keys in it.",
 )
 @click.option(
     "--state",
@@ -58,9 +76,8 @@ def command() -> None:
     help="Take published test keys, and callers of the agent's own user. For trials only.",
 )
 @socket_option
-def run(
-    policy: Path, store: Path, state: Path, head: Path | None, test_keys: bool, socket_path: Path
-) -> int:
+@click.pass_obj
+def run(context: Context, /, *, policy: Path, test_keys: bool, **where: Any) -> int:
     """Run the key agent until it is stopped by Ctrl-C or SIGTERM.
 
     It must be a user of its own. It starts locked: run `rhcard agent unlock` then.
@@ -68,18 +85,21 @@ def run(
     \b
     Examples:
       rhcard agent run --policy policy.toml --store keys.json --state /var/lib/rhcard-agent
+      rhcard agent run --policy policy.toml --token bureau --state /var/lib/rhcard-agent
     """
     from ..custody.policy import read_policy
     from ..custody.process import check_user, harden
     from ..custody.running import AgentFiles, agent
-    from ..custody.vault import StoreSource
     from .signals import handled
 
+    source = _source(context, **where)
     harden()
     rules = read_policy(policy)
     check_user(rules, test_keys=test_keys)
-    files = AgentFiles(socket_path.absolute(), state.absolute(), head and head.absolute())
-    source = StoreSource(store.absolute())
+    head = where["head"]
+    files = AgentFiles(
+        where["socket_path"].absolute(), where["state"].absolute(), head and head.absolute()
+    )
     with (
         agent(source, rules, files, test_keys=test_keys) as server,
         handled(lambda *_: server.stop()),
@@ -88,6 +108,28 @@ def run(
         server.run()
     say("The key agent has stopped.")
     return Exit.GOOD
+
+
+def _source(
+    context: Context,
+    *,
+    store: Path | None,
+    token: str | None,
+    module: str | None,
+    token_store: str,
+    **_: Any,
+) -> "KeySource":
+    from ..custody.token_source import TokenSource
+    from ..custody.vault import StoreSource
+    from .keys_token import module_path
+
+    if store is not None and token is None:
+        if module is not None:
+            raise click.UsageError("--module is for a token: it has no effect with --store")
+        return StoreSource(store.absolute())
+    if token is None or store is not None:
+        raise click.UsageError("give one of --store FILE and --token LABEL")
+    return TokenSource(module_path(context, module), token, token_store)
 
 
 @command.command()
@@ -132,13 +174,24 @@ def unlock(context: Context, signers: Signers) -> int:
     if signers.files:
         found = unlocked_together(connection, signers.opened("unlock"))
     else:
-        found = connection.call("unlock", passphrase=context.passphrase())
+        found = connection.call("unlock", passphrase=_secret(context, connection))
     if context.as_json:
         return context.answer(found)
     say(f"Unlocked: {found['identity']}")
     if found["test_keys"]:
         say("These keys are published: everybody can read and change cards made with them.")
     return Exit.GOOD
+
+
+def _secret(context: Context, connection: "AgentConnection") -> str:
+    """The passphrase of the agent's key store, or the PIN of its token."""
+    from ..custody.token_source import TOKEN
+    from .keys_token import token_pin
+
+    name: str = connection.call("status")["store"]
+    if name.startswith(TOKEN):
+        return token_pin(None, name.removeprefix(TOKEN))
+    return context.passphrase()
 
 
 @command.command()

@@ -174,7 +174,7 @@ class Context:
         return self.open_store().terminal_keys if self.keys else None
 
     def issuer(
-        self, path: Path | None = None, identity: str | None = None
+        self, path: Path | None = None, identity: str | None = None, *, issuing: bool = False
     ) -> "tuple[Issuer, BlankMaker]":
         """The issuer with the keys of --keys, of the key agent, or of the key store at `path`.
 
@@ -185,7 +185,7 @@ class Context:
 
             from ..production.blanks import AgentBlanks
 
-            issuer = AgentIssuer.at(self.agent, identity)
+            issuer = AgentIssuer.at(self.agent, identity, issuing=issuing)
             return issuer, AgentBlanks(issuer)
         from cardlib.issuance.local import LocalIssuer
 
@@ -209,7 +209,7 @@ class Context:
         self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
         if self.agent is not None:
-            issuer, maker = self.issuer(identity=header.key_store_identity)
+            issuer, maker = self.issuer(identity=header.key_store_identity, issuing=issuing)
             return Batch.open(folder, issuer), issuer, maker
         store, wanted = self.open_store(path), header.key_store_identity
         known = [each.identity for each in store.header.versions]

@@ -160,7 +160,7 @@ def command(
       rhcard issue batch --reader 0 --trial
       rhcard issue batch --reader 0 --reader 1 --trial
     """
-    from ..production.job import doubles, opened_job
+    from ..production.job import doubles, give_up, opened_job
 
     chips = [_chip(text) for text in spoiled]
     place = _place(context, cards, files, readers, make_blanks=make_blanks)
@@ -171,7 +171,7 @@ def command(
     with opened_job(batch, issuer, feed, test_keys=test_keys) as job:
         _remove_unfinished(place)
         for chip in chips:
-            job.journal.give_up(chip)
+            give_up(job, chip)
         results = run(job, hands)
         elsewhere = _elsewhere(results, place)
         faults = job.pins.faults

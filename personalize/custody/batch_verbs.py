@@ -44,7 +44,7 @@ def _holder_hashes(call: Call) -> Answer:
 def _new_batch(call: Call) -> Answer:
     given = call.given
     call.service.jobs.count_records(call.caller, given["count"])
-    batch = call.issuer.new_batch(UUID(bytes=given["batch"]), given["count"])
+    batch = call.maker.new_batch(UUID(bytes=given["batch"]), given["count"])
     return {"sealing": call.desk.put(BatchSealing(batch)), "sealed_key": batch.sealed_key}
 
 

@@ -25,6 +25,7 @@ class CardSession:
     host: IssuerHost
     key_set: Scp03Set
     chip: ChipSerial
+    identity: str
     is_open: bool = False
     activates: bool = False
 
@@ -35,9 +36,10 @@ def _begin(call: Call) -> Answer:
     if key_set is Scp03Set.TRANSPORT and chip not in call.service.stock:
         raise CardKeyError(f"chip {chip} is not in received stock: its keys are not replaced")
     call.service.jobs.count(call.caller, chip)
-    host = call.issuer.session(key_set, chip)
+    issuer = call.maker if key_set is Scp03Set.TRANSPORT else call.issuer
+    host = issuer.session(key_set, chip)
     command = host.initialize_update()
-    handle = call.desk.put(CardSession(host, key_set, chip))
+    handle = call.desk.put(CardSession(host, key_set, chip, issuer.identity))
     return {"session": handle, "command": bytes(command)}
 
 
@@ -70,6 +72,7 @@ def _replace_keys(call: Call) -> Answer:
 
 def _load(call: Call) -> Answer:
     session = _open_session(call, Scp03Set.ISSUER)
+    call.service.vault.for_issuing(session.identity)
     job, given = _claimed(call, session), call.given
     records, region = given["records"], Region(given["region"])
     return _commands(session.host.load(job, records, region, Pin(given["pin"])))

@@ -134,21 +134,20 @@ class JobBook:
     def give_up(self, job: CardJob, caller: Caller) -> None:
         """Let a record have another chip. Once more for the same job changes nothing.
 
-        Raises CardKeyError when the chip was activated, when the job is not known, or when the
-        caller may give up no more chips. A chip that may be active is a custodian's to give up.
+        A job that was never claimed needs nothing. Raises CardKeyError when the chip was activated,
+        or when the caller may give up no more chips. One that may be active is a custodian's to
+        give up.
         """
         row = self._row(
             "SELECT state FROM jobs WHERE batch = ? AND number = ? AND chip = ?",
             job.batch.bytes, job.number, bytes(job.chip),
         )  # fmt: skip
-        if row is None:
-            raise CardKeyError(f"chip {job.chip} was never claimed for record {job.number}")
+        if row is None or row[0] == JobState.GIVEN_UP:
+            return
         if row[0] == JobState.ACTIVATED:
             raise CardKeyError(
                 f"chip {job.chip} was activated: a second card for its resident is not made"
             )
-        if row[0] == JobState.GIVEN_UP:
-            return
         if row[0] == JobState.ACTIVATING and Role.CUSTODIAN not in caller.roles:
             raise CardKeyError(
                 f"chip {job.chip} was being activated, and may be active: a custodian must give it"

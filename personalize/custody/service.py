@@ -100,6 +100,11 @@ class Call:
         """The issuer with the key version that the request names."""
         return LocalIssuer(self.service.vault.of(self.given["identity"].hex()))
 
+    @property
+    def maker(self) -> LocalIssuer:
+        """The same issuer, to make cards. Raises CardKeyError when its key version is retired."""
+        return LocalIssuer(self.service.vault.for_issuing(self.given["identity"].hex()))
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import KeyHolder, RootKeys
@@ -39,6 +39,15 @@ class KeySource(Protocol):
 
     def open(self, passphrase: str) -> KeyHolder:
         """Open it. Raises CardKeyError when the passphrase is wrong."""
+        ...
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """Keys that must be told when nobody may use them any more, as those of a token."""
+
+    def lock(self) -> None:
+        """Log out."""
         ...
 
 
@@ -132,6 +141,10 @@ class Vault:
         """The roots of one version. Raises CardKeyError while locked, or when it is not there."""
         return self.holder.of(identity)
 
+    def for_issuing(self, identity: str) -> RootKeys:
+        """The roots of one version, to make cards. Raises CardKeyError when it is retired too."""
+        return self.holder.for_issuing(identity)
+
     def unlock(self, passphrase: str) -> RootKeys:
         """Open the keys with a passphrase.
 
@@ -172,8 +185,11 @@ class Vault:
         self.put(store)
 
     def lock(self) -> None:
-        """Forget the keys."""
-        self._holder = None
+        """Forget the keys. A token is logged out of."""
+        held, self._holder = self._holder, None
+        if isinstance(held, Lockable):
+            held.lock()
+        del held
         gc.collect()
 
     def _tried(self, opened: Callable[[], KeyHolder]) -> RootKeys:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import RootKeys
 
 from .batch_verbs import BATCH_VERBS
@@ -58,8 +59,19 @@ def _described(keys: RootKeys, call: Call) -> Answer:
         "protocol": keys.spec.protocol,
         "cipher": int(keys.cipher),
         "test_keys": keys.is_test,
+        "retired": _is_retired(keys.identity, call),
         "names": sorted(keys.terminal_keys.names & allowed_keys(call)),
     }
+
+
+def _is_retired(identity: str, call: Call) -> bool:
+    try:
+        call.service.vault.for_issuing(identity)
+    except KeysUnavailable:
+        raise
+    except CardKeyError:
+        return True
+    return False
 
 
 _UNLOCKS = frozenset((Role.CUSTODIAN, Role.STATION))

@@ -8,7 +8,7 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import CardError, CardKeyError
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
-from cardlib.keys.issuer import Issuer
+from cardlib.keys.issuer import CardJob, Issuer
 from cardlib.transport.meter import Figures
 
 from ..listing.holders import comparable, in_one_spelling
@@ -93,6 +93,17 @@ def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> 
         job = Job(batch, issuer, feed, journal, pins)
         _look_at_all(job)
         yield job
+
+
+def give_up(job: Job, chip: ChipSerial) -> None:
+    """Let the record of a lost or broken chip have another one.
+
+    JournalConflict as `Journal.give_up`; CardKeyError when the key agent does not allow it.
+    """
+    entry = job.journal.of_chip(chip)
+    if entry is not None and entry.progress not in (Progress.ACTIVE, Progress.VERIFIED):
+        job.issuer.give_up(CardJob(job.batch.uuid, entry.number, chip))
+    job.journal.give_up(chip)
 
 
 def _look_at_all(job: Job) -> None:

@@ -167,8 +167,7 @@ def test_a_record_gets_a_second_chip_only_when_the_first_was_given_up(
     host = opened(blank(OTHER_CHIP), issuer, Scp03Set.TRANSPORT, OTHER_CHIP)
     with pytest.raises(CardKeyError, match=r"is for chip .* Give that chip up first"):
         host.replace_keys(other)
-    with pytest.raises(CardKeyError, match="never claimed"):
-        issuer.give_up(other)
+    issuer.give_up(other)  # it was never claimed: there is nothing to give up
     issuer.give_up(JOB)
     issuer.give_up(JOB)
     make_card(blank(OTHER_CHIP), issuer, other, RECORDS, *CARDHOLDER)
