@@ -34,7 +34,7 @@ from .new_version import imported, next_version, value_of
 from .operators import Operator
 from .receipts import Receipt
 from .register import Register, read_register
-from .roles import EVERYBODY, Role
+from .roles import Role
 from .service import Answer, Call, Verb
 from .statement import Statement, StatementCheck, allowed_people
 
@@ -203,6 +203,7 @@ def _component(call: Call) -> Answer:
         ceremony.enter(person.name, component, given["check_value"])
     except WrongComponent as error:
         refused = str(error)
+        call.service.note(f"a component of {person.name} was refused")
     values = {} if ceremony.left else ceremony.check_values
     return {"refused": refused, "left": list(ceremony.left), "check_values": _listed(values)}
 
@@ -374,7 +375,7 @@ _CUSTODIANS = frozenset((Role.CUSTODIAN,))
 _AT_A_DESK = frozenset((Role.CUSTODIAN, Role.STATION))
 _READERS = frozenset((Role.CUSTODIAN, Role.AUDITOR))
 CEREMONY_VERBS: Mapping[str, Verb] = {
-    "nonce": Verb(_nonce, EVERYBODY, locked_too=True),
+    "nonce": Verb(_nonce, _AT_A_DESK, locked_too=True),
     "custodians-wrap": Verb(_custodians_wrap, _AT_A_DESK, ("operators",), locked_too=True),
     "unlock-together": Verb(_unlock_together, _AT_A_DESK, ("statement",), locked_too=True),
     "ceremony-begin": Verb(_begin, _CUSTODIANS, ("action", "what", "operators")),
