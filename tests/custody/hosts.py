@@ -107,7 +107,7 @@ def host(
     custodians = [(each.name, each.key.operator.wrapping) for each in people
                   if Role.CUSTODIAN in each.key.operator.roles]  # fmt: skip
     create(
-        home / "keys.json", new_roots(2, Cipher.SM4), passphrase=passphrase,
+        home / "keys.json", new_roots(2, cipher), passphrase=passphrase,
         custodians=() if passphrase else custodians,
     )  # fmt: skip
     register = files(folder, people)
