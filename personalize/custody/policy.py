@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cardlib.errors import DAMAGE, CardError, FormatError
+from cardlib.errors import DAMAGE, CardError, FormatError, KeysUnavailable
 from cardlib.facts import ChipSerial
 from cardlib.keys.agent_verbs import FORMS
 from cardlib.layout import KEY_BY_NAME
@@ -231,7 +231,7 @@ class Stock:
     _chips: frozenset[bytes] = field(default=frozenset(), repr=False)
 
     def __contains__(self, chip: bytes) -> bool:
-        """Whether a chip was received. Raises PolicyError when the stock file is not right."""
+        """Whether a chip was received. Raises KeysUnavailable when the stock file is not right."""
         if self.policy.stock is None:
             return True
         if self.policy.stock_file is None:
@@ -246,7 +246,7 @@ class Stock:
                 self._chips = _read_stock(path, read_regular(path, _LARGEST))
                 self._seen = seen
         except OSError as error:
-            raise PolicyError(
+            raise KeysUnavailable(
                 f"stock_file {path}: {error.strerror}. Correct stock_file in {self.policy.path}"
             ) from None
         return self._chips
@@ -260,5 +260,5 @@ def _read_stock(path: Path, raw: bytes) -> frozenset[bytes]:
             if words:
                 chips.add(bytes(ChipSerial.parse(words)))
         except FormatError as error:
-            raise PolicyError(f"stock_file {path} line {line}: {error}") from None
+            raise KeysUnavailable(f"stock_file {path} line {line}: {error}") from None
     return frozenset(chips)
