@@ -147,6 +147,7 @@ class AgentIssuer:
         self._connection, self._about = connection, about
         self._whose = bytes.fromhex(about.identity)
         self.identity, self.key_version, self.is_test = about[0], about.version, about.is_test
+        self.is_of_one_person = about.is_of_one_person
         self.spec: SpecVersion = SpecVersion.of_protocol(about.protocol)
         self.cipher: Cipher = about.cipher
         self.terminal_keys: KeySet = AgentKeySet(connection, about)

@@ -21,6 +21,7 @@ class KeysOfVersion(NamedTuple):
     cipher: Cipher
     is_test: bool
     is_retired: bool
+    is_of_one_person: bool
     names: frozenset[str]
 
 
@@ -36,7 +37,7 @@ def _described(each: Document) -> KeysOfVersion:
     names = frozenset(each["names"])
     return KeysOfVersion(
         each["identity"].hex(), each["version"], each["protocol"], Cipher(each["cipher"]),
-        each["test_keys"], each["retired"], names,
+        each["test_keys"], each["retired"], each["of_one_person"], names,
     )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ _VERSION: Members = {
     "cipher": number(1, 2),
     "test_keys": flag(),
     "retired": flag(),
+    "of_one_person": flag(),
     "names": list_of(_KEY, len(KEY_BY_NAME)),
 }
 

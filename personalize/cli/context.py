@@ -33,6 +33,11 @@ _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
 
+_ONE_PERSON = (
+    "{} is opened by one passphrase, so by one person alone. For residents' cards give it to"
+    " custodians first: `rhcard keys migrate`. For a trial add --trial"
+)
+
 
 @dataclass(slots=True)
 class Context:
@@ -173,23 +178,18 @@ class Context:
             return agent_key_set(self.agent)
         return self.open_store().terminal_keys if self.keys else None
 
-    def issuer(
-        self, path: Path | None = None, identity: str | None = None, *, issuing: bool = False
-    ) -> "tuple[Issuer, BlankMaker]":
-        """The issuer with the keys of --keys, of the key agent, or of the key store at `path`.
-
-        With it comes who makes blanks for it. The agent takes the key version of an `identity`.
-        """
+    def issuer(self) -> "tuple[Issuer, BlankMaker]":
+        """The issuer with the keys of --keys or of the key agent, and who makes blanks for it."""
         if self.agent is not None:
             from cardlib.issuance.agent_issuer import AgentIssuer
 
             from ..production.blanks import AgentBlanks
 
-            issuer = AgentIssuer.at(self.agent, identity, issuing=issuing)
+            issuer = AgentIssuer.at(self.agent)
             return issuer, AgentBlanks(issuer)
         from cardlib.issuance.local import LocalIssuer
 
-        store = self.store(path)
+        store = self.store()
         return LocalIssuer(store), store
 
     def batch(
@@ -201,16 +201,20 @@ class Context:
         does not hold it, or when it is retired and the batch is for `issuing`, or when one person
         opens it, its keys are not published, and real cards are made `for_residents`.
         """
+        from cardlib.issuance.agent_issuer import AgentIssuer
         from cardlib.issuance.local import LocalIssuer
 
         from ..preparation.batch import Batch, read_header
+        from ..production.blanks import AgentBlanks
 
         header = read_header(folder)
         self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
         if self.agent is not None:
-            issuer, maker = self.issuer(identity=header.key_store_identity, issuing=issuing)
-            return Batch.open(folder, issuer), issuer, maker
+            agent = AgentIssuer.at(self.agent, header.key_store_identity, issuing=issuing)
+            if for_residents and agent.is_of_one_person and not agent.is_test:
+                raise CardKeyError(_ONE_PERSON.format("the key agent's store"))
+            return Batch.open(folder, agent), agent, AgentBlanks(agent)
         store, wanted = self.open_store(path), header.key_store_identity
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
@@ -220,10 +224,7 @@ class Context:
             )
         keys = store.for_issuing(wanted) if issuing else store.of(wanted)
         if for_residents and not (keys.is_test or store.is_production):
-            raise CardKeyError(
-                f"{path} is opened by one passphrase, so by one person alone. For residents' cards"
-                " give it to custodians first: `rhcard keys migrate`. For a trial add --trial"
-            )
+            raise CardKeyError(_ONE_PERSON.format(path))
         issuer = LocalIssuer(keys)
         return Batch.open(folder, issuer), issuer, keys
 

@@ -203,17 +203,17 @@ class JobBook:
         return self._number("SELECT IFNULL(SUM(cards), 0) FROM counts WHERE caller = ?", caller)
 
     def note_log(self, number: int) -> None:
-        """Note the number of the log's newest entry, if something else is noted too."""
-        if self._open is not None and self._open.in_transaction and self._changed():
-            self._do("UPDATE log SET number = ?", number)
+        """Note the number of the log entry that says what is noted in this transaction."""
+        self._do("UPDATE log SET number = ?", number)
 
     def log_number(self) -> int:
         """The number of the log's newest entry when something was noted last."""
         return self._number("SELECT number FROM log")
 
-    def _changed(self) -> bool:
-        assert self._open is not None
-        return self._open.total_changes != self._before
+    @property
+    def has_changed(self) -> bool:
+        """Whether something was noted in this transaction."""
+        return self._open is not None and self._open.total_changes != self._before
 
     _before = 0
 

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ class LogDamaged(CardError):
 class AgentLog:
     """The log, open for more entries. Only one process may have it open."""
 
-    def __init__(self, path: Path, log: int, head: int, number: int, newest: str) -> None:
+    def __init__(self, path: Path, log: int, head: int, chain: "_Chain") -> None:
         """Use `open_log`."""
         self.path, self._log, self._head = path, log, head
-        self.number, self.newest = number, newest
+        self.number, self.newest = chain.number, chain.newest
+        self.counted = chain.counted
         self._lock, self._broken = threading.Lock(), False
 
     def __repr__(self) -> str:
@@ -115,13 +117,13 @@ def _opened(path: Path, head: Path) -> AgentLog:
         opened.append(os.open(path, _FLAGS | os.O_APPEND))
         opened.append(os.open(head, _FLAGS))
         wanted, known = _read_head(head, opened[1])
-        number, newest, whole = _checked(path, opened[0], wanted, known)
-        log = AgentLog(path, opened[0], opened[1], number, newest)
-        if whole < os.fstat(opened[0]).st_size:
+        chain = _checked(path, opened[0], wanted, known)
+        log = AgentLog(path, opened[0], opened[1], chain)
+        if chain.whole < os.fstat(opened[0]).st_size:
             # A cut came while an entry was written: nobody got an answer to it.
-            os.ftruncate(opened[0], whole)
+            os.ftruncate(opened[0], chain.whole)
             os.fsync(opened[0])
-        log._write_head(number, newest)
+        log._write_head(chain.number, chain.newest)
     except BaseException:
         for each in opened:
             os.close(each)
@@ -129,34 +131,54 @@ def _opened(path: Path, head: Path) -> AgentLog:
     return log
 
 
-def _checked(path: Path, log: int, wanted: int, known: str) -> tuple[int, str, int]:
-    """Follow the chain; return number and hash of the newest entry, and where it ends."""
-    number, newest, whole, at_head = 0, FIRST_BEFORE, 0, wanted == 0
+@dataclass(slots=True)
+class _Chain:
+    """The log up to a line: number and hash of the newest entry, and where it ends.
+
+    `counted` are the numbers of the entries that changed the file of jobs.
+    """
+
+    number: int = 0
+    newest: str = FIRST_BEFORE
+    whole: int = 0
+    counted: list[int] = field(default_factory=list)
+
+    def add(self, line: bytes) -> None:
+        """Follow one line, with its newline. Raises one of DAMAGE when it does not follow."""
+        entry = json.loads(line)
+        if entry["number"] != self.number + 1 or entry["before"] != self.newest:
+            raise ValueError
+        self.number += 1
+        self.newest = hashlib.sha256(line[:-1]).hexdigest()
+        self.whole += len(line)
+        if entry.get("counted"):
+            self.counted = [*self.counted[-1:], self.number]
+        if entry.get("uncounted") in self.counted:
+            self.counted.remove(entry["uncounted"])
+
+
+def _checked(path: Path, log: int, wanted: int, known: str) -> _Chain:
+    """Follow the chain to its end. Raises LogDamaged unless it fits the head, `wanted` `known`."""
+    chain, at_head = _Chain(), wanted == 0
     with os.fdopen(os.dup(log), "rb") as file:
         file.seek(0)
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            number += 1
-            if not _follows(line, number, newest):
-                raise LogDamaged(f"{path} entry {number}: changed, or one is missing. {_TO_DO}")
-            newest = hashlib.sha256(line[:-1]).hexdigest()
-            whole += len(line)
-            at_head = at_head or (number == wanted and newest == known)
-    if not at_head or number > wanted + 1:
+            try:
+                chain.add(line)
+            except DAMAGE:
+                number = chain.number + 1
+                raise LogDamaged(
+                    f"{path} entry {number}: changed, or one is missing. {_TO_DO}"
+                ) from None
+            at_head = at_head or (chain.number == wanted and chain.newest == known)
+    if not at_head or chain.number > wanted + 1:
         raise LogDamaged(
-            f"{path}: it has {number} entries, and its head names {wanted}, or another entry."
+            f"{path}: it has {chain.number} entries, and its head names {wanted}, or another entry."
             f" {_TO_DO}"
         )
-    return number, newest, whole
-
-
-def _follows(line: bytes, number: int, before: str) -> bool:
-    try:
-        entry = json.loads(line)
-        return bool(entry["number"] == number and entry["before"] == before)
-    except DAMAGE:
-        return False
+    return chain
 
 
 def _read_head(path: Path, head: int) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cardlib.errors import DAMAGE, CardError, FormatError
+from cardlib.errors import DAMAGE, CardError, FormatError, KeysUnavailable
 from cardlib.facts import ChipSerial
 from cardlib.keys.agent_verbs import FORMS
 from cardlib.layout import KEY_BY_NAME
@@ -69,7 +69,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class PolicyKey:
     """A key of the file: what to write, whether a value is right, and its value then."""
 
     write: str
@@ -117,22 +117,22 @@ def _path(value: Any) -> Path:
 
 
 _A_COUNT = _whole(0, 1 << 40)
-CALLER_KEYS: Mapping[str, _Key] = {
-    "uid": _Key("the number that `id -u USER` prints", _whole(0, (1 << 32) - 2), needed=True),
-    "role": _Key(" or ".join(f'"{role}"' for role in Role), _roles, needed=True),
-    "verbs": _Key('a list of verbs, such as ["status"]', _names(FORMS)),
-    "cards": _Key("how many cards in all, such as 10000", _A_COUNT),
-    "cards_a_minute": _Key("how many cards in a minute, such as 20", _whole(0, 1 << 20)),
-    "hashes_a_minute": _Key("how many holder hashes in a minute, such as 1000", _A_COUNT),
-    "give_ups": _Key("how many chips may be given up in all, such as 100", _A_COUNT),
-    "keys": _Key('a list of card keys, such as ["RK1_DF02"]', _names(KEY_BY_NAME)),
+CALLER_KEYS: Mapping[str, PolicyKey] = {
+    "uid": PolicyKey("the number that `id -u USER` prints", _whole(0, (1 << 32) - 2), needed=True),
+    "role": PolicyKey(" or ".join(f'"{role}"' for role in Role), _roles, needed=True),
+    "verbs": PolicyKey('a list of verbs, such as ["status"]', _names(FORMS)),
+    "cards": PolicyKey("how many cards in all, such as 10000", _A_COUNT),
+    "cards_a_minute": PolicyKey("how many cards in a minute, such as 20", _whole(0, 1 << 20)),
+    "hashes_a_minute": PolicyKey("how many holder hashes in a minute, such as 1000", _A_COUNT),
+    "give_ups": PolicyKey("how many chips may be given up in all, such as 100", _A_COUNT),
+    "keys": PolicyKey('a list of card keys, such as ["RK1_DF02"]', _names(KEY_BY_NAME)),
 }
 """The keys of one caller."""
-POLICY_KEYS: Mapping[str, _Key] = {
-    "idle_minutes": _Key("the minutes without a request, 1 to 1440", _whole(1, 1440)),
-    "stock": _Key('a list of chip serials, or "any" with test keys', _chips),
-    "stock_file": _Key("the full path of a file with one chip serial in each line", _path),
-    "operators": _Key("the full path of the list of operators", _path),
+POLICY_KEYS: Mapping[str, PolicyKey] = {
+    "idle_minutes": PolicyKey("the minutes without a request, 1 to 1440", _whole(1, 1440)),
+    "stock": PolicyKey('a list of chip serials, or "any" with test keys', _chips),
+    "stock_file": PolicyKey("the full path of a file with one chip serial in each line", _path),
+    "operators": PolicyKey("the full path of the list of operators", _path),
 }
 """The keys outside the callers."""
 
@@ -198,7 +198,7 @@ def _caller(name: str, table: Any) -> Caller:
     return Caller(name, roles=values.pop("role"), **values)
 
 
-def _values(keys: Mapping[str, _Key], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _values(keys: Mapping[str, PolicyKey], table: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in table:
         if name not in keys:
             known = ", ".join(keys)
@@ -231,7 +231,7 @@ class Stock:
     _chips: frozenset[bytes] = field(default=frozenset(), repr=False)
 
     def __contains__(self, chip: bytes) -> bool:
-        """Whether a chip was received. Raises PolicyError when the stock file is not right."""
+        """Whether a chip was received. Raises KeysUnavailable when the stock file is not right."""
         if self.policy.stock is None:
             return True
         if self.policy.stock_file is None:
@@ -246,7 +246,7 @@ class Stock:
                 self._chips = _read_stock(path, read_regular(path, _LARGEST))
                 self._seen = seen
         except OSError as error:
-            raise PolicyError(
+            raise KeysUnavailable(
                 f"stock_file {path}: {error.strerror}. Correct stock_file in {self.policy.path}"
             ) from None
         return self._chips
@@ -260,5 +260,5 @@ def _read_stock(path: Path, raw: bytes) -> frozenset[bytes]:
             if words:
                 chips.add(bytes(ChipSerial.parse(words)))
         except FormatError as error:
-            raise PolicyError(f"stock_file {path} line {line}: {error}") from None
+            raise KeysUnavailable(f"stock_file {path} line {line}: {error}") from None
     return frozenset(chips)

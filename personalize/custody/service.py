@@ -23,7 +23,7 @@ from cardlib.keys.agent_wire import (
 
 from .jobs import JobBook
 from .limits import HashLimit
-from .log import AgentLog
+from .log import AgentLog, LogDamaged, open_log
 from .policy import Caller, Policy, Stock
 from .receipts import Receipts
 from .roles import Role
@@ -194,14 +194,18 @@ class AgentService:
     def _reply(self, raw: bytes, desk: Desk) -> Document:
         name, about = "", {}
         given: Document = {}
+        entry = 0
         try:
             name, given = self._request(raw)
             verb = self._allowed(name, desk.caller)
             about = {each: plain(given[each]) for each in verb.logged if given[each] is not None}
             with self.jobs.transaction():
                 result = verb.handler(Call(self, desk, given))
-                if not verb.continues:
-                    self.jobs.note_log(self._log(desk.caller, name, about, "done"))
+                if self.jobs.has_changed:
+                    entry = self._log(desk.caller, name, about, "done", counted=True)
+                    self.jobs.note_log(entry)
+                elif not verb.continues:
+                    self._log(desk.caller, name, about, "done")
             return {"ok": result}
         except CardError as error:
             failure = error
@@ -209,7 +213,9 @@ class AgentService:
             failure = CardError(_fault(error))
         if name and (handle := given.get(self._verbs[name].handle)) is not None:
             desk.opened.pop(handle, None)
-        return self._refused(desk.caller, name, about, failure)
+        # With an entry it was done and logged, and then the file of jobs could not be written.
+        more = {"uncounted": entry} if entry else {}
+        return self._refused(desk.caller, name, about, failure, **more)
 
     def _request(self, raw: bytes) -> tuple[str, Document]:
         document = from_frame(raw)
@@ -229,24 +235,42 @@ class AgentService:
         return verb
 
     def _refused(
-        self, caller: Caller, verb: str, about: Mapping[str, object], error: CardError
+        self,
+        caller: Caller,
+        verb: str,
+        about: Mapping[str, object],
+        error: CardError,
+        **more: object,
     ) -> Document:
         try:
-            self._log(caller, verb, about, str(error))
+            self._log(caller, verb, about, str(error), **more)
         except StorageError as full:
             error = full
         return {"error": error_document(error, AGENT_ERRORS)}
 
-    def _log(self, caller: Caller, verb: str, about: Mapping[str, object], result: str) -> int:
-        return self._entered(caller.uid, caller.name, verb, about, result)
+    def _log(
+        self,
+        caller: Caller,
+        verb: str,
+        about: Mapping[str, object],
+        result: str,
+        **more: object,
+    ) -> int:
+        return self._entered(caller.uid, caller.name, verb, about, result, **more)
 
     def _entered(
-        self, uid: int, caller: str, verb: str, about: Mapping[str, object], result: str
+        self,
+        uid: int,
+        caller: str,
+        verb: str,
+        about: Mapping[str, object],
+        result: str,
+        **more: object,
     ) -> int:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         short = result[:_LONGEST_RESULT]
         entry = {"time": time, "uid": uid, "caller": caller, "verb": verb, "about": about}
-        return self.log.append({**entry, "result": short})
+        return self.log.append({**entry, "result": short, **more})
 
 
 def open_files(state: Path, head: Path) -> tuple[JobBook, AgentLog]:
@@ -254,20 +278,37 @@ def open_files(state: Path, head: Path) -> tuple[JobBook, AgentLog]:
 
     Raises LogDamaged when the file of jobs knows a longer log than there is.
     """
-    from .log import LogDamaged, open_log
-
     log = open_log(state / "agent.log", head)
     jobs = JobBook(state / "jobs.sqlite")
-    with jobs.transaction():
-        known = jobs.log_number()
-    if known > log.number:
+    try:
+        with jobs.transaction():
+            _check_jobs(jobs, log)
+    except BaseException:
         jobs.close()
         log.close()
+        raise
+    return jobs, log
+
+
+def _check_jobs(jobs: JobBook, log: AgentLog) -> None:
+    """Raise LogDamaged unless the file of jobs was changed last by the entry that the log names."""
+    known, counted = jobs.log_number(), log.counted
+    if known > log.number:
         raise LogDamaged(
             f"{log.path}: it has {log.number} entries, and {jobs.path} knows of {known}. The log"
             " was put back from a copy, or removed. Put the newest one back"
         )
-    return jobs, log
+    if known == (counted[-1] if counted else 0):
+        return
+    if counted[-1:] == [log.number] and known == (counted[0] if len(counted) > 1 else 0):
+        jobs.note_log(log.number)  # a cut came after the entry: nobody got an answer to it
+        return
+    raise LogDamaged(
+        f"{jobs.path}: it was put back from a copy, or removed: its last change is that of entry"
+        f" {known} of the log, and the log says {counted[-1] if counted else 0}. Put the newest one"
+        " back. If it is lost, keep log and head, and move all three away: then the agent begins"
+        " anew, and knows no jobs"
+    )
 
 
 def _fault(error: Exception) -> str:

@@ -122,6 +122,11 @@ class Vault:
         return None if self._holder is None else self._holder.newest.identity
 
     @property
+    def is_of_one_person(self) -> bool:
+        """Whether one passphrase opens the keys, so that one person alone has them."""
+        return isinstance(self._holder, OpenStore) and not self._holder.is_production
+
+    @property
     def holder(self) -> KeyHolder:
         """All versions, which are used now. Raises CardKeyError while they are locked."""
         if self._holder is None:

@@ -59,6 +59,7 @@ def _described(keys: RootKeys, call: Call) -> Answer:
         "protocol": keys.spec.protocol,
         "cipher": int(keys.cipher),
         "test_keys": keys.is_test,
+        "of_one_person": call.service.vault.is_of_one_person,
         "retired": _is_retired(keys.identity, call),
         "names": sorted(keys.terminal_keys.names & allowed_keys(call)),
     }

@@ -4,15 +4,16 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cardlib.errors import StorageError
+from cardlib.errors import KeysUnavailable, StorageError
 from personalize.custody.log import FIRST_BEFORE, AgentLog, LogDamaged, open_log
 from personalize.custody.service import open_files
-from tests.custody.desks import bench
+from tests.custody.desks import Bench, bench
 
 
 def filled(folder: Path, entries: int = 5) -> tuple[Path, Path]:
@@ -180,3 +181,70 @@ def test_a_log_that_is_a_link_is_refused(tmp_path: Path) -> None:
     os.symlink(tmp_path / "elsewhere", log)
     with pytest.raises(StorageError):
         open_log(log, head)
+
+
+def _session(agent: Bench, chip: bytes) -> None:
+    whose = {"identity": bytes.fromhex(agent.service.vault.keys.identity)}
+    agent.connection().call("session", **whose, key_set="transport", chip=chip)
+
+
+CHIPS = frozenset((b"chip 001", b"chip 002", b"chip 003"))
+
+
+def test_an_old_copy_of_the_jobs_is_known_by_the_log(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with bench(state, stock=CHIPS) as agent:
+        _session(agent, b"chip 001")
+        _session(agent, b"chip 002")
+    shutil.copy(state / "jobs.sqlite", tmp_path / "old")
+    with bench(state, stock=CHIPS) as agent:
+        agent.connection().call("status")
+        _session(agent, b"chip 003")
+        agent.connection().call("status")
+    newest = (state / "jobs.sqlite").read_bytes()
+    shutil.copy(tmp_path / "old", state / "jobs.sqlite")
+    with pytest.raises(LogDamaged, match="it was put back from a copy, or removed"):
+        open_files(state, state / "agent.head")
+    (state / "jobs.sqlite").unlink()
+    with pytest.raises(LogDamaged, match="it was put back from a copy, or removed"):
+        open_files(state, state / "agent.head")
+    (state / "jobs.sqlite").write_bytes(newest)
+    with bench(state, stock=CHIPS):
+        pass
+
+
+def test_a_kill_between_log_and_jobs_is_no_damage(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with bench(state, stock=CHIPS) as agent:
+        _session(agent, b"chip 001")
+        agent.connection().call("status")
+    before = (state / "jobs.sqlite").read_bytes()
+    with bench(state, stock=CHIPS) as agent:
+        _session(agent, b"chip 002")
+    (state / "jobs.sqlite").write_bytes(before)
+    for _ in range(2):
+        with bench(state, stock=CHIPS) as agent:
+            agent.connection().call("status")
+
+
+def test_jobs_that_could_not_be_stored_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    with bench(state, stock=CHIPS) as agent:
+        _session(agent, b"chip 001")
+        do = agent.service.jobs._do
+
+        def full(statement: str, *values: object) -> sqlite3.Cursor:
+            if statement == "COMMIT":
+                raise StorageError(28, "No space left on device")
+            return do(statement, *values)
+
+        monkeypatch.setattr(agent.service.jobs, "_do", full)
+        with pytest.raises(KeysUnavailable, match="No space left on device"):
+            _session(agent, b"chip 002")
+        monkeypatch.undo()
+        assert agent.service.jobs.cards_of("a-station") == 1
+        agent.connection().call("status")
+    with bench(state, stock=CHIPS) as agent:
+        _session(agent, b"chip 002")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.errors import KeysUnavailable
 from cardlib.facts import ChipSerial
 from personalize.custody.policy import Policy, PolicyError, Stock, read_policy
 from personalize.custody.roles import Role
+from tests import ROOT
 
 WHOLE = """
 stock = ["5248430000000001", "5248430000000002"]
@@ -104,12 +106,20 @@ def test_the_stock_file_is_read_again_when_chips_come(tmp_path: Path) -> None:
     path = tmp_path / "stock"
     found = policy_of(tmp_path, f'stock_file = "{path}"\n{ONE}')
     stock, chip = Stock(found), ChipSerial.parse("5248430000000001")
-    with pytest.raises(PolicyError, match="Correct stock_file in"):
+    with pytest.raises(KeysUnavailable, match="Correct stock_file in"):
         assert chip in stock
     path.write_text("# box 1\n\n5248430000000009  # first\n", "utf-8")
     assert chip not in stock
     path.write_text("5248430000000009\n5248430000000001\n", "utf-8")
     assert chip in stock
     path.write_text("5248430000000009\n52484300000\n", "utf-8")
-    with pytest.raises(PolicyError, match="line 2: '52484300000' is not a chip serial"):
+    with pytest.raises(KeysUnavailable, match="line 2: '52484300000' is not a chip serial"):
         assert chip in stock
+
+
+def test_the_policy_of_the_page_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "run-the-key-agent.md").read_text("utf-8")
+    found = policy_of(tmp_path, page.split("```toml\n")[1].split("```")[0])
+    assert [each.role for each in found.callers.values()] == [
+        "station", "data-preparation", "terminal", "custodian",
+    ]  # fmt: skip

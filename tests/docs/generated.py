@@ -27,6 +27,7 @@ def write(page: Path, name: str, part: Callable[[], str]) -> None:
 
 if __name__ == "__main__":
     from . import (
+        agent_page,
         card_page,
         cli_page,
         configuration_page,
@@ -38,7 +39,8 @@ if __name__ == "__main__":
     )
 
     pages = (
-        cli_page, card_page, configuration_page, exits_page, fault_codes_page, operators_page,
+        agent_page, cli_page, card_page, configuration_page, exits_page, fault_codes_page,
+        operators_page,
         token_page, troubles,
     )  # fmt: skip
     for module in pages:

@@ -7,6 +7,7 @@ import pytest
 from cardlib.layout import FILES
 
 from . import (
+    agent_page,
     card_page,
     cli_page,
     configuration_page,
@@ -19,6 +20,7 @@ from . import (
 from .generated import with_part
 
 MODULES = (
+    agent_page,
     cli_page,
     card_page,
     configuration_page,
