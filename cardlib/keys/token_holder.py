@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..errors import CardKeyError
+from .roots import Roots
 from .several import SeveralKeySets
 from .token import TokenKeys
+from .token_making import import_roots
 from .token_session import TokenSession
 from .token_version import (
     RETIRED,
@@ -35,7 +37,7 @@ class TokenHolder:
                 f"token {session.label} holds no root keys of {store!r} that make cards."
                 f" {_others(session)}"
             )
-        self._session, self._retired = session, retired
+        self._session, self._store, self._retired = session, store, retired
         self.versions: Mapping[int, TokenKeys] = MappingProxyType(
             {version.number: TokenKeys(session, version) for version in found}
         )
@@ -65,6 +67,14 @@ class TokenHolder:
                 " verified, and no card is made with it. Prepare the list again"
             )
         return found
+
+    def with_roots(self, roots: Roots) -> "TokenHolder":
+        """Put the roots of a higher version into the token, all or none; return who holds it too.
+
+        Raises CardKeyError as `import_roots` does.
+        """
+        import_roots(self._session, self._store, roots)
+        return TokenHolder(self._session, self._store)
 
     def lock(self) -> None:
         """Log out of the token and forget its PIN: the keys cannot be used any more."""

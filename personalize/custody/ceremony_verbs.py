@@ -16,7 +16,6 @@ from cardlib.errors import DAMAGE, CardKeyError
 from cardlib.keys.custodians import opened_pair, pair_of
 from cardlib.keys.roots import Roots, next_roots
 from cardlib.keys.roots import check_values as root_check_values
-from cardlib.keys.store_file import OpenStore
 
 from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
@@ -34,9 +33,10 @@ from .new_version import imported, next_version, value_of
 from .operators import Operator
 from .receipts import Receipt
 from .register import Register, read_register
-from .roles import EVERYBODY, Role
+from .roles import Role
 from .service import Answer, Call, Verb
 from .statement import Statement, StatementCheck, allowed_people
+from .vault import StoreSource
 
 
 @dataclass(slots=True)
@@ -93,8 +93,11 @@ def _register(call: Call) -> Register:
 
 
 def _store_name(call: Call) -> str:
+    """What statements call these keys: the name of the store, or of the token."""
     vault = call.service.vault
-    return (vault.store_source.header() if vault.is_locked else vault.store.header).store
+    if not isinstance(vault.source, StoreSource):
+        return vault.source.name
+    return (vault.source.header() if vault.is_locked else vault.store.header).store
 
 
 def _signed(call: Call, action: str) -> Signed:
@@ -160,13 +163,13 @@ def _unlock_together(call: Call) -> Answer:
 
 def _begin(call: Call) -> Answer:
     action, what, names = (call.given[name] for name in ("action", "what", "operators"))
-    store = call.service.vault.store
+    holder = call.service.vault.holder
     if (action == "export") != (what == EXCHANGE) or what not in (*SINGLE_KEYS, SET, EXCHANGE):
         raise CardKeyError(f"components of {what} cannot be entered to {action} keys")
     allowed_people(_register(call), action, names)
     if action == "import":
-        next_version(store)
-    cipher = store.cipher
+        next_version(holder)
+    cipher = holder.newest.cipher
     if what == EXCHANGE and call.given["cipher"] is not None:
         cipher = Cipher[call.given["cipher"]]
     plan = Plan(secrets.token_hex(16), action, what, cipher, tuple(names))
@@ -188,7 +191,7 @@ def _hosted(call: Call, action: str | None = None) -> Ceremony:
 
 def _component(call: Call) -> Answer:
     ceremony, given = _hosted(call), call.given
-    _ = call.service.vault.store  # it is used: the agent does not lock itself in between
+    _ = call.service.vault.holder  # it is used: the agent does not lock itself in between
     plan, refused = ceremony.plan, None
     people = {
         each.name: each for each in allowed_people(_register(call), plan.action, plan.operators)
@@ -203,6 +206,7 @@ def _component(call: Call) -> Answer:
         ceremony.enter(person.name, component, given["check_value"])
     except WrongComponent as error:
         refused = str(error)
+        call.service.note(f"a component of {person.name} was refused")
     values = {} if ceremony.left else ceremony.check_values
     return {"refused": refused, "left": list(ceremony.left), "check_values": _listed(values)}
 
@@ -235,12 +239,12 @@ def _import(call: Call) -> Answer:
     signed = _signed(call, "import")
     _expect(signed, about)
     _same_people(signed, ceremony)
-    store = call.service.vault.store
-    roots = imported(store, ceremony.plan.what, ceremony.result)
+    roots = imported(call.service.vault.holder, ceremony.plan.what, ceremony.result)
     components = dict(zip(ceremony.plan.operators, ceremony.components, strict=True))
-    answer = _changed(call, store.with_version(roots), signed, roots, components)
+    with call.service.receipts.kept(signed.receipt(roots, components)) as receipt:
+        call.service.vault.add(roots)
     call.desk.take(HostedCeremony, call.given["ceremony"]).ceremony.confirm()
-    return answer
+    return _new_version(roots, receipt)
 
 
 def _same_people(signed: Signed, ceremony: Ceremony) -> None:
@@ -248,17 +252,7 @@ def _same_people(signed: Signed, ceremony: Ceremony) -> None:
         raise CardKeyError("the statement must be signed by those who entered the components")
 
 
-def _changed(
-    call: Call,
-    store: OpenStore,
-    signed: Signed,
-    roots: Roots,
-    components: Mapping[str, str] | None = None,
-) -> Answer:
-    """Write the changed store with its receipt, and say what is in it now."""
-    call.service.vault.check(store)
-    with call.service.receipts.kept(signed.receipt(roots, components)) as receipt:
-        call.service.vault.change(store)
+def _new_version(roots: Roots, receipt: Receipt) -> Answer:
     return {
         "version": roots.version,
         "identity": roots.identity,
@@ -274,7 +268,9 @@ def _rotate(call: Call) -> Answer:
     version = next_version(store)
     _expect(signed, {"transport": transport, "version": version})
     roots = next_roots(store.roots(version - 1), transport=transport)
-    return _changed(call, store.with_version(roots), signed, roots)
+    with call.service.receipts.kept(signed.receipt(roots)) as receipt:
+        call.service.vault.add(roots)
+    return _new_version(roots, receipt)
 
 
 def _retire(call: Call) -> Answer:
@@ -282,7 +278,10 @@ def _retire(call: Call) -> Answer:
     version = _parameter(signed, "version", int)
     _expect(signed, {"version": version})
     store = call.service.vault.store
-    return _changed(call, store.retired(version), signed, store.roots(version))
+    changed, roots = store.retired(version), store.roots(version)
+    with call.service.receipts.kept(signed.receipt(roots)) as receipt:
+        call.service.vault.change(changed)
+    return _new_version(roots, receipt)
 
 
 # --- export ---------------------------------------------------------------------------
@@ -374,7 +373,7 @@ _CUSTODIANS = frozenset((Role.CUSTODIAN,))
 _AT_A_DESK = frozenset((Role.CUSTODIAN, Role.STATION))
 _READERS = frozenset((Role.CUSTODIAN, Role.AUDITOR))
 CEREMONY_VERBS: Mapping[str, Verb] = {
-    "nonce": Verb(_nonce, EVERYBODY, locked_too=True),
+    "nonce": Verb(_nonce, _AT_A_DESK, locked_too=True),
     "custodians-wrap": Verb(_custodians_wrap, _AT_A_DESK, ("operators",), locked_too=True),
     "unlock-together": Verb(_unlock_together, _AT_A_DESK, ("statement",), locked_too=True),
     "ceremony-begin": Verb(_begin, _CUSTODIANS, ("action", "what", "operators")),

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from cardlib.crypto import Cipher, key_check_value
+from cardlib.crypto import BLOCK_SIZE, BlockCipher, Cipher, key_check_value
 from cardlib.errors import CardKeyError
 from cardlib.layout import KEYS
 
@@ -123,8 +123,11 @@ class Component:
 def check_value(what: str, cipher: Cipher, value: bytes) -> str:
     """Return the check value of a component, or of what the components make, as hex digits.
 
-    Of one key: 3 bytes (card specification 3). Of a set: the start of SHA-256, 10 bytes.
+    Of one key: 3 bytes (card specification 3). An exchange key makes CMACs, so its are of the block
+    01*16, with SM4 too. Of a set: the start of SHA-256, 10 bytes.
     """
+    if what == EXCHANGE:
+        return BlockCipher(cipher, value).encrypt_ecb(b"\1" * BLOCK_SIZE)[:3].hex().upper()
     if what == SET:
         digest = hashlib.sha256(b"rhcard set " + cipher.name.encode() + value).digest()
         return digest[:SET_CHECK].hex().upper()

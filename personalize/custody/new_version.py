@@ -4,44 +4,49 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from cardlib.errors import CardKeyError
+from cardlib.keys import KeyHolder, RootKeys
 from cardlib.keys.roots import VERSIONS, Roots
 from cardlib.keys.store_file import OpenStore
 
 from .component import CARD_KEYS, SECRET, SET, joined, parts
 
 
-def next_version(store: OpenStore) -> int:
-    """Return the number of a store's next version. Raises CardKeyError after version 7."""
-    version = max(store.versions) + 1
+def next_version(holder: KeyHolder) -> int:
+    """Return the number of the next version. Raises CardKeyError after version 7."""
+    version = max(holder.versions) + 1
     if version not in VERSIONS:
         raise CardKeyError("key version 7 is the last: make a new key store")
     return version
 
 
-def imported(store: OpenStore, what: str, value: bytes) -> Roots:
+def imported(holder: KeyHolder, what: str, value: bytes) -> Roots:
     """Return the next version's roots: one key, or all, are what the components made.
 
-    With one key, all others are those of the newest version. Raises CardKeyError when nothing
-    would change.
+    With one key, all others are those of the newest version of a key store. Raises CardKeyError
+    when nothing would change, or for one key of a token, which gives out none of the others.
     """
-    newest = store.roots(store.newest.key_version)
-    roots = replace(_with(newest, what, value), version=next_version(store))
+    version = next_version(holder)
+    if what == SET:
+        return _of_set(holder.newest, version, value)
+    if not isinstance(holder, OpenStore):
+        raise CardKeyError(
+            "a token does not give out its other keys: import all of them together (--key set)"
+        )
+    newest = holder.roots(holder.newest.key_version)
+    roots = replace(_with(newest, what, value), version=version)
     if replace(roots, version=newest.version) == newest:
         raise CardKeyError(f"the key store has this {what} already: nothing was changed")
     return roots
 
 
+def _of_set(newest: RootKeys, version: int, value: bytes) -> Roots:
+    found = parts(value)
+    card = MappingProxyType({name: found[name] for name in CARD_KEYS})
+    rest = (found[name] for name in ("transport", "issuer", "cvk", SECRET))
+    return Roots(newest.spec.protocol, newest.cipher, version, card, *rest)
+
+
 def _with(roots: Roots, what: str, value: bytes) -> Roots:
-    if what == SET:
-        found = parts(value)
-        card = MappingProxyType({name: found[name] for name in CARD_KEYS})
-        return Roots(
-            roots.protocol,
-            roots.cipher,
-            roots.version,
-            card,
-            *(found[name] for name in ("transport", "issuer", "cvk", SECRET)),
-        )
     if what in CARD_KEYS:
         return replace(roots, card=MappingProxyType({**roots.card, what: value}))
     if what == "transport":

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cardlib.errors import DAMAGE, CardKeyError, StorageError
+from cardlib.errors import DAMAGE, CardError, CardKeyError, StorageError
 from cardlib.regular_file import read_regular
 from cardlib.unfinished import sync_folder, unfinished_file
 
@@ -107,7 +107,7 @@ class Receipts:
                 yield receipt
                 os.rename(place, path)
             sync_folder(self.folder)
-        except CardKeyError:
+        except CardError:
             raise
         except OSError as error:
             raise StorageError(error.errno, error.strerror, str(path)) from None

@@ -17,7 +17,7 @@ from typing import Any
 
 from cardlib.errors import DAMAGE, CardKeyError
 
-from .operators import ROLES, Operator, OperatorKey
+from .operators import Operator, OperatorKey
 from .register import Register
 from .roles import Role
 
@@ -41,15 +41,14 @@ _CUSTODIANS = frozenset({Role.CUSTODIAN})
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
         "unlock": Action(_CUSTODIANS, 2, "Open a store of custodians, so that cards can be made"),
-        "lock": Action(frozenset(ROLES), 1, "Close the store until it is unlocked again"),
         "import": Action(_CUSTODIANS, 2, "Put keys from components into a new version"),
         "export": Action(_CUSTODIANS, 2, "Take keys out, as components or under a transport key"),
         "rotate": Action(_CUSTODIANS, 2, "Make a new version with new random keys"),
         "retire": Action(_CUSTODIANS, 2, "Retire an old version"),
     }
 )
-"""Who may do what. Reading (`list`, `receipt`, `status`) needs no signature: the policy file says
-which users of the computer may ask."""
+"""Who may do what. Locking and reading (`receipt`, `status`) need no signature: the policy file
+says which users of the computer may ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +216,7 @@ def allowed_people(registry: Register, action: str, names: Collection[str]) -> t
     if len(set(names)) != len(names):
         raise CardKeyError(f"the same operator is named twice: {action} needs different people")
     if len(names) < rule.people:
-        needed = "one operator" if rule.people == 1 else f"{rule.people} different operators"
-        raise CardKeyError(f"{action} needs {needed}; {len(names)} given")
+        raise CardKeyError(f"{action} needs {rule.people} different operators; {len(names)} given")
     people = tuple(registry.of(name) for name in names)
     if len({person.signing for person in people}) != len(people):
         raise CardKeyError("two of the operators have the same key: they are one person")

@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import KeyHolder, RootKeys
+from cardlib.keys.roots import Roots
+from cardlib.keys.store import KeyStore
 from cardlib.keys.store_file import (
     OpenStore,
     open_with_data_key,
@@ -48,6 +50,15 @@ class Lockable(Protocol):
 
     def lock(self) -> None:
         """Log out."""
+        ...
+
+
+@runtime_checkable
+class RootsTaker(Protocol):
+    """Keys in a token, to which the roots of another version can be added."""
+
+    def with_roots(self, roots: Roots) -> KeyHolder:
+        """Put roots in, all or none; return who holds them too. Raises CardKeyError."""
         ...
 
 
@@ -188,6 +199,20 @@ class Vault:
         self.check(store)
         store.replace(self.store_source.path)
         self.put(store)
+
+    def add(self, roots: Roots) -> None:
+        """Put a new version of the keys into the store or the token, whole or not at all.
+
+        Raises CardKeyError when the agent may not use it, or it does not fit what is there.
+        """
+        holder = self.holder
+        check_roots(KeyStore(roots), test_keys=self.test_keys)
+        if isinstance(holder, OpenStore):
+            self.change(holder.with_version(roots))
+        elif isinstance(holder, RootsTaker):
+            self.put(holder.with_roots(roots))
+        else:
+            raise CardKeyError(_NO_STORE)
 
     def lock(self) -> None:
         """Forget the keys. A token is logged out of."""

@@ -94,20 +94,25 @@ class Host:
 
 @contextmanager
 def host(
-    folder: Path, people: list[Person], *, cipher: Cipher = Cipher.SM4, idle_minutes: int = 15
+    folder: Path,
+    people: list[Person],
+    *,
+    cipher: Cipher = Cipher.SM4,
+    passphrase: str | None = None,
 ) -> Iterator[Host]:
-    """A locked agent with a store of these custodians."""
+    """A locked agent with a store of these custodians, or of a passphrase."""
     home, state = folder / "store", folder / "state"
     home.mkdir()
     state.mkdir(mode=0o700)
     custodians = [(each.name, each.key.operator.wrapping) for each in people
                   if Role.CUSTODIAN in each.key.operator.roles]  # fmt: skip
-    create(home / "keys.json", new_roots(2, cipher), custodians=custodians)
+    create(
+        home / "keys.json", new_roots(2, cipher), passphrase=passphrase,
+        custodians=() if passphrase else custodians,
+    )  # fmt: skip
     register = files(folder, people)
     caller = Caller("desk", os.getuid(), frozenset((Role.CUSTODIAN,)))
-    policy = Policy(
-        folder / "policy.toml", {os.getuid(): caller}, frozenset(), None, idle_minutes, register
-    )
+    policy = Policy(folder / "policy.toml", {os.getuid(): caller}, frozenset(), None, 15, register)
     jobs, log = open_files(state, state / "agent.head")
     try:
         vault = Vault(StoreSource(home / "keys.json"), policy, test_keys=False)

@@ -1,10 +1,12 @@
 """The agent's verbs for people: nothing happens that two of them did not sign for."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.crypto import Cipher
@@ -203,6 +205,8 @@ def test_a_wrong_component_or_check_value_may_be_entered_again(unlocked: Host) -
     with pytest.raises(CardKeyError, match="ann has entered a component"):
         unlocked.enter(plan, handle, ANN, two)
     assert unlocked.enter(plan, handle, BOB, two)["left"] == []
+    log = unlocked.service.log.path.read_text()
+    assert log.count("a component of ann was refused") == 3
 
 
 def test_nobody_enters_a_component_for_somebody_else(unlocked: Host) -> None:
@@ -407,3 +411,56 @@ def test_the_data_key_opens_the_file_that_was_written(unlocked: Host) -> None:
                   **unlocked.signed("import", about, ANN, BOB))  # fmt: skip
     with pytest.raises(CardKeyError):
         open_with_data_key(unlocked.store, AESGCM.generate_key(256))
+
+
+def test_a_trial_store_is_unlocked_by_its_passphrase_and_changed_by_two_people(
+    tmp_path: Path,
+) -> None:
+    with host(tmp_path, [ANN, BOB], passphrase="correct horse") as agent:
+        with pytest.raises(CardKeyError, match="has no custodians"):
+            agent.unlock(ANN, BOB)
+        agent.call("unlock", passphrase="correct horse")
+        handle, about = entered(agent)
+        with pytest.raises(CardKeyError, match="1 given"):
+            agent.call("ceremony-import", ceremony=handle,
+                       **agent.signed("import", about, ANN))  # fmt: skip
+        agent.call("ceremony-import", ceremony=handle,
+                   **agent.signed("import", about, ANN, BOB))  # fmt: skip
+        agent.call("lock")
+        agent.call("unlock", passphrase="correct horse")
+        assert agent.service.vault.store.roots(2).transport == ROOT
+
+
+def test_a_full_disk_under_the_receipts_changes_no_key(
+    unlocked: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = unlocked.content()
+    handle, about = entered(unlocked)
+    unlocked.service.receipts.folder.touch()  # a file where the folder should be
+    with pytest.raises(OSError):
+        unlocked.call("ceremony-import", ceremony=handle,
+                      **unlocked.signed("import", about, ANN, BOB))  # fmt: skip
+    unlocked.service.receipts.folder.unlink()
+    assert unlocked.content() == before
+
+
+def test_a_receipt_can_be_checked_without_the_agent(unlocked: Host) -> None:
+    """Its file has the statement and the signatures: only the public keys are needed."""
+    handle, about = entered(unlocked)
+    unlocked.call("ceremony-import", ceremony=handle,
+                  **unlocked.signed("import", about, ANN, BOB))  # fmt: skip
+    entry = json.loads((unlocked.service.receipts.folder / "0001.json").read_text())
+    signed = json.dumps(entry["statement"], sort_keys=True, separators=(",", ":"))
+    for who in (ANN, BOB):
+        key = Ed25519PublicKey.from_public_bytes(who.key.operator.signing)
+        key.verify(bytes.fromhex(entry["signatures"][who.name]),
+                   b"rhcard statement 1\n" + signed.encode())  # fmt: skip
+
+
+def test_receipts_that_are_missing_or_damaged_are_said(unlocked: Host) -> None:
+    with pytest.raises(CardKeyError, match="there is no receipt 1"):
+        unlocked.call("receipt", number=1)
+    unlocked.service.receipts.folder.mkdir()
+    (unlocked.service.receipts.folder / "0001.json").write_text("{}")
+    with pytest.raises(CardKeyError, match="receipt 1 is damaged"):
+        unlocked.call("receipt", number=1)

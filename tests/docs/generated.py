@@ -33,12 +33,14 @@ if __name__ == "__main__":
         configuration_page,
         exits_page,
         fault_codes_page,
+        operators_page,
         token_page,
         troubles,
     )
 
     pages = (
         agent_page, cli_page, card_page, configuration_page, exits_page, fault_codes_page,
+        operators_page,
         token_page, troubles,
     )  # fmt: skip
     for module in pages:

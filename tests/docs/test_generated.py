@@ -13,6 +13,7 @@ from . import (
     configuration_page,
     exits_page,
     fault_codes_page,
+    operators_page,
     token_page,
     troubles,
 )
@@ -25,6 +26,7 @@ MODULES = (
     configuration_page,
     exits_page,
     fault_codes_page,
+    operators_page,
     token_page,
     troubles,
 )
