@@ -1,4 +1,4 @@
-"""What keys cost: the card keys of a card beside bare blocks, its groupings, and SoftHSM.
+"""What keys cost: the card keys of a card beside bare blocks, groupings, SoftHSM and the agent.
 
 A bare block is one block in a kept ECB context of `cryptography`, in the same run. Card keys are
 measured as a bureau derives them: a new chip each time, in a region that was there before.
@@ -11,6 +11,7 @@ from itertools import count
 from cryptography.hazmat.primitives.ciphers import Cipher as BareCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
+from benchmarks.key_agent import agent_figures
 from benchmarks.rates import rates
 from benchmarks.report import Bar, arguments, report
 from benchmarks.soft_token import token_figures
@@ -113,7 +114,11 @@ def measure_token() -> Found:
     return token_figures(TOKEN_CARDS)
 
 
-MEASUREMENTS: tuple[Callable[[], Found], ...] = (measure_card_keys, measure_token)
+MEASUREMENTS: tuple[Callable[[], Found], ...] = (
+    measure_card_keys,
+    measure_token,
+    agent_figures,
+)
 
 if __name__ == "__main__":
     sys.exit(main())
