@@ -23,7 +23,7 @@ from tests.emulator.test_virtual_reader import free_port
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile", "config", "operator")
+GROUPS = ("keys", "apdu", "emulator", "card-profile", "config", "operator", "agent")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
@@ -162,8 +162,10 @@ def needs_a_reader(line: list[str]) -> bool:
 
 
 def needs_people(line: list[str]) -> bool:
-    """Whether people type at it, or a key agent runs: tests/custody/test_transcripts.py runs it."""
-    return line[1] == "operator" or "--operator" in line or line[1:3] == ["keys", "receipt"]
+    """Whether people type at it, or a key agent runs: tests/custody runs these."""
+    return (
+        line[1] in ("operator", "agent") or "--operator" in line or line[1:3] == ["keys", "receipt"]
+    )
 
 
 @pytest.mark.usefixtures("pcscd")
