@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..crypto import BlockCipher, Cipher, pad, static_keys
+from ..crypto import BlockCipher, Cipher, key_check_value, pad, static_keys
 from ..errors import DAMAGE, CardKeyError, file_error
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
 from ..layout import KEYS, dgi_of_key, encode
@@ -24,7 +24,7 @@ from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
 from ..regular_file import read_regular
 from ..unfinished import unfinished_file
-from . import Purpose
+from . import Purpose, Scp03Keys, WrappedKey
 from .roots import Roots, from_json, new_roots, public_test_roots, to_json
 from .software import SoftwareKeySet
 from .static_keys import SoftwareScp03Keys
@@ -105,6 +105,17 @@ class KeyStore:
             (DGI_PIN, dek.encrypt_dek(pad(pin.block))),
             (DGI_PIN_TRIES, bytes((Pin.TRIES, Pin.TRIES))),
         )
+
+    def wrapped_root(self, name: str, dek: Scp03Keys) -> WrappedKey:
+        """Return a root key under the Key-DEK of the SAM that it is for (card specification 3).
+
+        This is not a part of `Issuer`: an agent or a token never gives a root key.
+        """
+        if name not in self._roots.card:
+            raise CardKeyError(f"{name} is not a key of the card")
+        root = self._roots.card[name]
+        check_value = key_check_value(self.cipher, root)
+        return WrappedKey(len(root), dek.encrypt_dek(root), check_value)
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.

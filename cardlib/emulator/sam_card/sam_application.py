@@ -232,16 +232,17 @@ class SamApplication:
         key = KEY_BY_SAM_ID.get(p2 & 0x1F)
         if key is None:
             raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, f"no key {p2 & 0x1F:02X}")
-        return p2 >> 5 or self._meant_by_0(), key
+        return p2 >> 5 or self._meant_by_0(key), key
 
-    def _meant_by_0(self) -> int:
-        """Return the version that version 0 means, by the SAM's setting."""
+    def _meant_by_0(self, key: KeySpec) -> int:
+        """Return the version that version 0 means for a key, by the SAM's setting."""
         if self._state.use.meaning_of_0 == MEANINGS_OF_0["last authenticated"]:
             if not self._authenticated_version:
                 why = "version 0 is that of the last 80 DE with usage 7, and there was none"
                 raise Refusal(StatusWord.REFERENCED_DATA_NOT_FOUND, why)
             return self._authenticated_version
-        return max(self._state.held())
+        held = [version for version, keys in self._state.held().items() if key.sam_key_id in keys]
+        return max(held, default=1)
 
     def _root(self, version: int, key: KeySpec) -> RootKey:
         root = self._state.root(version, key.sam_key_id)
@@ -255,8 +256,8 @@ class SamApplication:
         use = self._state.use
         if not use.left:
             raise Refusal(StatusWord.REFERENCE_DATA_NOT_USABLE, "the usage limit is reached")
-        if counts and use.limit != NO_LIMIT:
-            self._state.use = replace(use, used=use.used + 1)
+        if counts:
+            self._state.use = replace(use, used=min(use.used + 1, NO_LIMIT))
             card.memory.commit()
 
 

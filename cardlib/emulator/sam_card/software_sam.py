@@ -13,15 +13,15 @@ from ..chip.chip import Chip
 from ..chip.memory import Memory
 from ..chip.refusal import Refusal
 from ..filesystem.tree import MF, Directory, Node
-from ..handlers import security_domain
+from ..handlers import registry, security_domain
 from ..processing import process
 from ..profile.card_options import CardOptions
 from ..profile.card_state import KEY_TRIES, CardState, LifeCycle, StoredKeySet
 from ..sessions.card_interface import Card, CommandHandler, Commands
 from ..sessions.logical_channel import LogicalChannel
 from .sam_application import SamApplication
-from .sam_load import store_data
 from .sam_state import SamState, is_sam
+from .sam_store_data import store_data
 
 _INTERFACE_BYTES = bytes.fromhex("9E968001")
 """T0 with 14 historical bytes, TA1 96, TD1 T=0, TD2 T=1."""
@@ -129,7 +129,7 @@ def _commands(application: SamApplication) -> Commands:
     domain = {
         ins: CommandHandler(security_domain.COMMANDS[ins], globalplatform=True) for ins in _DOMAIN
     }
-    get_data = CommandHandler(security_domain.get_data, globalplatform=True)
+    get_data = CommandHandler(registry.get_data, globalplatform=True)
     interindustry = {
         0x20: CommandHandler(application.verify),
         0xA4: CommandHandler(application.select),
