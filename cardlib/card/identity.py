@@ -81,15 +81,21 @@ class CardIdentity:
                 f"{keys.version}; this card is different: {self}"
             )
 
+    def fitting(self, keys: KeySet) -> KeySet:
+        """Return the part of a key set that is for this card. Raises CardKeyError if none is."""
+        fitting = keys.fitting(self.protocol, self.cipher, self.key_version)
+        self.refuse_other_keys(fitting)
+        return fitting
+
     def keys_of(self, keys: KeySet) -> CardKeys:
         """Derive this card's keys. Raises CardKeyError when none fit, or without a region."""
-        self.refuse_other_keys(keys)
+        fitting = self.fitting(keys)
         if not self.region:
             raise CardKeyError(
                 "the card has no city code in DDF1/EF05 tag 39. Its keys depend on it, so none can"
                 " be used: only free files can be read"
             )
-        return keys.for_card(self.chip, self.region)
+        return fitting.for_card(self.chip, self.region)
 
     def __str__(self) -> str:
         keys = "cipher and key version unknown"

@@ -113,6 +113,10 @@ class KeySet(KeyUse, Protocol):
         """The names of the keys in this set."""
         ...
 
+    def fitting(self, protocol: int, cipher: Cipher | None, version: int | None) -> "KeySet":
+        """Return the keys for cards of this protocol, cipher and version; itself if it has none."""
+        ...
+
     def for_card(self, chip: bytes, region: bytes) -> "CardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
         ...

@@ -1,6 +1,7 @@
 """Card keys and root keys in memory (card specification 3)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
 from ..errors import CardKeyError
@@ -105,6 +106,10 @@ class SoftwareKeySet:
         """Return a set with only these keys. Raises CardKeyError when one is not in this set."""
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
+
+    def fitting(self, protocol: int, cipher: Cipher | None, version: int | None) -> Self:
+        """Return itself: it holds the keys of one protocol, cipher and version."""
+        return self
 
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""
