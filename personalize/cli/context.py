@@ -41,6 +41,9 @@ class Context:
     cipher: str | None = None
     key_version: int | None = None
     chip: str | None = None
+    sam: str | None = None
+    sam_pin_file: Path | None = None
+    sam_reader: str | None = None
 
     def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
         """Print the one JSON document of a command, with its exit code; return the code."""
@@ -63,7 +66,7 @@ class Context:
         CardKeyError when there is none.
         """
         if self.passphrase_file is not None:
-            return _first_line(self.passphrase_file)
+            return first_line(self.passphrase_file, "passphrase file")
         if passphrase := os.environ.get(ENVIRONMENT):
             return passphrase
         if not sys.stdin.isatty():
@@ -101,7 +104,13 @@ class Context:
         return path
 
     def terminal_keys(self) -> "KeySet | None":
-        """The keys of --keys as a terminal uses them; None without --keys."""
+        """The keys of --sam or --keys as a terminal uses them; None without either."""
+        if self.sam:
+            from .sam_choice import sam_keys
+
+            if self.keys:
+                raise click.UsageError("give one of --sam and --keys")
+            return sam_keys(self)
         return self.store().terminal_keys if self.keys else None
 
     def batch(self, folder: Path) -> "tuple[Batch, KeyStore]":
@@ -127,15 +136,16 @@ def _is_own_pipe(file: Path) -> bool:
     return bool(re.fullmatch(r"/proc/\d+/fd/pipe:\[\d+\]", os.path.realpath(file)))
 
 
-def _first_line(file: Path) -> str:
+def first_line(file: Path, what: str) -> str:
+    """The first line of a file with a secret; CardKeyError when there is none."""
     try:
         opened = file.open("rb") if _is_own_pipe(file) else open_regular(file)
         with TextIOWrapper(opened, encoding="utf-8-sig") as lines:
-            passphrase = lines.readline(_LONGEST).rstrip("\r\n")
+            secret = lines.readline(_LONGEST).rstrip("\r\n")
     except OSError as error:
-        raise file_error(CardKeyError, error, f"passphrase file {file}") from None
+        raise file_error(CardKeyError, error, f"{what} {file}") from None
     except UnicodeDecodeError:
-        raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
-    if not passphrase:
-        raise CardKeyError(f"passphrase file {file}: its first line is empty")
-    return passphrase
+        raise CardKeyError(f"{what} {file}: not UTF-8 text") from None
+    if not secret:
+        raise CardKeyError(f"{what} {file}: its first line is empty")
+    return secret

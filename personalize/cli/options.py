@@ -95,6 +95,35 @@ passphrase_option = click.option(
         f" Default: ${ENVIRONMENT}, then ask."
     ),
 )
+_SAM_OPTIONS = (
+    click.option(
+        "--sam",
+        metavar="READER|FILE",
+        expose_value=False,
+        callback=_keep,
+        help="Take the keys of the SAM in this reader or file, in the place of --keys.",
+    ),
+    click.option(
+        "--sam-pin-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help=(
+            "Read the PIN of the SAM from the first line of FILE."
+            " Default: $RHCARD_SAM_PIN, then ask."
+        ),
+    ),
+)
+
+
+def sam_options(command: FC) -> FC:
+    """The SAM of a terminal; `Context.terminal_keys` takes the options."""
+    for option in reversed(_SAM_OPTIONS):
+        command = option(command)
+    return command
+
+
 _PROFILE_OPTIONS = (
     click.option(
         "--profile",

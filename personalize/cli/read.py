@@ -16,6 +16,7 @@ from .options import (
     one_card_options,
     passphrase_option,
     profile_options,
+    sam_options,
 )
 from .output import Styled, print_error, print_line, print_table, say
 
@@ -46,6 +47,7 @@ _WITHOUT = {
 @click.argument("named", metavar="[CARD|CHIP]", required=False)
 @one_card_options
 @keys_option
+@sam_options
 @click.option(
     "--cards",
     type=click.Path(path_type=Path, file_okay=False),
@@ -93,7 +95,9 @@ def command(
     field is empty, it was never written, a key is needed (and which one), it is not on the card, or
     it is damaged.
 
-    Without --keys only the issuer's data can be read. The card is not changed.
+    With --sam the keys are those of a SAM. Fields that it has no key for are "denied".
+
+    Without both, only the issuer's data can be read. The card is not changed.
 
     A deployed card may not say what it is. Read it with --profile field.
 
@@ -103,13 +107,14 @@ def command(
       rhcard read CARD.card --keys keys.json --emergency --lang zh
       rhcard read CARD.card --keys keys.json --photo photo.jpg
       rhcard read --reader 0 --keys keys.json
+      rhcard read --reader 0 --sam 1 --emergency
     """
     from cardlib.exchange import observed
     from cardlib.layout import FILES
     from cardlib.transport.meter import Meter
 
     from ..terminal.reading import EMERGENCY_FILES, read_card
-    from .cards import open_card
+    from .cards import check_named, open_card
     from .profile_choice import chosen
 
     how = chosen(context)
@@ -117,8 +122,11 @@ def command(
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     if named is not None and card_file is not None:
         raise click.UsageError("give one card: CARD or --card FILE")
-    opened = open_card(named or card_file, reader, cards, read_only=True)
+    check_named(named or card_file, reader, cards)
     key_set, meter = context.terminal_keys(), Meter()
+    opened = open_card(
+        named or card_file, reader, cards, read_only=True, besides=context.sam_reader
+    )
     with opened as card, observed(card.connection, meter) as watched:
         reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES, how)
     problem = _write_photo(reading, photo) if photo else ""
@@ -131,15 +139,23 @@ def command(
         return context.answer(document | ({"error": problem} if problem else {}), code)
     show(reading, lang, collapse=not emergency)
     say(_in_words(meter.figures))
-    for remark in _remarks(reading):
+    for remark in (*_remarks(reading), *_without_keys(context, reading)):
         say(remark)
-    if context.keys is None:
-        say("Read without keys. Give --keys FILE to read the fields that are denied.")
     if problem:
         print_error(problem)
     elif photo:
         say(f"The photo is in {photo}.")
     return code
+
+
+def _without_keys(context: Context, reading: "Reading") -> list[str]:
+    """What to say of fields that need a key that was not at hand."""
+    if not context.keys and not context.sam:
+        return ["Read without keys. Give --keys FILE to read the fields that are denied."]
+    values = (value for _, each in reading.files for value in each)
+    if context.sam and any(value.state == "denied" for value in values):
+        return ["The SAM does not hold the keys of the denied fields: it is for another role."]
+    return []
 
 
 def _remarks(reading: "Reading") -> list[str]:

@@ -64,7 +64,7 @@ def read_card(
     files: tuple[FileSpec, ...] = FILES,
     how: HowToRead = AS_SPECIFIED,
 ) -> Reading:
-    """Read files in their order. Without keys, the fields of protected files are `denied`.
+    """Read files in their order. The fields of files whose read key is not held are `denied`.
 
     The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
     A card of profile FIELD is asked if the internal key is at hand, and may refuse: then one key is
@@ -85,9 +85,10 @@ def read_card(
         raise ProfileNeeded(error.unsaid, _answers(connection)) from None
     if keys is not None and (how.profile.name != FIELD.name or card.serial_is_sure):
         card.internal_authenticate()
+    held = card.identity.fitting(keys).names if keys is not None else frozenset()
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
-        if keys is not None and file.read_key and file.read_key not in card.rights:
+        if file.read_key in held and file.read_key not in card.rights:
             card.authenticate(file.read_key)
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
