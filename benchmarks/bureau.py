@@ -25,6 +25,7 @@ from cardlib.emulator.chip.memory import Memory
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import personalize
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout.load import records
@@ -250,7 +251,7 @@ def station() -> None:
         start = perf_counter()
         for batch in batches:
             feed = FolderFeed(folder / f"{batch.folder.name}-cards", issuer)
-            with opened_job(batch, issuer, feed, test_keys=True) as job:
+            with opened_job(batch, LocalIssuer(issuer), feed, test_keys=True) as job:
                 made = list(issue(job))
             if any(each.problem for each in made):
                 raise AssertionError
@@ -260,14 +261,14 @@ def station() -> None:
 def sealed(folder: Path, issuer: KeyStore) -> Batch:
     """A batch of the sample, in a new folder."""
     residents, cards = _prepared(issuer)
-    seal(folder, residents, cards, issuer, keys=folder, issue_date=ISSUE_DATE)
-    return Batch.open(folder, issuer)
+    seal(folder, residents, cards, LocalIssuer(issuer), keys=folder, issue_date=ISSUE_DATE)
+    return Batch.open(folder, LocalIssuer(issuer))
 
 
 def _prepared(issuer: KeyStore) -> tuple[ResidentList, list[PreparedCard]]:
     residents, photos = read_list(SAMPLE), PhotoShop(SAMPLE.parent)
     validated = list(validate_all(residents, photos, ISSUE_DATE))
-    return residents, list(make_all(validated, photos, issuer, ISSUE_DATE))
+    return residents, list(make_all(validated, photos, LocalIssuer(issuer), ISSUE_DATE))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from benchmarks.bureau import sealed
 from benchmarks.report import Bar, arguments, report
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.transport.slot import PcscSlot
@@ -89,7 +90,7 @@ def rates(name: str, feed: Feed, folder: Path, issuer: KeyStore) -> dict[str, fl
     """Issue the sample; cards a minute of the work alone, and of the whole run."""
     batch = sealed(folder, issuer)
     start = perf_counter()
-    with opened_job(batch, issuer, feed, test_keys=True) as job:
+    with opened_job(batch, LocalIssuer(issuer), feed, test_keys=True) as job:
         results = list(issue(job))
     seconds = perf_counter() - start
     if any(each.problem for each in results):

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.made_up_residents import draw_photos, write_list
 from benchmarks.report import Bar, arguments, report
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.photos import PhotoShop
@@ -89,10 +90,10 @@ def prepare(source: Path, floor: Floor) -> None:
     residents, shop = read_list(source), PhotoShop(source.parent)
     validated = list(floor.between(validate_all(residents, shop, ISSUE_DATE)))
     assert not all_faults(residents, validated)
-    cards = floor.between(make_all(validated, shop, store, ISSUE_DATE))
+    cards = floor.between(make_all(validated, shop, LocalIssuer(store), ISSUE_DATE))
     with tempfile.TemporaryDirectory() as folder:
         batch = Path(folder, "batch")
-        seal(batch, residents, cards, store, keys=source, issue_date=ISSUE_DATE)
+        seal(batch, residents, cards, LocalIssuer(store), keys=source, issue_date=ISSUE_DATE)
 
 
 def convert_photos(source: Path, floor: Floor) -> None:

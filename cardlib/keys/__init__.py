@@ -1,4 +1,8 @@
-"""The interfaces to keys. They use keys and never show their bytes."""
+"""The interfaces to keys. They use keys and never show their bytes.
+
+`RootKeys` is whoever holds root keys in this process. What preparation and station ask is in
+`issuer`: it may be another process, which gives out no key.
+"""
 
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -15,8 +19,8 @@ class Purpose(StrEnum):
     PIN = "pin"
 
 
-class Issuer(Protocol):
-    """The issuer's keys, for making and checking cards. No key shows its bytes."""
+class AboutKeys(Protocol):
+    """What anybody may know about the root keys of one version."""
 
     @property
     def identity(self) -> str:
@@ -42,6 +46,10 @@ class Issuer(Protocol):
     def is_test(self) -> bool:
         """Whether any of the keys is a public test key."""
         ...
+
+
+class RootKeys(AboutKeys, Protocol):
+    """The root keys of one version in this process: of a key store, or of a token."""
 
     @property
     def terminal_keys(self) -> "KeySet":
@@ -165,8 +173,8 @@ class MutualAuthentication(Protocol):
         ...
 
 
-class Scp03Keys(Protocol):
-    """One chip's static SCP03 keys: Key-ENC, Key-MAC, Key-DEK (GPC Amendment D 6.2.1)."""
+class HasKeyVersion(Protocol):
+    """What a key set on a card is called."""
 
     @property
     def key_version(self) -> int:
@@ -177,6 +185,10 @@ class Scp03Keys(Protocol):
     def key_length(self) -> int:
         """The bytes of each key: 16, 24 or 32."""
         ...
+
+
+class Scp03Keys(HasKeyVersion, Protocol):
+    """One chip's static SCP03 keys: Key-ENC, Key-MAC, Key-DEK (GPC Amendment D 6.2.1)."""
 
     @property
     def chip(self) -> bytes | None:
@@ -224,8 +236,4 @@ class CardKeys(KeyUse, Protocol):
 
     def key_check_value(self, name: str) -> bytes:
         """Return a card key's check value, 3 bytes (card specification 3)."""
-        ...
-
-    def grouping(self, name: str, dek: Scp03Keys) -> bytes:
-        """Return the value of a key's DGI 81kk, 21 bytes (card specification 6)."""
         ...

@@ -42,7 +42,7 @@ _CARD_NUMBER, _ISSUE_DATE = (
 
 
 class KeyStore:
-    """An `Issuer` with root keys in memory, read from a file. It never shows them."""
+    """`RootKeys` in memory, read from a file. It never shows them."""
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
@@ -120,7 +120,7 @@ class KeyStore:
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.
 
-        This is not a part of `Issuer`: nothing else shows the bytes of a key.
+        This is not a part of `RootKeys`: nothing else shows the bytes of a key.
         """
         return static_keys(self._transport, chip)
 

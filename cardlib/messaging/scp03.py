@@ -1,7 +1,7 @@
 """SCP03 on the host, without I/O (GlobalPlatform Card Specification Amendment D 1.2)."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from hmac import compare_digest
@@ -98,8 +98,8 @@ class Scp03Host:
     __slots__ = (
         "_answered", "_chain", "_challenge", "_counter", "_decrypt", "_encrypt", "_encrypts",
         "_identifier", "_keys", "_last", "_level", "_mac_copy", "_mac_part", "_mac_size",
-        "_reply_encrypted", "_reply_macs", "_rmac_copy", "_s_enc", "_state", "_version", "_zero",
-        "card",
+        "_reply_encrypted", "_reply_macs", "_rmac_copy", "_s_enc", "_sent", "_state", "_version",
+        "_zero", "card",
     )  # fmt: skip
     _mac_copy: Callable[[], CMAC]
     _rmac_copy: Callable[[], CMAC]
@@ -134,6 +134,7 @@ class Scp03Host:
         self._counter = self._zero = 0
         self._last = b""
         self._answered = 0
+        self._sent: list[tuple[int, bytes]] = []
         self._state = _State.NEW
 
     def __repr__(self) -> str:
@@ -207,6 +208,32 @@ class Scp03Host:
     def unwrap(self, response: ResponseAPDU) -> ResponseAPDU:
         """Check and remove the protection of the reply to the last command. See `unprotect`."""
         return ResponseAPDU(self.unprotect(response.data, response.sw), response.sw)
+
+    def wrap_all(self, commands: Iterable[CommandAPDU]) -> list[CommandAPDU]:
+        """Protect commands that are sent before any of their replies is checked. See `protect`."""
+        wrapped = []
+        for command in commands:
+            wrapped.append(self.wrap(command))
+            self._sent.append((self._counter, self._chain))
+        return wrapped
+
+    def unwrap_all(self, responses: Sequence[ResponseAPDU]) -> list[ResponseAPDU]:
+        """Check the replies to the commands of `wrap_all`, in order. See `unprotect`.
+
+        With fewer replies than commands, the session is over: nobody knows what the card has done.
+        """
+        sent, self._sent = self._sent, []
+        if len(responses) > len(sent):
+            self._state = _State.DEAD
+            raise ChannelError(f"{len(responses)} replies came to {len(sent)} commands")
+        last, plain = (self._counter, self._chain), []
+        for (counter, chain), response in zip(sent, responses, strict=False):
+            self._counter, self._chain, self._answered = counter, chain, counter - 1
+            plain.append(self.unwrap(response))
+        self._counter, self._chain = last
+        if len(responses) < len(sent):
+            self._state = _State.DEAD
+        return plain
 
     def protect(
         self,

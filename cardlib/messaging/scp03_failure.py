@@ -11,7 +11,7 @@ from enum import StrEnum
 from ..apdu import CommandAPDU, Transmit
 from ..errors import CardError, ChannelError
 from ..exchange import send
-from ..keys import Scp03Keys
+from ..keys import HasKeyVersion
 from ..tlv import find_ber, iter_ber
 
 KEY_INFORMATION = CommandAPDU(0x80, 0xCA, 0x00, 0xE0, le=256)
@@ -81,7 +81,7 @@ def key_sets(template: bytes) -> list[KeySetInformation]:
     return list(found.values())
 
 
-def diagnosed(transmit: Transmit, failure: Scp03Failure, keys: Scp03Keys) -> Scp03Failure:
+def diagnosed(transmit: Transmit, failure: Scp03Failure, keys: HasKeyVersion) -> Scp03Failure:
     """Add to a failure what the card says about its keys; its cause may become more exact.
 
     Only plain GET DATA is sent. If the card does not answer it, the failure stays unchanged.
@@ -107,7 +107,7 @@ def _with_option(failure: Scp03Failure, card_data: bytes) -> Scp03Failure:
 
 
 def _with_sets(
-    failure: Scp03Failure, keys: Scp03Keys, found: list[KeySetInformation]
+    failure: Scp03Failure, keys: HasKeyVersion, found: list[KeySetInformation]
 ) -> Scp03Failure:
     detail = f"{failure.detail}; the card has key sets {', '.join(map(str, found)) or 'none'}"
     tried = next((each for each in found if each.version == keys.key_version), None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cardlib.errors import CardKeyError, file_error
+from cardlib.issuance.local import LocalIssuer
 from cardlib.regular_file import open_regular
 
 from .exits import Exit
@@ -19,9 +20,11 @@ from .output import command_line, print_json, say
 
 if TYPE_CHECKING:
     from cardlib.keys import KeySet
+    from cardlib.keys.issuer import Issuer
     from cardlib.keys.store import KeyStore
 
     from ..preparation.batch import Batch
+    from ..production.station import BlankMaker
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
 _LONGEST = 4096
@@ -113,8 +116,14 @@ class Context:
             return sam_keys(self)
         return self.store().terminal_keys if self.keys else None
 
-    def batch(self, folder: Path) -> "tuple[Batch, KeyStore]":
-        """A batch with its key store: that of --keys, else where it was at preparation.
+    def issuer(self, path: Path | None = None) -> "tuple[Issuer, BlankMaker]":
+        """The issuer with the key store of --keys or at `path`, and who makes blanks for it."""
+
+        store = self.store(path)
+        return LocalIssuer(store), store
+
+    def batch(self, folder: Path) -> "tuple[Batch, Issuer, BlankMaker]":
+        """A batch with its issuer: of --keys, else of the key store that it was prepared with.
 
         CardKeyError when it is another store than the one that the batch was prepared with.
         """
@@ -122,13 +131,13 @@ class Context:
 
         header = read_header(folder)
         path = self.keys or Path(header.key_store_hint)
-        store = self.store(path)
-        if store.identity != header.key_store_identity:
+        issuer, maker = self.issuer(path)
+        if issuer.identity != header.key_store_identity:
             raise CardKeyError(
-                f"{path} is not the key store of this batch: it is {store.identity}, the batch was"
+                f"{path} is not the key store of this batch: it is {issuer.identity}, the batch was"
                 f" prepared with {header.key_store_identity}; give --keys FILE"
             )
-        return Batch.open(folder, store), store
+        return Batch.open(folder, issuer), issuer, maker
 
 
 def _is_own_pipe(file: Path) -> bool:

@@ -115,6 +115,8 @@ def _folder(out: Path | None) -> Path:
 
 
 def _run(folder: Path) -> Demo:
+    from cardlib.issuance.local import LocalIssuer
+
     from ..production.job import opened_job
     from ..production.station import FolderFeed
     from ..sample.sample_batch import CARDS, TEMPORARY, keep_keys, new_passphrase, prepare_sample
@@ -122,9 +124,10 @@ def _run(folder: Path) -> Demo:
     passphrase, cards = new_passphrase(), folder / CARDS
     with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as name:
         batch, store = prepare_sample(folder, Path(name), passphrase)
-        with opened_job(batch, store, FolderFeed(cards, store), test_keys=False) as job:
+        issuer = LocalIssuer(store)
+        with opened_job(batch, issuer, FolderFeed(cards, store), test_keys=False) as job:
             made = issue_all(job)
-        results = verify_all(batch, store, Place(cards))
+        results = verify_all(batch, issuer, Place(cards))
         keep_keys(folder, Path(name), passphrase)
     chosen = _chosen(batch, made, cards)
     emergency = _emergency(store.terminal_keys, chosen)

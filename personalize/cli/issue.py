@@ -160,10 +160,10 @@ def command(
 
     chips = [_chip(text) for text in spoiled]
     place = _place(cards, files, readers, make_blanks=make_blanks)
-    batch, store = context.batch(folder)
+    batch, issuer, maker = context.batch(folder)
     hands = hand_fed(place)
-    feed = hands or of_files(place, store if make_blanks else None)
-    with opened_job(batch, store, feed, test_keys=test_keys) as job:
+    feed = hands or of_files(place, maker if make_blanks else None)
+    with opened_job(batch, issuer, feed, test_keys=test_keys) as job:
         _remove_unfinished(place)
         for chip in chips:
             job.journal.give_up(chip)

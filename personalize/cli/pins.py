@@ -28,8 +28,8 @@ def command(context: Context, folder: Path) -> int:
     """
     from ..production.mailer import letters
 
-    batch, store = context.batch(folder)
-    mailing = letters(batch, store)
+    batch, issuer, _ = context.batch(folder)
+    mailing = letters(batch, issuer)
     code = Exit.FINISHED_WITH_FAILURES if mailing.problems else Exit.GOOD
     if context.as_json:
         rows = [letter.as_dict() for letter in mailing.letters]

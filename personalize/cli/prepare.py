@@ -112,9 +112,9 @@ def command(
             f"{source} has no errors. It was only checked, because {' and '.join(missing)}"
             f" {'is' if len(missing) == 1 else 'are'} missing."
         )
-    store = context.store()
-    cards = make_all(validated, shop, store, on_cards)
-    header = seal(out, residents, cards, store, keys=context.keys, issue_date=on_cards)
+    issuer, _ = context.issuer()
+    cards = make_all(validated, shop, issuer, on_cards)
+    header = seal(out, residents, cards, issuer, keys=context.keys, issue_date=on_cards)
     if context.as_json:
         mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})

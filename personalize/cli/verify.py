@@ -23,7 +23,8 @@ from .output import print_error, print_line, print_table, progress, say, say_whe
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
 
 if TYPE_CHECKING:
-    from cardlib.keys import Issuer, KeySet
+    from cardlib.keys import KeySet
+    from cardlib.keys.issuer import Issuer
 
     from ..preparation.batch import Batch
     from ..production.report import Verified
@@ -79,11 +80,11 @@ def command(
     place = chosen(cards, files, readers)
     if cards is not None and not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
-    batch, store = context.batch(folder)
+    batch, issuer, _ = context.batch(folder)
     keys = sam_keys(context) if context.sam else None
     if keys and context.sam_reader in place.readers:
         raise click.UsageError(f"the SAM is in reader {context.sam_reader}: name another one")
-    results = run(batch, store, place, full=full, keys=keys)
+    results = run(batch, issuer, place, full=full, keys=keys)
     good = sum(1 for result in results if not result.findings)
     code = Exit.GOOD if good == len(results) else Exit.VERIFICATION_FAILED
     error = _none_there(results, cards) if cards is not None else ""

@@ -1,10 +1,9 @@
 """Batches: prepared cards sealed in a folder, one record a card, for the stations to issue.
 
-`batch.json` is the header, readable without keys; `records.bin` holds length (4) ‖ AES-256-GCM
-ciphertext ‖ tag (16) for each card, under a random batch key that the issuer sealed. The nonce is
-the record's number; batch id, number and count are its associated data, so a record that is
-changed, moved, dropped or borrowed is noticed. `holders.bin` holds card number in the batch (4) ‖
-holder hash (32) for each number of each holder; the header names its SHA-256.
+`batch.json` is the header, readable without keys; `records.bin` holds length (4) ‖ sealed record
+for each card. The issuer seals and opens them (`cardlib.issuance.batches`). `holders.bin` holds
+card number in the batch (4) ‖ holder hash (32) for each number of each holder; the header names its
+SHA-256.
 """
 
 import hashlib
@@ -17,12 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from cardlib.crypto import Cipher
 from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, file_error
-from cardlib.keys import Issuer, Purpose
+from cardlib.keys.issuer import Issuer, SealedBatch
 from cardlib.regular_file import open_regular, read_regular
 from cardlib.unfinished import unfinished_folder, wanted_name
 
@@ -112,12 +108,13 @@ class Batch:
         folder: Path,
         header: BatchHeader,
         holders: Mapping[bytes, int],
-        key: AESGCM,
+        sealed: SealedBatch,
         ends: list[int],
     ) -> None:
         """Internal: use `Batch.open`."""
         self.folder, self.header, self.holders = folder, header, holders
-        self._key, self._ends = key, ends
+        self._sealed, self._ends = sealed, ends
+        self.uuid = uuid.UUID(header.batch_id)
 
     def __repr__(self) -> str:
         return f"Batch({str(self.folder)!r}, {self.header.count} cards)"
@@ -132,16 +129,16 @@ class Batch:
         header = _header(folder, fields)
         seal, sealed_key = (bytes.fromhex(fields[name]) for name in ("seal", "sealed_key"))
         try:
-            batch_key = issuer.unseal(Purpose.BATCH, sealed_key, _bound(header, 0))
-            key = AESGCM(batch_key)
-            key.decrypt(_nonce(0), seal, _sealed_part(fields))
-        except (CardKeyError, InvalidTag, ValueError):
+            batch_id = uuid.UUID(header.batch_id)
+            sealed = issuer.sealed_batch(batch_id, header.count, sealed_key)
+            sealed.check_header(_sealed_part(fields), seal)
+        except CardKeyError:
             raise BatchError(
                 f"{folder / HEADER_FILE}: damaged, or the batch was prepared with another key"
                 f" store than this one (it names {header.key_store_identity})"
             ) from None
         found = _read_holders(folder, fields["holders_sha256"], header.count)
-        return cls(folder, header, found, key, _record_ends(folder, header.count))
+        return cls(folder, header, found, sealed, _record_ends(folder, header.count))
 
     def cards(self) -> Iterator[PreparedCard]:
         """Give every card in order. Each is decrypted when it is asked for."""
@@ -160,26 +157,14 @@ class Batch:
             with open_regular(path) as file:
                 file.seek(start)
                 sealed = file.read(self._ends[number - 1] - start)
-            raw = self._key.decrypt(_nonce(number), sealed, _bound(self.header, number))
-            return PreparedCard.from_bytes(raw)
+            return PreparedCard.from_bytes(self._sealed.unseal(number, sealed))
         except OSError as error:
             raise file_error(BatchError, error, path) from None
-        except (InvalidTag, FormatError, ValueError):
+        except (CardKeyError, FormatError, ValueError):
             raise BatchError(
                 f"{path}: record {number} is damaged, or another record is in its place;"
                 " restore the folder of the batch from a copy"
             ) from None
-
-
-def _nonce(number: int) -> bytes:
-    """Record 0 is the header; a batch key seals each number once, so no nonce comes twice."""
-    return number.to_bytes(12, "big")
-
-
-def _bound(header: BatchHeader, number: int) -> bytes:
-    """The associated data of a record: batch id (16) ‖ number (4) ‖ count (4); 0 is the key."""
-    place = number.to_bytes(4, "big") + header.count.to_bytes(4, "big")
-    return uuid.UUID(header.batch_id).bytes + place
 
 
 def _sealed_part(fields: Mapping[str, Any]) -> bytes:
@@ -189,16 +174,17 @@ def _sealed_part(fields: Mapping[str, Any]) -> bytes:
 
 
 def _fill(folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issuer: Issuer) -> None:
-    batch_key = AESGCM.generate_key(256)
-    key = AESGCM(batch_key)
+    batch = issuer.new_batch(uuid.UUID(header.batch_id), header.count)
     found: dict[bytes, int] = {}
     number = 0
     with (folder / RECORDS_FILE).open("xb") as file:
         for number, card in enumerate(cards, 1):
             if card.number != number:
                 raise BatchError(f"card {card.number} was given where card {number} was expected")
+            if number > header.count:
+                raise BatchError(f"more cards were given than {header.count}, as the header says")
             _note_holder(found, card, issuer)
-            sealed = key.encrypt(_nonce(number), card.to_bytes(), _bound(header, number))
+            sealed = batch.seal(number, card.to_bytes())
             file.write(len(sealed).to_bytes(4, "big") + sealed)
         _sync(file)
     if number != header.count:
@@ -207,9 +193,9 @@ def _fill(folder: Path, header: BatchHeader, cards: Iterable[PreparedCard], issu
         "format": _FORMAT,
         "cipher": int(header.cipher),
         "holders_sha256": _write_holders(folder, found),
-        "sealed_key": issuer.seal(Purpose.BATCH, batch_key, _bound(header, 0)).hex(),
+        "sealed_key": batch.sealed_key.hex(),
     }
-    fields["seal"] = key.encrypt(_nonce(0), b"", _sealed_part(fields)).hex()
+    fields["seal"] = batch.seal_header(_sealed_part(fields)).hex()
     with (folder / HEADER_FILE).open("x", encoding="utf-8", errors="backslashreplace") as text:
         # A byte of a path that is not UTF-8 becomes \\udcNN, which is JSON too and reads back.
         json.dump(fields, text, ensure_ascii=False, indent=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from cardlib.keys import Issuer
+from cardlib.keys.issuer import Issuer
 
 from ..listing.code_map import CodeMap, MappedColumn, map_rows
 from ..listing.columns import PHOTO_COLUMN

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cardlib.keys import Issuer
+from cardlib.keys.issuer import Issuer
 
 from ..listing.consistency import compact
 from .batch import BatchHeader, write_batch

@@ -7,7 +7,8 @@ from cardlib.checks.findings import CardCheck, Finding
 from cardlib.errors import CardError, TransportError
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial
-from cardlib.keys import Issuer, KeySet
+from cardlib.keys import KeySet
+from cardlib.keys.issuer import Issuer
 from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cardlib.errors import FormatError
-from cardlib.keys import Issuer
+from cardlib.keys.issuer import Issuer
 
 from ..preparation.batch import Batch
 from .journal import Journal, JournalConflict, JournalMissing, Progress, batch_journal
@@ -22,7 +22,7 @@ def opened_to_issue(batch: Batch, issuer: Issuer) -> Iterator[tuple[Journal, Pin
     in the PIN file can be read. The PIN file is not changed before a card gets a new PIN.
     """
     with alone_with(batch.folder):
-        pins = open_pins(batch.folder, batch.header.batch_id, issuer)
+        pins = open_pins(batch.folder, batch.uuid, issuer)
         if pins.faults and not pins.numbers:
             raise FormatError(pins.faults[0])
         with batch_journal(batch, begin=not pins.is_used) as journal:
@@ -40,7 +40,7 @@ def opened_to_read(batch: Batch, issuer: Issuer) -> Iterator[tuple[Journal, PinF
     JournalConflict as for `opened_to_issue`, and when no card was issued yet.
     """
     with alone_with(batch.folder):
-        pins = open_pins(batch.folder, batch.header.batch_id, issuer)
+        pins = open_pins(batch.folder, batch.uuid, issuer)
         with _journal_beside(pins, batch) as journal:
             journal.check_pins(pins.numbers)
             yield journal, pins

@@ -4,7 +4,8 @@ from cardlib.checks.findings import CardCheck
 from cardlib.checks.verify import verify_card
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial, Pin
-from cardlib.keys import Issuer, KeySet
+from cardlib.keys import KeySet
+from cardlib.keys.issuer import Issuer
 from cardlib.layout.load import records
 
 from ..preparation.prepared import PreparedCard

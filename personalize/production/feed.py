@@ -11,7 +11,6 @@ from cardlib.errors import CardError, TransportError
 from cardlib.exchange import Connection
 from cardlib.facts import SECURITY_DOMAIN, ChipSerial
 from cardlib.issuance import CardStage, IssuerSession, stage
-from cardlib.keys import Issuer
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import State
@@ -172,14 +171,14 @@ def chip_of(connection: Connection) -> ChipSerial:
         raise
 
 
-def identify(where: str, connection: Connection, issuer: Issuer) -> Identified:
+def identify(where: str, connection: Connection) -> Identified:
     """Ask a card which one it is, without using a key.
 
     DeployedCard for a card that somebody else issued, CardError for any other that is not ours.
     """
     chip = chip_of(connection)
     try:
-        found = stage(connection, issuer.transport_keys(chip), issuer.issuer_keys(chip))
+        found = stage(connection)
     except TransportError:
         raise
     except CardError:

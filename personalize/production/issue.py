@@ -20,7 +20,9 @@ from cardlib.errors import (
 )
 from cardlib.exchange import Connection, observed
 from cardlib.facts import SECURITY_DOMAIN, ChipSerial, Pin
-from cardlib.issuance import CardStage, IssuerSession, personalize, stage
+from cardlib.issuance import CardStage, stage
+from cardlib.issuance.making import HostSession, make_card
+from cardlib.keys.issuer import CardJob, Scp03Set
 from cardlib.layout.load import records
 from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
@@ -131,7 +133,7 @@ def _worked_on(job: Job, card: BroughtCard) -> Worked[CardResult]:
     problem: CardError | None = None
     try:
         with card.powered() as reader, observed(reader, meter) as connection:
-            found = identify(card.where, connection, job.issuer)
+            found = identify(card.where, connection)
             with in_hand(job, found.chip):
                 number = _claimed(job, found, connection)
                 if number is None:
@@ -182,7 +184,7 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
     entry = job.journal.of_chip(found.chip)
     if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
         # Another batch took the blank after a cut and before we had touched it.
-        if identify(found.where, connection, job.issuer) != found:
+        if identify(found.where, connection) != found:
             raise TransportError(f"{found.where} does not answer the same twice")
         job.journal.release(entry.number)
         entry = None
@@ -260,11 +262,9 @@ def _without_pin(job: Job, entry: Entry) -> str:
 def _personalize(
     job: Job, card: PreparedCard, found: Identified, pin: Pin, connection: Connection
 ) -> None:
-    chip = found.chip
-    transport, issuer = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
-    of_keys = job.issuer.groupings(chip, card.region, pin)
-    groupings = [*records(card.groupings, chip).items(), *of_keys]
-    personalize(connection, transport, issuer, groupings, found.stage)
+    of_card = CardJob(job.batch.uuid, card.number, found.chip)
+    loaded = records(card.groupings, found.chip).items()
+    make_card(connection, job.issuer, of_card, loaded, card.region, pin, found=found.stage)
 
 
 def _let_go(
@@ -278,13 +278,12 @@ def _let_go(
 ) -> None:
     """Unbind a blank that refuses our keys twice; in any other case raise its error."""
     chip = found.chip
-    transport, issuer = job.issuer.transport_keys(chip), job.issuer.issuer_keys(chip)
     # The answers must be this chip's. After a reset the ATR says whose they are.
     connection.reset()
-    if not may_be_foreign or stage(connection, transport, issuer) is not CardStage.TRANSPORT:
+    if not may_be_foreign or stage(connection) is not CardStage.TRANSPORT:
         raise error
     try:
-        IssuerSession.open(connection, transport, SECURITY_DOMAIN)
+        HostSession.open(connection, job.issuer.session(Scp03Set.TRANSPORT, chip), SECURITY_DOMAIN)
     except (ChannelError, StatusWordError) as again:
         job.journal.release(number)
         raise NotUsed(about_blank(connection, chip, again)) from None
@@ -314,7 +313,7 @@ def _activate(
     job: Job, card: PreparedCard, chip: ChipSerial, connection: Connection, pin: Pin, *, again: bool
 ) -> None:
     try:
-        session = IssuerSession.open(connection, job.issuer.issuer_keys(chip))
+        session = HostSession.open(connection, job.issuer.session(Scp03Set.ISSUER, chip))
         _refuse_if_held(job, card.number)
         session.activate()
     except StatusWordError as error:

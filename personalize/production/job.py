@@ -8,7 +8,7 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import CardError, CardKeyError
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
-from cardlib.keys import Issuer
+from cardlib.keys.issuer import Issuer
 from cardlib.transport.meter import Figures
 
 from ..listing.holders import comparable, in_one_spelling
@@ -101,7 +101,7 @@ def _look_at_all(job: Job) -> None:
     for card in job.feed.lying():
         try:
             with card.powered() as connection:
-                found = identify(card.where, connection, job.issuer)
+                found = identify(card.where, connection)
         except CardError as error:
             job.leave_alone(card, error)
             job.feed.put_aside(card)

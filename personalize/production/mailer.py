@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from cardlib.facts import ChipSerial, Pin
-from cardlib.keys import Issuer
+from cardlib.keys.issuer import Issuer
 
 from ..preparation.batch import Batch, BatchError
 from .bookkeeping import opened_to_read

@@ -12,16 +12,16 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from cardlib.errors import DAMAGE, CardKeyError, FormatError, StorageError
 from cardlib.facts import Pin
-from cardlib.keys import Issuer, Purpose
+from cardlib.keys.issuer import Issuer
 from cardlib.regular_file import read_regular
 
 from ..preparation.batch import sync_folder
 
 NAME = "pins.sealed"
-_FORMAT = "rhcard pins 1"
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST = 128 << 20
 """Bytes of a PIN file: some 800,000 cards."""
@@ -67,7 +67,7 @@ class PinFile:
     used at all.
     """
 
-    def __init__(self, path: Path, batch: str, issuer: Issuer, content: _Content) -> None:
+    def __init__(self, path: Path, batch: UUID, issuer: Issuer, content: _Content) -> None:
         """Use `open_pins`."""
         self.path, self._batch, self._issuer = path, batch, issuer
         self._content, self._pins = content, content.pins
@@ -155,8 +155,8 @@ class PinFile:
         content.ends_whole = True
 
 
-def open_pins(folder: Path, batch: str, issuer: Issuer) -> PinFile:
-    """Open the PIN file of a batch (its id). Nothing is written; a new PIN begins the file.
+def open_pins(folder: Path, batch: UUID, issuer: Issuer) -> PinFile:
+    """Open the PIN file of a batch. Nothing is written; a new PIN begins the file.
 
     A damaged line does not hide the others: `faults` of the result names it. A last line that is
     incomplete after a power failure is no fault: its card never had that PIN.
@@ -192,7 +192,7 @@ def _read_regular(path: Path) -> bytes:
         raise FormatError(f"{path}: {why}") from None
 
 
-def _take(content: _Content, issuer: Issuer, batch: str, text: bytes, where: str) -> None:
+def _take(content: _Content, issuer: Issuer, batch: UUID, text: bytes, where: str) -> None:
     """Add the PIN of a line to the content, or what is wrong with the line."""
     try:
         number, turn, pin = _read(issuer, batch, text, where)
@@ -224,28 +224,22 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _line(issuer: Issuer, batch: str, number: int, turn: int, pin: Pin) -> bytes:
-    sealed = issuer.seal(Purpose.PIN, pin.digits, _bound_to(batch, number, turn))
+def _line(issuer: Issuer, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
+    sealed = issuer.seal_pin(batch, number, turn, pin)
     entry = {"card": number, "sealed": sealed.hex()} | ({"turn": turn} if turn else {})
     return json.dumps(entry).encode() + b"\n"
 
 
-def _read(issuer: Issuer, batch: str, text: bytes, where: str) -> tuple[int, int, Pin]:
+def _read(issuer: Issuer, batch: UUID, text: bytes, where: str) -> tuple[int, int, Pin]:
     try:
         entry = json.loads(text)
         number, turn, sealed = entry["card"], entry.get("turn", 0), bytes.fromhex(entry["sealed"])
         if type(number) is not int or type(turn) is not int:
             raise FormatError("no number")
-        pin = issuer.unseal(Purpose.PIN, sealed, _bound_to(batch, number, turn))
-        return number, turn, Pin(pin.decode("ascii"))
+        return number, turn, issuer.unseal_pin(batch, number, turn, sealed)
     except CardKeyError:
         raise CardKeyError(
             f"{where}: damaged, or sealed for another batch or with another key store"
         ) from None
     except DAMAGE:
         raise FormatError(f"{where}: this line is damaged") from None
-
-
-def _bound_to(batch: str, number: int, turn: int) -> bytes:
-    again = f"\nturn {turn}" if turn else ""
-    return f"{_FORMAT}\n{batch}\n{number}{again}".encode()

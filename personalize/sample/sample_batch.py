@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from cardlib.errors import FormatError
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH
 from cardlib.layout.load import decoded
@@ -55,9 +56,10 @@ def prepare_sample(folder: Path, temporary: Path, passphrase: str) -> tuple[Batc
     for fault in all_faults(sample, residents):
         raise FormatError(f"{SAMPLE} line {fault.line}, {fault.field}: {fault.problem}")
     store = KeyStore.create(temporary / KEYS, passphrase)
-    cards = make_all(residents, photos, store, ISSUE_DATE)
-    seal(folder / BATCH, sample, cards, store, keys=folder / KEYS, issue_date=ISSUE_DATE)
-    return Batch.open(folder / BATCH, store), store
+    issuer = LocalIssuer(store)
+    cards = make_all(residents, photos, issuer, ISSUE_DATE)
+    seal(folder / BATCH, sample, cards, issuer, keys=folder / KEYS, issue_date=ISSUE_DATE)
+    return Batch.open(folder / BATCH, issuer), store
 
 
 def new_passphrase() -> str:

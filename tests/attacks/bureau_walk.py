@@ -39,7 +39,7 @@ from personalize.production.job import CardResult, opened_job
 from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
-from tests.cards.bureau import issue_all, new_batch, pin_is_right, store
+from tests.cards.bureau import issue_all, issuer, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
 from tests.cards.wrong_cards import Foreign, with_added_key_set
 
@@ -90,7 +90,7 @@ class World:
 
     @property
     def batch(self) -> Batch:
-        return Batch.open(self.folder / "batch", store())
+        return Batch.open(self.folder / "batch", issuer())
 
     def check(self) -> None:
         if self.killed.is_set():
@@ -270,7 +270,7 @@ def run(world: World, robots: Sequence[Robot]) -> None:
         fed_by(world, robots, feed) as start,
     ):
         try:
-            with opened_job(world.batch, store(), feed, test_keys=False) as job:
+            with opened_job(world.batch, issuer(), feed, test_keys=False) as job:
                 start()
                 world.results = list(issue(job))
         except Killed:
@@ -381,7 +381,7 @@ def judge(world: World) -> None:
     active: list[tuple[int, ChipSerial]] = []
     for card in (*world.mine, *world.strays):
         card.reset()
-        said = identify("", card, store())
+        said = identify("", card)
         if said.stage is CardStage.TRANSPORT:
             continue
         assert said.chip in bound or said.chip in spoiled, f"nobody knows {said}"
@@ -416,7 +416,7 @@ def judge_the_end(world: World) -> None:
     with batch_journal(batch) as journal:
         left = {e.number for e in journal.entries() if e.progress is not Progress.ACTIVE}
     assert left == world.held, (left, world.held, world.results, world.readers[0].lines)
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert (len(mailing.letters), mailing.problems) == (COUNT - len(left), [])
     for letter in mailing.letters:
         (card,) = [

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from cardlib.issuance import IssuerSession
+from cardlib.issuance.making import HostSession
 from personalize.production.job import Job
 from tests.attacks.bureau_walk import COUNT, EVENTS, walk
 
@@ -20,7 +20,7 @@ def test_each_resident_has_one_active_card_whatever_happens() -> None:
 def test_a_card_that_is_active_in_the_journal_only_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(IssuerSession, "activate", lambda _: None)
+    monkeypatch.setattr(HostSession, "activate", lambda _: None)
     with pytest.raises(AssertionError, match="the journal says"):
         for seed in range(WALKS):
             walk(seed)

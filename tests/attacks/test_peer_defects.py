@@ -25,7 +25,8 @@ from cardlib.emulator import PowerCut, SoftwareCard
 from cardlib.emulator.bench.ready_made import personalized_card
 from cardlib.emulator.profile.card_state import KEY_TRIES, StoredKeySet
 from cardlib.errors import CardKeyError, ChannelError, FormatError, StatusWordError
-from cardlib.issuance import IssuerSession, put_key_command
+from cardlib.issuance import put_key_command
+from cardlib.issuance.making import HostSession
 from cardlib.keys.roots import public_test_roots
 from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.keys.store import KeyStore
@@ -202,7 +203,7 @@ def test_9_no_key_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> None:
 
 # --- 10 and 11: bulk ----------------------------------------------------------------------
 
-activate = IssuerSession.activate
+activate = HostSession.activate
 
 
 def test_10_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_10_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             die()
         return activate(*values, **named)
 
-    with patch.object(IssuerSession, "activate", dying_at_the_second):
+    with patch.object(HostSession, "activate", dying_at_the_second):
         assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
     with batch_journal(batch) as journal:
         before = journal.entries()
@@ -261,7 +262,7 @@ def test_11_success_is_what_the_card_answered_whatever_is_said(
         sys.stderr.write("error: failed, fatal\n")
         return activate(*values, **named)
 
-    with patch.object(IssuerSession, "activate", talking):
+    with patch.object(HostSession, "activate", talking):
         first, second = issue_all(batch, cards)
     assert words in capfd.readouterr().err
     assert (first.progress, bool(first.problem)) == (Progress.PERSONALIZED, True)

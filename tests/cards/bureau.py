@@ -13,7 +13,9 @@ from pathlib import Path
 from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.exchange import Connection
-from cardlib.keys import Issuer, KeySet
+from cardlib.issuance.local import LocalIssuer
+from cardlib.keys import KeySet
+from cardlib.keys.issuer import Issuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.consistency import Validated
@@ -42,6 +44,11 @@ from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 def store(protocol: int = 2) -> KeyStore:
     """Random roots, one set for the whole test run; no file, so no scrypt."""
     return KeyStore(new_roots(protocol, Cipher.SM4))
+
+
+def issuer() -> LocalIssuer:
+    """The issuer with the keys of `store()`."""
+    return LocalIssuer(store())
 
 
 def sample_rows(folder: Path, count: int, skip: int = 0) -> Path:
@@ -99,10 +106,10 @@ def new_batch(
 ) -> Batch:
     source, keys = sample_rows(folder, count, skip), keys or store()
     residents, found = validated(source)
-    cards = make_all(found, PHOTOS, keys, ISSUE_DATE)
+    cards = make_all(found, PHOTOS, LocalIssuer(keys), ISSUE_DATE)
     path = folder / "keys.json"
-    seal(folder / name, residents, cards, keys, keys=path, issue_date=ISSUE_DATE)
-    return Batch.open(folder / name, keys)
+    seal(folder / name, residents, cards, LocalIssuer(keys), keys=path, issue_date=ISSUE_DATE)
+    return Batch.open(folder / name, LocalIssuer(keys))
 
 
 def pin_is_right(reader: Connection, keys: KeySet, pin: str) -> None:
@@ -116,7 +123,7 @@ def pin_is_right(reader: Connection, keys: KeySet, pin: str) -> None:
 def job_of(batch: Batch, cards: Path, keys: KeyStore | None = None) -> Iterator[Job]:
     """A run on a folder of software cards, opened."""
     keys = keys or store()
-    with opened_job(batch, keys, FolderFeed(cards, keys), test_keys=False) as job:
+    with opened_job(batch, LocalIssuer(keys), FolderFeed(cards, keys), test_keys=False) as job:
         yield job
 
 
@@ -132,7 +139,7 @@ def issue_all(batch: Batch, cards: Path, keys: KeyStore | None = None) -> list[C
 
 def audit_all(batch: Batch, cards: Path, keys: KeyStore | None = None) -> list[Verified]:
     """Verify, and give the results in the order of the batch."""
-    found = audit(batch, keys or store(), FolderFeed(cards))
+    found = audit(batch, LocalIssuer(keys or store()), FolderFeed(cards))
     return sorted(found, key=lambda result: result.number)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cardlib.errors import StatusWordError
-from cardlib.issuance import IssuerSession
+from cardlib.issuance.making import HostSession
 from cardlib.keys import store as store_module
 from personalize.cli.exits import Exit
 from personalize.production.station import SUFFIX, alone_with
@@ -184,7 +184,7 @@ def test_a_card_that_cannot_be_finished_is_7_and_may_be_given_up(
         raise StatusWordError("ACTIVATE", 0x6581)
 
     cards = tmp_path / "cards"
-    monkeypatch.setattr(IssuerSession, "activate", refused)
+    monkeypatch.setattr(HostSession, "activate", refused)
     done = issue(batch, cards)
     assert (done.code, done.out.splitlines()[-1]) == (
         7,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cardlib.emulator import SoftwareCard
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.store import KeyStore
 from cardlib.unfinished import remove_unfinished_files, unfinished_file, unfinished_folder
 from personalize.cli.exits import Exit
@@ -81,7 +82,7 @@ def test_a_killed_prepare_leaves_no_half_batch_and_the_next_one_cleans_up(
                     assert str(left) in again.err, step
                     found.add("removed" if not left.exists() else "whole")
                     assert left.exists() == (f"{left} is a complete batch" in again.err)
-        assert len(list(Batch.open(out, store).cards())) == 2
+        assert len(list(Batch.open(out, LocalIssuer(store)).cards())) == 2
     else:
         raise AssertionError("too many steps")
     assert found == {"finished", "removed", "whole"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cardlib.errors import StatusWordError
-from cardlib.issuance import IssuerSession
+from cardlib.issuance.making import HostSession
 from cardlib.keys.store import KeyStore
 from personalize.production.pins import NAME
 from personalize.production.station import SUFFIX, in_reader
@@ -39,7 +39,7 @@ def test_a_card_that_is_not_active_has_no_letter(
     def refused(*_: object) -> None:
         raise StatusWordError("ACTIVATE", 0x6581)
 
-    monkeypatch.setattr(IssuerSession, "activate", refused)
+    monkeypatch.setattr(HostSession, "activate", refused)
     assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     report = rhcard("pins", batch, "--json").json
     assert (report["pins"], report["not_active"]) == ([], 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch, read_header
 from personalize.sample.sample_batch import SAMPLE
@@ -115,7 +116,7 @@ def test_a_batch_is_written_and_bound_to_its_key_store(tmp_path: Path, keys: Pat
     store, header = KeyStore.open(keys, PASSPHRASE), read_header(out)
     assert (header.key_store_identity, header.key_store_hint) == (store.identity, str(keys))
     assert (header.issue_date, header.spec_version) == ("20261122", "2.0")
-    batch = Batch.open(out, store)
+    batch = Batch.open(out, LocalIssuer(store))
     assert [card.line for card in batch.cards()] == [2, 3]
     assert dict(batch.card(1).groupings)[0x0106] == bytes.fromhex("06 04 20261122")
 
@@ -158,7 +159,7 @@ def test_gb18030_is_read_when_asked_for(tmp_path: Path, keys: Path) -> None:
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, "--keys", keys, "--out",
                   tmp_path / "batch", "--encoding", "gb18030", *ON)  # fmt: skip
     assert done.code == 0
-    batch = Batch.open(tmp_path / "batch", KeyStore.open(keys, PASSPHRASE))
+    batch = Batch.open(tmp_path / "batch", LocalIssuer(KeyStore.open(keys, PASSPHRASE)))
     assert [card.name for card in batch.cards()] == ["郑𬀩", "王䶮"]
 
 
@@ -194,7 +195,7 @@ def test_codes_of_another_system_are_mapped_once_and_shown(tmp_path: Path, keys:
         ["abo_blood_group", "4", "3", "O", "1"],
     ]
     assert "compare three residents whose blood group you know" in done.err
-    batch = Batch.open(out, KeyStore.open(keys, PASSPHRASE))
+    batch = Batch.open(out, LocalIssuer(KeyStore.open(keys, PASSPHRASE)))
     groups = [card.value("abo_blood_group") for card in batch.cards()]
     assert groups == ["4", "3", "1", "4", ""]
 

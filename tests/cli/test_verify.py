@@ -8,7 +8,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.emulator import CardOptions
 from cardlib.emulator.profile.card_options import OPTIONS_SIZE
 from cardlib.errors import StatusWordError
-from cardlib.issuance import IssuerSession
+from cardlib.issuance.making import HostSession
 from cardlib.keys.store import KeyStore
 from cardlib.layout.card_profile import RHCARD
 from personalize.preparation.batch import read_header
@@ -144,7 +144,7 @@ def test_a_batch_that_was_issued_in_part_says_which_cards_are_missing(
         raise StatusWordError("ACTIVATE", 0x6581)
 
     batch = prepare(tmp_path, keys, 1)
-    monkeypatch.setattr(IssuerSession, "activate", refused)
+    monkeypatch.setattr(HostSession, "activate", refused)
     assert rhcard("issue", batch, "--cards", tmp_path / "cards", "--make-blanks").code == 7
     done = verify(batch)
     assert (done.code, "not active yet: its state is personalized" in done.out) == (6, True)

@@ -140,7 +140,7 @@ def test_a_cut_in_a_personalization_leaves_a_life_cycle_that_there_is() -> None:
         before, woken = woken, card.card.memory.pages
         if woken == before:
             continue
-        seen.append(stage(card, TRANSPORT, ISSUER))
+        seen.append(stage(card))
         if seen[-1] is not CardStage.PERSONALIZED:
             personalization(card)
         assert card.card.state.sequence_counter >= steps

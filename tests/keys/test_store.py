@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher, key_check_value
 from cardlib.errors import CardKeyError, FormatError
-from cardlib.keys import Issuer, Purpose, store
+from cardlib.keys import Purpose, RootKeys, store
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from tests import ROOT
@@ -277,10 +277,10 @@ def test_the_identity_names_the_content_and_gives_nothing_away() -> None:
 
 
 def test_a_store_is_an_issuer_and_shows_it_no_key_of_blanks() -> None:
-    issuer: Issuer = KeyStore(new_roots(1))
+    issuer: RootKeys = KeyStore(new_roots(1))
     assert (issuer.spec.text, issuer.key_version, issuer.cipher) == ("1.0", 1, Cipher.SM4)
     assert issuer.terminal_keys.version == issuer.key_version
-    assert not hasattr(Issuer, "blank_keys")
+    assert not hasattr(RootKeys, "blank_keys")
 
 
 def test_a_new_version_of_the_roots_has_another_identity() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cardlib.issuance.local import LocalIssuer
 from cardlib.layout import gb18030
 from personalize.listing.source import Encoding
 from tests import DATA
@@ -14,7 +15,7 @@ CASES = DATA / "cases"
 
 
 def prepared(path: Path, encoding: Encoding = "utf-8") -> Preparation:
-    return prepare_list(path, date(2026, 11, 20), store(), encoding=encoding)
+    return prepare_list(path, date(2026, 11, 20), LocalIssuer(store()), encoding=encoding)
 
 
 SHORT, ERROR = "a spreadsheet wrote a long number", "a spreadsheet's error"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cardlib.issuance.local import LocalIssuer
 from cardlib.layout import State
 from personalize.listing.code_map import map_rows
 from personalize.listing.code_map_file import read_code_map
@@ -48,7 +49,7 @@ def csv_of(*rows: Mapping[str, str]) -> bytes:
 def codes(path: Path, raw: bytes, name: str = "list.csv") -> set[str]:
     """The codes of the faults of a list, as JSON tells them."""
     (path / name).write_bytes(raw)
-    found = prepare_list(path / name, date(2026, 11, 20), store()).faults
+    found = prepare_list(path / name, date(2026, 11, 20), LocalIssuer(store())).faults
     return {str(json.loads(json.dumps(fault.as_dict()))["code"]) for fault in found}
 
 
@@ -185,13 +186,13 @@ def test_what_was_not_checked_has_a_code(name: str, tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_has_a_code_and_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "list.csv").open("wb") as file:
         file.truncate(MOST_BYTES + 1)
-    (fault,) = prepare_list(tmp_path / "list.csv", date(2026, 11, 20), store()).faults
+    (fault,) = prepare_list(tmp_path / "list.csv", date(2026, 11, 20), LocalIssuer(store())).faults
     assert (fault.code, fault.line, bool(fault.remedy)) == ("file-too-large", 1, True)
 
 
 def test_rounded_numbers_have_a_code() -> None:
     path = DATA / "cases" / "excel-rounded-list.csv"
-    found = prepare_list(path, date(2026, 11, 20), store()).faults
+    found = prepare_list(path, date(2026, 11, 20), LocalIssuer(store())).faults
     assert {fault.code for fault in found} == {"rounded-number"}
 
 

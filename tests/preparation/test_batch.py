@@ -10,6 +10,7 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardError, FormatError
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import FILE_BY_PATH, encode_record
@@ -52,12 +53,12 @@ def card(number: int) -> PreparedCard:
 @pytest.fixture
 def batch(tmp_path: Path) -> Path:
     folder = tmp_path / "batch"
-    write_batch(folder, header(3), map(card, range(1, 4)), ISSUER)
+    write_batch(folder, header(3), map(card, range(1, 4)), LocalIssuer(ISSUER))
     return folder
 
 
 def test_what_goes_in_comes_out(batch: Path) -> None:
-    opened = Batch.open(batch, ISSUER)
+    opened = Batch.open(batch, LocalIssuer(ISSUER))
     assert list(opened.cards()) == [card(1), card(2), card(3)]
     assert opened.card(2) == card(2)
     assert opened.header.count == 3
@@ -80,7 +81,7 @@ def test_opening_decrypts_no_record_and_knows_every_holder(
         return real(raw)
 
     monkeypatch.setattr(PreparedCard, "from_bytes", counted)
-    opened = Batch.open(batch, ISSUER)
+    opened = Batch.open(batch, LocalIssuer(ISSUER))
     with batch_journal(opened) as journal:
         assert len(journal.entries()) == 3
     assert opened.holders == {
@@ -94,7 +95,7 @@ def test_opening_decrypts_no_record_and_knows_every_holder(
 def test_two_cards_for_one_holder_are_refused(tmp_path: Path) -> None:
     double = replace(card(1), number=2)
     with pytest.raises(BatchError, match="cards 1 and 2 are for the same resident"):
-        write_batch(tmp_path / "b", header(2), [card(1), double], ISSUER)
+        write_batch(tmp_path / "b", header(2), [card(1), double], LocalIssuer(ISSUER))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +107,7 @@ def test_every_bit_of_the_holders_is_sealed(batch: Path, change: Callable[[bytes
     path = batch / "holders.bin"
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(BatchError, match=r"holders\.bin: damaged"):
-        Batch.open(batch, ISSUER)
+        Batch.open(batch, LocalIssuer(ISSUER))
 
 
 def test_a_batch_of_an_older_version_says_what_to_do(batch: Path) -> None:
@@ -116,13 +117,13 @@ def test_a_batch_of_an_older_version_says_what_to_do(batch: Path) -> None:
 
 
 def test_the_header_shows_without_a_key(batch: Path) -> None:
-    assert read_header(batch) == Batch.open(batch, ISSUER).header
+    assert read_header(batch) == Batch.open(batch, LocalIssuer(ISSUER)).header
     assert read_header(batch).source_name == "居民.csv"
 
 
 def test_an_empty_batch_is_a_batch(tmp_path: Path) -> None:
-    write_batch(tmp_path / "b", header(0), [], ISSUER)
-    assert list(Batch.open(tmp_path / "b", ISSUER).cards()) == []
+    write_batch(tmp_path / "b", header(0), [], LocalIssuer(ISSUER))
+    assert list(Batch.open(tmp_path / "b", LocalIssuer(ISSUER)).cards()) == []
 
 
 def test_nothing_personal_is_readable(batch: Path) -> None:
@@ -137,7 +138,7 @@ def test_only_the_owner_may_read(batch: Path) -> None:
 
 
 def test_no_repr_shows_personal_data(batch: Path) -> None:
-    shown = repr(card(1)) + repr(Batch.open(batch, ISSUER))
+    shown = repr(card(1)) + repr(Batch.open(batch, LocalIssuer(ISSUER)))
     assert "王" not in shown
     assert "99010119551205" not in shown
 
@@ -145,7 +146,7 @@ def test_no_repr_shows_personal_data(batch: Path) -> None:
 def test_an_existing_folder_is_refused_and_stays(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(BatchError, match="exists already"):
-        write_batch(tmp_path / "b", header(0), [], ISSUER)
+        write_batch(tmp_path / "b", header(0), [], LocalIssuer(ISSUER))
     assert list((tmp_path / "b").iterdir()) == []
 
 
@@ -155,13 +156,13 @@ def test_a_folder_that_appears_meanwhile_is_refused(tmp_path: Path) -> None:
         yield card(1)
 
     with pytest.raises(BatchError, match="exists already"):
-        write_batch(tmp_path / "b", header(1), cards(), ISSUER)
+        write_batch(tmp_path / "b", header(1), cards(), LocalIssuer(ISSUER))
     assert [path.name for path in tmp_path.rglob("*")] == ["b"]
 
 
 def test_a_missing_parent_is_told(tmp_path: Path) -> None:
     with pytest.raises(BatchError, match="No such file"):
-        write_batch(tmp_path / "none" / "b", header(0), [], ISSUER)
+        write_batch(tmp_path / "none" / "b", header(0), [], LocalIssuer(ISSUER))
 
 
 class _PowerCutError(Exception):
@@ -174,20 +175,20 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
         raise _PowerCutError
 
     with pytest.raises(_PowerCutError):
-        write_batch(tmp_path / "b", header(2), cards(), ISSUER)
+        write_batch(tmp_path / "b", header(2), cards(), LocalIssuer(ISSUER))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("numbers", [[1], [1, 2, 3], [2, 1], [1, 1]])
 def test_cards_that_are_not_those_counted_are_refused(tmp_path: Path, numbers: list[int]) -> None:
     with pytest.raises(BatchError):
-        write_batch(tmp_path / "b", header(2), map(card, numbers), ISSUER)
+        write_batch(tmp_path / "b", header(2), map(card, numbers), LocalIssuer(ISSUER))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_key_store_is_told_apart_by_name(batch: Path) -> None:
     with pytest.raises(BatchError, match=f"another key store.*{'ab' * 8}"):
-        Batch.open(batch, OTHER_ISSUER)
+        Batch.open(batch, LocalIssuer(OTHER_ISSUER))
 
 
 def records(folder: Path) -> list[bytes]:
@@ -228,16 +229,16 @@ def test_damage_to_records_is_told(
 ) -> None:
     (batch / "records.bin").write_bytes(b"".join(damage(records(batch))))
     with pytest.raises(BatchError, match=message) as caught:
-        list(Batch.open(batch, ISSUER).cards())
+        list(Batch.open(batch, LocalIssuer(ISSUER)).cards())
     assert isinstance(caught.value, CardError)
 
 
 def test_a_record_of_another_batch_is_refused(batch: Path, tmp_path: Path) -> None:
-    write_batch(tmp_path / "other", header(3), map(card, range(1, 4)), ISSUER)
+    write_batch(tmp_path / "other", header(3), map(card, range(1, 4)), LocalIssuer(ISSUER))
     mixed = [*records(batch)[:2], records(tmp_path / "other")[2]]
     (batch / "records.bin").write_bytes(b"".join(mixed))
     with pytest.raises(BatchError, match="record 3 is damaged, or another record is in its place"):
-        list(Batch.open(batch, ISSUER).cards())
+        list(Batch.open(batch, LocalIssuer(ISSUER)).cards())
 
 
 @pytest.mark.parametrize("name", sorted(BatchHeader.__dataclass_fields__))
@@ -248,7 +249,7 @@ def test_every_word_of_the_header_is_sealed(batch: Path, name: str) -> None:
     fields[name] = 3 - value if isinstance(value, int) else value[:-1] + last
     (batch / "batch.json").write_text(json.dumps(fields), encoding="utf-8")
     with pytest.raises(BatchError, match=r"batch\.json: damaged"):
-        Batch.open(batch, ISSUER)
+        Batch.open(batch, LocalIssuer(ISSUER))
 
 
 @pytest.mark.parametrize(
@@ -289,11 +290,11 @@ def test_a_folder_without_a_batch_is_told(tmp_path: Path) -> None:
 def test_lost_records_are_told(batch: Path) -> None:
     (batch / "records.bin").unlink()
     with pytest.raises(BatchError, match=r"records\.bin: No such file"):
-        Batch.open(batch, ISSUER)
+        Batch.open(batch, LocalIssuer(ISSUER))
 
 
 def test_records_lost_after_opening_are_told(batch: Path) -> None:
-    opened = Batch.open(batch, ISSUER)
+    opened = Batch.open(batch, LocalIssuer(ISSUER))
     (batch / "records.bin").unlink()
     with pytest.raises(BatchError, match=r"records\.bin: No such file"):
         opened.card(1)
@@ -302,7 +303,7 @@ def test_records_lost_after_opening_are_told(batch: Path) -> None:
 @pytest.mark.parametrize("number", [0, 4, -1])
 def test_a_card_that_is_not_there_is_told(batch: Path, number: int) -> None:
     with pytest.raises(BatchError, match=f"no record {number}, the batch has 3"):
-        Batch.open(batch, ISSUER).card(number)
+        Batch.open(batch, LocalIssuer(ISSUER)).card(number)
 
 
 @pytest.mark.parametrize("raw", [b"", bytes(7), bytes(9), card(1).to_bytes()[:-1]])

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cardlib.keys import Issuer
+from cardlib.issuance.local import LocalIssuer
+from cardlib.keys.issuer import Issuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout import COLUMNS, FILE_BY_PATH, FILES, Structure, decode_record, record_of_dgi
@@ -35,7 +36,7 @@ PLACES = {column.name: column for column in COLUMNS}
 REPEATED = {"DDF1/DF02/EF07", "DDF1/DF02/EF08", "DDF1/DF05/EF05"}
 
 
-ISSUER = KeyStore(new_roots())
+ISSUER = LocalIssuer(KeyStore(new_roots()))
 
 
 def prepare(
@@ -123,7 +124,7 @@ def test_what_a_batch_says_of_a_resident_is_on_the_card(sample: Preparation) -> 
 
 
 def test_a_security_code_is_the_issuers(sample: Preparation) -> None:
-    other = prepare(DATA / "residents.csv", issuer=KeyStore(new_roots())).cards
+    other = prepare(DATA / "residents.csv", issuer=LocalIssuer(KeyStore(new_roots()))).cards
     codes = [[dict(c.groupings)[0x0108] for c in cards] for cards in (sample.cards, other)]
     assert codes[0] != codes[1]
     assert [c.groupings[:7] for c in sample.cards] == [c.groupings[:7] for c in other]

@@ -11,7 +11,7 @@ import pytest
 
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError, FormatError, StorageError
-from cardlib.issuance import IssuerSession
+from cardlib.issuance.making import HostSession
 from personalize.preparation.batch import Batch
 from personalize.production import journal_log
 from personalize.production.bookkeeping import opened_to_read
@@ -27,6 +27,7 @@ from tests.cards.bureau import (
     die,
     in_child,
     issue_all,
+    issuer,
     job_of,
     new_batch,
     pin_is_right,
@@ -58,7 +59,7 @@ def place(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def batch(place: Path) -> Batch:
-    return Batch.open(place / "batch", store())
+    return Batch.open(place / "batch", issuer())
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -77,7 +78,7 @@ def refused_by_all(batch: Batch, cards: Path, words: str) -> None:
     for run in (
         lambda: issue_all(batch, cards),
         lambda: audit_all(batch, cards),
-        lambda: letters(batch, store()),
+        lambda: letters(batch, issuer()),
     ):
         with pytest.raises(JournalConflict, match=words):
             run()
@@ -102,7 +103,7 @@ def test_pins_with_an_empty_journal_are_a_conflict(batch: Batch, tmp_path: Path)
     with pytest.raises(JournalConflict, match="newest copy of the batch folder"):
         issue_all(batch, tmp_path / "elsewhere")
     with pytest.raises(JournalConflict, match="newest copy of the batch folder"):
-        letters(batch, store())
+        letters(batch, issuer())
     assert not list((tmp_path / "elsewhere").glob("*"))
 
 
@@ -118,7 +119,7 @@ def test_after_a_cut_the_next_card_may_have_a_pin_before_its_chip(tmp_path: Path
     with job_of(batch, cards) as job:
         pin = job.pins.assign(1)
     assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
-    assert letters(batch, store()).letters[0].pin == pin
+    assert letters(batch, issuer()).letters[0].pin == pin
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -146,9 +147,9 @@ def test_cards_whose_chips_were_let_go_or_given_up_keep_their_pins(tmp_path: Pat
 def cut_at_the_second_activation(batch: Batch, cards: Path) -> None:
     """A run that is killed: its log lies beside the journal."""
     calls: list[int] = []
-    real = IssuerSession.activate
+    real = HostSession.activate
 
-    def dying(session: IssuerSession) -> None:
+    def dying(session: HostSession) -> None:
         calls.append(1)
         if len(calls) == 2:
             die()
@@ -156,7 +157,7 @@ def cut_at_the_second_activation(batch: Batch, cards: Path) -> None:
 
     def work() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(IssuerSession, "activate", dying)
+            patch.setattr(HostSession, "activate", dying)
             issue_all(batch, cards)
 
     assert in_child(work) == -signal.SIGKILL
@@ -200,7 +201,7 @@ def test_its_own_log_is_replayed_after_a_cut_anywhere_in_a_run(tmp_path: Path) -
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     for cut in range(2):
         cut_at_the_second_activation(batch, cards)
-        assert len(letters(batch, store()).letters) == cut + 1
+        assert len(letters(batch, issuer()).letters) == cut + 1
     assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
 
 
@@ -254,7 +255,7 @@ lost_pin = pytest.mark.parametrize("lose", [damage_second_line, remove_second_li
 @lost_pin
 def test_a_lost_pin_stops_no_other_letter(batch: Batch, lose: Callable[[Batch], None]) -> None:
     lose(batch)
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert ([each.number for each in mailing.letters], mailing.not_active) == ([1, 3], 0)
     assert any("the PIN of card 2 is missing or damaged" in each for each in mailing.problems)
 
@@ -308,11 +309,11 @@ def test_a_half_line_that_may_be_a_cards_pin_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_lost_last_newline_changes_no_letter(batch: Batch, place: Path) -> None:
-    pins = [letter.pin for letter in letters(batch, store()).letters]
+    pins = [letter.pin for letter in letters(batch, issuer()).letters]
     path = batch.folder / PINS
     path.write_bytes(path.read_bytes()[:-1])
     before = path.read_bytes()
-    assert [letter.pin for letter in letters(batch, store()).letters] == pins
+    assert [letter.pin for letter in letters(batch, issuer()).letters] == pins
     assert [result.problem for result in issue_all(batch, place / "cards")] == [""] * COUNT
     assert path.read_bytes() == before
 
@@ -334,7 +335,7 @@ def test_a_linked_pin_file_stops_issue_before_anything_is_changed(
 def test_a_pipe_as_the_pin_file_is_a_finding_and_no_letter(batch: Batch, place: Path) -> None:
     (batch.folder / PINS).unlink()
     os.mkfifo(batch.folder / PINS)
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert (mailing.letters, "not a regular file" in mailing.problems[0]) == ([], True)
     assert all(result.findings for result in audit_all(batch, place / "cards"))
 
@@ -343,7 +344,10 @@ def test_a_linked_journal_is_a_conflict(batch: Batch, place: Path) -> None:
     journal = batch.folder / JOURNAL
     journal.rename(place / "moved")
     journal.symlink_to(place / "moved")
-    for run in (lambda: issue_all(batch, place / "cards"), lambda: letters(batch, store())):
+    for run in (
+        lambda: issue_all(batch, place / "cards"),
+        lambda: letters(batch, issuer()),
+    ):
         with pytest.raises(JournalConflict, match="regular file"):
             run()
 
@@ -353,7 +357,7 @@ def second_pin(batch: Batch, number: int) -> None:
     path = batch.folder / PINS
     kept = path.read_bytes()
     path.unlink()
-    open_pins(batch.folder, batch.header.batch_id, store()).assign(number)
+    open_pins(batch.folder, batch.uuid, issuer()).assign(number)
     path.write_bytes(kept + path.read_bytes())
 
 
@@ -365,7 +369,7 @@ def test_a_waiting_card_with_two_pins_gets_a_new_one_and_its_letter(tmp_path: Pa
     with job_of(batch, cards) as job:
         assert [result.problem for result in issue(job)] == [""]
         assert job.pins.faults == ()
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     (letter,) = mailing.letters
     assert mailing.problems == []
     with in_reader(next(cards.iterdir()), read_only=True) as reader:
@@ -386,7 +390,7 @@ def test_a_started_card_with_two_pins_is_given_up_as_the_message_says(tmp_path: 
     with job_of(batch, cards) as job:
         job.journal.give_up(b"FIRSTONE")
         assert [each.problem for each in issue(job)] == [""]
-    assert letters(batch, store()).problems == []
+    assert letters(batch, issuer()).problems == []
 
 
 def test_an_active_card_with_two_pins_gets_its_letter_from_the_copy(
@@ -395,18 +399,18 @@ def test_an_active_card_with_two_pins_gets_its_letter_from_the_copy(
     path = batch.folder / PINS
     newest_copy = path.read_bytes()
     second_pin(batch, 2)
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert [each.number for each in mailing.letters] == [1, 3]
     assert any(f"Else put {PINS} back from the newest copy" in each for each in mailing.problems)
     path.write_bytes(newest_copy)
-    assert letters(batch, store()).problems == []
+    assert letters(batch, issuer()).problems == []
 
 
 # --- readers change nothing ---------------------------------------------------------------
 
 
 def read_all(batch: Batch, cards: Path) -> None:
-    letters(batch, store())
+    letters(batch, issuer())
     audit_all(batch, cards)
 
 
@@ -419,7 +423,7 @@ def test_verify_and_letters_change_nothing_in_the_batch(batch: Batch, place: Pat
 
 def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
     with (
-        opened_to_read(batch, store()) as (journal, _),
+        opened_to_read(batch, issuer()) as (journal, _),
         pytest.raises(StorageError, match="readonly"),
     ):
         journal.note(1, "a problem")
@@ -428,7 +432,10 @@ def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
 def test_nothing_is_changed_when_no_card_was_issued(tmp_path: Path) -> None:
     batch = new_batch(tmp_path, 1)
     before = everything(batch.folder)
-    for run in (lambda: letters(batch, store()), lambda: audit_all(batch, tmp_path / "cards")):
+    for run in (
+        lambda: letters(batch, issuer()),
+        lambda: audit_all(batch, tmp_path / "cards"),
+    ):
         with pytest.raises(CardError, match="Run `rhcard issue` first"):
             run()
     assert everything(batch.folder) == before
@@ -439,13 +446,13 @@ def test_after_a_kill_readers_see_the_last_step_and_change_nothing(tmp_path: Pat
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     cut_at_the_second_activation(batch, cards)
     before = everything(batch.folder)
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert (len(mailing.letters), mailing.not_active) == (1, COUNT - 1)
     assert [bool(result.findings) for result in audit_all(batch, cards)] == [False, True, True]
     assert everything(batch.folder) == before
     with batch_journal(batch) as journal:
         assert journal.entry(2).progress is Progress.VERIFIED
-    assert len(open_pins(batch.folder, batch.header.batch_id, store())) == 2
+    assert len(open_pins(batch.folder, batch.uuid, issuer())) == 2
 
 
 def test_a_journal_of_version_2_is_read_without_being_changed(tmp_path: Path) -> None:
@@ -454,5 +461,5 @@ def test_a_journal_of_version_2_is_read_without_being_changed(tmp_path: Path) ->
     path = as_version_2(batch.folder)
     before = path.read_bytes()
     assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
-    assert (len(letters(batch, store()).letters), path.read_bytes()) == (COUNT, before)
+    assert (len(letters(batch, issuer()).letters), path.read_bytes()) == (COUNT, before)
     assert [result.was_active for result in issue_all(batch, cards)] == [True] * COUNT

@@ -30,7 +30,7 @@ from personalize.production.issue import issue
 from personalize.production.job import CardResult, Job, opened_job
 from personalize.production.journal import JournalConflict, Progress
 from personalize.production.station import FolderFeed
-from tests.cards.bureau import issue_all, new_batch, store
+from tests.cards.bureau import issue_all, issuer, new_batch, store
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def blank(number: int, keys: KeyStore | None = None) -> Slot:
 
 @contextmanager
 def job_on(batch: Batch, feed: Feed) -> Iterator[Job]:
-    with opened_job(batch, store(), feed, test_keys=False) as job:
+    with opened_job(batch, issuer(), feed, test_keys=False) as job:
         yield job
 
 
@@ -124,12 +124,12 @@ def test_each_card_that_comes_gets_the_next_job(batch: Batch) -> None:
     ]
     assert left_alone == []
     for number, slot in enumerate(slots, 1):
-        found = identify(slot.where, slot.card, store())
+        found = identify(slot.where, slot.card)
         assert (found.stage, found.card_number) == (
             CardStage.PERSONALIZED,
             batch.card(number).card_number,
         )
-    verified = list(audit(batch, store(), Table(list(slots))))
+    verified = list(audit(batch, issuer(), Table(list(slots))))
     assert [(v.number, v.findings) for v in verified] == [(1, ()), (2, ()), (3, ())]
 
 
@@ -188,7 +188,7 @@ def test_no_blank_is_wanted_for_a_card_that_was_begun_and_does_not_come(tmp_path
     assert result.problem.startswith("Card with chip 0808080808080808 not found in the hopper")
     assert "--spoiled 0808080808080808" in result.problem
     assert left_alone == []
-    assert identify(spare.where, spare.card, store()).stage is CardStage.TRANSPORT
+    assert identify(spare.where, spare.card).stage is CardStage.TRANSPORT
 
 
 def test_foreign_and_wrong_cards_are_left_as_they_are_and_named(
@@ -209,7 +209,7 @@ def test_foreign_and_wrong_cards_are_left_as_they_are_and_named(
     assert "cryptogram" in left_alone[0] and "not by this batch" in left_alone[1]
     assert foreign.card.state.key_sets[0xFF].tries == 15
     assert dict(others.card.memory.pages) == before[1]
-    assert identify("slot 7", foreign.card, store()).stage is CardStage.TRANSPORT
+    assert identify("slot 7", foreign.card).stage is CardStage.TRANSPORT
 
 
 class Silent:
@@ -250,7 +250,7 @@ def test_a_card_of_a_holder_that_lies_there_stops_the_run_before_any_card_is_tou
         JournalConflict, match=r"card 1 \(line 2 of the list\).*Nobody gets two cards"
     ):
         run(batch, Table([mine, theirs]))
-    assert identify("slot 1", mine.card, store()).stage is CardStage.TRANSPORT
+    assert identify("slot 1", mine.card).stage is CardStage.TRANSPORT
 
 
 def test_a_holder_is_known_by_each_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

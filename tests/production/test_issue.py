@@ -13,14 +13,15 @@ from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.chip.image import ImageFile
 from cardlib.errors import CardKeyError, StatusWordError, TransportError
-from cardlib.exchange import Connection
-from cardlib.issuance import CardStage, IssuerSession, personalize
-from cardlib.keys import Scp03Keys
+from cardlib.facts import Pin, Region
+from cardlib.issuance import CardStage, personalize
+from cardlib.issuance.local import LocalIssuer
+from cardlib.issuance.making import HostSession
+from cardlib.keys.issuer import CardJob
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from cardlib.layout.load import Grouping
 from personalize.preparation.batch import Batch
-from personalize.production import issue as issue_module
 from personalize.production import pins
 from personalize.production.audit import audit
 from personalize.production.feed import Identified, identify
@@ -34,6 +35,7 @@ from tests.cards.bureau import (
     die,
     in_child,
     issue_all,
+    issuer,
     job_of,
     new_batch,
     pin_is_right,
@@ -56,7 +58,7 @@ def batch(pristine: Path, tmp_path: Path) -> Batch:
     folder.mkdir()
     for file in pristine.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    return Batch.open(folder, store())
+    return Batch.open(folder, issuer())
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def cards_in(folder: Path) -> list[Identified]:
     found = []
     for card in FolderFeed(folder).lying():
         with card.powered() as connection:
-            found.append(identify(card.where, connection, store()))
+            found.append(identify(card.where, connection))
     return found
 
 
@@ -84,7 +86,7 @@ def assert_all_issued_once(batch: Batch, cards: Path) -> None:
     numbers = Counter(card.card_number for card in cards_in(cards) if card.card_number)
     assert numbers == Counter(card.card_number for card in batch.cards())
     assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert (len(mailing.letters), mailing.not_active, mailing.problems) == (COUNT, 0, [])
     for letter in mailing.letters:
         with in_reader(cards / f"{letter.chip}{SUFFIX}") as reader:
@@ -102,7 +104,7 @@ def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:
 
 def begin(batch: Batch, number: int, chip: bytes) -> None:
     """Write down what a run does before it touches a chip, and no more."""
-    file = pins.open_pins(batch.folder, batch.header.batch_id, store())
+    file = pins.open_pins(batch.folder, batch.uuid, issuer())
     with batch_journal(batch) as journal, journal.take(chip) as taken:
         assert taken == number
         file.assign(number)
@@ -127,7 +129,7 @@ def test_the_first_card_of_a_batch_is_checked_in_full_and_no_other(
     assert [each.left_out == NOTHING_LEFT_OUT for each in results] == [True, False, False]
     checks = audit_all(batch, cards)
     assert [each.left_out for each in checks] == [each.left_out for each in results]
-    full = [each.left_out for each in audit(batch, store(), FolderFeed(cards), full=True)]
+    full = [each.left_out for each in audit(batch, issuer(), FolderFeed(cards), full=True)]
     assert full == [NOTHING_LEFT_OUT] * 3
 
 
@@ -187,7 +189,7 @@ def test_public_keys_are_refused_unless_allowed(batch: Batch, cards: Path) -> No
     public = KeyStore(public_test_roots(1, store().terminal_keys.cipher))
     with (
         pytest.raises(CardKeyError, match="--test-keys"),
-        opened_job(batch, public, FolderFeed(cards, public), test_keys=False),
+        opened_job(batch, LocalIssuer(public), FolderFeed(cards, public), test_keys=False),
     ):
         pass
     assert not cards.exists()
@@ -254,9 +256,7 @@ def failing_at(number: int, name: str, real: Callable[..., object]) -> Callable[
 def test_a_failed_card_stops_no_other_and_is_tried_again(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        IssuerSession, "activate", failing_at(2, "ACTIVATE", IssuerSession.activate)
-    )
+    monkeypatch.setattr(HostSession, "activate", failing_at(2, "ACTIVATE", HostSession.activate))
     outcomes = issue_all(batch, cards)
     assert [o.progress for o in outcomes] == [
         Progress.ACTIVE, Progress.PERSONALIZED, Progress.ACTIVE,
@@ -272,17 +272,14 @@ def test_a_failed_card_stops_no_other_and_is_tried_again(
 def test_a_card_that_does_not_verify_is_not_activated(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_a_name(
-        connection: Connection,
-        transport: Scp03Keys,
-        issuer: Scp03Keys,
-        groupings: Iterable[Grouping],
-        found: CardStage,
-    ) -> None:
-        kept = [each for each in groupings if each[0] != 0x0201]
-        personalize(connection, transport, issuer, kept, found)
+    real = HostSession.load
 
-    monkeypatch.setattr(issue_module, "personalize", without_a_name)
+    def without_a_name(
+        session: HostSession, job: CardJob, loaded: Iterable[Grouping], region: Region, pin: Pin
+    ) -> None:
+        real(session, job, [each for each in loaded if each[0] != 0x0201], region, pin)
+
+    monkeypatch.setattr(HostSession, "load", without_a_name)
     outcomes = issue_all(batch, cards)
     assert [o.progress for o in outcomes] == [Progress.PERSONALIZED] * COUNT
     assert all("DDF1/EF06 record 1 name" in o.problem for o in outcomes)
@@ -293,9 +290,7 @@ def test_a_card_that_does_not_verify_is_not_activated(
 def test_a_lost_card_is_named_and_given_up_on_request(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        IssuerSession, "activate", failing_at(1, "ACTIVATE", IssuerSession.activate)
-    )
+    monkeypatch.setattr(HostSession, "activate", failing_at(1, "ACTIVATE", HostSession.activate))
     lost = issue_all(batch, cards)[0].chip
     assert lost is not None
     (cards / f"{lost.hex().upper()}{SUFFIX}").unlink()
@@ -344,9 +339,7 @@ def test_a_card_that_may_be_active_is_not_given_up(
 def test_a_card_whose_pin_was_lost_gets_no_other_pin(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        IssuerSession, "activate", failing_at(1, "ACTIVATE", IssuerSession.activate)
-    )
+    monkeypatch.setattr(HostSession, "activate", failing_at(1, "ACTIVATE", HostSession.activate))
     chip = issue_all(batch, cards)[0].chip
     assert chip is not None
     (batch.folder / pins.NAME).unlink()
@@ -369,9 +362,7 @@ def test_aes_cards_are_issued_like_sm4_ones(tmp_path: Path, cards: Path) -> None
 def test_a_spoiled_card_that_turns_up_again_is_no_conflict(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        IssuerSession, "activate", failing_at(1, "ACTIVATE", IssuerSession.activate)
-    )
+    monkeypatch.setattr(HostSession, "activate", failing_at(1, "ACTIVATE", HostSession.activate))
     spoiled = issue_all(batch, cards)[0].chip
     assert spoiled is not None
     with job_of(batch, cards) as job:

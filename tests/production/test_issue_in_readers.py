@@ -17,6 +17,7 @@ from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.store import KeyStore
 from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.preparation.batch import Batch
@@ -165,20 +166,20 @@ def in_two(run: Run, robot: Robot, cards: list[SoftwareCard]) -> Ran:
 
 
 def assert_everybody_has_one_card(folder: Path, store: KeyStore, cards: list[SoftwareCard]) -> None:
-    batch = Batch.open(folder, store)
+    batch = Batch.open(folder, LocalIssuer(store))
     with batch_journal(batch) as journal:
         entries = journal.entries()
     assert {entry.progress for entry in entries} == {Progress.ACTIVE}
     found = []
     for card in cards:
         card.reset()
-        said = identify("", card, store)
+        said = identify("", card)
         if said.stage is CardStage.PERSONALIZED:
             found.append((said.card_number, said.chip))
     assert Counter(found) == Counter(
         (batch.card(entry.number).card_number, entry.chip) for entry in entries
     )
-    mailing = letters(batch, store)
+    mailing = letters(batch, LocalIssuer(store))
     assert (len(mailing.letters), mailing.problems) == (len(entries), [])
     by_chip = {str(ChipSerial(card.chip)): card for card in cards}
     for letter in mailing.letters:

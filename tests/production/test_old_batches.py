@@ -7,6 +7,7 @@ import pytest
 
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.holders import comparable
@@ -25,7 +26,7 @@ def test_a_card_is_still_its_holders_in_a_batch_of_before(tmp_path: Path, number
         folder = tmp_path / name
         folder.mkdir()
         with open_journal(folder, header(1), {KEYS.holder_hash(stored): 1}) as journal:
-            job = Job(NOTHING, KEYS, NOTHING, journal, NOTHING)
+            job = Job(NOTHING, LocalIssuer(KEYS), NOTHING, journal, NOTHING)
             assert job.number_on(said(number)) == 1
             assert job.number_on(said("E12345678")) is None
             assert job.number_on(said("")) is None

@@ -30,7 +30,7 @@ from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
-from tests.cards.bureau import die, in_child, issue_all, new_batch, pin_is_right, store
+from tests.cards.bureau import die, in_child, issue_all, issuer, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
 from tests.cards.field_bench import card_of_profile
 from tests.cards.field_cards import DEPLOYED
@@ -59,7 +59,7 @@ def copied(pristine: Path, to: Path) -> Batch:
     folder.mkdir()
     for file in pristine.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    return Batch.open(folder, store())
+    return Batch.open(folder, issuer())
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def feeding(reader: FedReader, cards: Iterator[Connection], *, patient: bool = F
 @contextmanager
 def job_in(batch: Batch, readers: list[FedReader], **more: object) -> Iterator[Job]:
     source = ReaderFeed(readers, teller(*readers), **more)  # type: ignore[arg-type]
-    with opened_job(batch, store(), source, test_keys=False) as job:
+    with opened_job(batch, issuer(), source, test_keys=False) as job:
         yield job
 
 
@@ -138,7 +138,7 @@ def issue_in(batch: Batch, readers: list[FedReader], *robots: Robot) -> list[Car
 def audit_in(batch: Batch, readers: list[FedReader], *robots: Robot) -> list[Verified]:
     source = ReaderFeed(readers, teller(*readers))
     with fed(*robots):
-        return sorted(audit(batch, store(), source), key=lambda result: result.number)
+        return sorted(audit(batch, issuer(), source), key=lambda result: result.number)
 
 
 def assert_everybody_has_one_card(batch: Batch, cards: list[SoftwareCard]) -> None:
@@ -149,13 +149,13 @@ def assert_everybody_has_one_card(batch: Batch, cards: list[SoftwareCard]) -> No
     found = []
     for card in cards:
         card.reset()
-        said = identify("", card, store())
+        said = identify("", card)
         if said.stage is CardStage.PERSONALIZED:
             found.append((said.card_number, said.chip))
     assert Counter(found) == Counter(
         (batch.card(entry.number).card_number, entry.chip) for entry in entries
     )
-    mailing = letters(batch, store())
+    mailing = letters(batch, issuer())
     assert (len(mailing.letters), mailing.problems) == (len(entries), [])
     by_chip = {bytes(card.chip).hex().upper(): card for card in cards}
     for letter in mailing.letters:
@@ -203,7 +203,10 @@ def test_both_readers_have_a_card_at_work_at_the_same_time(
         reader.cut = at(10, lambda: bool(meeting.wait(20)) and False)
     robots = [feeding(r, iter([card])) for r, card in zip(readers, cards, strict=True)]
     ended_by_hand = ReaderFeed(readers, teller(*readers))
-    with opened_job(batch, store(), ended_by_hand, test_keys=False) as job, fed(*robots):
+    with (
+        opened_job(batch, issuer(), ended_by_hand, test_keys=False) as job,
+        fed(*robots),
+    ):
         results = issue(job)
         assert [next(results).problem, next(results).problem] == ["", ""]
         ended_by_hand.end()
@@ -364,7 +367,7 @@ def test_a_resident_with_another_card_gets_none_then_or_later_and_the_others_get
     assert [(r.number, r.progress) for r in again if r.problem] == [(1, Progress.PREPARED)]
     assert other in again[-1].problem or other in again[0].problem
     spare.reset()
-    assert identify("", spare, store()).stage is CardStage.TRANSPORT
+    assert identify("", spare).stage is CardStage.TRANSPORT
 
 
 def test_a_card_is_not_activated_when_another_of_its_resident_comes_meanwhile(
@@ -428,7 +431,7 @@ def test_a_copy_in_another_reader_is_refused_while_its_original_is_made(
     assert any("one of them is a copy" in line for line in right.lines)
     assert_everybody_has_one_card(batch, [mine, *others])
     copy.reset()
-    assert identify("", copy, store()).stage is CardStage.TRANSPORT
+    assert identify("", copy).stage is CardStage.TRANSPORT
 
 
 def test_a_blank_copy_of_a_card_that_was_personalized_is_not_made(
@@ -443,7 +446,7 @@ def test_a_blank_copy_of_a_card_that_was_personalized_is_not_made(
     assert any("was personalized already, and this card is blank" in line for line in left.lines)
     assert_everybody_has_one_card(batch, [mine, *others])
     copy.reset()
-    assert identify("", copy, store()).stage is CardStage.TRANSPORT
+    assert identify("", copy).stage is CardStage.TRANSPORT
 
 
 class Exchanged:

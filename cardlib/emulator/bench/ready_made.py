@@ -9,7 +9,7 @@ from types import MappingProxyType
 from ...crypto import BlockCipher, Cipher, static_keys
 from ...errors import FormatError
 from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
-from ...keys import Issuer
+from ...keys import RootKeys
 from ...keys.roots import Roots
 from ...keys.store import KeyStore
 from ...layout import FILE_BY_PATH, FILES, dgi_of_record, encode_record
@@ -90,7 +90,7 @@ def personalized_card(
 
 
 def _groupings(
-    keys: Issuer, chip: bytes, records: Records, pin: str, options: CardOptions
+    keys: RootKeys, chip: bytes, records: Records, pin: str, options: CardOptions
 ) -> bytes:
     old = options.old_spec_version == "yes"
     issuer: dict[str, str | bytes] = {

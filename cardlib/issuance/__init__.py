@@ -6,18 +6,23 @@ All of it needs an SCP03 session (GPC Amendment D; card specification 6 and 7).
 from collections.abc import Iterable
 from enum import StrEnum
 
-from . import commands
-from .apdu import CommandAPDU, ResponseAPDU
-from .errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
-from .exchange import Connection, send
-from .facts import HEALTH_APPLICATION, SECURITY_DOMAIN
-from .keys import Scp03Keys
-from .layout import KEY_BY_NAME
-from .layout.load import Grouping
-from .messaging.scp03_channel import Scp03Channel
-from .messaging.scp03_failure import KEY_INFORMATION, key_sets
-from .status import StatusWord
-from .tlv import ber, dgi, find_ber
+from .. import commands
+from ..apdu import CommandAPDU, ResponseAPDU
+from ..errors import CardError, CardKeyError, ChannelError, FormatError, StatusWordError
+from ..exchange import Connection, send
+from ..facts import (
+    HEALTH_APPLICATION,
+    ISSUER_KEY_VERSION,
+    SECURITY_DOMAIN,
+    TRANSPORT_KEY_VERSION,
+)
+from ..keys import Scp03Keys
+from ..layout import KEY_BY_NAME
+from ..layout.load import Grouping
+from ..messaging.scp03_channel import Scp03Channel
+from ..messaging.scp03_failure import KEY_INFORMATION, key_sets
+from ..status import StatusWord
+from ..tlv import ber, dgi, find_ber
 
 LEVEL = 0x33
 """C-MAC, C-ENC, R-MAC and R-ENC: nobody but the card can have sent a 9000."""
@@ -55,7 +60,7 @@ class IssuerSession:
         Raises Scp03Failure, which says why it does not open, or StatusWordError when the card
         refuses SELECT.
         """
-        _select(connection, aid)
+        select_application(connection, aid)
         return cls(Scp03Channel.open(connection.transmit, keys, LEVEL))
 
     def replace_keys(self, old: Scp03Keys, new: Scp03Keys) -> None:
@@ -63,11 +68,7 @@ class IssuerSession:
 
         Raises ChannelError when the card answers other check values than those of the new keys.
         """
-        reply = self._done(put_key_command(new.key_version, new, old), "PUT KEY")
-        if reply.data != bytes((new.key_version,)) + b"".join(new.key_check_values):
-            raise ChannelError(
-                f"PUT KEY: the check values in the card's answer are not those of {new!r}"
-            )
+        check_new_keys(self._done(put_key_command(new.key_version, new, old), "PUT KEY"), new)
 
     def load(self, groupings: Iterable[Grouping]) -> None:
         """STORE DATA: load all groupings. The card stores all at the last block, or nothing."""
@@ -94,13 +95,21 @@ class IssuerSession:
         return _done(self._channel.send(command), name)
 
 
-def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03Keys) -> CardStage:
+def check_new_keys(reply: ResponseAPDU, new: Scp03Keys) -> None:
+    """Raise ChannelError unless the card answered PUT KEY with the new keys' check values."""
+    if reply.data != bytes((new.key_version,)) + b"".join(new.key_check_values):
+        raise ChannelError(
+            f"PUT KEY: the check values in the card's answer are not those of {new!r}"
+        )
+
+
+def stage(connection: Connection) -> CardStage:
     """Find out how far a card is, by SELECT and GET DATA 00E0. No key is used.
 
     Raises CardKeyError when a blank card has neither set's key version, or more than one key set:
     somebody added one, and could use the card with it after it was issued.
     """
-    fci = _select(connection, HEALTH_APPLICATION).data
+    fci = select_application(connection, HEALTH_APPLICATION).data
     if find_ber(fci, 0x6F, 0xA5, 0xC1) is not None:
         return CardStage.PERSONALIZED
     versions = key_versions(connection)
@@ -110,13 +119,13 @@ def stage(connection: Connection, transport_keys: Scp03Keys, issuer_keys: Scp03K
             f"the blank card has {len(versions)} key sets, of versions {names}. Another program"
             " added one: do not use this card"
         )
-    if transport_keys.key_version in versions:
+    if TRANSPORT_KEY_VERSION in versions:
         return CardStage.TRANSPORT
-    if issuer_keys.key_version in versions:
+    if ISSUER_KEY_VERSION in versions:
         return CardStage.ISSUER
     raise CardKeyError(
         f"the blank card has keys of version {names}. Expected: transport keys "
-        f"({transport_keys.key_version:02X}) or issuer keys ({issuer_keys.key_version:02X})"
+        f"({TRANSPORT_KEY_VERSION:02X}) or issuer keys ({ISSUER_KEY_VERSION:02X})"
     )
 
 
@@ -135,7 +144,7 @@ def personalize(
     everything at the last block: after an error it is still blank, and can be tried again. Raises
     CardError when the card is already personalized.
     """
-    found = found or stage(connection, transport_keys, issuer_keys)
+    found = found or stage(connection)
     if found is CardStage.PERSONALIZED:
         raise CardError("the card is already personalized")
     if found is CardStage.TRANSPORT:
@@ -178,12 +187,13 @@ def store_data_commands(
 
 def key_versions(connection: Connection) -> set[int]:
     """Read the SCP03 key versions of a card: the domain's key information (GPC H.4). No key."""
-    _select(connection, SECURITY_DOMAIN)
+    select_application(connection, SECURITY_DOMAIN)
     template = _done(send(connection.transmit, KEY_INFORMATION), "GET DATA 00E0").data
     return {key_set.version for key_set in key_sets(template)}
 
 
-def _select(connection: Connection, aid: bytes) -> ResponseAPDU:
+def select_application(connection: Connection, aid: bytes) -> ResponseAPDU:
+    """Select our health application or the issuer security domain. Raises StatusWordError."""
     name = _APPLET if aid == HEALTH_APPLICATION else _DOMAIN
     command = commands.select_application(aid)
     return _done(send(connection.transmit, command), f"SELECT {name}")

@@ -1,0 +1,192 @@
+"""The issuer with root keys in this process: a key store, or a token."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from .. import commands
+from ..apdu import CommandAPDU, ResponseAPDU
+from ..crypto import Cipher
+from ..errors import CardKeyError, ChannelError, StatusWordError
+from ..facts import ChipSerial, Pin, Region, SpecVersion
+from ..keys import KeySet, Purpose, RootKeys, Scp03Keys
+from ..keys.issuer import CardJob, IssuerHost, Scp03Set, SealedBatch, SealingBatch
+from ..layout import FILES, KEY_BY_NAME
+from ..layout.load import Grouping
+from ..messaging.scp03 import Scp03Host
+from ..status import StatusWord
+from . import LEVEL, check_new_keys, put_key_command, store_data_commands
+from .batches import LocalSealedBatch, LocalSealingBatch
+
+
+class LocalHost:
+    """The issuer's side of one session with one chip, with its keys in this process."""
+
+    def __init__(self, keys: RootKeys, key_set: Scp03Set, chip: ChipSerial) -> None:
+        self._keys, self._set, self._chip = keys, key_set, chip
+        own = _keys_of(keys, key_set, chip)
+        self._own, self._host = own, Scp03Host(own, LEVEL)
+        self.key_version, self.key_length = own.key_version, own.key_length
+        self._sent: tuple[str, ...] = ()
+        self._new_keys: Scp03Keys | None = None
+
+    def __repr__(self) -> str:
+        return f"<issuer's side of a session with {self._own!r}>"
+
+    def initialize_update(self) -> CommandAPDU:
+        """Return INITIALIZE UPDATE."""
+        return self._host.initialize_update()
+
+    def external_authenticate(self, reply: ResponseAPDU) -> CommandAPDU:
+        """Check the card's cryptogram; return EXTERNAL AUTHENTICATE. Raises Scp03Failure."""
+        return self._host.external_authenticate(reply)
+
+    def opened(self, reply: ResponseAPDU) -> None:
+        """Check the reply to EXTERNAL AUTHENTICATE. Raises Scp03Failure when it is not 9000."""
+        self._host.opened(reply)
+
+    def replace_keys(self, job: CardJob) -> Sequence[CommandAPDU]:
+        """Return PUT KEY: the issuer's keys of the chip take the place of its transport keys."""
+        self._check(job, Scp03Set.TRANSPORT)
+        self._new_keys = new = self._keys.issuer_keys(self._chip)
+        command = put_key_command(new.key_version, new, self._own)
+        return self._protected([command], ("PUT KEY",))
+
+    def load(
+        self, job: CardJob, records: Iterable[Grouping], region: Region, pin: Pin
+    ) -> Sequence[CommandAPDU]:
+        """Return STORE DATA of a whole card: its records, its keys and its PIN."""
+        self._check(job, Scp03Set.ISSUER)
+        given = list(records)
+        for dgi, _ in given:
+            if not 1 <= dgi >> 8 <= len(FILES):
+                raise CardKeyError(f"data grouping {dgi:04X} is not a record of the card")
+        of_keys = self._keys.groupings(self._chip, region, pin)
+        blocks = store_data_commands([*given, *of_keys], self._host.capacity)
+        names = (f"STORE DATA block {n} of {len(blocks)}" for n in range(1, len(blocks) + 1))
+        return self._protected(blocks, tuple(names))
+
+    def activate(self) -> Sequence[CommandAPDU]:
+        """Return ACTIVATE (card specification 7)."""
+        self._check_set(Scp03Set.ISSUER)
+        return self._protected([commands.ACTIVATE], ("ACTIVATE",))
+
+    def reset_tries(self, key_name: str) -> Sequence[CommandAPDU]:
+        """Return RESET KEY TRIES of a card key. Raises CardKeyError for an unknown one."""
+        self._check_set(Scp03Set.ISSUER)
+        if key_name not in KEY_BY_NAME:
+            raise CardKeyError(f"{key_name} is not a key of the card")
+        command = commands.reset_key_tries(KEY_BY_NAME[key_name].sam_key_id)
+        return self._protected([command], (f"RESET KEY TRIES of {key_name}",))
+
+    def done(self, replies: Sequence[ResponseAPDU]) -> None:
+        """Check the replies to the commands that were made last, in their order."""
+        names, self._sent = self._sent, ()
+        plain = self._host.unwrap_all(replies)
+        for name, reply in zip(names, plain, strict=False):
+            if reply.sw != StatusWord.SUCCESS:
+                self._host.close()
+                raise StatusWordError(name, reply.sw)
+        if len(plain) != len(names) or not names:
+            raise ChannelError(f"{len(plain)} replies came to {len(names)} commands")
+        new, self._new_keys = self._new_keys, None
+        if new is not None:
+            check_new_keys(plain[0], new)
+
+    def _protected(
+        self, wanted: Sequence[CommandAPDU], names: tuple[str, ...]
+    ) -> Sequence[CommandAPDU]:
+        if self._sent:
+            self._host.close()
+            raise ChannelError(f"the replies to {self._sent[0]} were not checked")
+        self._sent = names
+        return self._host.wrap_all(wanted)
+
+    def _check(self, job: CardJob, key_set: Scp03Set) -> None:
+        self._check_set(key_set)
+        if job.chip != self._chip:
+            raise CardKeyError(f"this session is with chip {self._chip}, not {job.chip}")
+
+    def _check_set(self, key_set: Scp03Set) -> None:
+        if self._set is not key_set:
+            raise CardKeyError(f"this needs a session of the chip's {key_set} keys")
+
+
+class LocalIssuer:
+    """An `Issuer` over root keys in this process."""
+
+    def __init__(self, keys: RootKeys) -> None:
+        self._keys = keys
+
+    def __repr__(self) -> str:
+        return f"<issuer with {self._keys!r}>"
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits that name these roots."""
+        return self._keys.identity
+
+    @property
+    def key_version(self) -> int:
+        """The version of the card keys, 1 to 7."""
+        return self._keys.key_version
+
+    @property
+    def spec(self) -> SpecVersion:
+        """The version of the card specification."""
+        return self._keys.spec
+
+    @property
+    def cipher(self) -> Cipher:
+        """The block cipher of the card keys."""
+        return self._keys.cipher
+
+    @property
+    def is_test(self) -> bool:
+        """Whether any of the keys is a public test key."""
+        return self._keys.is_test
+
+    @property
+    def terminal_keys(self) -> KeySet:
+        """The card keys as a terminal uses them."""
+        return self._keys.terminal_keys
+
+    def session(self, key_set: Scp03Set, chip: ChipSerial) -> IssuerHost:
+        """Begin a session with a chip that has this key set."""
+        return LocalHost(self._keys, key_set, chip)
+
+    def security_code(self, card_number: str, issue_date: str) -> str:
+        """Calculate three digits from card number and issue date."""
+        return self._keys.security_code(card_number, issue_date)
+
+    def holder_hash(self, number: str) -> bytes:
+        """Return the HMAC-SHA-256 of a number, 32 bytes."""
+        return self._keys.holder_hash(number)
+
+    def new_batch(self, batch: UUID, count: int) -> SealingBatch:
+        """Begin a batch of `count` records, with a random key."""
+        return LocalSealingBatch(self._keys, batch, count)
+
+    def sealed_batch(self, batch: UUID, count: int, sealed_key: bytes) -> SealedBatch:
+        """Open a batch. Raises CardKeyError when it was sealed by other keys, or is damaged."""
+        return LocalSealedBatch(self._keys, batch, count, sealed_key)
+
+    def seal_pin(self, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
+        """Seal the PIN of a card, which is new for the `turn`-th time."""
+        return self._keys.seal(Purpose.PIN, pin.digits, _pin_of(batch, number, turn))
+
+    def unseal_pin(self, batch: UUID, number: int, turn: int, sealed: bytes) -> Pin:
+        """Open the PIN of a card. Raises CardKeyError when it is damaged or not this card's."""
+        digits = self._keys.unseal(Purpose.PIN, sealed, _pin_of(batch, number, turn))
+        return Pin(digits.decode("ascii", "replace"))
+
+
+def _keys_of(keys: RootKeys, key_set: Scp03Set, chip: ChipSerial) -> Scp03Keys:
+    if key_set is Scp03Set.TRANSPORT:
+        return keys.transport_keys(chip)
+    return keys.issuer_keys(chip)
+
+
+def _pin_of(batch: UUID, number: int, turn: int) -> bytes:
+    """What the PIN of a card is bound to."""
+    again = f"\nturn {turn}" if turn else ""
+    return f"rhcard pins 1\n{batch}\n{number}{again}".encode()
