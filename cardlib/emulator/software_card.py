@@ -65,7 +65,7 @@ class SoftwareCard(Chip):
     @classmethod
     def wrong_kind(cls, memory: Memory) -> str:
         """Say that the image is a SAM's, or "" if it is a card's."""
-        return "this is the file of a SAM, not of a card: give it to --sam" * is_sam(memory)
+        return "this is the file of a SAM, not of a card: see `rhcard sam`" * is_sam(memory)
 
     @property
     def chip(self) -> bytes:

@@ -82,7 +82,7 @@ class SamKeySet:
         does not say what it holds and nothing is given.
         """
         line = SamLine(connection)
-        held, uses_left = _contents(line.select())
+        held, uses_left = contents(line.select())
         if not held and given is None:
             raise CardKeyError(
                 "the SAM does not say which keys it holds. For a deployed SAM add --profile field,"
@@ -247,8 +247,12 @@ class SamAuthentication:
         return SessionKeys(*(BlockCipher(self._cipher, keys[i : i + 16]) for i in (0, 16)))
 
 
-def _contents(fci: bytes) -> tuple[tuple[HeldKeys, ...], int | None]:
-    """Return what a SAM says in its FCI: its key sets and the authentications that are left."""
+def contents(fci: bytes) -> tuple[tuple[HeldKeys, ...], int | None]:
+    """Return what a SAM says in its FCI: its key sets, and how many authentications are left.
+
+    The number is None without a limit, or if the SAM does not say it. Raises CardKeyError when the
+    FCI cannot be decoded.
+    """
     try:
         objects = list(iter_ber(find_ber(fci, 0x6F, 0xA5) or b"")) if fci else []
         held = tuple(_held(each.value) for each in objects if each.tag == TAG_KEY_SETS)

@@ -63,6 +63,11 @@ class SamLine:
         """Select DF01; return its FCI, which may be empty."""
         return self.ask(commands.SELECT_SAM, "SELECT DF01")
 
+    def tries_left(self) -> int | None:
+        """Ask how many tries the PIN has left; it spends none. None if the SAM does not say."""
+        sw = send(self._transmit, commands.verify_sam(b"")).sw
+        return sw & 0xF if sw & 0xFFF0 == 0x63C0 else None
+
     def verify(self, digits: bytes) -> None:
         """VERIFY the PIN, as the SAM codes it. Raises SamRefusal, with the tries that are left."""
         sw = send(self._transmit, commands.verify_sam(digits)).sw

@@ -117,6 +117,17 @@ _SAM_OPTIONS = (
 )
 
 
+sam_profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep,
+    default="rhcard",
+    show_default=True,
+    help="How the SAM takes its PIN, and what key version 0 means: rhcard, field, or your own.",
+)
+
+
 def sam_options(command: FC) -> FC:
     """The SAM of a terminal; `Context.terminal_keys` takes the options."""
     for option in reversed(_SAM_OPTIONS):
