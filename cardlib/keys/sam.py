@@ -78,11 +78,11 @@ class SamKeySet:
         """Select DF01 of a SAM and verify its PIN. Nothing else may use the connection.
 
         `profile` says how the PIN is coded. `given` is the key set of a SAM that does not say what
-        it holds, as deployed ones. Raises SamRefusal when the SAM refuses, CardKeyError when it
-        does not say what it holds and nothing is given.
+        it holds, as deployed ones: it is not asked then. Raises SamRefusal when the SAM refuses,
+        CardKeyError when it does not say what it holds and nothing is given.
         """
         line = SamLine(connection)
-        held, uses_left = contents(line.select())
+        held, uses_left = contents(line.select(fci=given is None))
         if not held and given is None:
             raise CardKeyError(
                 "the SAM does not say which keys it holds. For a deployed SAM add --profile field,"

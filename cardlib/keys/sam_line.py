@@ -59,9 +59,10 @@ class SamLine:
             raise SamRefusal(name, response.sw)
         return response.data
 
-    def select(self) -> bytes:
-        """Select DF01; return its FCI, which may be empty."""
-        return self.ask(commands.SELECT_SAM, "SELECT DF01")
+    def select(self, *, fci: bool) -> bytes:
+        """Select DF01; return its FCI, if it is asked for and the SAM has one."""
+        command = commands.SELECT_SAM if fci else commands.SELECT_SAM.with_le(None)
+        return self.ask(command, "SELECT DF01")
 
     def tries_left(self) -> int | None:
         """Ask how many tries the PIN has left; it spends none. None if the SAM does not say."""

@@ -272,7 +272,7 @@ def show(context: Context, choice: str) -> int:
 
     with powered_sam(choice) as powered:
         line = SamLine(powered.connection)
-        held, left = contents(line.select())
+        held, left = contents(line.select(fci=True))
         tries = line.tries_left()
     if context.as_json:
         sets = [_as_dict(each) for each in held]

@@ -7,8 +7,10 @@ from cardlib.card.field_card import BY_THE_KEYS
 from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.keys import KeySet
+from cardlib.keys.sam_line import SamRefusal
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
+from cardlib.status import StatusWord
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -89,13 +91,22 @@ def read_card(
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
         if file.read_key in held and file.read_key not in card.rights:
-            card.authenticate(file.read_key)
+            _authenticate(card, file.read_key)
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     read = tuple((FILE_BY_PATH[path], found[path]) for path in found)
     return Reading(
         card.identity, read, card.serial_place, card.serial_is_sure, card.internal_refusal
     )
+
+
+def _authenticate(card: ResidentHealthCard, name: str) -> None:
+    """Authenticate, unless a SAM that did not say what it holds turns out to lack the key."""
+    try:
+        card.authenticate(name)
+    except SamRefusal as refusal:
+        if refusal.sw != StatusWord.REFERENCED_DATA_NOT_FOUND:
+            raise
 
 
 def _answers(connection: Connection) -> tuple[str, ...]:

@@ -22,10 +22,9 @@ from tests.cards.sams import (
 LIMIT = 6
 PROTOCOLS = {1: 1, 2: 2, 4: 1}
 """The SAM's key versions, and the protocol of each."""
-HELD = {
-    1: {"IRK_DDF1", "RK1_DF02", "UK1_DF04", "STK_DF04"},
-    2: {"IRK_DDF1", "RK1_DF02", "UK1_DF04"},
-}
+_IN_2_0 = {"IRK_DDF1", "RK1_DF02", "UK1_DF04"}
+HELD = {1: {*_IN_2_0, "STK_DF04"}, 2: _IN_2_0}
+"""Those of NAMES that the SAM holds, by protocol."""
 NAMES = ("IRK_DDF1", "RK1_DF02", "UK1_DF04", "STK_DF04", "RK1_DF05")
 KINDS = tuple((protocol, Cipher.SM4, version) for version, protocol in PROTOCOLS.items())
 
