@@ -92,7 +92,7 @@ def run(
     \b
     Examples:
       rhcard emulator run CARD.card
-      rhcard emulator run CARD.card my.sam
+      rhcard emulator run CARD.card MY.sam
       rhcard emulator run CARD.card --fault lost:apdu=9
     """
     from .cards import card_file

@@ -107,7 +107,7 @@ def command(
       rhcard read CARD.card --keys keys.json --emergency --lang zh
       rhcard read CARD.card --keys keys.json --photo photo.jpg
       rhcard read --reader 0 --keys keys.json
-      rhcard read --reader 0 --sam 1 --emergency
+      rhcard read CARD.card --sam MY.sam --emergency
     """
     from cardlib.exchange import observed
     from cardlib.layout import FILES

@@ -35,7 +35,7 @@ def command() -> None:
     \b
     Examples:
       rhcard sam roles
-      rhcard sam issue --roles emergency --keys keys.json --out my.sam
+      rhcard sam issue --roles emergency --keys keys.json --out e.sam
     """
 
 
@@ -120,7 +120,8 @@ def blank(context: Context, out: Path) -> int:
     help="The SAM makes N authentications and then stops. Default: no limit.",
 )
 @click.option(
-    "--pin-file",
+    "--sam-pin-file",
+    "pin_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Read the PIN of the SAM from the first line of FILE. Default: a random one is printed.",
@@ -151,9 +152,9 @@ def issue(
 
     \b
     Examples:
-      rhcard sam issue --roles emergency --keys keys.json --out emergency.sam
-      rhcard sam issue --roles inpatient,bank --keys keys.json --out desk.sam --limit 5000
-      rhcard sam issue --roles emergency --keys keys.json --sam 0
+      rhcard sam issue --roles emergency --keys keys.json --out er.sam
+      rhcard sam issue --roles bank --keys keys.json --out b.sam --limit 500
+      rhcard sam issue --roles inpatient,bank --keys keys.json --sam BLANK.sam
     """
     from ..production.sam_issue import check_plan, load_sam
 
@@ -263,7 +264,7 @@ def show(context: Context, choice: str) -> int:
 
     \b
     Examples:
-      rhcard sam show my.sam
+      rhcard sam show MY.sam
     """
     from cardlib.keys.sam import contents
     from cardlib.keys.sam_line import SamLine

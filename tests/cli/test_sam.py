@@ -40,7 +40,7 @@ def issued(keys: Path, roles: str, *more: object, name: str = "my.sam") -> Path:
     path, digits = keys.parent / name, keys.parent / "pin.txt"
     digits.write_text(PIN + "\n")
     done = rhcard(
-        "sam", "issue", "--roles", roles, "--keys", keys, "--out", path, "--pin-file", digits,
+        "sam", "issue", "--roles", roles, "--keys", keys, "--out", path, "--sam-pin-file", digits,
         "--test-keys", *more,
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -231,7 +231,7 @@ def test_test_keys_and_trivial_pins_need_the_word(tmp_path: Path) -> None:
     words = ("sam", "issue", "--roles", "bank", "--out", out)
     done = rhcard(*words, "--keys", test)
     assert (done.code, "add --test-keys" in done.err) == (9, True)
-    done = rhcard(*words, "--keys", own, "--pin-file", pin)
+    done = rhcard(*words, "--keys", own, "--sam-pin-file", pin)
     assert (done.code, "this PIN is easy to guess" in done.err) == (9, True)
     assert not out.exists()
     assert rhcard(*words, "--keys", own).code == 0

@@ -108,7 +108,7 @@ def test_rhcard_loads_a_sam_in_a_reader_and_reads_with_it(
     pin.write_text(PIN)
     put(readers, card_of(), _blank_of_2_0())
     done = _rhcard("sam", "issue", "--roles", "emergency", "--keys", keys, "--sam", "1",
-                   "--pin-file", pin, "--test-keys")  # fmt: skip
+                   "--sam-pin-file", pin, "--test-keys")  # fmt: skip
     assert done.code == 0, done.err
     for which in (("--reader", "0"), ()):
         done = _rhcard("read", *which, "--sam", "1", "--emergency", "--json")
