@@ -11,13 +11,20 @@ import pytest
 
 from tests import QUICK_SCRYPT_N
 
-pytest_plugins = ["tests.programs.pcscd"]
+pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
 
+OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
 IN_CI = os.environ.get("CI") == "true"
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example."""
+    """Take Ctrl-C also in the background of a shell, which has it ignored; time no example.
+
+    No test sees the configuration of whoever runs it.
+    """
+    for name in [each for each in os.environ if each in OWN_SETTINGS]:
+        del os.environ[name]
+    os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("busy machine", deadline=None)
     hypothesis.settings.load_profile("busy machine")
@@ -66,9 +73,9 @@ def _needs_pcscd(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def quick_scrypt() -> Generator[None]:
     """Test stores are not worth a second of scrypt for every command."""
-    from cardlib.keys import store
+    from cardlib.keys import passphrase
 
-    with mock.patch.dict(store.SCRYPT, n=QUICK_SCRYPT_N):
+    with mock.patch.dict(passphrase.SCRYPT, n=QUICK_SCRYPT_N):
         yield
 
 

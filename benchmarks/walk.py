@@ -102,11 +102,11 @@ def walked(room_of_path: Callable[[str], str], leave_out: tuple[str, ...] = ()) 
 
 def resident() -> Walk:
     """From a list with one resident to a verified card."""
-    from cardlib.keys import store as store_module
+    from cardlib.keys import passphrase
     from personalize.cli import main as rhcard
 
     sample = next(iter(sorted((ROOT / "personalize").rglob("residents.csv"))))
-    quick = mock.patch.object(store_module, "SCRYPT", {"n": 2**10, "r": 8, "p": 1})
+    quick = mock.patch.dict(passphrase.SCRYPT, n=2**10)
     with tempfile.TemporaryDirectory() as name, quick:
         folder = Path(name)
         lines = sample.read_text("utf-8").splitlines()

@@ -5,6 +5,7 @@ lock, which the kernel takes back if the program is killed. So what a killed pro
 told from what another program still writes.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -14,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MARK = ".rhcard-unfinished-"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+"""What a file system without hard links, such as FAT, says to one."""
 _NAME = re.compile(rf"\.(.+){re.escape(_MARK)}\w{{8}}", re.DOTALL)
 LONGEST_NAME = 220
 """Bytes of a name whose unfinished name fits into a folder entry too (255 bytes)."""
@@ -116,3 +119,61 @@ def remove_unfinished_files(folder: Path) -> list[Path]:
                 place.unlink()
                 removed.append(place)
     return removed
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a new file, mode 0600, whole or not at all. It also works on FAT, without hard links.
+
+    Only there, a program that is killed at the last step can leave an empty file. Raises
+    FileExistsError when something is at `path`, else OSError; then nothing is left.
+    """
+    with unfinished_file(path) as place:
+        _write(place, content)
+        try:
+            os.link(place, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _take_place(place, path)
+    sync_folder(path.parent)
+
+
+def write_over(path: Path, content: bytes, kept: Path) -> None:
+    """Write a file anew, mode 0600, and keep what it held before as `kept`, which is replaced.
+
+    At every moment `path` is the old or the new file, whole. Raises OSError, and then `path` is the
+    old one.
+    """
+    with unfinished_file(path) as place, unfinished_file(kept) as before:
+        _write(place, content)
+        _write(before, path.read_bytes())
+        os.replace(before, kept)
+        sync_folder(path.parent)
+        os.replace(place, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk write the entries of a folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(place: Path, content: bytes) -> None:
+    with place.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _take_place(place: Path, path: Path) -> None:
+    """Move a file to a name that nobody has: take the name with an empty file, then replace it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        os.replace(place, path)
+    except OSError:
+        path.unlink()
+        raise

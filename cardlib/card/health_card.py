@@ -160,8 +160,8 @@ class ResidentHealthCard(CardAccess):
         channel = self._messaging()
         if file.read_key or self._key_set is None or channel.is_protected or channel.is_over:
             return
-        fitting = self._accepted().fitting(self._key_set)
-        if fitting.protocol == 2 and (held := fitting.names):
+        keys = self._accepted().fitting(self._key_set)
+        if keys.protocol == 2 and (held := keys.names):
             key = next((name for name in _SESSION_KEYS if name in held), None)
             if key is not None:
                 self.authenticate(key)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..crypto import Cipher
 from ..errors import CardError, CardKeyError, FormatError, NotPersonalized
-from ..keys import CardKeys, KeySet, KeyUse
+from ..keys import CardKeys, KeySet
 from ..tlv import find_ber
 
 
@@ -71,21 +71,17 @@ class CardIdentity:
         """The value of C1 in the FCI, 3 bytes: spec, cipher, key version; 00 for what is None."""
         return bytes((self.spec, self.cipher or 0, self.key_version or 0))
 
-    def refuse_other_keys(self, keys: KeyUse) -> None:
-        """Raise CardKeyError if keys are of another protocol, cipher or version than the card's."""
-        if (keys.protocol, keys.cipher, keys.version) != (
-            self.protocol, self.cipher, self.key_version,
-        ):  # fmt: skip
-            raise CardKeyError(
-                f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version "
-                f"{keys.version}; this card is different: {self}"
-            )
-
     def fitting(self, keys: KeySet) -> KeySet:
-        """Return the part of a key set that is for this card. Raises CardKeyError if none is."""
-        fitting = keys.fitting(self.protocol, self.cipher, self.key_version)
-        self.refuse_other_keys(fitting)
-        return fitting
+        """Return the keys of this card's protocol, cipher and version among those of a terminal.
+
+        Raises CardKeyError when none fit.
+        """
+        if self.cipher is None or self.key_version is None:
+            raise CardKeyError(f"it is not known which keys the card has: {self}")
+        try:
+            return keys.fitting(self.protocol, self.cipher, self.key_version)
+        except CardKeyError as error:
+            raise CardKeyError(f"{error}; this card is different: {self}") from None
 
     def keys_of(self, keys: KeySet) -> CardKeys:
         """Derive this card's keys. Raises CardKeyError when none fit, or without a region."""

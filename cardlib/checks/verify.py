@@ -3,10 +3,11 @@
 No wrong cryptogram and no wrong PIN is ever presented (card specification 8).
 """
 
+from contextlib import suppress
 from functools import cache
 
 from ..card import CardIdentity, ResidentHealthCard
-from ..errors import CardError, TransportError
+from ..errors import CardError, CardKeyError, TransportError
 from ..exchange import Connection
 from ..facts import ChipSerial, Pin
 from ..keys import KeySet
@@ -47,7 +48,7 @@ def verify_card(
     if findings:
         return CardCheck(tuple(findings))
     found = card.identify()
-    keys = keys.fitting(found.protocol, found.cipher, found.key_version)
+    keys = _fitting(found, keys)
     findings += _identity(found, keys, chip)
     findings += refusals.closed_files(
         card.exchange, refusals.CLOSED_FILES if full else refusals.ONE_A_DIRECTORY
@@ -68,7 +69,17 @@ def verify_card(
     return CardCheck((*findings, *check.findings), left_out)
 
 
+def _fitting(found: CardIdentity, keys: KeySet) -> KeySet:
+    """The part of the keys that is for a card; all of them if none is, which is a finding then."""
+    try:
+        return found.fitting(keys)
+    except CardKeyError:
+        return keys
+
+
 def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Finding]:
+    with suppress(CardKeyError):  # none fit: the differences to the newest are the findings
+        keys = found.fitting(keys)
     pairs = {
         "chip": (str(chip), found.chip.hex().upper()),
         "cipher": (keys.cipher.name, found.cipher.name if found.cipher else "unknown"),

@@ -56,9 +56,13 @@ class BlockCipher:
     def encrypt_ecb(self, blocks: bytes) -> bytes:
         """Encrypt whole blocks, each by itself (SP 800-38A 6.1)."""
         _whole_blocks(blocks)
+        return (self._ecb or self.ecb_encryptor()).update(blocks)
+
+    def ecb_encryptor(self) -> CipherContext:
+        """Return the one ECB encryption context that is kept. Give it whole blocks only."""
         if self._ecb is None:
             self._ecb = _Cipher(self._algorithm, modes.ECB()).encryptor()
-        return self._ecb.update(blocks)
+        return self._ecb
 
     def decrypt_ecb(self, blocks: bytes) -> bytes:
         """Decrypt whole blocks, each by itself (SP 800-38A 6.1)."""

@@ -4,6 +4,7 @@
 `issuer`: it may be another process, which gives out no key.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -86,11 +87,34 @@ class RootKeys(AboutKeys, Protocol):
         """
         ...
 
-    def unseal(self, purpose: Purpose, sealed: bytes, bound: bytes) -> bytes:
+    def unseal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Decrypt sealed data.
 
         Raises CardKeyError when it is damaged, or was sealed with other keys or another `bound`.
         """
+        ...
+
+
+class KeyHolder(Protocol):
+    """Whoever holds several versions of the root keys (card specification 10, amendment 10)."""
+
+    @property
+    def newest(self) -> RootKeys:
+        """The newest version that makes cards: new batches are prepared with it."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[int, RootKeys]:
+        """All versions by their number, those too that make no more cards."""
+        ...
+
+    def of(self, identity: str) -> RootKeys:
+        """Return the version with this identity. Raises CardKeyError when there is none."""
+        ...
+
+    @property
+    def terminal_keys(self) -> "KeySet":
+        """The card keys of all versions as a terminal uses them."""
         ...
 
 
@@ -121,8 +145,11 @@ class KeySet(KeyUse, Protocol):
         """The names of the keys in this set."""
         ...
 
-    def fitting(self, protocol: int, cipher: Cipher | None, version: int | None) -> "KeySet":
-        """Return the keys for cards of this protocol, cipher and version; itself if it has none."""
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "KeySet":
+        """Return the keys for cards of this protocol, cipher and key version: these, or a part.
+
+        Raises CardKeyError, which says what the keys are for, when none fit.
+        """
         ...
 
     def for_card(self, chip: bytes, region: bytes) -> "CardKeys":

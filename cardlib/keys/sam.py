@@ -98,12 +98,19 @@ class SamKeySet:
         )
         return f"<SAM with {sets}>"
 
-    def fitting(self, protocol: int, cipher: Cipher | None, version: int | None) -> "SamKeySet":
-        """Return the key set for cards of this protocol, cipher and version; itself if none is."""
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SamKeySet":
+        """Return the key set for cards of this protocol, cipher and version.
+
+        Raises CardKeyError, which says what the SAM holds, when none fits.
+        """
         for each in self.held:
             if (each.protocol, each.cipher, each.version) == (protocol, cipher, version):
                 return SamKeySet(self._line, (each,), self.uses_left)
-        return self
+        held = " and ".join(
+            f"protocol {each.protocol}, {each.cipher.name}, version {each.version}"
+            for each in self.held
+        )
+        raise CardKeyError(f"the keys in the SAM are for {held}")
 
     def for_card(self, chip: bytes, region: bytes) -> "SamCardKeys":
         """Return the keys of the card with this chip serial and region factor, 8 bytes each."""

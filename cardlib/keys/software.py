@@ -1,15 +1,16 @@
 """Card keys and root keys in memory (card specification 3)."""
 
-from collections.abc import Iterable, Mapping
-from typing import Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
-from ..crypto import BlockCipher, Cipher, diversify, key_check_value, pad
+from ..crypto import BlockCipher, Cipher, diversification_block, diversify, key_check_value, pad
 from ..errors import CardKeyError
 from ..layout import KEY_BY_NAME
 from . import KeyUse, Scp03Keys
 from .mutual import SoftwareAuthentication
 
-_MOST_REGIONAL = 4096
+_MOST_REGIONAL = 128
+"""Regions whose keys are kept. There are about a hundred first pairs of digits of city codes."""
 _INTERNAL_KEY = "IRK_DDF1"
 """The key of INTERNAL AUTHENTICATE (88), which is the same in both protocols."""
 
@@ -34,13 +35,48 @@ class SoftwareProcessKey:
         return self._block.cbc_mac(pad(message))[:4]
 
 
+class CardKeySource(Protocol):
+    """Root keys by name, wherever they are. Card keys are derived from them."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the keys in this set."""
+        ...
+
+    def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
+        """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
+        ...
+
+
+class _KeysOfRegion(dict[str, Callable[[bytes], bytes]]):
+    """The last step of each card key in one region: encrypt the chip's block under its parent.
+
+    The parent is the root (level 1) or its key of the region (level 2). Each is made when it is
+    used first.
+    """
+
+    def __init__(self, roots: "_RootKeys", region: bytes) -> None:
+        super().__init__()
+        self._roots, self._region = roots, region
+
+    def __repr__(self) -> str:
+        return f"<keys of region {self._region.hex()}>"
+
+    def __missing__(self, name: str) -> Callable[[bytes], bytes]:
+        parent = self._roots[name]
+        if KEY_BY_NAME[name].levels == 2:
+            parent = BlockCipher(self._roots.cipher, diversify(parent, self._region))
+        self[name] = encrypt = parent.ecb_encryptor().update
+        return encrypt
+
+
 class _RootKeys:
     """Root keys by name, as ciphers, and the derivation of card keys from them."""
 
     def __init__(self, cipher: Cipher, roots: Mapping[str, BlockCipher]) -> None:
         self.cipher = cipher
         self._roots = dict(roots)
-        self._regional: dict[tuple[str, bytes], BlockCipher] = {}
+        self._regional: dict[bytes, _KeysOfRegion] = {}
 
     def __repr__(self) -> str:
         return f"<root keys {' '.join(self.names)}>"
@@ -56,19 +92,18 @@ class _RootKeys:
         except KeyError:
             raise CardKeyError(f"{name} is needed, but this key set does not hold it") from None
 
-    def card_key(self, name: str, chip: bytes, region: bytes) -> bytes:
-        """Derive the 16 bytes of one card key, for `SoftwareCardKeys` only."""
-        parent = self[name]
-        if KEY_BY_NAME[name].levels == 2:
-            place = (name, region)
-            regional = self._regional.get(place)
-            if regional is None:
-                if len(self._regional) >= _MOST_REGIONAL:
-                    self._regional.clear()
-                regional = BlockCipher(self.cipher, diversify(parent, region))
-                self._regional[place] = regional
-            parent = regional
-        return diversify(parent, chip)
+    def of_card(self, chip: bytes, region: bytes) -> Callable[[str], bytes]:
+        """Return what derives a card's keys by name, 16 bytes each, for `SoftwareCardKeys` only."""
+        last_steps, block = self._of_region(region), diversification_block(chip)
+        return lambda name: last_steps[name](block)
+
+    def _of_region(self, region: bytes) -> _KeysOfRegion:
+        found = self._regional.get(region)
+        if found is None:
+            if len(self._regional) >= _MOST_REGIONAL:
+                self._regional.clear()
+            found = self._regional[region] = _KeysOfRegion(self, region)
+        return found
 
 
 class SoftwareKeySet:
@@ -107,8 +142,9 @@ class SoftwareKeySet:
         some = _RootKeys(self.cipher, {name: self._roots[name] for name in names})
         return SoftwareKeySet(some, self.protocol, self.cipher, self.version)
 
-    def fitting(self, protocol: int, cipher: Cipher | None, version: int | None) -> Self:
-        """Return itself: it holds the keys of one protocol, cipher and version."""
+    def fitting(self, protocol: int, cipher: Cipher, version: int) -> "SoftwareKeySet":
+        """Return this set. Raises CardKeyError when it is of another use."""
+        check_use(self, protocol, cipher, version)
         return self
 
     def for_card(self, chip: bytes, region: bytes) -> "SoftwareCardKeys":
@@ -116,6 +152,14 @@ class SoftwareKeySet:
         if len(chip) != 8 or len(region) != 8:
             raise CardKeyError("chip serial and region factor must have 8 bytes each")
         return SoftwareCardKeys(self, self._roots, chip, region)
+
+
+def check_use(keys: KeyUse, protocol: int, cipher: Cipher, version: int) -> None:
+    """Check what a set of keys is for. Raises CardKeyError when it is another use."""
+    if (protocol, cipher, version) != (keys.protocol, keys.cipher, keys.version):
+        raise CardKeyError(
+            f"the keys are for protocol {keys.protocol}, {keys.cipher.name}, version {keys.version}"
+        )
 
 
 def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
@@ -129,11 +173,12 @@ def _root_keys(cipher: Cipher, roots: Mapping[str, bytes]) -> _RootKeys:
 class SoftwareCardKeys:
     """The keys of one card in memory. Each is derived when it is used."""
 
-    __slots__ = ("_blocks", "_chip", "_region", "_roots", "cipher", "protocol", "version")
+    __slots__ = ("_blocks", "_chip", "_key", "_roots", "cipher", "protocol", "version")
 
-    def __init__(self, use: KeyUse, roots: _RootKeys, chip: bytes, region: bytes) -> None:
+    def __init__(self, use: KeyUse, roots: CardKeySource, chip: bytes, region: bytes) -> None:
         self.protocol, self.cipher, self.version = use.protocol, use.cipher, use.version
-        self._roots, self._chip, self._region = roots, chip, region
+        self._roots, self._chip = roots, chip
+        self._key = roots.of_card(chip, region)
         self._blocks: dict[str, BlockCipher] = {}
 
     def __repr__(self) -> str:
@@ -168,6 +213,3 @@ class SoftwareCardKeys:
         key = self._key(name)
         check_value = key_check_value(self.cipher, key)
         return bytes((self.version, self.cipher)) + dek.encrypt_dek(key) + check_value
-
-    def _key(self, name: str) -> bytes:
-        return self._roots.card_key(name, self._chip, self._region)

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, key_check_value, static_keys
+from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, Prf, key_check_value, static_keys
 from ..errors import CardKeyError
 from . import Scp03Keys, WrappedKey
 
@@ -10,7 +10,7 @@ S_ENC, S_MAC, S_RMAC = 0x04, 0x06, 0x07
 CARD_CRYPTOGRAM, HOST_CRYPTOGRAM, CARD_CHALLENGE = 0x00, 0x01, 0x02
 
 
-def derive(prf: BlockCipher, constant: int, context: bytes, bits: int) -> bytes:
+def derive(prf: Prf, constant: int, context: bytes, bits: int) -> bytes:
     """Derive key or cryptogram bytes: SP 800-108 in counter mode (Amendment D 4.1.5).
 
     The input is 00*11 ‖ constant ‖ 00 ‖ [bits]16 ‖ [i]8 ‖ context. `bits` is a multiple of 8.
@@ -50,7 +50,7 @@ class SoftwareScp03Keys:
         self.key_check_values = (first, second, third)
 
     @classmethod
-    def from_root(cls, key_version: int, root: BlockCipher, chip: bytes) -> "SoftwareScp03Keys":
+    def from_root(cls, key_version: int, root: Prf, chip: bytes) -> "SoftwareScp03Keys":
         """Derive the keys of a chip from a transport or issuer root (card specification 6)."""
         if len(chip) != 8:
             raise CardKeyError(f"a chip serial has 8 bytes, not {len(chip)}")
@@ -70,6 +70,10 @@ class SoftwareScp03Keys:
 
     def encrypt_dek(self, data: bytes) -> bytes:
         """Encrypt whole blocks by AES-CBC, IV 0, under the static Key-DEK."""
+        if (
+            len(data) == BLOCK_SIZE
+        ):  # One block under IV 0: ECB is the same, and its context is kept.
+            return self._dek.encrypt_ecb(data)
         return self._dek.encrypt_cbc(data)
 
     def wrapped(self, dek: Scp03Keys) -> tuple[WrappedKey, WrappedKey, WrappedKey]:

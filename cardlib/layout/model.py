@@ -69,6 +69,12 @@ class KeySpec:
         home = self.name.split("_")[1]
         return home if home in ("MF", "DDF1") else f"DDF1/{home}"
 
+    @property
+    def df_id(self) -> bytes:
+        """The file identifier of that directory, 2 bytes (card specification 1)."""
+        home = self.name.split("_")[1]
+        return b"\x3f\x00" if home == "MF" else bytes.fromhex(home)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldSpec:

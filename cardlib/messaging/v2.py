@@ -21,7 +21,6 @@ SHORT_COMMAND_ROOM = 239
 EXTENDED_ROOM = 65503
 """Data either way in the extended form: 65,504 bytes of ciphertext and 19 around them."""
 _CHAINING = b"RHC2-CHAIN"
-_MF_ID = b"\x3f\x00"
 _MORE_FOLLOWS = 0x10
 _SWITCH = (
     "the command was in extended length: if the reader cannot carry that, open the card with"
@@ -37,9 +36,7 @@ def binding(key: KeySpec, c1: bytes) -> bytes:
     """
     if len(c1) != C1_SIZE:
         raise FormatError(f"C1 must have {C1_SIZE} bytes, not {len(c1)}")
-    name = key.df_path.rsplit("/", 1)[-1]
-    directory = _MF_ID if name == "MF" else bytes.fromhex(name)
-    return directory + bytes((key.reference,)) + c1
+    return key.df_id + bytes((key.reference,)) + c1
 
 
 def external_authenticate(attempt: MutualAuthentication, key: KeySpec) -> CommandAPDU:

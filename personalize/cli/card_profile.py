@@ -80,9 +80,9 @@ def _rows(name: str | None) -> "tuple[list[Setting], Own]":
 
     if name and name in PROFILES:
         return list(PROFILES[name].differences()), {}
-    from .own_profiles import own_profiles
+    from .configuration import load
 
-    own = own_profiles()
+    own = load().profiles
     if name and name in own:
         return list(own[name].profile.differences()), {name: own[name]}
     rows = [row for row in SETTINGS if name in (None, row.name)]
@@ -125,7 +125,7 @@ def _own_document(name: str, how: "HowToRead") -> dict[str, Any]:
 
 
 def _print_own(own: "Own") -> None:
-    from .own_profiles import config_path
+    from .config_file import config_path
 
     documents = [_own_document(name, how) for name, how in own.items()]
     rows = [

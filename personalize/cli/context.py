@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from cardlib.keys import KeySet
     from cardlib.keys.issuer import Issuer
     from cardlib.keys.store import KeyStore
+    from cardlib.keys.store_file import OpenStore
 
     from ..preparation.batch import Batch
     from ..production.station import BlankMaker
+    from .configuration import Configuration
 
 ENVIRONMENT = "RHCARD_PASSPHRASE"
+NEW_ENVIRONMENT = "RHCARD_NEW_PASSPHRASE"
 _LONGEST = 4096
 _SHORTEST = 8
 """Characters of a new store's passphrase (NIST SP 800-63B 5.1.1.1)."""
@@ -39,7 +42,9 @@ class Context:
     as_json: bool = False
     keys: Path | None = None
     passphrase_file: Path | None = None
-    profile: str = "rhcard"
+    keys_from: str = ""
+    no_keys: bool = False
+    profile: str | None = None
     settings: tuple[str, ...] = ()
     cipher: str | None = None
     key_version: int | None = None
@@ -47,6 +52,36 @@ class Context:
     sam: str | None = None
     sam_pin_file: Path | None = None
     sam_reader: str | None = None
+    trial: bool = False
+    _configuration: "Configuration | None" = None
+
+    @property
+    def configuration(self) -> "Configuration":
+        """The configuration, read when a command first asks for it. ConfigError when it is bad."""
+        if self._configuration is None:
+            from .configuration import load
+
+            self._configuration = load()
+        return self._configuration
+
+    def take_configured_keys(self) -> None:
+        """Without --keys, take the key store that the configuration names, if it names one.
+
+        `keys_from` then says where that stands. CardKeyError when an agent or a token is named,
+        UsageError when --keys and --no-keys are both given.
+        """
+        if self.keys is not None and self.no_keys:
+            raise click.UsageError("--keys and --no-keys are both given: leave out one of them")
+        if self.keys is not None or self.no_keys:
+            return
+        found = self.configuration.key_holder()
+        if found.name != "keys":
+            raise CardKeyError(
+                f"{found.name.partition('.')[0]} is set ({found.source}), and this command cannot"
+                " use it: give --keys FILE"
+            )
+        if isinstance(found.value, Path):
+            self.keys, self.keys_from = found.value, found.source
 
     def answer(self, document: Mapping[str, Any], code: Exit = Exit.GOOD) -> Exit:
         """Print the one JSON document of a command, with its exit code; return the code."""
@@ -58,7 +93,8 @@ class Context:
 
         It uses the same passphrase file, and with `keys` the same key store, as this call.
         """
-        shared: list[object] = ["--keys", self.keys] if keys and self.keys else []
+        given = keys and self.keys and not self.keys_from
+        shared: list[object] = ["--keys", self.keys] if given else []
         if self.passphrase_file:
             shared += ["--passphrase-file", self.passphrase_file]
         say(f"Next{when and f', {when}'}: {command_line(*words, *shared)}")
@@ -79,23 +115,46 @@ class Context:
 
     def new_passphrase(self) -> str:
         """The passphrase for a new store; CardKeyError when it is too short to protect one."""
-        passphrase = self.passphrase(new=True)
-        if len(passphrase) < _SHORTEST:
-            raise CardKeyError(
-                f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
-                " keys of all cards"
-            )
-        return passphrase
+        return _long_enough(self.passphrase(new=True))
 
-    def store(self, path: Path | None = None) -> "KeyStore":
-        """The key store of --keys, or the one at `path`.
-
-        CardKeyError when there is none, before a passphrase is asked for.
+    def changed_passphrase(self, file: Path | None) -> str:
+        """The passphrase that takes the place of the one of now: from a file, the environment or a
+        prompt; CardKeyError when it is too short.
         """
-        from cardlib.keys.store import KeyStore
+        if file is not None:
+            return _long_enough(first_line(file, "passphrase file"))
+        if passphrase := os.environ.get(NEW_ENVIRONMENT):
+            return _long_enough(passphrase)
+        if not sys.stdin.isatty():
+            raise CardKeyError(
+                f"no new passphrase: set {NEW_ENVIRONMENT} or give --new-passphrase-file FILE"
+            )
+        text = "New passphrase of the key store"
+        return _long_enough(click.prompt(text, hide_input=True, confirmation_prompt=True, err=True))
+
+    def open_store(self, path: Path | None = None) -> "OpenStore":
+        """The key store of --keys, or the one at `path`, with all its versions.
+
+        CardKeyError, before a passphrase is asked for, when there is none, when it is damaged, or
+        when custodians open it.
+        """
+        from cardlib.keys.store_file import open_with_passphrase, read_header
 
         path = self.key_file(path)
-        return KeyStore.open(path, self.passphrase())
+        header = read_header(path)
+        if header.is_production:
+            raise CardKeyError(
+                f"key store {path} is opened by two of its custodians, not by a passphrase:"
+                f" {', '.join(header.custodians)}. Use the key agent: `rhcard agent unlock`"
+            )
+        return open_with_passphrase(path, self.passphrase())
+
+    def store(self, path: Path | None = None) -> "KeyStore":
+        """The newest version in the key store of --keys, or in the one at `path`.
+
+        CardKeyError as `open_store` says.
+        """
+        return self.open_store(path).newest
 
     def key_file(self, path: Path | None = None) -> Path:
         """The path of a key store, as for `store`; CardKeyError when no file is there."""
@@ -103,7 +162,7 @@ class Context:
         if path is None:
             raise CardKeyError("no key store: give --keys FILE")
         if not path.is_file():
-            raise CardKeyError(f"no key store at {path}: give --keys FILE")
+            raise CardKeyError(f"no key store at {path}{self._whence(path)}: give --keys FILE")
         return path
 
     def terminal_keys(self) -> "KeySet | None":
@@ -114,7 +173,7 @@ class Context:
             if self.keys:
                 raise click.UsageError("give one of --sam and --keys")
             return sam_keys(self)
-        return self.store().terminal_keys if self.keys else None
+        return self.open_store().terminal_keys if self.keys else None
 
     def issuer(self, path: Path | None = None) -> "tuple[Issuer, BlankMaker]":
         """The issuer with the key store of --keys or at `path`, and who makes blanks for it."""
@@ -122,22 +181,48 @@ class Context:
         store = self.store(path)
         return LocalIssuer(store), store
 
-    def batch(self, folder: Path) -> "tuple[Batch, Issuer, BlankMaker]":
+    def batch(
+        self, folder: Path, *, issuing: bool = False, for_residents: bool = False
+    ) -> "tuple[Batch, Issuer, BlankMaker]":
         """A batch with its issuer: of --keys, else of the key store that it was prepared with.
 
-        CardKeyError when it is another store than the one that the batch was prepared with.
+        It is the version of the keys that the batch was prepared with. CardKeyError when the store
+        does not hold it, or when it is retired and the batch is for `issuing`, or when one person
+        opens it, its keys are not published, and real cards are made `for_residents`.
         """
         from ..preparation.batch import Batch, read_header
 
         header = read_header(folder)
+        self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
-        issuer, maker = self.issuer(path)
-        if issuer.identity != header.key_store_identity:
+        store, wanted = self.open_store(path), header.key_store_identity
+        known = [each.identity for each in store.header.versions]
+        if wanted not in known:
             raise CardKeyError(
-                f"{path} is not the key store of this batch: it is {issuer.identity}, the batch was"
-                f" prepared with {header.key_store_identity}; give --keys FILE"
+                f"{path}{self._whence(path)} is not the key store of this batch: it is"
+                f" {', '.join(known)}, the batch was prepared with {wanted}; give --keys FILE"
             )
-        return Batch.open(folder, issuer), issuer, maker
+        keys = store.for_issuing(wanted) if issuing else store.of(wanted)
+        if for_residents and not (keys.is_test or store.is_production):
+            raise CardKeyError(
+                f"{path} is opened by one passphrase, so by one person alone. For residents' cards"
+                " give it to custodians first: `rhcard keys migrate`. For a trial add --trial"
+            )
+        issuer = LocalIssuer(keys)
+        return Batch.open(folder, issuer), issuer, keys
+
+    def _whence(self, path: Path) -> str:
+        """Where a path is from, in brackets, if the configuration named it."""
+        return f" ({self.keys_from})" if self.keys_from and path == self.keys else ""
+
+
+def _long_enough(passphrase: str) -> str:
+    if len(passphrase) < _SHORTEST:
+        raise CardKeyError(
+            f"the passphrase is too short: use {_SHORTEST} characters or more. It protects the"
+            " keys of all cards"
+        )
+    return passphrase
 
 
 def _is_own_pipe(file: Path) -> bool:

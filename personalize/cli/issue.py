@@ -20,6 +20,7 @@ from .options import (
     check_output_folder,
     json_option,
     passphrase_option,
+    trial_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
@@ -114,6 +115,7 @@ class Run:
     is_flag=True,
     help="Allow the published test keys. Never use them for real residents.",
 )
+@trial_option
 @click.option(
     "--spoiled",
     multiple=True,
@@ -144,23 +146,26 @@ def command(
     Only cards of our own specification are made: a deployed card, which somebody else issued, is
     named and handed back.
 
+    A key store that one passphrase opens is not for residents: with --reader it needs --trial.
+
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
 
     \b
     Examples:
-      rhcard issue batch --reader 0
+      rhcard issue batch --reader 0 --trial
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
       rhcard issue batch --card BLANK.card
-      rhcard issue batch --reader 0
-      rhcard issue batch --reader 0 --reader 1
+      rhcard issue batch --reader 0 --trial
+      rhcard issue batch --reader 0 --reader 1 --trial
     """
     from ..production.job import doubles, opened_job
 
     chips = [_chip(text) for text in spoiled]
-    place = _place(cards, files, readers, make_blanks=make_blanks)
-    batch, issuer, maker = context.batch(folder)
+    place = _place(context, cards, files, readers, make_blanks=make_blanks)
+    real = not (place.is_software or context.trial)
+    batch, issuer, maker = context.batch(folder, issuing=True, for_residents=real)
     hands = hand_fed(place)
     feed = hands or of_files(place, maker if make_blanks else None)
     with opened_job(batch, issuer, feed, test_keys=test_keys) as job:
@@ -180,11 +185,16 @@ def command(
 
 
 def _place(
-    cards: Path | None, files: tuple[Path, ...], readers: tuple[str, ...], *, make_blanks: bool
+    context: Context,
+    cards: Path | None,
+    files: tuple[Path, ...],
+    readers: tuple[str, ...],
+    *,
+    make_blanks: bool,
 ) -> Place:
     if make_blanks and cards is None:
         raise click.UsageError("--make-blanks makes software cards: it needs --cards DIR")
-    place = chosen(cards, files, readers)
+    place = chosen(context, cards, files, readers)
     if place.folder is not None:
         check_output_folder(place.folder, "--cards")
     return place

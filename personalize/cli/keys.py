@@ -1,23 +1,33 @@
-"""rhcard keys: make a key store."""
+"""rhcard keys: make a key store, look at it, and change it."""
 
 from pathlib import Path
 
 import click
 
 from .context import Context
+from .custodian_files import custodian_option, custodians_in
 from .exits import Exit
+from .keys_change import migrate, passphrase, retire, rotate
+from .keys_explain import explain
+from .keys_show import check, list_
+from .keys_token import token, with_token
 from .options import NewPath, json_option, passphrase_option
 from .output import print_line, say, say_removed
 
 
 @click.group(name="keys")
 def command() -> None:
-    """Make a key store: the root of all card keys.
+    """Make a key store, look at it, and change it. It is the root of all card keys.
 
     \b
     Examples:
       rhcard keys new --out my-keys.json
+      rhcard keys list --keys keys.json
     """
+
+
+for each in (list_, check, passphrase, migrate, rotate, retire):
+    command.add_command(each)
 
 
 @command.command()
@@ -50,42 +60,68 @@ def command() -> None:
         " terminals that do not support 2; card replies are not protected."
     ),
 )
+@custodian_option
 @passphrase_option
 @json_option
 @click.pass_obj
-def new(context: Context, out: Path, test_keys: bool, cipher: str, protocol: str) -> int:
+def new(
+    context: Context,
+    out: Path,
+    test_keys: bool,
+    cipher: str,
+    protocol: str,
+    custodian_files: tuple[Path, ...],
+) -> int:
     """Make a key store with new random root keys.
 
     The file is encrypted with a passphrase. Keep a copy of the file, and keep the passphrase in
     another place. Without both, no card can be issued or read.
 
+    With --custodian, no passphrase opens it, but any two of the people named together.
+
     \b
     Examples:
       rhcard keys new --out new-keys.json
       rhcard keys new --out test-keys.json --test-keys
+      rhcard keys new --out two.json --custodian ann.json --custodian bob.json
     """
     from cardlib.crypto import Cipher
-    from cardlib.keys.store import KeyStore
+    from cardlib.keys.roots import new_roots, public_test_roots
+    from cardlib.keys.store_file import create
     from cardlib.unfinished import remove_unfinished_files
 
     say_removed(remove_unfinished_files(out.absolute().parent))
-    passphrase = context.new_passphrase()
-    store = KeyStore.create(
-        out, passphrase, test_keys, int(protocol), cipher=Cipher[cipher.upper()]
-    )
+    custodians = custodians_in(custodian_files)
+    secret = None if custodians else context.new_passphrase()
+    roots = (public_test_roots if test_keys else new_roots)(int(protocol), Cipher[cipher.upper()])
+    store = create(out, roots, passphrase=secret, custodians=custodians)
     if context.as_json:
         return context.answer(
             {
                 "keys": str(out),
-                "identity": store.identity,
+                "identity": store.newest.identity,
                 "cipher": cipher,
-                "protocol": store.spec.protocol,
+                "protocol": store.protocol,
                 "test_keys": store.is_test,
+                **({"custodians": list(store.header.custodians)} if custodians else {}),
             }
         )
-    print_line(f"{out}  {store.identity}")
+    print_line(f"{out}  {store.newest.identity}")
     if test_keys:
         say("These keys are published: everybody can read and change cards made with them.")
+    _say_how_to_keep(store.header.custodians)
+    return Exit.GOOD
+
+
+def _say_how_to_keep(custodians: tuple[str, ...]) -> None:
+    if custodians:
+        say(f"Keep a copy of this file. Two of {', '.join(custodians)} open it together.")
+        say("Without the file and two of them, no card can be issued or read.")
+        return
     say("Keep a copy of this file, and keep the passphrase in another place.")
     say("Without both, no card can be issued or read.")
-    return Exit.GOOD
+
+
+command.add_command(explain)
+command.add_command(token)
+with_token(new)

@@ -83,7 +83,17 @@ def _keys_option(help_text: str) -> Callable[[FC], FC]:
 
 
 keys_option = _keys_option("The key store.")
-batch_keys_option = _keys_option("The key store. Default: where it was at `rhcard prepare`.")
+batch_keys_option = _keys_option(
+    "The key store. Default: that of the configuration, then where it was at `rhcard prepare`."
+)
+configured_keys_option = _keys_option("The key store. Default: that of the configuration.")
+no_keys_option = click.option(
+    "--no-keys",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="Use no keys, though the configuration names some.",
+)
 passphrase_option = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),
@@ -122,9 +132,8 @@ sam_profile_option = click.option(
     metavar="NAME",
     expose_value=False,
     callback=_keep,
-    default="rhcard",
-    show_default=True,
-    help="How the SAM takes its PIN, and what key version 0 means: rhcard, field, or your own.",
+    help="How the SAM takes its PIN, and what key version 0 means: rhcard, field, or your own."
+    " Default: that of the configuration, else rhcard.",
 )
 
 
@@ -135,16 +144,22 @@ def sam_options(command: FC) -> FC:
     return command
 
 
+trial_option = click.option(
+    "--trial",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="With --reader: allow a key store that one passphrase opens. Not for real residents.",
+)
 _PROFILE_OPTIONS = (
     click.option(
         "--profile",
         metavar="NAME",
         expose_value=False,
         callback=_keep,
-        default="rhcard",
-        show_default=True,
         help="How the card behaves: rhcard, or field for a deployed card that does not say what it"
-        " is, or a profile of your own. See `rhcard card-profile explain`.",
+        " is, or a profile of your own. See `rhcard card-profile explain`. Default: that of the"
+        " configuration, then rhcard.",
     ),
     click.option(
         "--set",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .context import Context
 from .output import say
+from .reader_choice import configured_readers
 
 if TYPE_CHECKING:
     from ..production.reader_feed import ReaderFeed
@@ -83,10 +85,13 @@ def place_options(command: FC) -> FC:
     return cards(files(readers(command)))
 
 
-def chosen(cards: Path | None, files: Sequence[Path], readers: Sequence[str]) -> Place:
+def chosen(
+    context: Context, cards: Path | None, files: Sequence[Path], readers: Sequence[str]
+) -> Place:
     """The place that the operator named, or chose when asked; UsageError when there is none.
 
-    Raises what `find_reader` does. No reader is used that nobody named.
+    If he named none, the readers of the configuration are used, and he is told. Raises what
+    `find_reader` does. No reader is used that nobody named.
     """
     if (cards is not None) + bool(files) + bool(readers) > 1:
         raise click.UsageError("give only one of --reader, --card and --cards")
@@ -96,6 +101,8 @@ def chosen(cards: Path | None, files: Sequence[Path], readers: Sequence[str]) ->
         return Place(files=_once(files))
     from cardlib.transport.pcsc import find_reader
 
+    if not readers and (named := configured_readers(context)):
+        return Place(readers=tuple(reader.name for reader in named))
     names = [find_reader(choice).name for choice in readers or _asked()]
     if twice := [name for name in names if names.count(name) > 1]:
         raise click.UsageError(f"--reader: {twice[0]} is given twice")

@@ -1,6 +1,7 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import NewPath, json_option, keys_option, passphrase_option
+from .options import NewPath, configured_keys_option, json_option, passphrase_option
 from .output import print_error, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
+    from ..listing.source import Encoding
     from ..preparation.prepare import ResidentList
 
 _SHOWN, _LINES = 20, 5
@@ -27,7 +29,7 @@ _SHOWN, _LINES = 20, 5
 @click.argument(
     "source", metavar="INPUT", type=click.Path(path_type=Path, exists=True, dir_okay=False)
 )
-@keys_option
+@configured_keys_option
 @click.option(
     "--out",
     type=NewPath(),
@@ -81,6 +83,9 @@ def command(
 
     Without --keys and --out the list is only checked.
 
+    If the list has no column for the issuer, or for the city, the values of the configuration are
+    taken, and a table says so.
+
     \b
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
@@ -88,9 +93,11 @@ def command(
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
     from ..preparation.leftovers import clear_unfinished
-    from ..preparation.prepare import all_faults, make_all, read_list
+    from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
 
+    if out is not None:
+        context.take_configured_keys()
     if context.keys is not None and out is not None:
         context.key_file()
         for found in clear_unfinished(out):
@@ -99,25 +106,22 @@ def command(
     code_map = None if map_file is None else read_code_map(map_file)
     if map_file is not None and code_map is not None and code_map.faults:
         return _report(context, map_file, code_map.faults)
-    residents = read_list(source, "gb18030" if encoding == "gb18030" else "utf-8", code_map)
+    residents, defaults_from = _read(context, source, encoding, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
     validated = _checked(residents, shop, on_cards)
     if faults := all_faults(residents, validated):
         return _report(context, source, faults)
-    if code_map is not None and not context.as_json:
+    if not context.as_json:
+        _show_filled(residents, defaults_from)
         _show_mapped(residents)
-    missing = [name for name, value in (("--keys", context.keys), ("--out", out)) if value is None]
     if context.keys is None or out is None:
-        raise click.UsageError(
-            f"{source} has no errors. It was only checked, because {' and '.join(missing)}"
-            f" {'is' if len(missing) == 1 else 'are'} missing."
-        )
+        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
     issuer, _ = context.issuer()
     cards = make_all(validated, shop, issuer, on_cards)
     header = seal(out, residents, cards, issuer, keys=context.keys, issue_date=on_cards)
     if context.as_json:
-        mapped = {} if code_map is None else _mapped_in_json(residents, code_map)
-        return context.answer({"batch": str(out), **described(header), **mapped, "faults": []})
+        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+        return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
     _say_next(context, out)
     return Exit.GOOD
@@ -125,9 +129,33 @@ def command(
 
 def _say_next(context: Context, batch: Path) -> None:
     """The two ways to issue: software cards use up a batch as real cards do."""
-    context.suggest("issue", batch, "--reader", 0, keys=False, when="with cards in a reader")
+    reader = ("--reader", 0, "--trial")
+    context.suggest("issue", batch, *reader, keys=False, when="for a trial in a reader")
     software = ("--cards", "cards", "--make-blanks")
     context.suggest("issue", batch, *software, keys=False, when="for a trial with software cards")
+
+
+def _only_checked(context: Context, out: Path | None) -> str:
+    """Why a list was only checked."""
+    keys = context.keys or context.configuration.key_holder().value
+    missing = [name for name, value in (("--keys", keys), ("--out", out)) if value is None]
+    are = "is" if len(missing) == 1 else "are"
+    return f"It was only checked, because {' and '.join(missing)} {are} missing."
+
+
+def _read(
+    context: Context, source: Path, encoding: str, code_map: "CodeMap | None"
+) -> "tuple[ResidentList, str]":
+    """The list, with the defaults of the configuration, and the file where those stand."""
+    from ..preparation.prepare import read_list
+    from .config_check import list_defaults
+
+    defaults, where = list_defaults(context.configuration)
+    named: Encoding = "gb18030" if encoding == "gb18030" else "utf-8"
+    residents = read_list(source, named, code_map, defaults)
+    if residents.why_no_city:
+        say(f"{residents.why_no_city}. The default stands in {where}.")
+    return residents, where
 
 
 def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
@@ -144,6 +172,8 @@ def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -
 
 def _show_mapped(residents: "ResidentList") -> None:
     """Show what each value of a mapped column became, and how many of them there are."""
+    if not residents.mapped:
+        return
     from cardlib.layout import code_table
 
     from ..listing.columns import COLUMN_BY_NAME, field_of
@@ -161,7 +191,23 @@ def _show_mapped(residents: "ResidentList") -> None:
         say("Before you issue, compare three residents whose blood group you know for certain.")
 
 
-def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap") -> dict[str, object]:
+def _show_filled(residents: "ResidentList", source: str) -> None:
+    """Show which default was taken for how many residents."""
+    if residents.filled:
+        rows = [(each.column, each.value, str(each.count)) for each in residents.filled]
+        headings = ("column that the list lacks", "on the cards", "residents")
+        print_table(f"Defaults from {source}", headings, rows)
+
+
+def _filled_in_json(residents: "ResidentList", source: str) -> dict[str, object]:
+    if not residents.filled:
+        return {}
+    return {"defaults": [asdict(each) for each in residents.filled], "defaults_from": source}
+
+
+def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap | None") -> dict[str, object]:
+    if code_map is None:
+        return {}
     rows = [
         {"column": each.column, "from": own, "to": code, "count": count}
         for each in residents.mapped

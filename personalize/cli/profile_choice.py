@@ -17,10 +17,13 @@ from .context import Context
 def chosen(context: Context) -> HowToRead:
     """Return how a card is read, by --profile, --set, --cipher, --key-version and --chip.
 
+    Without --profile it is the profile that the configuration names, else `rhcard`.
     UsageError when a name or value is not in the table of profiles, or does not fit the others;
     the errors of `named`.
     """
-    how = named(context.profile)
+    if context.profile is None:
+        context.profile = str(context.configuration.setting("profile").value)
+    how = named(context.profile, context)
     try:
         profile = _changed(how.profile, context.settings)
         chip = ChipSerial.parse(context.chip) if context.chip else None
@@ -37,20 +40,20 @@ def chosen(context: Context) -> HowToRead:
     return HowToRead(profile, FieldCard(cipher, version, chip))
 
 
-def named(name: str) -> HowToRead:
+def named(name: str, context: Context | None = None) -> HowToRead:
     """Return the profile of a name: one of the table, or the user's own from the configuration.
 
     UsageError when there is none, ConfigError when the configuration is not right.
     """
     if name in PROFILES:
         return HowToRead(PROFILES[name])
-    from .own_profiles import config_path, own_profiles
-
-    own = own_profiles()
+    configuration = (context or Context()).configuration
+    own = configuration.profiles
     if name not in own:
         known = " or ".join((*PROFILES, *own))
         raise click.UsageError(
-            f"there is no profile {name!r}: use {known}, or add one of your own to {config_path()}"
+            f"there is no profile {name!r}: use {known}, or add one of your own to"
+            f" {configuration.path}"
         )
     return own[name]
 

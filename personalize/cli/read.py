@@ -11,8 +11,9 @@ from .context import Context
 from .exits import Exit
 from .options import (
     NewPath,
+    configured_keys_option,
     json_option,
-    keys_option,
+    no_keys_option,
     one_card_options,
     passphrase_option,
     profile_options,
@@ -21,10 +22,14 @@ from .options import (
 from .output import Styled, print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from cardlib.keys import KeySet
     from cardlib.layout import FieldValue
     from cardlib.transport.meter import Figures
 
     from ..terminal.reading import Reading
+    from .cards import OpenedCard
 
 _PHOTO_FILE = "DDF1/EF07"
 _COLOURS = {
@@ -46,7 +51,8 @@ _WITHOUT = {
 @click.command(name="read")
 @click.argument("named", metavar="[CARD|CHIP]", required=False)
 @one_card_options
-@keys_option
+@configured_keys_option
+@no_keys_option
 @sam_options
 @click.option(
     "--cards",
@@ -97,7 +103,7 @@ def command(
 
     With --sam the keys are those of a SAM. Fields that it has no key for are "denied".
 
-    Without both, only the issuer's data can be read. The card is not changed.
+    Without keys only the issuer's data can be read. The card is not changed.
 
     A deployed card may not say what it is. Read it with --profile field.
 
@@ -114,7 +120,6 @@ def command(
     from cardlib.transport.meter import Meter
 
     from ..terminal.reading import EMERGENCY_FILES, read_card
-    from .cards import check_named, open_card
     from .profile_choice import chosen
 
     how = chosen(context)
@@ -122,11 +127,8 @@ def command(
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     if named is not None and card_file is not None:
         raise click.UsageError("give one card: CARD or --card FILE")
-    check_named(named or card_file, reader, cards)
-    key_set, meter = context.terminal_keys(), Meter()
-    opened = open_card(
-        named or card_file, reader, cards, read_only=True, besides=context.sam_reader
-    )
+    opened, key_set = _opened(context, named or card_file, reader, cards)
+    meter = Meter()
     with opened as card, observed(card.connection, meter) as watched:
         reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES, how)
     problem = _write_photo(reading, photo) if photo else ""
@@ -146,6 +148,22 @@ def command(
     elif photo:
         say(f"The photo is in {photo}.")
     return code
+
+
+def _opened(
+    context: Context, file: str | None, reader: str | None, cards: Path | None
+) -> "tuple[AbstractContextManager[OpenedCard], KeySet | None]":
+    """The card and the keys. Without a SAM the card is found before a passphrase is asked for."""
+    from .cards import check_named
+    from .reader_choice import open_one
+
+    if context.sam:
+        check_named(file, reader, cards)
+        keys = context.terminal_keys()
+        return open_one(context, file, reader, cards), keys
+    opened = open_one(context, file, reader, cards)
+    context.take_configured_keys()
+    return opened, context.terminal_keys()
 
 
 def _without_keys(context: Context, reading: "Reading") -> list[str]:

@@ -10,7 +10,14 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import NewPath, json_option, keys_option, passphrase_option, sam_profile_option
+from .options import (
+    NewPath,
+    configured_keys_option,
+    json_option,
+    keys_option,
+    passphrase_option,
+    sam_profile_option,
+)
 from .output import print_line, print_table, say, say_removed
 
 if TYPE_CHECKING:
@@ -105,7 +112,7 @@ def blank(context: Context, out: Path) -> int:
     metavar="ROLE[,ROLE...]",
     help="What the terminal does. See `rhcard sam roles`. May be repeated.",
 )
-@keys_option
+@configured_keys_option
 @click.option("--out", type=NewPath(), metavar="FILE", help="Make a software SAM in a new file.")
 @click.option(
     "--sam",
@@ -162,17 +169,21 @@ def issue(
         raise click.UsageError("give one of --out FILE (a new software SAM) and --sam READER|FILE")
     if renew and out is not None:
         raise click.UsageError("--renew is for a SAM that there is: name it with --sam")
-    plan = _plan(role_names, pin_file, limit, context.profile)
+    plan = _plan(context, role_names, pin_file, limit)
     check_plan((), plan, test_keys=test_keys)
-    keys: tuple[KeyStore, ...] = (context.store(),)
+    context.take_configured_keys()
+    store = context.open_store()
+    newest = store.newest
+    # All versions, so that the terminal reads old cards too. The newest opens the SAM's sessions.
+    keys = (newest, *(each for each in store.versions.values() if each is not newest))
     check_plan(keys, plan, test_keys=test_keys)
-    with _blank_or_named(keys[0], out, choice) as connection:
+    with _blank_or_named(newest, out, choice) as connection:
         loaded = load_sam(connection, keys, plan, renew=renew)
     return _told(context, keys, plan, loaded, out or choice, pin_is_new=pin_file is None)
 
 
 def _plan(
-    role_names: tuple[str, ...], pin_file: Path | None, limit: int | None, profile: str
+    context: Context, role_names: tuple[str, ...], pin_file: Path | None, limit: int | None
 ) -> "SamPlan":
     from cardlib.errors import FormatError
     from cardlib.keys.sam_groupings import SamPlan
@@ -187,7 +198,8 @@ def _plan(
         keys_of_roles(wanted, 1)
     except FormatError as error:
         raise click.BadParameter(str(error), param_hint="--roles") from None
-    how = named(profile).profile
+    configured = str(context.configuration.setting("profile").value)
+    how = named(context.profile or configured, context).profile
     pin = random_pin() if pin_file is None else sam_pin(pin_file)
     return SamPlan(wanted, pin, limit, how.sam_pin, how.sam_version_0)
 

@@ -77,7 +77,7 @@ def command(
     from ..production.report import left_out_in_words, verified_as_dict
     from .sam_choice import sam_keys
 
-    place = chosen(cards, files, readers)
+    place = chosen(context, cards, files, readers)
     if cards is not None and not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
     batch, issuer, _ = context.batch(folder)

@@ -4,7 +4,7 @@ Reading and validating need no keys and write nothing. Only when no row has a fa
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ..listing.columns import PHOTO_COLUMN
 from ..listing.consistency import Resident, Validated, compact, one_a_column, validate
 from ..listing.fault_codes import FaultCode
 from ..listing.holders import numbers_of
+from ..listing.list_defaults import FilledColumn, ListDefaults, fill_in
 from ..listing.list_faults import ListFault, Wrong
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rounding import Rounded, rounded_numbers
@@ -30,7 +31,7 @@ class ResidentList:
     """A list of residents as read: its rows, and the faults of its form.
 
     `name` is the file's name, `sha256` (hex) names its bytes. `mapped` is what a map of code values
-    changed.
+    changed, `filled` what the defaults gave, `why_no_city` why the default city was not taken.
     """
 
     name: str
@@ -38,24 +39,41 @@ class ResidentList:
     rows: tuple[Row, ...]
     faults: tuple[ListFault, ...]
     mapped: tuple[MappedColumn, ...] = ()
+    filled: tuple[FilledColumn, ...] = ()
+    why_no_city: str = ""
 
 
 def read_list(
-    path: Path, encoding: Encoding = "utf-8", code_map: CodeMap | None = None
+    path: Path,
+    encoding: Encoding = "utf-8",
+    code_map: CodeMap | None = None,
+    defaults: ListDefaults | None = None,
 ) -> ResidentList:
     """Read a list of residents, CSV or JSON Lines; OSError when the file cannot be read.
 
-    With a map, the rows have the card's codes in the place of the list's own.
+    With a map, the rows have the card's codes in the place of the list's own. Defaults are for
+    columns that the list lacks.
     """
     source = read_source(path, encoding)
     if source.faults:
         return ResidentList(path.name, source.sha256, (), source.faults)
     listing = read_rows(source.text, is_json=source.is_json)
     faults = tuple(listing.faults)
-    if code_map is None:
-        return ResidentList(path.name, source.sha256, tuple(listing.rows), faults)
-    found = map_rows(listing.rows, code_map)
-    return ResidentList(path.name, source.sha256, found.rows, faults + found.faults, found.columns)
+    residents = ResidentList(path.name, source.sha256, tuple(listing.rows), faults)
+    if code_map is not None:
+        found = map_rows(listing.rows, code_map)
+        faults += found.faults
+        residents = replace(residents, rows=found.rows, faults=faults, mapped=found.columns)
+    if defaults is None:
+        return residents
+    given = fill_in(residents.rows, residents.faults, defaults)
+    return replace(
+        residents,
+        rows=given.rows,
+        faults=given.faults,
+        filled=given.filled,
+        why_no_city=given.why_no_city,
+    )
 
 
 def validate_all(

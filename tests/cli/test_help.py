@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack, chdir, closing
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from personalize.sample import sample_batch
 from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
-from tests.programs.rhcard import key_file, ran, rhcard, spawned
+from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
+from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile")
+GROUPS = ("keys", "apdu", "emulator", "card-profile", "config")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
@@ -108,16 +110,25 @@ def sam_pin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the examples name: a list, key store, batch, cards, one of them, blanks and a SAM."""
+def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator[Path]:
+    """What the examples name: a list, key store, batch, cards, one of them, blanks, SAM, token.
+
+    The PIN of the token is in the environment.
+    """
+    softhsm.new_token("bureau")
     folder = tmp_path_factory.mktemp("desk")
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
     shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
-    key_file(folder)
+    for name in ("keys.json", "own.json", "k.json", "rotated.json"):
+        key_file(folder, name=name)
+    for name in ("ann", "bob"):
+        public_operator(folder, name)
+    (folder / "new.txt").write_text(f"{PASSPHRASE}\n", "utf-8")
     pin = folder / "pin.txt"
     pin.write_text(SAM_PIN)
     for line in (
+        "keys rotate --keys rotated.json",
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards --make-blanks",
         "emulator new --out TEST.card",
@@ -132,7 +143,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copy(with_photo, folder / "CARD.card")
     (folder / "p.jpg").unlink()
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RHCARD_TOKEN_PIN", softhsm.pin)
+        yield folder
 
 
 def here(folder: Path, *words: str) -> None:

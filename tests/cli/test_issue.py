@@ -12,7 +12,7 @@ import pytest
 
 from cardlib.errors import StatusWordError
 from cardlib.issuance.making import HostSession
-from cardlib.keys import store as store_module
+from cardlib.keys import passphrase
 from personalize.cli.exits import Exit
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
@@ -137,7 +137,7 @@ def test_a_wrong_passphrase_is_a_key_problem(batch: Path, tmp_path: Path) -> Non
 def test_a_key_store_that_protects_its_passphrase_too_weakly_is_a_key_problem(
     batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_module.SCRYPT, "n", 2**17)
+    monkeypatch.setitem(passphrase.SCRYPT, "n", 2**17)
     done = issue(batch, tmp_path / "cards")
     assert (done.code, "too weakly" in done.err, "131072" in done.err) == (9, True, True)
     assert not (tmp_path / "cards").exists()

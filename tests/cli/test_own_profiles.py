@@ -15,8 +15,10 @@ from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
 from cardlib.keys.store import KeyStore
 from cardlib.layout.card_profile import FIELD, RHCARD
+from personalize.cli.config_file import ENVIRONMENT, config_path
+from personalize.cli.configuration import load
 from personalize.cli.exits import Exit
-from personalize.cli.own_profiles import ENVIRONMENT, KEYS, config_path, own_profiles
+from personalize.cli.own_profiles import KEYS
 from personalize.cli.profile_choice import named
 from tests import ROOT
 from tests.cards.cards import personalized_card
@@ -71,7 +73,7 @@ def test_the_file_is_that_of_the_environment_else_in_the_xdg_folder(
 def test_no_file_is_no_profile_unless_the_environment_names_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert own_profiles() == {}
+    assert load().profiles == {}
     done = rhcard("read", "no.card", "--profile", "city-hospital")
     assert done.code == Exit.USAGE
     assert "use rhcard or field, or add one of your own to" in done.err
@@ -95,18 +97,32 @@ finally:
 """
 
 
-@pytest.mark.parametrize(("profile", "is_read"), [
-    ((), False), (("--profile", "rhcard"), False), (("--profile", "field"), False),
-    (("--profile", "city-hospital"), True),
+@pytest.mark.parametrize(("options", "is_read"), [
+    (("--profile", "rhcard", "--no-keys"), False), (("--profile", "field", "--no-keys"), False),
+    (("--profile", "city-hospital", "--no-keys"), True), (("--profile", "rhcard"), True),
+    ((), True),
 ])  # fmt: skip
-def test_the_file_is_read_only_for_a_name_of_ones_own(
-    config: Path, profile: tuple[str, ...], is_read: bool
+def test_a_read_looks_into_the_file_only_for_what_the_command_line_leaves_open(
+    config: Path, options: tuple[str, ...], is_read: bool
 ) -> None:
     card = saved(personalized_card(), config.parent / "one.card")
-    done = ran("read", card, *profile, program=LOOK)
+    done = ran("read", card, *options, program=LOOK)
     assert done.code == 0 and done.err.splitlines()[-1] == f"{is_read} {is_read}"
     config.write_text("not TOML", "utf-8")
-    assert ran("read", card, *profile).code == (Exit.USAGE if is_read else 0)
+    assert ran("read", card, *options).code == (Exit.USAGE if is_read else 0)
+
+
+@pytest.mark.parametrize("words", [
+    ("--version",), ("--help",), ("apdu", "list"), ("card-profile", "explain", "field"),
+    ("keys", "new", "--out", "new.json"), ("emulator", "new", "--out", "new.card"),
+    ("demo", "--help"), ("config", "--help"),
+], ids=" ".join)  # fmt: skip
+def test_a_command_that_uses_no_setting_does_not_read_the_file(
+    config: Path, words: tuple[str, ...]
+) -> None:
+    config.write_text("not TOML", "utf-8")
+    done = ran(*words, program=LOOK, cwd=config.parent)
+    assert done.code == 0 and done.err.splitlines()[-1] == "False False"
 
 
 # --- what it does -------------------------------------------------------------------------
@@ -202,8 +218,8 @@ def table_a(*lines: str) -> str:
 FIELD_LINE, RHCARD_LINE = 'base = "field"', 'base = "rhcard"'
 A, LOWERED = "card-profiles.a", 'which lowers protection: write base = "field"'
 WRONG: dict[str, tuple[str, str]] = {
-    "an unknown table": ("[colours]\n", "no table or key 'colours': write [card-profiles.NAME]"),
-    "an unknown key": ("colour = 1\n", "no table or key 'colour': write [card-profiles.NAME]"),
+    "an unknown table": ("[colours]\n", "no table or key 'colours': use keys, agent"),
+    "an unknown key": ("colour = 1\n", "no table or key 'colour': use keys, agent"),
     "no table": ("card-profiles = 1\n", "must be a table: write [card-profiles.NAME]"),
     "no profile": ("[card-profiles]\na = 1\n", f"{A} must be a table: write [{A}]"),
     "an unknown setting": (
@@ -286,7 +302,7 @@ def test_another_file_is_one_line_too(config: Path, content: bytes, words: str) 
 
 def test_a_byte_order_mark_is_passed_over(config: Path) -> None:
     config.write_bytes(b"\xef\xbb\xbf" + CITY.encode())
-    assert list(own_profiles()) == ["city-hospital"]
+    assert list(load().profiles) == ["city-hospital"]
 
 
 @pytest.mark.parametrize("strange", [folder, pipe, device])
@@ -306,7 +322,7 @@ def test_a_file_that_may_not_be_read_is_named(
     def refuse(*_: object) -> bytes:
         raise PermissionError(13, "Permission denied", str(config))
 
-    monkeypatch.setattr("personalize.cli.own_profiles.read_regular", refuse)
+    monkeypatch.setattr("personalize.cli.config_file.open_regular", refuse)
     done = rhcard("read", "no.card", "--profile", "a")
     assert (done.code, len(done.err.splitlines())) == (Exit.USAGE, 1)
     assert f"{config}: Permission denied. The configuration must be a file that you may" in done.err
@@ -327,6 +343,6 @@ def test_every_value_of_every_key_that_the_page_names_is_taken(config: Path) -> 
 
 
 def test_the_example_of_the_page_is_right(config: Path) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+    (example,) = re.findall(r"```toml\n([^`]*card-profiles.*?)```", DOCUMENT, re.DOTALL)
     config.write_text(example, "utf-8")
-    assert len(own_profiles()) > 1
+    assert len(load().profiles) > 1

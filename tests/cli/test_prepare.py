@@ -129,8 +129,10 @@ def test_the_next_commands_are_for_readers_and_for_software_cards_and_can_be_pas
                   "--out", out, *ON)  # fmt: skip
     lines = [line for line in done.err.splitlines() if line.startswith("Next")]
     in_readers, software = (line.partition(": ") for line in lines)
-    assert in_readers[0] == "Next, with cards in a reader"
-    assert shlex.split(in_readers[2]) == ["rhcard", "issue", str(out), "--reader", "0"]
+    assert in_readers[0] == "Next, for a trial in a reader"
+    assert shlex.split(in_readers[2]) == [
+        "rhcard", "issue", str(out), "--reader", "0", "--trial",
+    ]  # fmt: skip
     assert software[0] == "Next, for a trial with software cards"
     words = shlex.split(software[2])
     assert words == ["rhcard", "issue", str(out), "--cards", "cards", "--make-blanks"]

@@ -1,4 +1,4 @@
-"""docs/reference/configuration.md: the keys of a profile, and what each may be.
+"""docs/reference/configuration.md: the settings, the keys of a profile, and what each may be.
 
 python -m tests.docs.configuration_page --write
 """
@@ -6,6 +6,7 @@ python -m tests.docs.configuration_page --write
 import json
 
 from cardlib.layout.card_profile import SETTINGS
+from personalize.cli.config_settings import SETTINGS as CONFIG_SETTINGS
 from personalize.cli.own_profiles import KEYS
 
 from .generated import REFERENCE, write
@@ -28,7 +29,17 @@ def profile_keys() -> str:
     return "\n".join(lines) + "\n"
 
 
-PARTS = {"profile keys": profile_keys}
+def settings() -> str:
+    """The table of settings: what each means, which commands use it, and its variable."""
+    lines = ["| setting | meaning | used by | variable |", "| --- | --- | --- | --- |"]
+    for each in CONFIG_SETTINGS:
+        used = ", ".join(f"`{name}`" for name in each.used_by)
+        variable = f"`{each.environment}`" if each.environment else ""
+        lines.append(f"| `{each.name}` | {each.meaning} | {used} | {variable} |")
+    return "\n".join(lines) + "\n"
+
+
+PARTS = {"settings": settings, "profile keys": profile_keys}
 
 if __name__ == "__main__":
     for name, part in PARTS.items():

@@ -26,8 +26,19 @@ def write(page: Path, name: str, part: Callable[[], str]) -> None:
 
 
 if __name__ == "__main__":
-    from . import card_page, cli_page, configuration_page, exits_page, fault_codes_page, troubles
+    from . import (
+        card_page,
+        cli_page,
+        configuration_page,
+        exits_page,
+        fault_codes_page,
+        token_page,
+        troubles,
+    )
 
-    for module in (cli_page, card_page, configuration_page, exits_page, fault_codes_page, troubles):
+    pages = (
+        cli_page, card_page, configuration_page, exits_page, fault_codes_page, token_page, troubles,
+    )  # fmt: skip
+    for module in pages:
         for name, part in module.PARTS.items():
             write(module.PAGE, name, part)

@@ -6,10 +6,26 @@ import pytest
 
 from cardlib.layout import FILES
 
-from . import card_page, cli_page, configuration_page, exits_page, fault_codes_page, troubles
+from . import (
+    card_page,
+    cli_page,
+    configuration_page,
+    exits_page,
+    fault_codes_page,
+    token_page,
+    troubles,
+)
 from .generated import with_part
 
-MODULES = (cli_page, card_page, configuration_page, exits_page, fault_codes_page, troubles)
+MODULES = (
+    cli_page,
+    card_page,
+    configuration_page,
+    exits_page,
+    fault_codes_page,
+    token_page,
+    troubles,
+)
 PARTS = [
     pytest.param(module.PAGE, name, part, id=f"{module.PAGE.name}-{name}")
     for module in MODULES

@@ -126,6 +126,16 @@ def test_pyscard_is_imported_in_one_module() -> None:
     assert [line for line in found if not line.startswith(f"{allowed}:")] == []
 
 
+def test_pkcs11_is_imported_in_one_module_and_late() -> None:
+    found = forbidden(TREE, PACKAGES, ("pkcs11",))
+    allowed = str(Path("cardlib", "keys", "pkcs11.py"))
+    assert found
+    assert [line for line in found if not line.startswith(f"{allowed}:")] == []
+    source = TREE.modules["cardlib.keys.pkcs11"]
+    targets = {each.target for each in TREE.imports(source) if each.at_import_time}
+    assert not any(within(target, "pkcs11") for target in targets)
+
+
 def test_the_emulator_knows_no_host_side() -> None:
     host_side = ("cardlib.messaging", "cardlib.card", "cardlib.transport")
     assert forbidden(TREE, ("cardlib.emulator",), host_side) == []
@@ -188,7 +198,7 @@ for name in sorted(names(), key=lambda name: (name in readers, name)):
         assert not early, f"imported without need: {early}"
     importlib.import_module(name)
 
-assert not {"click", "rich"} & sys.modules.keys()
+assert not {"click", "rich", "pkcs11"} & sys.modules.keys()
 assert not logging.getLogger().handlers, "the root logger has handlers"
 for name, logger in logging.Logger.manager.loggerDict.items():
     if name.partition(".")[0] == "cardlib" and isinstance(logger, logging.Logger):

@@ -157,7 +157,10 @@ def test_one_sam_reads_cards_of_both_specifications_and_ciphers() -> None:
 def test_a_card_of_a_version_that_the_sam_lacks_is_named() -> None:
     sam = SamKeySet.open(sam_of((2, Cipher.SM4, 1)), PIN)
     card = ResidentHealthCard(personalized_card(roots_of(2, Cipher.SM4, 2)), sam)
-    with pytest.raises(CardKeyError, match=r"version 1; this card is different.*keys version 2"):
+    with pytest.raises(
+        CardKeyError,
+        match=r"in the SAM are for protocol 2, SM4, version 1; this card is different.*keys version 2",
+    ):
         card.authenticate("RK1_DF02")
 
 

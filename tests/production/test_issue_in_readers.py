@@ -153,7 +153,8 @@ def blank(store: KeyStore) -> Blank:
 
 def started(command: str, batch: Path, *more: object, slots: tuple[int, ...] = (0, 1)) -> Run:
     readers = [word for slot in slots for word in ("--reader", SLOTS[slot])]
-    return Run(spawned(command, batch, *readers, *more))
+    trial = ("--trial",) if command == "issue" else ()
+    return Run(spawned(command, batch, *readers, *trial, *more))
 
 
 def in_two(run: Run, robot: Robot, cards: list[SoftwareCard]) -> Ran:
@@ -342,7 +343,7 @@ def test_a_card_that_another_program_keeps_in_a_transaction_is_told(
     robot.slots[0].insert(card)
     wait_until(lambda: bool(find_reader(SLOTS[0]).atr), 10)
     with open_reader(SLOTS[0]) as kept, kept.transaction():
-        run = Run(spawned("issue", batch, "--reader", SLOTS[0], program=IMPATIENT))
+        run = Run(spawned("issue", batch, "--reader", SLOTS[0], "--trial", program=IMPATIENT))
         assert run.said(
             0, "another program uses the card: close that program. It can be inserted again"
         )
@@ -357,7 +358,7 @@ def test_a_terminal_that_is_closed_ends_the_run_with_the_code_of_its_signal(
     tmp_path: Path, keys: Path
 ) -> None:
     """Nothing can be said any more, and that is no error of the disk."""
-    process = spawned("issue", prepare(tmp_path, keys, 1), "--reader", SLOTS[0])
+    process = spawned("issue", prepare(tmp_path, keys, 1), "--reader", SLOTS[0], "--trial")
     assert process.stderr and process.stdout
     with process.stdout, process.stderr:
         assert "insert a blank card" in process.stderr.readline()
@@ -413,6 +414,8 @@ def test_a_reader_that_is_named_twice_or_is_not_there_is_refused(
     tmp_path: Path, keys: Path
 ) -> None:
     batch = prepare(tmp_path, keys, 1)
+    refused = ran("issue", batch, "--reader", SLOTS[0])
+    assert (refused.code, "rhcard keys migrate" in refused.err) == (9, True)
     twice = ran("issue", batch, "--reader", 0, "--reader", SLOTS[0])
     assert (twice.code, f"{SLOTS[0]} is given twice" in twice.err) == (2, True)
     missing = ran("verify", batch, "--reader", "OMNIKEY")

@@ -19,6 +19,11 @@ def cbc(cipher: str, key: bytes, blocks: bytes, iv: bytes = bytes(16)) -> bytes:
     return run("enc", name, "-nopad", "-K", key.hex(), "-iv", iv.hex(), stdin=blocks)
 
 
+def des3(key: bytes, blocks: bytes) -> bytes:
+    """`openssl enc` triple DES with a key of 16 bytes, in ECB over whole 8-byte blocks."""
+    return run("enc", "-des-ede", "-nopad", "-K", key.hex(), stdin=blocks)
+
+
 def cmac(cipher: str, key: bytes, message: bytes) -> bytes:
     """`openssl mac` CMAC, 16 bytes."""
     name = f"{_name(cipher, key)}-cbc"
@@ -38,6 +43,16 @@ def kbkdf(cipher: str, key: bytes, label: bytes, context: bytes, size: int) -> b
     ]
     arguments = [word for option in options for word in ("-kdfopt", option)]
     text = run("kdf", "-keylen", str(size), *arguments, "KBKDF").decode("ascii")
+    return bytes.fromhex(text.strip().replace(":", ""))
+
+
+def hkdf(key: bytes, salt: bytes, info: bytes, size: int) -> bytes:
+    """`openssl kdf` HKDF with SHA-256 (RFC 5869), `size` bytes."""
+    options = [
+        "digest:SHA2-256", f"hexkey:{key.hex()}", f"hexsalt:{salt.hex()}", f"hexinfo:{info.hex()}",
+    ]  # fmt: skip
+    arguments = [word for option in options for word in ("-kdfopt", option)]
+    text = run("kdf", "-keylen", str(size), *arguments, "HKDF").decode("ascii")
     return bytes.fromhex(text.strip().replace(":", ""))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
@@ -20,8 +21,8 @@ from tests import QUICK_SCRYPT_N, ROOT
 
 PASSPHRASE = "correct horse"
 IMPORT_MAIN = f"""
-from cardlib.keys import store
-store.SCRYPT["n"] = {QUICK_SCRYPT_N}
+from cardlib.keys import passphrase
+passphrase.SCRYPT["n"] = {QUICK_SCRYPT_N}
 from personalize.cli import main
 """
 """How a process of its own gets `main`, with the scrypt of test stores."""
@@ -85,6 +86,14 @@ def key_file(
     """A key store file that opens quickly."""
     KeyStore.create(folder / name, PASSPHRASE, test, protocol, Cipher.SM4)
     return folder / name
+
+
+def public_operator(folder: Path, name: str, **more: object) -> Path:
+    """The public file of a custodian, whose key nobody has."""
+    key = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"name": name, "wrap_key": key.hex(), **more}), "utf-8")
+    return path
 
 
 def residents(folder: Path, count: int, skip: int = 0) -> Path:
