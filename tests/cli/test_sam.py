@@ -9,9 +9,13 @@ import pytest
 
 from cardlib.emulator import CardOptions
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
+from cardlib.errors import CardKeyError
+from cardlib.facts import Pin
+from cardlib.keys.sam_groupings import SamPlan
 from cardlib.layout.card_profile import FIELD
 from cardlib.layout.sam_roles import SAM_ROLES
 from personalize.cli.exits import Exit
+from personalize.production.sam_issue import check_plan
 from tests import ROOT
 from tests.cards.sams import sam_of
 from tests.cards.v2_cards import card_of
@@ -235,6 +239,45 @@ def test_test_keys_and_trivial_pins_need_the_word(tmp_path: Path) -> None:
     assert (done.code, "this PIN is easy to guess" in done.err) == (9, True)
     assert not out.exists()
     assert rhcard(*words, "--keys", own).code == 0
+
+
+def test_a_sam_gets_every_version_of_a_rotated_store_and_reads_both_cards(tmp_path: Path) -> None:
+    keys = key_file(tmp_path)
+    blank = ("emulator", "new", "--keys", keys, "--out")
+    assert rhcard(*blank, tmp_path / "b.card").code == 0
+    batch = prepare(tmp_path, keys, 1)
+    assert rhcard("keys", "rotate", "--keys", keys).code == 0
+    later = prepare(tmp_path, keys, 1, skip=1, name="later")
+    for folder, cards in ((batch, "old"), (later, "new")):
+        made = rhcard("issue", folder, "--cards", tmp_path / cards, "--make-blanks")
+        assert made.code == 0, made.err
+    sam = issued(keys, "emergency")
+    held = rhcard("sam", "show", sam, "--json").json["key_sets"]
+    assert [each["key_version"] for each in held] == [1, 2]
+    for cards in ("old", "new"):
+        (card,) = (tmp_path / cards).iterdir()
+        done = rhcard("read", card, "--sam", sam, "--emergency", "--json")
+        assert (done.code, "denied" in states(done).values()) == (0, False)
+
+
+@pytest.mark.parametrize("how", ["agent", "token"])
+def test_keys_that_are_not_in_this_process_cannot_be_loaded(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "agent":
+        monkeypatch.setenv("RHCARD_AGENT", "/run/rhcard/agent")
+        done = rhcard("sam", "issue", "--roles", "bank", "--out", tmp_path / "a.sam")
+        assert (done.code, "agent is set" in done.err) == (9, True), done.err
+        return
+
+    class Token:
+        """Root keys that nobody can wrap."""
+
+        is_test = False
+
+    plan = SamPlan(("bank",), Pin(PIN))
+    with pytest.raises(CardKeyError, match="gives out no root key, also not encrypted"):
+        check_plan([Token()], plan, test_keys=False)  # type: ignore[list-item]
 
 
 def test_a_blank_sam_is_loaded_once_and_renewed_when_told(keys: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_card_of_a_version_that_the_sam_lacks_is_named() -> None:
     card = ResidentHealthCard(personalized_card(roots_of(2, Cipher.SM4, 2)), sam)
     with pytest.raises(
         CardKeyError,
-        match=r"in the SAM are for protocol 2, SM4, version 1; this card is different.*keys version 2",
+        match=r"in the SAM are for .* SM4, version 1; this card is different.*keys version 2",
     ):
         card.authenticate("RK1_DF02")
 
