@@ -134,8 +134,6 @@ class Sam(RuleBasedStateMachine):
         model.usage, model.began = 0, False
         if meant not in PROTOCOLS or name not in HELD[PROTOCOLS[meant]]:
             assert found == 0x6A88
-        elif name == "STK_DF04":
-            assert found == 0x6A86
         elif PROTOCOLS[meant] == 1:
             assert found == 0x6985
         elif name == "IRK_DDF1" or not own:
