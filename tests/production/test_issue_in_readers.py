@@ -392,7 +392,7 @@ def test_at_a_terminal_the_readers_are_asked_for_and_ctrl_d_ends_the_run(
 ) -> None:
     batch = prepare(tmp_path, keys, 2)
     ours, theirs = pty.openpty()
-    run = Run(spawned("issue", batch, stdin=theirs))
+    run = Run(spawned("issue", batch, "--trial", stdin=theirs))
     try:
         assert run.heard(f"1 ({SLOTS[1]}): empty")
         os.write(ours, b"1\n")
