@@ -31,7 +31,7 @@ def with_sam(rhcard: Program, folder: Path, card: Path) -> Program:
     secret = ["--passphrase-file", str(passphrase), "--test-keys"]
     made = ["keys", "new", "--out", str(keys)]
     loaded = ["sam", "issue", "--roles", "outpatient", "--keys", str(keys), "--out", str(sam)]
-    for words in (made, [*loaded, "--pin-file", str(pin)]):
+    for words in (made, [*loaded, "--sam-pin-file", str(pin)]):
         subprocess.run([*rhcard, *words, *secret], check=True, capture_output=True)
     return [*rhcard, "read", str(card), "--sam", str(sam), "--sam-pin-file", str(pin)]
 
