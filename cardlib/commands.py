@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from .apdu import MAX_SHORT_LE, CommandAPDU
 from .errors import FormatError
-from .facts import DDF1_ID, HEALTH_APPLICATION, MF_ID, Pin
+from .facts import DDF1_ID, HEALTH_APPLICATION, MF_ID, SAM_ID, Pin
 
 PROPRIETARY = 0x80
 """The bit of the class byte that is set in GlobalPlatform's commands and in the card's own."""
@@ -100,6 +100,10 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec("GET DATA", 0x80, 0xCA, f"{_GP} 11.3", _O, _P),
     CommandSpec("GET DATA", 0x80, 0xCB, f"{_GP} 11.3", _O, _P),
     CommandSpec("WRITE RECORD", 0x80, 0xD2, f"{_OURS} 4", _P),
+    CommandSpec("SAM AUTHENTICATE", 0x80, 0xEA, f"{_OURS} 3", _O, _C),
+    CommandSpec("SAM CALCULATE", 0x80, 0xFA, f"{_OURS} 3", _P, _C),
+    CommandSpec("SAM DIVERSIFY", 0x80, 0xDE, f"{_OURS} 3"),
+    CommandSpec("SAM SESSION KEYS", 0x80, 0xEB, f"{_OURS} 3", _C, _KEY),
     CommandSpec("PUT KEY", 0x80, 0xD8, f"{_GP} 11.8", _KEY),
     CommandSpec("STORE DATA", 0x80, 0xE2, f"{_GP} 11.11", _KEY),
     CommandSpec("DELETE", 0x80, 0xE4, f"{_GP} 11.2"),
@@ -337,3 +341,39 @@ ACTIVATE = CommandAPDU(PROPRIETARY, 0x44, 0x00, 0x00)
 def reset_key_tries(sam_key_id: int) -> CommandAPDU:
     """Reset the try counter of a card key, in the issuer's session (card specification 3)."""
     return CommandAPDU(PROPRIETARY, 0x2C, 0x00, sam_key_id)
+
+
+# --- a SAM -------------------------------------------------------------------------------
+
+SELECT_SAM = CommandAPDU(0x00, 0xA4, 0x00, 0x00, SAM_ID.to_bytes(2, "big"), MAX_SHORT_LE)
+"""SELECT DF01 of a SAM, by its file identifier; our SAM answers which keys it holds."""
+
+
+def verify_sam(digits: bytes) -> CommandAPDU:
+    """VERIFY the PIN of a SAM: 6 ASCII digits, or 3 bytes of packed digits."""
+    return CommandAPDU(0x00, 0x20, 0x00, 0x00, digits)
+
+
+def sam_diversify(p1: int, p2: int, data: bytes) -> CommandAPDU:
+    """80 DE: make a process key. `data` is chip8 [‖ region8] ‖ challenge8."""
+    return CommandAPDU(PROPRIETARY, 0xDE, p1, p2, data)
+
+
+def sam_encrypt(blocks: bytes) -> CommandAPDU:
+    """80 FA 00: encrypt whole blocks, each by itself, under the process key."""
+    return CommandAPDU(PROPRIETARY, 0xFA, 0x00, 0x00, blocks)
+
+
+def sam_mac(iv: bytes, blocks: bytes) -> CommandAPDU:
+    """80 FA 05: the first 4 bytes of the CBC-MAC over padded blocks, under the process key."""
+    return CommandAPDU(PROPRIETARY, 0xFA, 0x05, 0x00, iv + blocks)
+
+
+def sam_authenticate(p1: int, p2: int, data: bytes) -> CommandAPDU:
+    """80 EA: begin a version-2 authentication. `data` is chip8 [‖ region8] ‖ RND.IC8 ‖ B6."""
+    return CommandAPDU(PROPRIETARY, 0xEA, p1, p2, data)
+
+
+def sam_session_keys(reply: bytes, chaining: bytes) -> CommandAPDU:
+    """80 EB: the card's 40 bytes and P (16 bytes) give S_ENC16 ‖ S_MAC16."""
+    return CommandAPDU(PROPRIETARY, 0xEB, 0x00, 0x00, reply + chaining)

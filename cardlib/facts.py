@@ -8,11 +8,14 @@ from .errors import FormatError
 HEALTH_APPLICATION = bytes.fromhex("F052484301")
 """AID of DDF1, the health application (card specification 1): category F, not registered."""
 
+SAM_APPLICATION = bytes.fromhex("F052484302")
+"""AID of DF01 of a SAM (card specification 3): category F, not registered."""
+
 SECURITY_DOMAIN = bytes.fromhex("A000000151000000")
 """AID of the issuer security domain (GlobalPlatform Card 2.3.1, appendix H)."""
 
-MF_ID, DDF1_ID = 0x3F00, 0xDDF1
-"""File identifiers of the master file and of the health application."""
+MF_ID, DDF1_ID, SAM_ID = 0x3F00, 0xDDF1, 0xDF01
+"""File identifiers of the master file, of the health application, and of a SAM's application."""
 
 TRANSPORT_KEY_VERSION, ISSUER_KEY_VERSION = 0xFF, 0x01
 """Versions of the SCP03 key sets: the card maker's on a blank card, then the issuer's."""

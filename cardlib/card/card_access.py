@@ -161,9 +161,8 @@ class CardAccess:
         response = channel.authenticate(keys, key)
         if response.sw != 0x9000:
             self._rights -= {key_name}
-            check_value = keys.key_check_value(key_name).hex().upper()
             target = f"EXTERNAL AUTHENTICATE with {key_name} in {key.df_path}"
-            tried = f"tried check value {check_value} for {self._identity}{self._serial.aside}"
+            tried = f"tried {_shown(keys, key_name)} for {self._identity}{self._serial.aside}"
             raise StatusWordError(target, response.sw, tried)
         self._serial.succeeded()
         self._rights |= {key_name}
@@ -186,10 +185,10 @@ class CardAccess:
                 self._identity, self._card_keys = moved, None
                 self._proved(place)
                 return
-        check_value = keys.key_check_value(INTERNAL_KEY).hex().upper()
+        shown = _shown(keys, INTERNAL_KEY).removeprefix("check value ")
         places = ", ".join(PLACES[place] for place in others.values())
         elsewhere = f"; no chip serial fits that may be in {places}" if others else ""
-        raise NotGenuine(f"{INTERNAL_KEY} {check_value}, {identity}{elsewhere}")
+        raise NotGenuine(f"{INTERNAL_KEY} {shown}, {identity}{elsewhere}")
 
     def settle_serial(self) -> SerialTrial:
         """Have the card tell its chip serial by the internal key; return what is known of it then.
@@ -367,3 +366,11 @@ def _key(name: str) -> KeySpec:
         return KEY_BY_NAME[name]
     except KeyError:
         raise CardKeyError(f"{name} is not a key of the card") from None
+
+
+def _shown(keys: CardKeys, name: str) -> str:
+    """How a message tells which key was tried: by its check value, which a SAM does not tell."""
+    try:
+        return f"check value {keys.key_check_value(name).hex().upper()}"
+    except CardKeyError:
+        return "the key in the SAM"

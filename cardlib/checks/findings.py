@@ -44,16 +44,22 @@ class LeftOut:
     """What a check did not look at.
 
     `not_read` are bytes that were not read. `not_tried` are the paths of protected files whose
-    access rules were compared, but which were not tried without keys.
+    access rules were compared, but which were not tried without keys. `keys_not_held` are the names
+    of keys that were not tried, because the key set (a SAM) does not hold them.
     """
 
     not_read: tuple[Gap, ...] = ()
     not_tried: tuple[str, ...] = ()
+    keys_not_held: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, list[Any]]:
         """Return it as the members of a JSON object; `to` is the byte after the last."""
         gaps = [{"path": gap.path, "from": gap.start, "to": gap.end} for gap in self.not_read]
-        return {"not_read": gaps, "not_tried": list(self.not_tried)}
+        return {
+            "not_read": gaps,
+            "not_tried": list(self.not_tried),
+            "keys_not_held": list(self.keys_not_held),
+        }
 
 
 NOTHING_LEFT_OUT = LeftOut()

@@ -35,7 +35,7 @@ def verify_card(
     pin: Pin | None = None,
     full: bool = False,
 ) -> CardCheck:
-    """Find everything that is wrong with a personalized card.
+    """Find everything that is wrong with a personalized card, as far as the keys allow.
 
     `issued` are the records that the card was loaded with, including its chip serial number. Give
     `pin` only if the holder cannot have changed it. Unless `full`, blank files are not read whole,
@@ -47,7 +47,9 @@ def verify_card(
     findings = checked("identification", card.identify)
     if findings:
         return CardCheck(tuple(findings))
-    findings += _identity(card.identify(), keys, chip)
+    found = card.identify()
+    keys = _fitting(found, keys)
+    findings += _identity(found, keys, chip)
     findings += refusals.closed_files(
         card.exchange, refusals.CLOSED_FILES if full else refusals.ONE_A_DIRECTORY
     )
@@ -57,13 +59,22 @@ def verify_card(
     if not_genuine := checked("internal authentication", card.internal_authenticate):
         # Its other keys would be wrong too, and each wrong key spends one of its tries.
         return CardCheck((*findings, *not_genuine))
-    check = _Check(card, issued, active=active, full=full)
+    check = _Check(card, issued, keys.names, active=active, full=full)
     for df_path in _DIRECTORIES:
         check.directory(df_path)
     check.session(connection, pin)
     card.reset()
     not_tried = () if full else _NOT_TRIED
-    return CardCheck((*findings, *check.findings), LeftOut(tuple(check.gaps), not_tried))
+    left_out = LeftOut(tuple(check.gaps), not_tried, check.not_held)
+    return CardCheck((*findings, *check.findings), left_out)
+
+
+def _fitting(found: CardIdentity, keys: KeySet) -> KeySet:
+    """The part of the keys that is for a card; all of them if none is, which is a finding then."""
+    try:
+        return found.fitting(keys)
+    except CardKeyError:
+        return keys
 
 
 def _identity(found: CardIdentity, keys: KeySet, chip: ChipSerial) -> list[Finding]:
@@ -86,9 +97,16 @@ class _Check:
     """Goes through a card's directories, and collects what it finds and what it leaves out."""
 
     def __init__(
-        self, card: ResidentHealthCard, issued: Records, *, active: bool, full: bool
+        self,
+        card: ResidentHealthCard,
+        issued: Records,
+        held: frozenset[str],
+        *,
+        active: bool,
+        full: bool,
     ) -> None:
         self._card, self._issued, self._active, self._full = card, issued, active, full
+        self._held = held
         self.findings: list[Finding] = []
         self.gaps: list[Gap] = []
 
@@ -111,7 +129,15 @@ class _Check:
         if self._card.protocol == 2:
             self.findings += refusals.command_in_clear(connection)
 
+    @property
+    def not_held(self) -> tuple[str, ...]:
+        """The keys that could not be tried, because the terminal does not hold them."""
+        tried = (name for path in _DIRECTORIES for name in _keys_of(path, self._card.protocol))
+        return tuple(name for name in tried if name not in self._held)
+
     def _authenticate(self, name: str) -> None:
+        if name not in self._held:
+            return
         wrong = checked(name, lambda: self._card.authenticate(name))
         if wrong and self._card.protocol == 2:
             # A refused authentication ends the session and all other rights.
@@ -122,6 +148,10 @@ class _Check:
         card = self._card
         try:
             findings = announced(file.path, card.select(file.path))
+            if file.read_key and file.read_key not in self._held:
+                self.findings += findings
+                self.gaps.append(Gap(file.path, 0, file.size))
+                return
             differing, gaps = content(card, file, self._issued, full=self._full)
             findings += differing
             if file.path == ISSUER_FILE.path and not differing:

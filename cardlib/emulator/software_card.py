@@ -17,6 +17,7 @@ from .processing import process
 from .profile.answer_to_reset import answer_to_reset
 from .profile.card_options import CardOptions
 from .profile.card_state import KEY_TRIES, LIFE_CYCLE_ADDRESS, CardState, LifeCycle, StoredKeySet
+from .sam_card.sam_state import is_sam
 from .sessions.logical_channel import LogicalChannel
 
 _DEFAULT_OPTIONS = CardOptions()
@@ -60,6 +61,11 @@ class SoftwareCard(Chip):
         memory.commit()
         randomness = os.urandom if seed is None else random.Random(seed).randbytes
         return cls(memory, randomness)
+
+    @classmethod
+    def wrong_kind(cls, memory: Memory) -> str:
+        """Say that the image is a SAM's, or "" if it is a card's."""
+        return "this is the file of a SAM, not of a card: see `rhcard sam`" * is_sam(memory)
 
     @property
     def chip(self) -> bytes:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..crypto import BlockCipher, Cipher, static_keys
+from ..crypto import BlockCipher, Cipher, key_check_value, static_keys
+from ..errors import CardKeyError
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
 from ..layout.load import Grouping
-from . import Purpose
+from . import Purpose, Scp03Keys, WrappedKey
 from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
 from .roots import Roots, new_roots, public_test_roots
 from .software import SoftwareKeySet
@@ -76,6 +77,17 @@ class KeyStore:
         """Make a card's groupings 81kk, 8010 and 9010, encrypted under the issuer's Key-DEK."""
         keys = self.terminal_keys.for_card(chip, region)
         return card_groupings(keys, self.issuer_keys(chip), pin)
+
+    def wrapped_root(self, name: str, dek: Scp03Keys) -> WrappedKey:
+        """Return a root key under the Key-DEK of the SAM that it is for (card specification 3).
+
+        This is not a part of `Issuer`: an agent or a token never gives a root key.
+        """
+        if name not in self._roots.card:
+            raise CardKeyError(f"{name} is not a key of the card")
+        root = self._roots.card[name]
+        check_value = key_check_value(self.cipher, root)
+        return WrappedKey(len(root), dek.encrypt_dek(root), check_value)
 
     def blank_keys(self, chip: bytes) -> tuple[bytes, bytes, bytes]:
         """Return a chip's transport keys ENC, MAC, DEK in clear, to make blank software cards.

@@ -36,6 +36,7 @@ class CardProfile:
     issuer_files: Literal["never changed", "UK_DDF1"]
     old_spec_version: Literal["no", "yes"]
     sam_pin: Literal["ASCII", "BCD"]
+    sam_version_0: Literal["newest", "last authenticated"]
     t0_select: Literal["9000", "61xx"]
 
     def differences(self) -> Iterator["Setting"]:

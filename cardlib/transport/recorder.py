@@ -12,6 +12,7 @@ from ..exchange import Connection, Exchange, Observed
 
 FORMAT = "rhcard recording 1"
 _SECRET = (Body.KEY, Body.PIN)
+_GET_RESPONSE = b"\xc0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,27 @@ def note(command: bytes, response: bytes) -> Recorded:
 class Recorder(Observed):
     """A Connection around another one. It adds every command and reset to `exchanges`.
 
-    A command that raises is not recorded.
+    A command that raises is not recorded, and neither is a key that a SAM answers.
     """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, self)
         self.exchanges: list[Recorded] = [Recorded(b"", connection.atr)]
+        self._answers_key = False
 
     def saw(self, exchange: Exchange) -> None:
         """Record one exchange."""
-        self.exchanges.append(note(exchange.command, exchange.response))
+        response = exchange.response
+        if self._tells_key(exchange.command):
+            response = response[-2:]
+        self.exchanges.append(note(exchange.command, response))
+
+    def _tells_key(self, command: bytes) -> bool:
+        """Whether the answer to a command is a key: also if GET RESPONSE fetches it."""
+        if command[1:2] != _GET_RESPONSE:
+            spec = spec_of(command[0], command[1]) if len(command) > 1 else None
+            self._answers_key = spec is not None and spec.answered is Body.KEY
+        return self._answers_key
 
     @property
     def commands(self) -> list[Recorded]:

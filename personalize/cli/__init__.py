@@ -18,7 +18,7 @@ from .. import __version__
 _OBJECTS_BEFORE_COLLECTION = 50_000
 COMMANDS = (
     "demo", "keys", "prepare", "issue", "verify", "read", "pins", "readers", "apdu", "emulator",
-    "card-profile", "config", "agent", "operator",
+    "card-profile", "sam", "config", "agent", "operator",
 )  # fmt: skip
 
 

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 @click.group(name="agent")
 def command() -> None:
-    """Run the key agent, which holds the root keys for the stations; lock and unlock it.
+    """Hold the root keys for the stations.
+
+    The key agent is a process of a user of its own. Stations ask it, and get no key.
 
     \b
     Examples:
-      rhcard agent run --policy policy.toml --store keys.json
+      rhcard agent run --policy policy.toml --store keys.json --state state
       rhcard agent unlock
       rhcard agent status
     """
@@ -76,6 +78,7 @@ def command() -> None:
     help="Take published test keys, and callers of the agent's own user. For trials only.",
 )
 @socket_option
+@json_option
 @click.pass_obj
 def run(context: Context, /, *, policy: Path, test_keys: bool, **where: Any) -> int:
     """Run the key agent until it is stopped by Ctrl-C or SIGTERM.
@@ -84,8 +87,8 @@ def run(context: Context, /, *, policy: Path, test_keys: bool, **where: Any) -> 
 
     \b
     Examples:
-      rhcard agent run --policy policy.toml --store keys.json --state /var/lib/rhcard-agent
-      rhcard agent run --policy policy.toml --token bureau --state /var/lib/rhcard-agent
+      rhcard agent run --policy policy.toml --store keys.json --state state
+      rhcard agent run --policy policy.toml --token bureau --state state
     """
     from ..custody.policy import read_policy
     from ..custody.process import check_user, harden
@@ -106,6 +109,8 @@ def run(context: Context, /, *, policy: Path, test_keys: bool, **where: Any) -> 
     ):
         say(f"The key agent listens at {server.path}. It is locked: run `rhcard agent unlock`")
         server.run()
+    if context.as_json:
+        return context.answer({"socket": str(files.socket), "state": str(files.state)})
     say("The key agent has stopped.")
     return Exit.GOOD
 
@@ -137,7 +142,7 @@ def _source(
 @json_option
 @click.pass_obj
 def status(context: Context, socket_path: Path) -> int:
-    """Say whether the key agent is there and unlocked, and what it counted.
+    """Say how the agent is, and what it counted.
 
     \b
     Examples:
@@ -163,7 +168,9 @@ def status(context: Context, socket_path: Path) -> int:
 @click.pass_obj
 @operator_options
 def unlock(context: Context, signers: Signers) -> int:
-    """Open the key store of the key agent: two of its custodians, or its passphrase.
+    """Open the keys of the agent.
+
+    Two custodians open a store of theirs, else a passphrase, or the PIN of a token.
 
     \b
     Examples:
@@ -199,7 +206,9 @@ def _secret(context: Context, connection: "AgentConnection") -> str:
 @json_option
 @click.pass_obj
 def lock(context: Context, socket_path: Path) -> int:
-    """Let the key agent forget the keys, until somebody unlocks it.
+    """Let the agent forget the keys.
+
+    It does nothing with them until somebody unlocks it.
 
     \b
     Examples:

@@ -13,6 +13,7 @@ from .options import (
     one_card_options,
     passphrase_option,
     profile_options,
+    sam_options,
 )
 from .output import print_line
 
@@ -61,6 +62,7 @@ def list_scripts(context: Context) -> int:
     help="In a session, send no command of more than 255 bytes: the reader cannot carry it.",
 )
 @keys_option
+@sam_options
 @click.option(
     "--unprotected",
     is_flag=True,
@@ -104,13 +106,13 @@ def run(
     """
     from cardlib.script import Runner
 
-    from .cards import open_card
+    from .cards import check_named, open_card
     from .profile_choice import chosen
 
     how, opened = chosen(context), _script(script)
-    named_card = open_card(card_file, reader)
+    check_named(card_file, reader)
     keys = context.terminal_keys()
-    with named_card as card:
+    with open_card(card_file, reader, besides=context.sam_reader) as card:
         runner = Runner(
             card.connection,
             keys,

@@ -44,21 +44,46 @@ class OpenedCard:
 
 
 def open_card(
-    file: str | None, reader: str | None, folder: Path | None = None, *, read_only: bool = False
+    file: str | None,
+    reader: str | None,
+    folder: Path | None = None,
+    *,
+    read_only: bool = False,
+    besides: str | None = None,
 ) -> AbstractContextManager[OpenedCard]:
     """The one card that a command line names; it has power, and no other program, in the block.
 
     Without a file and a reader, the card is taken that is in a reader, if it is the only one.
-    `read_only` is about the file of a software card. UsageError, at once, when two cards are named.
-    CardImageError for a file without a card, TransportError for a reader without one.
+    `read_only` is about the file of a software card. `besides` is the reader of the SAM, where the
+    card is not. UsageError, at once, when two cards are named. CardImageError for a file without a
+    card, TransportError for a reader without one.
     """
-    if file is not None and reader is not None:
-        raise click.UsageError("give one card: --card FILE or --reader NAME")
+    check_named(file, reader, folder)
     if file is not None:
         return _in_file(card_file(file, folder), read_only=read_only)
-    if folder is not None:
+    return _in_pcsc_reader(reader if besides is None else _other_reader(reader, besides))
+
+
+def check_named(file: str | None, reader: str | None, folder: Path | None = None) -> None:
+    """UsageError when two cards are named, or a folder without a card in it."""
+    if file is not None and reader is not None:
+        raise click.UsageError("give one card: --card FILE or --reader NAME")
+    if file is None and folder is not None:
         raise click.UsageError("--cards DIR needs the chip serial of a card in that folder")
-    return _in_pcsc_reader(reader)
+
+
+def _other_reader(choice: str | None, sam: str) -> str | None:
+    """The reader of the card, which is not that of the SAM; UsageError if it would be."""
+    from cardlib.transport.pcsc import find_reader, list_readers
+
+    if choice is not None:
+        if find_reader(choice).name == sam:
+            raise click.UsageError(f"the SAM is in reader {sam}: name the card's reader")
+        return choice
+    filled = [each.name for each in list_readers() if each.atr and each.name != sam]
+    if not filled:
+        raise click.UsageError(f"only the SAM is in a reader ({sam}): put the card into another")
+    return filled[0] if len(filled) == 1 else None
 
 
 @contextmanager

@@ -54,6 +54,9 @@ class Context:
     cipher: str | None = None
     key_version: int | None = None
     chip: str | None = None
+    sam: str | None = None
+    sam_pin_file: Path | None = None
+    sam_reader: str | None = None
     trial: bool = False
     _configuration: "Configuration | None" = None
 
@@ -171,7 +174,13 @@ class Context:
         return path
 
     def terminal_keys(self) -> "KeySet | None":
-        """The keys of --keys, or of the key agent, as a terminal uses them; None without any."""
+        """The keys of --sam, --keys or the key agent as a terminal uses them; None without any."""
+        if self.sam:
+            from .sam_choice import sam_keys
+
+            if self.keys:
+                raise click.UsageError("give one of --sam and --keys")
+            return sam_keys(self)
         if self.agent is not None:
             from cardlib.keys.agent_keys import agent_key_set
 
@@ -248,16 +257,16 @@ def _is_own_pipe(file: Path) -> bool:
     return bool(re.fullmatch(r"/proc/\d+/fd/pipe:\[\d+\]", os.path.realpath(file)))
 
 
-def first_line(file: Path) -> str:
-    """The first line of a passphrase file; CardKeyError when there is none."""
+def first_line(file: Path, what: str = "passphrase file") -> str:
+    """The first line of a file with a secret; CardKeyError when there is none."""
     try:
         opened = file.open("rb") if _is_own_pipe(file) else open_regular(file)
         with TextIOWrapper(opened, encoding="utf-8-sig") as lines:
-            passphrase = lines.readline(_LONGEST).rstrip("\r\n")
+            secret = lines.readline(_LONGEST).rstrip("\r\n")
     except OSError as error:
-        raise file_error(CardKeyError, error, f"passphrase file {file}") from None
+        raise file_error(CardKeyError, error, f"{what} {file}") from None
     except UnicodeDecodeError:
-        raise CardKeyError(f"passphrase file {file}: not UTF-8 text") from None
-    if not passphrase:
-        raise CardKeyError(f"passphrase file {file}: its first line is empty")
-    return passphrase
+        raise CardKeyError(f"{what} {file}: not UTF-8 text") from None
+    if not secret:
+        raise CardKeyError(f"{what} {file}: its first line is empty")
+    return secret

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cardlib.emulator import Fault, SoftwareCard
     from cardlib.emulator.bench.virtual_reader import VirtualReader
+    from cardlib.emulator.sam_card.software_sam import SoftwareSam
     from cardlib.exchange import Connection
 
 _FIRST_PORT = 35963
@@ -82,7 +83,7 @@ def run(
     seed: int,
     trace: Path | None,
 ) -> int:
-    """Put software cards into pcscd's virtual reader.
+    """Put software cards into pcscd's virtual reader, and software SAMs.
 
     It says in which reader each card is: `rhcard readers` shows the same in another terminal.
     It runs until Ctrl-C, SIGTERM or SIGHUP. Every change of a card goes to its file at once. pcscd
@@ -91,9 +92,9 @@ def run(
     \b
     Examples:
       rhcard emulator run CARD.card
+      rhcard emulator run CARD.card MY.sam
       rhcard emulator run CARD.card --fault lost:apdu=9
     """
-    from ..production.station import in_reader
     from .cards import card_file
 
     cards = [card_file(name) for name in names]
@@ -104,7 +105,8 @@ def run(
     script = _faults(faults)
     with ExitStack() as stack:
         stop = stack.enter_context(_told_to_stop())
-        opened = [stack.enter_context(in_reader(path)) for path in cards]
+        opened = [stack.enter_context(_powered(path)) for path in cards]
+        _check_for_sams(opened, named=bool(trace or faults))
         if trace:
             stack.enter_context(_traced(opened[0], trace))
         if context.as_json:
@@ -117,6 +119,29 @@ def run(
         _watch(readers, stop, arrived)
     say("stopped; the cards are saved")
     return Exit.GOOD
+
+
+@contextmanager
+def _powered(path: Path) -> "Iterator[SoftwareCard | SoftwareSam]":
+    """Give power to the card or SAM in a file; CardImageError when it holds neither."""
+    from cardlib.emulator import CardImageError
+    from cardlib.emulator.sam_card.open_chip import open_chip
+
+    if not path.is_file():
+        raise CardImageError(f"{path}: there is no such card")
+    chip = open_chip(path)
+    try:
+        yield chip
+    finally:
+        chip.close()
+
+
+def _check_for_sams(opened: "Sequence[SoftwareCard | SoftwareSam]", *, named: bool) -> None:
+    """UsageError when a SAM would get faults or a trace, which could show its session keys."""
+    from cardlib.emulator import SoftwareCard
+
+    if named and not all(isinstance(each, SoftwareCard) for each in opened):
+        raise click.UsageError("--fault and --trace are for cards only, not for a SAM")
 
 
 def _faults(texts: Sequence[str]) -> "tuple[Fault, ...]":
@@ -144,7 +169,7 @@ def _told_to_stop() -> "Iterator[threading.Event]":
 
 
 @contextmanager
-def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
+def _traced(card: "SoftwareCard | SoftwareSam", path: Path) -> Iterator[None]:
     from cardlib.emulator import Trace
     from cardlib.transport.recorder import private
 
@@ -154,11 +179,13 @@ def _traced(card: "SoftwareCard", path: Path) -> Iterator[None]:
         card.observers = ()
 
 
-def _with_faults(card: "SoftwareCard", script: "tuple[Fault, ...]", seed: int) -> "Connection":
-    if not script:
-        return card
-    from cardlib.emulator import FaultyCard
+def _with_faults(
+    card: "SoftwareCard | SoftwareSam", script: "tuple[Fault, ...]", seed: int
+) -> "Connection":
+    from cardlib.emulator import FaultyCard, SoftwareCard
 
+    if not script or not isinstance(card, SoftwareCard):
+        return card
     return FaultyCard(card, script, seed)
 
 
@@ -186,7 +213,7 @@ def _say_readers(arrived: dict[bytes, Path]) -> None:
 
 
 def _slots(
-    cards: Sequence[Path], opened: "Sequence[SoftwareCard]", port: int
+    cards: Sequence[Path], opened: "Sequence[SoftwareCard | SoftwareSam]", port: int
 ) -> list[dict[str, object]]:
     return [
         {"file": str(path), "chip": card.chip.hex().upper(), "port": port + number}

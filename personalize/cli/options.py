@@ -105,6 +105,45 @@ passphrase_option = click.option(
         f" Default: ${ENVIRONMENT}, then ask."
     ),
 )
+_SAM_OPTIONS = (
+    click.option(
+        "--sam",
+        metavar="READER|FILE",
+        expose_value=False,
+        callback=_keep,
+        help="Take the keys of the SAM in this reader or file, in the place of --keys.",
+    ),
+    click.option(
+        "--sam-pin-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help=(
+            "Read the PIN of the SAM from the first line of FILE."
+            " Default: $RHCARD_SAM_PIN, then ask."
+        ),
+    ),
+)
+
+
+sam_profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep,
+    help="How the SAM takes its PIN, and what key version 0 means: rhcard, field, or your own."
+    " Default: that of the configuration, else rhcard.",
+)
+
+
+def sam_options(command: FC) -> FC:
+    """The SAM of a terminal; `Context.terminal_keys` takes the options."""
+    for option in reversed(_SAM_OPTIONS):
+        command = option(command)
+    return command
+
+
 trial_option = click.option(
     "--trial",
     is_flag=True,

@@ -17,14 +17,19 @@ from .options import (
     one_card_options,
     passphrase_option,
     profile_options,
+    sam_options,
 )
 from .output import Styled, print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from cardlib.keys import KeySet
     from cardlib.layout import FieldValue
     from cardlib.transport.meter import Figures
 
     from ..terminal.reading import Reading
+    from .cards import OpenedCard
 
 _PHOTO_FILE = "DDF1/EF07"
 _COLOURS = {
@@ -48,6 +53,7 @@ _WITHOUT = {
 @one_card_options
 @configured_keys_option
 @no_keys_option
+@sam_options
 @click.option(
     "--cards",
     type=click.Path(path_type=Path, file_okay=False),
@@ -95,6 +101,8 @@ def command(
     field is empty, it was never written, a key is needed (and which one), it is not on the card, or
     it is damaged.
 
+    With --sam the keys are those of a SAM. Fields that it has no key for are "denied".
+
     Without keys only the issuer's data can be read. The card is not changed.
 
     A deployed card may not say what it is. Read it with --profile field.
@@ -105,6 +113,7 @@ def command(
       rhcard read CARD.card --keys keys.json --emergency --lang zh
       rhcard read CARD.card --keys keys.json --photo photo.jpg
       rhcard read --reader 0 --keys keys.json
+      rhcard read CARD.card --sam MY.sam --emergency
     """
     from cardlib.exchange import observed
     from cardlib.layout import FILES
@@ -112,16 +121,14 @@ def command(
 
     from ..terminal.reading import EMERGENCY_FILES, read_card
     from .profile_choice import chosen
-    from .reader_choice import open_one
 
     how = chosen(context)
     if photo and emergency:
         raise click.UsageError("--photo reads the holder's photo, which --emergency leaves out")
     if named is not None and card_file is not None:
         raise click.UsageError("give one card: CARD or --card FILE")
-    opened = open_one(context, named or card_file, reader, cards)
-    context.take_configured_keys()
-    key_set, meter = context.terminal_keys(), Meter()
+    opened, key_set = _opened(context, named or card_file, reader, cards)
+    meter = Meter()
     with opened as card, observed(card.connection, meter) as watched:
         reading = read_card(watched, key_set, EMERGENCY_FILES if emergency else FILES, how)
     problem = _write_photo(reading, photo) if photo else ""
@@ -134,15 +141,39 @@ def command(
         return context.answer(document | ({"error": problem} if problem else {}), code)
     show(reading, lang, collapse=not emergency)
     say(_in_words(meter.figures))
-    for remark in _remarks(reading):
+    for remark in (*_remarks(reading), *_without_keys(context, reading)):
         say(remark)
-    if context.keys is None and context.agent is None:
-        say("Read without keys. Give --keys FILE to read the fields that are denied.")
     if problem:
         print_error(problem)
     elif photo:
         say(f"The photo is in {photo}.")
     return code
+
+
+def _opened(
+    context: Context, file: str | None, reader: str | None, cards: Path | None
+) -> "tuple[AbstractContextManager[OpenedCard], KeySet | None]":
+    """The card and the keys. Without a SAM the card is found before a passphrase is asked for."""
+    from .cards import check_named
+    from .reader_choice import open_one
+
+    if context.sam:
+        check_named(file, reader, cards)
+        keys = context.terminal_keys()
+        return open_one(context, file, reader, cards), keys
+    opened = open_one(context, file, reader, cards)
+    context.take_configured_keys()
+    return opened, context.terminal_keys()
+
+
+def _without_keys(context: Context, reading: "Reading") -> list[str]:
+    """What to say of fields that need a key that was not at hand."""
+    if not (context.keys or context.sam or context.agent):
+        return ["Read without keys. Give --keys FILE to read the fields that are denied."]
+    values = (value for _, each in reading.files for value in each)
+    if context.sam and any(value.state == "denied" for value in values):
+        return ["The SAM does not hold the keys of the denied fields: it is for another role."]
+    return []
 
 
 def _remarks(reading: "Reading") -> list[str]:

@@ -49,7 +49,7 @@ def open_one(
 
     if file is None and reader is None and folder is None:
         reader = _filled_one(context)
-    return open_card(file, reader, folder, read_only=True)
+    return open_card(file, reader, folder, read_only=True, besides=context.sam_reader)
 
 
 def _filled_one(context: Context) -> str | None:

@@ -12,11 +12,18 @@ from cardlib.errors import TransportError
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
-from .options import batch_argument, batch_keys_option, json_option, passphrase_option
+from .options import (
+    batch_argument,
+    batch_keys_option,
+    json_option,
+    passphrase_option,
+    sam_options,
+)
 from .output import print_error, print_line, print_table, progress, say, say_where
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
 
 if TYPE_CHECKING:
+    from cardlib.keys import KeySet
     from cardlib.keys.issuer import Issuer
 
     from ..preparation.batch import Batch
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 @batch_argument
 @place_options
 @batch_keys_option
+@sam_options
 @click.option(
     "--full",
     is_flag=True,
@@ -54,6 +62,9 @@ def command(
     Only cards of our own specification are verified: a deployed card, which somebody else issued,
     is named and handed back.
 
+    With --sam the keys are those of a SAM, as a terminal has it; the batch is still opened with its
+    key store. Keys that the SAM does not hold are named and not tried.
+
     Without --full the middle of blank files is not read, and one file of each directory is tried
     without keys. A line says what was left out. The first card is always checked in full.
 
@@ -64,12 +75,16 @@ def command(
       rhcard verify batch --reader 0
     """
     from ..production.report import left_out_in_words, verified_as_dict
+    from .sam_choice import sam_keys
 
     place = chosen(context, cards, files, readers)
     if cards is not None and not cards.is_dir():
         raise TransportError(f"{cards}: there is no such folder. Give the folder used for `issue`")
     batch, issuer, _ = context.batch(folder)
-    results = run(batch, issuer, place, full=full)
+    keys = sam_keys(context) if context.sam else None
+    if keys and context.sam_reader in place.readers:
+        raise click.UsageError(f"the SAM is in reader {context.sam_reader}: name another one")
+    results = run(batch, issuer, place, full=full, keys=keys)
     good = sum(1 for result in results if not result.findings)
     code = Exit.GOOD if good == len(results) else Exit.VERIFICATION_FAILED
     error = _none_there(results, cards) if cards is not None else ""
@@ -110,7 +125,14 @@ def _none_there(results: "Sequence[Verified]", cards: Path) -> str:
     )
 
 
-def run(batch: "Batch", issuer: "Issuer", place: Place, *, full: bool = False) -> "list[Verified]":
+def run(
+    batch: "Batch",
+    issuer: "Issuer",
+    place: Place,
+    *,
+    full: bool = False,
+    keys: "KeySet | None" = None,
+) -> "list[Verified]":
     """Verify with a progress bar, or with the lines for the people who feed the readers.
 
     Nothing is changed, so it may be stopped at any time.
@@ -124,7 +146,7 @@ def run(batch: "Batch", issuer: "Issuer", place: Place, *, full: bool = False) -
         watch(hands, lambda: None)
         with (
             progress("Verifying", shown=hands is None) as advance,
-            closing(audit(batch, issuer, feed, full=full)) as audited,
+            closing(audit(batch, issuer, feed, full=full, keys=keys)) as audited,
         ):
             for result in audited:
                 results.append(result)

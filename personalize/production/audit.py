@@ -7,6 +7,7 @@ from cardlib.checks.findings import CardCheck, Finding
 from cardlib.errors import CardError, KeysUnavailable, TransportError
 from cardlib.exchange import Connection, observed
 from cardlib.facts import ChipSerial
+from cardlib.keys import KeySet
 from cardlib.keys.issuer import Issuer
 from cardlib.transport.meter import Figures, Meter
 
@@ -32,18 +33,19 @@ from .report import Verified
 
 
 def audit(
-    batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False
+    batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False, keys: KeySet | None = None
 ) -> Generator[Verified, None, None]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
-    `full` reads whole files and tries each one; else only the first card is checked so. An active
-    card without a PIN is a finding. Nothing in the folder of the batch is changed.
+    `full` reads whole files and tries each one; else only the first card is checked so. `keys` are
+    those of a SAM, in the place of the issuer's. An active card without a PIN is a finding. Nothing
+    in the folder of the batch is changed.
     JournalConflict when no card was issued yet, when another run is working on batch or cards, or
     when two cards have the same chip serial.
     """
     with opened_to_read(batch, issuer) as (journal, pins), feed.alone():
         missing = {entry.number: entry for entry in journal.entries()}
-        run = _Audit(batch, issuer, feed, journal, pins, missing, full)
+        run = _Audit(batch, issuer, feed, journal, pins, missing, full, keys)
         yield from feed.serve(run.work, run.wanted)
         yield from run.not_seen()
 
@@ -59,6 +61,7 @@ class _Audit:
     pins: PinFile
     missing: dict[int, Entry]
     full: bool
+    keys: KeySet | None
     seen: dict[ChipSerial, str] = field(default_factory=dict)
     left_alone: list[str] = field(default_factory=list)
     in_hand: set[int] = field(default_factory=set)
@@ -104,7 +107,9 @@ class _Audit:
         self.in_hand.add(card.number)
         try:
             with observed(connection, meter) as watched:
-                checked = check_card(watched, self.issuer, card, chip, active=True, full=self.full)
+                checked = check_card(
+                    watched, self.issuer, card, chip, active=True, full=self.full, keys=self.keys
+                )
                 if checked.findings:
                     watched.reset()  # is it the same card still? The ATR says so
         except KeysUnavailable:

@@ -4,6 +4,7 @@ from cardlib.checks.findings import CardCheck
 from cardlib.checks.verify import verify_card
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial, Pin
+from cardlib.keys import KeySet
 from cardlib.keys.issuer import Issuer
 from cardlib.layout.load import records
 
@@ -22,14 +23,16 @@ def check_card(
     active: bool,
     pin: Pin | None = None,
     full: bool = False,
+    keys: KeySet | None = None,
 ) -> CardCheck:
     """Compare a card with what was prepared; in full if wanted, and always the first of a batch.
 
-    `pin` and `full` are as in `verify_card`. Raises TransportError.
+    `pin` and `full` are as in `verify_card`. `keys` are those of a SAM, in the place of the
+    issuer's. Raises TransportError.
     """
     return verify_card(
         connection,
-        issuer.terminal_keys,
+        keys or issuer.terminal_keys,
         records(card.groupings, chip),
         chip,
         active=active,

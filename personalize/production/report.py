@@ -92,6 +92,11 @@ def left_out_in_words(checks: Sequence[LeftOut]) -> str:
     partial = [each for each in checks if each != NOTHING_LEFT_OUT]
     if not partial:
         return ""
+    if missing := max((each.keys_not_held for each in partial), key=len):
+        return (
+            f"Left out: the SAM does not hold {len(missing)} keys ({', '.join(missing)}), so they"
+            " were not tried. Files that need one of them were not read."
+        )
     files = max(len({gap.path for gap in each.not_read}) for each in partial)
     closed = max(len(each.not_tried) for each in partial)
     cards = f"{len(partial)} card{'' if len(partial) == 1 else 's'}"

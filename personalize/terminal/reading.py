@@ -7,8 +7,10 @@ from cardlib.card.field_card import BY_THE_KEYS
 from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.keys import KeySet
+from cardlib.keys.sam_line import SamRefusal
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
+from cardlib.status import StatusWord
 
 EMERGENCY_FILES = tuple(
     FILE_BY_PATH[f"DDF1/DF02/{name}"] for name in ("EF05", "EF07", "EF06", "EF08")
@@ -64,7 +66,7 @@ def read_card(
     files: tuple[FileSpec, ...] = FILES,
     how: HowToRead = AS_SPECIFIED,
 ) -> Reading:
-    """Read files in their order. Without keys, the fields of protected files are `denied`.
+    """Read files in their order. The fields of files whose read key is not held are `denied`.
 
     The chip must prove that it is genuine before its other keys are used: NotGenuine if it cannot.
     A card of profile FIELD is asked if the internal key is at hand, and may refuse: then one key is
@@ -85,16 +87,26 @@ def read_card(
         raise ProfileNeeded(error.unsaid, _answers(connection)) from None
     if keys is not None and (how.profile.name != FIELD.name or card.serial_is_sure):
         card.internal_authenticate()
+    held = card.identity.fitting(keys).names if keys is not None else frozenset()
     found: dict[str, tuple[FieldValue, ...]] = {}
     for file in files:
-        if keys is not None and file.read_key and file.read_key not in card.rights:
-            card.authenticate(file.read_key)
+        if file.read_key in held and file.read_key not in card.rights:
+            _authenticate(card, file.read_key)
         if not _is_free_slot(file, found):
             found[file.path] = card.read(file.path)
     read = tuple((FILE_BY_PATH[path], found[path]) for path in found)
     return Reading(
         card.identity, read, card.serial_place, card.serial_is_sure, card.internal_refusal
     )
+
+
+def _authenticate(card: ResidentHealthCard, name: str) -> None:
+    """Authenticate, unless a SAM that did not say what it holds turns out to lack the key."""
+    try:
+        card.authenticate(name)
+    except SamRefusal as refusal:
+        if refusal.sw != StatusWord.REFERENCED_DATA_NOT_FOUND:
+            raise
 
 
 def _answers(connection: Connection) -> tuple[str, ...]:

@@ -115,6 +115,7 @@ ROWS: Mapping[str, Row] = {
         reads={("no", "yes"): "specification 1.00.*with the setting old_spec_version=yes"},
     ),
     "sam_pin": Row(),  # of a SAM: no card is sent it
+    "sam_version_0": Row(),  # of a SAM: tests/emulator/test_sam_versions.py
     "t0_select": Row(),  # of a card: a host follows both answers
 }
 
@@ -238,4 +239,4 @@ def _refused(said: str) -> AbstractContextManager[object]:
 
 def test_a_card_has_an_option_for_each_row_but_those_of_the_host_alone() -> None:
     of_cards = CardOptions().settings.keys()
-    assert set(VALUES) - of_cards == {"binary_block", "sam_pin"}
+    assert set(VALUES) - of_cards == {"binary_block", "sam_pin", "sam_version_0"}

@@ -71,14 +71,14 @@ def test_keys_and_no_keys_are_not_both_taken(config: Path) -> None:
     assert done.code == Exit.USAGE and "are both given" in done.err
 
 
-def test_a_holder_that_a_command_cannot_use_is_one_clear_error(config: Path) -> None:
+def test_an_agent_that_is_not_there_is_one_clear_error(config: Path) -> None:
     batch = prepare(config.parent, config.parent / "keys.json", 1)
     write(config, 'agent = "/run/rhcard/agent"\n')
     done = rhcard("pins", batch)
     assert (done.code, done.err) == (
         Exit.KEY_PROBLEM,
-        f"rhcard: agent is set ({config}, line 1), and this command cannot use it: give --keys"
-        " FILE\n",
+        "rhcard: the key agent at /run/rhcard/agent does not answer: no key agent runs there."
+        " Start it with `rhcard agent run`\n",
     )
     told = rhcard("pins", batch, "--keys", config.parent / "keys.json")
     assert told.code == NOT_ISSUED

@@ -25,6 +25,7 @@ SHARED_MODULE_NAMES: Mapping[frozenset[str], str] = {
     frozenset({"personalize.cli.issue", "personalize.production.issue"}): _COMMAND,
     frozenset({"personalize.cli.pins", "personalize.production.pins"}): _COMMAND,
     frozenset({"personalize.cli.prepare", "personalize.preparation.prepare"}): _COMMAND,
+    frozenset({"personalize.cli.sam", "cardlib.keys.sam"}): _COMMAND,
     frozenset({"personalize.cli.verify", "cardlib.checks.verify"}): _COMMAND,
 }
 """The modules that may share a name, and why. `__init__` is not a name of its own."""

@@ -52,6 +52,11 @@ class Chip(ABC):
         """Read from memory again what the card keeps a copy of."""
 
     @classmethod
+    @abstractmethod
+    def wrong_kind(cls, memory: Memory) -> str:
+        """Say what is in an image that is not of this kind of chip, or "" if it is."""
+
+    @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
         """Open a card image; from then on every memory write goes to the file.
 
@@ -61,6 +66,9 @@ class Chip(ABC):
         """
         opened, pages = image.open_image(path, read_only=read_only)
         memory = Memory(pages)
+        if other := cls.wrong_kind(memory):
+            opened.close()
+            raise image.CardImageError(f"{path}: {other}")
         memory.store = None if read_only else opened
         card = cls(memory)
         card._image = opened

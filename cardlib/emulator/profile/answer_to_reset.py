@@ -43,11 +43,11 @@ def answer_to_reset(chip: bytes, options: CardOptions) -> bytes:
 
 
 def _historical_tag(chip: bytes, options: CardOptions) -> bytes:
-    return _checked(_INTERFACE_BYTES + b"\x80\x73" + capabilities(options) + b"\x58" + chip)
+    return with_check_byte(_INTERFACE_BYTES + b"\x80\x73" + capabilities(options) + b"\x58" + chip)
 
 
 def _bytes_5_to_12(chip: bytes, _options: CardOptions) -> bytes:
-    return _checked(_DEPLOYED_INTERFACE_BYTES + _CATEGORY + chip + _FILLING)
+    return with_check_byte(_DEPLOYED_INTERFACE_BYTES + _CATEGORY + chip + _FILLING)
 
 
 def _last_8(chip: bytes, _options: CardOptions) -> bytes:
@@ -55,10 +55,10 @@ def _last_8(chip: bytes, _options: CardOptions) -> bytes:
 
 
 def _given(_chip: bytes, _options: CardOptions) -> bytes:
-    return _checked(_DEPLOYED_INTERFACE_BYTES + _CATEGORY + _NO_SERIAL + _FILLING)
+    return with_check_byte(_DEPLOYED_INTERFACE_BYTES + _CATEGORY + _NO_SERIAL + _FILLING)
 
 
-def _checked(body: bytes) -> bytes:
+def with_check_byte(body: bytes) -> bytes:
     """Put TS before and TCK after an ATR's bytes (ISO/IEC 7816-3 8.2.5)."""
     return b"\x3b" + body + bytes((reduce(xor, body),))
 

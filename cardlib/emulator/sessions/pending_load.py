@@ -25,6 +25,9 @@ class Load:
 
     __slots__ = ("_pending", "groupings", "next_block")
 
+    mandatory = MANDATORY_DGIS
+    """The groupings that a finished load has."""
+
     def __init__(self) -> None:
         self.next_block = 0
         self.groupings: dict[int, bytes] = {}
@@ -39,7 +42,7 @@ class Load:
             value = data[offset + (5 if data[offset + 2] == 0xFF else 3) : end]
             if dgi in self.groupings:
                 raise Refusal(StatusWord.INCORRECT_DATA, f"DGI {dgi:04X} comes twice")
-            self.groupings[dgi] = _checked(dgi, value, session)
+            self.groupings[dgi] = self.checked(dgi, value, session)
             offset = end
         self._pending = data[offset:]
         self.next_block += 1
@@ -48,9 +51,13 @@ class Load:
         """Refuse with 6A80 if the last grouping is not complete, with 6985 if one is missing."""
         if self._pending:
             raise Refusal(StatusWord.INCORRECT_DATA, "the last DGI is not complete")
-        if missing := MANDATORY_DGIS - self.groupings.keys():
+        if missing := self.mandatory - self.groupings.keys():
             why = f"{len(missing)} mandatory DGIs are missing; the first is {min(missing):04X}"
             raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, why)
+
+    def checked(self, dgi: int, value: bytes, session: Scp03Session) -> bytes:
+        """Return a grouping in the form to store. Refuses with 6A88 if unknown, 6A80 if wrong."""
+        return _checked(dgi, value, session)
 
 
 def _grouping_end(data: bytes, offset: int) -> int:
@@ -64,11 +71,10 @@ def _grouping_end(data: bytes, offset: int) -> int:
 
 
 def _checked(dgi: int, value: bytes, session: Scp03Session) -> bytes:
-    """Return a grouping in the form to store. Refuses with 6A88 if unknown, 6A80 if wrong."""
     if dgi == DGI_PIN:
-        return _pin_block(value, session)
+        return pin_block_of(value, session)
     if dgi == DGI_PIN_TRIES:
-        return _pin_tries(value)
+        return pin_tries_of(value)
     if spec := key_of_dgi(dgi):
         return _card_key(spec, value, session)
     if found := record_of_dgi(dgi):
@@ -94,7 +100,7 @@ def _card_key(spec: KeySpec, value: bytes, session: Scp03Session) -> bytes:
     return value[:2] + key
 
 
-def _pin_block(value: bytes, session: Scp03Session) -> bytes:
+def pin_block_of(value: bytes, session: Scp03Session) -> bytes:
     """Decrypt 16 bytes to one ISO 9564-1 format 2 block of 6 digits, 8 bytes."""
     why = "the PIN must be one ISO 9564-1 format 2 block of 6 digits"
     wrong = Refusal(StatusWord.INCORRECT_DATA, why)
@@ -110,7 +116,8 @@ def _pin_block(value: bytes, session: Scp03Session) -> bytes:
     return block
 
 
-def _pin_tries(value: bytes) -> bytes:
+def pin_tries_of(value: bytes) -> bytes:
+    """Return limit and remaining tries, 2 bytes. Refuses with 6A80 if they are not 1 to 15."""
     if len(value) != 2 or not 1 <= value[1] <= value[0] <= _MAX_PIN_TRIES:
         raise Refusal(StatusWord.INCORRECT_DATA, "PIN tries must be limit ‖ remaining, 1 to 15")
     return value
