@@ -73,7 +73,8 @@ class Context:
         """Without --keys, take the key store or the key agent that the configuration names.
 
         `keys_from` then says where a key store's name stands. CardKeyError when a token is named,
-        or an agent and the command needs the `roots` in this process. UsageError when --keys and --no-keys are both given.
+        or an agent and the command needs the `roots` in this process. UsageError when --keys and
+        --no-keys are both given.
         """
         if self.keys is not None and self.no_keys:
             raise click.UsageError("--keys and --no-keys are both given: leave out one of them")
