@@ -20,6 +20,7 @@ from .component_entry import (
 )
 from .context import Context
 from .exits import Exit
+from .failures import Stopped
 from .operator_files import Signers, operator_options, signed
 from .options import NewPath, check_output_folder, json_option
 from .output import print_line, say
@@ -80,7 +81,7 @@ def import_(
     components, values = entered(hosted, component_files)
     confirmed(hosted, values, expect)
     about = _about(hosted.plan.ceremony, what, components, values)
-    done = _done(
+    done = to_its_end(
         lambda: connection.call(
             "ceremony-import",
             ceremony=hosted.handle,
@@ -114,10 +115,19 @@ def _check_name(what: str, action: str) -> None:
         )
 
 
-def _done(change: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Ask the agent for the change, and wait for its answer even if Ctrl-C is pressed now."""
-    with held_back():
-        return change()
+def to_its_end(change: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Ask the agent for the change, and wait for its answer even if Ctrl-C is pressed now.
+
+    Stopped, which says how to find out, when it is pressed twice.
+    """
+    try:
+        with held_back():
+            return change()
+    except KeyboardInterrupt:
+        raise Stopped(
+            "stopped while the key agent was at work: it may be done. `rhcard keys receipt` shows"
+            " whether there is a new receipt"
+        ) from None
 
 
 def _told_of_version(context: Context, done: Mapping[str, Any], words: str) -> int:
@@ -200,7 +210,7 @@ def export(
     confirmed(hosted, values, expect)
     about = _about(hosted.plan.ceremony, "exchange", components, values)
     parameters = {**about, "form": "wrapped", "keys": list(whats), "version": found}
-    done = _done(
+    done = to_its_end(
         lambda: connection.call(
             "ceremony-export",
             ceremony=hosted.handle,
@@ -241,7 +251,7 @@ def _components(
     if taken := [name for name in names if (out / name).exists()]:
         raise click.BadParameter(f"{out / taken[0]} exists already", param_hint="'--out'")
     parameters = {"form": "components", "what": what, "version": version}
-    done = _done(
+    done = to_its_end(
         lambda: connection.call(
             "export-components", **signed(connection, "export", parameters, keys)
         )
@@ -284,7 +294,7 @@ def rotated(context: Context, signers: Signers, *, transport: bool) -> int:
     connection = signers.connection()
     newest = max(each["version"] for each in connection.call("versions")["versions"])
     parameters, keys = {"transport": transport, "version": newest + 1}, signers.opened("rotate")
-    done = _done(
+    done = to_its_end(
         lambda: connection.call("rotate", **signed(connection, "rotate", parameters, keys))
     )
     return _told_of_version(context, done, "a new version is made")
@@ -295,7 +305,7 @@ def retired(context: Context, signers: Signers, version: int) -> int:
     connection = signers.connection()
     connection.call("versions")
     parameters, keys = {"version": version}, signers.opened("retire")
-    done = _done(
+    done = to_its_end(
         lambda: connection.call("retire", **signed(connection, "retire", parameters, keys))
     )
     return _told_of_version(context, done, f"version {version} makes no more cards")

@@ -19,6 +19,8 @@ from cardlib.crypto import Cipher
 from cardlib.keys.agent import AgentConnection
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store_file import create, read_header
+from personalize.cli.failures import Stopped
+from personalize.cli.keys_ceremony import to_its_end
 from personalize.custody.ceremony import split
 from personalize.custody.component import check_value
 from personalize.custody.key_blocks import unwrapped
@@ -323,6 +325,17 @@ def test_no_agent_says_so_before_anybody_types(bureau: Bureau) -> None:
     words[1] = bureau.folder / "none.sock"
     done = bureau.run("keys", "import", "--key", "transport", "--expect", KCV, *words)
     assert done.code == 9 and "no key agent runs there" in done.err
+
+
+def test_ctrl_c_while_the_agent_works_waits_for_its_answer_and_twice_says_how_to_look() -> None:
+    def pressed(times: int) -> dict[str, object]:
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        return {"receipt": 1}
+
+    assert to_its_end(lambda: pressed(1)) == {"receipt": 1}
+    with pytest.raises(Stopped, match="it may be done"):
+        to_its_end(lambda: pressed(2))
 
 
 # --- files: components, export --------------------------------------------------------
