@@ -449,15 +449,11 @@ ANSWERS = (
 def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     for each in PEOPLE[:2]:
         (unlocked.folder / f"{each.name}.op").write_bytes(each.file)
-    lines = [line for words in PATHS for line in examples(words) if needs_people(line)]
-    # `agent run` is in the fixture and in test_agent_commands.py; the store here has custodians.
-    others = (["agent", "run"], ["agent", "unlock"])
-    lines = [line for line in lines if line[1:3] not in others or "--operator" in line]
+    every = [line for words in PATHS for line in examples(words) if needs_people(line)]
+    # The others of `agent` are run by test_agent_commands.py.
+    lines = [line for line in every if line[1] != "agent" or "--operator" in line]
     order = ("new", "add", "list", "retire")
-    last = {"lock": 9}  # after all that needs the keys
-    lines.sort(
-        key=lambda line: order.index(line[2]) if line[1] == "operator" else last.get(line[2], 0)
-    )
+    lines.sort(key=lambda line: order.index(line[2]) if line[1] == "operator" else 0)
     retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
     oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)
     retire[3] = str(oldest.version)
