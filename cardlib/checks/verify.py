@@ -63,9 +63,10 @@ def verify_card(
     for df_path in _DIRECTORIES:
         check.directory(df_path)
     check.session(connection, pin)
+    not_held = check.not_held
     card.reset()
     not_tried = () if full else _NOT_TRIED
-    left_out = LeftOut(tuple(check.gaps), not_tried, check.not_held)
+    left_out = LeftOut(tuple(check.gaps), not_tried, not_held)
     return CardCheck((*findings, *check.findings), left_out)
 
 
