@@ -154,11 +154,11 @@ def status(context: Context, socket_path: Path) -> int:
     if context.as_json:
         return context.answer(found)
     print_line(f"{found['store']}  {'locked' if found['locked'] else found['identity']}")
-    print_line(f"log: {found['entries']} entries, the newest {found['head']}")
+    print_line(f"newest entry of the log: {found['entries']}, {found['head']}")
     print_line(f"you are {found['caller']}, with the role {found['role']}")
     for each in found["callers"]:
         most = "no limit" if each["most"] is None else f"{each['most']} at most"
-        print_line(f"{each['name']}: {each['cards']} cards ({most})")
+        print_line(f"cards of {each['name']}: {each['cards']} ({most})")
     return Exit.GOOD
 
 

@@ -253,8 +253,8 @@ def _told(
     print_line(f"{place}  {loaded.chip}  {' '.join(plan.roles)}")
     if pin_is_new:
         print_line(f"PIN {plan.pin}")
-    how_often = "any number of" if plan.limit is None else str(plan.limit)
-    say(f"It makes {how_often} authentications. Keep its PIN apart from it.")
+    limit = "without a limit" if plan.limit is None else f"up to its limit of {plan.limit}"
+    say(f"It makes authentications {limit}. Keep its PIN apart from it.")
     return Exit.GOOD
 
 

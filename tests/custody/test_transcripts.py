@@ -265,7 +265,7 @@ def test_a_wrong_check_value_may_be_typed_again(unlocked: Bureau) -> None:
         ("no hex at all", "a component is hex digits, or the text of a QR code"),
         ("00" * 16, "all zeros"),
         (SECOND.text(), "component 2 of 2, and 1 of 2 is wanted"),
-        (FIRST.text()[:-1] + "X", "has a slip"),
+        (FIRST.text()[:-1] + "X", "has a mistake"),
     ],
 )
 def test_three_wrong_components_end_the_ceremony(unlocked: Bureau, typed: str, words: str) -> None:
