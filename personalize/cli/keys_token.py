@@ -264,9 +264,7 @@ def _print_keys(context: Context, session: "TokenSession", remove: bool) -> int:
     if removed:
         say(f"Keys of an interrupted command, now removed: {removed}")
     if unfinished:
-        say(
-            f"Keys left by an interrupted command: {unfinished}. Add --remove-unfinished to remove them."
-        )
+        say(f"Keys left by an interrupted command: {unfinished}. --remove-unfinished removes them.")
     if code:
         say("A wrong key was replaced or is damaged: do not issue cards with its version.")
     return code

@@ -101,7 +101,7 @@ class Component:
 
     @classmethod
     def from_text(cls, text: str) -> "Component":
-        """Read a component's line of text. Raises CardKeyError when it is none, or has a mistake."""
+        """Read a component's line of text. Raises CardKeyError when it is none or is wrong."""
         line = text.strip().upper()
         found = _TEXT.fullmatch(line)
         if found is None or found[1] not in BY_WORD:

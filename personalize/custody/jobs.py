@@ -156,8 +156,8 @@ class JobBook:
         so_far = self._number("SELECT COUNT(*) FROM jobs WHERE gave_up = ?", caller.name)
         if so_far >= caller.give_ups:
             raise CardKeyError(
-                f"{caller.name} may not give up more chips: it gave up {so_far}. The limit is give_ups"
-                " in the agent's policy"
+                f"{caller.name} may not give up more chips: it gave up {so_far}. The limit is"
+                " give_ups in the agent's policy"
             )
         self._do(
             "UPDATE jobs SET state = ?, gave_up = ? WHERE chip = ?",
