@@ -69,18 +69,19 @@ class Context:
             self._configuration = load()
         return self._configuration
 
-    def take_configured_keys(self) -> None:
+    def take_configured_keys(self, *, roots: bool = False) -> None:
         """Without --keys, take the key store or the key agent that the configuration names.
 
         `keys_from` then says where a key store's name stands. CardKeyError when a token is named,
-        UsageError when --keys and --no-keys are both given.
+        or an agent and the command needs the `roots` in this process. UsageError when --keys and
+        --no-keys are both given.
         """
         if self.keys is not None and self.no_keys:
             raise click.UsageError("--keys and --no-keys are both given: leave out one of them")
         if self.keys is not None or self.no_keys:
             return
         found = self.configuration.key_holder()
-        if found.name == "agent":
+        if found.name == "agent" and not roots:
             self.agent = Path(str(found.value))
             return
         if found.name != "keys":

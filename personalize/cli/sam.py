@@ -171,7 +171,7 @@ def issue(
         raise click.UsageError("--renew is for a SAM that there is: name it with --sam")
     plan = _plan(context, role_names, pin_file, limit)
     check_plan((), plan, test_keys=test_keys)
-    context.take_configured_keys()
+    context.take_configured_keys(roots=True)
     store = context.open_store()
     newest = store.newest
     # All versions, so that the terminal reads old cards too. The newest opens the SAM's sessions.

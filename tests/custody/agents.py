@@ -80,22 +80,28 @@ def store_bytes(test_keys: bool) -> tuple[bytes, Roots]:
 
 
 @contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A folder where writing through to the disk takes no time, if the machine has one."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="rhcard-", dir=memory if memory.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
 def agent_folder(rules: str, *, test_keys: bool = True) -> Iterator[Path]:
     """A folder with policy and key store, whose socket every user of the group 0 may reach.
 
-    It is in memory, where writing through to the disk takes no time.
+    It is in memory.
     """
-    memory = Path("/dev/shm")
-    place = memory if memory.is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="rhcard-agent-", dir=place))
-    try:
+    with folder_in_memory() as folder:
         folder.chmod(0o755)
         (folder / "policy.toml").write_text(rules, "utf-8")
         (folder / "keys.json").write_bytes(store_bytes(test_keys)[0])
         (folder / "keys.json").chmod(0o600)
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def command(folder: Path) -> tuple[object, ...]:
