@@ -202,8 +202,8 @@ def _state(operator: "Operator") -> str:
 def retire(context: Context, name: str, register: Path) -> int:
     """Say that a person signs nothing any more.
 
-    It counts from now on, and the name is never given again. If the person was a custodian, give
-    the key store other custodians too: `rhcard keys migrate`.
+    It counts from now on, and the name is never given again. The key store's file still
+    knows a custodian: keep its copies away from the person, and rotate the keys if in doubt.
 
     \b
     Examples:
