@@ -111,6 +111,7 @@ def with_token(new: click.Command) -> None:
         click.option(
             "--key-version",
             type=click.IntRange(1, 7),
+            metavar="NUMBER",
             help="With --token: the version of the card keys. Default: the next one.",
         ),
     ):

@@ -34,7 +34,7 @@ _CHIP_BYTES = 8
 
 @click.group(name="sam")
 def command() -> None:
-    """Load the SAMs of terminals.
+    """Load the SAMs of terminals, and look at them.
 
     A SAM is a chip in a terminal. It holds the root keys of the terminal's roles and calculates
     with them, so that the terminal has no key.
