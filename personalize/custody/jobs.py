@@ -255,6 +255,6 @@ class JobBook:
 def _check_limit(caller: Caller, so_far: int, most: int | None, what: str, key: str) -> None:
     if most is not None and so_far >= most:
         raise KeysUnavailable(
-            f"{caller.name} may not have more {what}: it had {so_far}. The limit is {key} in the"
+            f"{caller.name} may not have so many {what}: it had {so_far}. The limit is {key} in the"
             " agent's policy"
         )
