@@ -63,12 +63,16 @@ def words(sw: int) -> str:
         return StatusWord._value2member_map_[sw].words  # type: ignore[attr-defined,no-any-return]
     sw1, sw2 = sw >> 8, sw & 0xFF
     if sw1 == 0x61:
-        return f"{sw2 or 256} bytes still available"
+        return f"{_counted(sw2 or 256, 'byte', 'bytes')} still available"
     if sw1 == 0x6C:
-        return f"wrong Le, {sw2 or 256} bytes available"
+        return f"wrong Le, {_counted(sw2 or 256, 'byte', 'bytes')} available"
     if sw & 0xFFF0 == 0x63C0:
-        return f"verification failed, {sw2 & 0x0F} tries left"
+        return f"verification failed, {_counted(sw2 & 0x0F, 'try', 'tries')} left"
     return _FAMILIES.get(sw1, "not a status word of ISO 7816-4")
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 _FAMILIES = {

@@ -241,8 +241,7 @@ class OpenStore:
         """
         if self.is_production:
             raise CardKeyError(
-                "this key store has custodians: it does not go back to one passphrase. `rhcard keys"
-                " migrate` changes its custodians"
+                "this key store has custodians: it does not go back to one passphrase"
             )
         return self._wrapped_anew(passphrase=new)
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @click.group(name="agent")
 def command() -> None:
-    """Hold the root keys for the stations.
+    """Run the key agent, which holds the root keys.
 
-    The key agent is a process of a user of its own. Stations ask it, and get no key.
+    The key agent is a process with a user of its own. Stations and terminals ask it. It makes
+    commands for one card, and gives out no root key.
 
     \b
     Examples:
@@ -70,7 +71,8 @@ def command() -> None:
     "--head",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the newest entry of the log is noted a second time: best on another disk.",
+    help="The file for the head of the log, its newest entry: best on another disk. Default:"
+    " agent.head in --state.",
 )
 @click.option(
     "--test-keys",
@@ -83,7 +85,8 @@ def command() -> None:
 def run(context: Context, /, *, policy: Path, test_keys: bool, **where: Any) -> int:
     """Run the key agent until it is stopped by Ctrl-C or SIGTERM.
 
-    It must be a user of its own. It starts locked: run `rhcard agent unlock` then.
+    Run it as a user of its own, which is no caller. It starts locked: `rhcard agent unlock` opens
+    its keys.
 
     \b
     Examples:
@@ -142,7 +145,7 @@ def _source(
 @json_option
 @click.pass_obj
 def status(context: Context, socket_path: Path) -> int:
-    """Say how the agent is, and what it counted.
+    """Show whether the agent is locked, and its counts.
 
     \b
     Examples:
@@ -154,11 +157,11 @@ def status(context: Context, socket_path: Path) -> int:
     if context.as_json:
         return context.answer(found)
     print_line(f"{found['store']}  {'locked' if found['locked'] else found['identity']}")
-    print_line(f"log: {found['entries']} entries, the newest {found['head']}")
+    print_line(f"newest entry of the log: {found['entries']}, {found['head']}")
     print_line(f"you are {found['caller']}, with the role {found['role']}")
     for each in found["callers"]:
         most = "no limit" if each["most"] is None else f"{each['most']} at most"
-        print_line(f"{each['name']}: {each['cards']} cards ({most})")
+        print_line(f"cards of {each['name']}: {each['cards']} ({most})")
     return Exit.GOOD
 
 
@@ -168,9 +171,10 @@ def status(context: Context, socket_path: Path) -> int:
 @click.pass_obj
 @operator_options
 def unlock(context: Context, signers: Signers) -> int:
-    """Open the keys of the agent.
+    """Let the agent open its keys.
 
-    Two custodians open a store of theirs, else a passphrase, or the PIN of a token.
+    A store of custodians needs two of them. A store of one passphrase needs that passphrase, and a
+    token its PIN.
 
     \b
     Examples:
@@ -206,9 +210,9 @@ def _secret(context: Context, connection: "AgentConnection") -> str:
 @json_option
 @click.pass_obj
 def lock(context: Context, socket_path: Path) -> int:
-    """Let the agent forget the keys.
+    """Let the agent forget the keys, until somebody unlocks it.
 
-    It does nothing with them until somebody unlocks it.
+    Anybody in its policy may do this. What is in hand stops; it continues with the same command.
 
     \b
     Examples:

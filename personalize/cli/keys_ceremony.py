@@ -63,7 +63,7 @@ def import_(
     component_files: tuple[Path, ...],
     expect: str | None,
 ) -> int:
-    """Make a key of components that different people enter.
+    """Bring a key in, from components that different people enter.
 
     There are 2 or 3 components, one for each --operator. The key agent makes a new key version:
     this key is new, and all others are those of before. Until all have confirmed the check value,
@@ -180,7 +180,7 @@ def export(
     expect: str | None,
     out: Path,
 ) -> int:
-    """Take a key out of the key agent, never in clear.
+    """Take a key out of the key agent, encrypted or in components.
 
     Without --wrapped it is split into 2 or 3 components, one for each operator, and each file opens
     only with that operator's passphrase. One of them alone says nothing about the key.

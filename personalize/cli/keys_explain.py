@@ -69,6 +69,7 @@ _T = TypeVar("_T")
     "--key-version",
     "version",
     type=click.IntRange(1, 7),
+    metavar="NUMBER",
     help="The version of the root keys. Default: the newest that makes cards.",
 )
 @keys_option

@@ -111,6 +111,7 @@ def with_token(new: click.Command) -> None:
         click.option(
             "--key-version",
             type=click.IntRange(1, 7),
+            metavar="NUMBER",
             help="With --token: the version of the card keys. Default: the next one.",
         ),
     ):
@@ -198,7 +199,7 @@ def _new_in_token(label: str, own: Mapping[str, Any], values: Mapping[str, Any])
     session.close()
     version = made.version
     if made.removed:
-        say(f"{made.removed} keys of an interrupted try were removed from the token.")
+        say(f"Keys of an interrupted command, now removed from the token: {made.removed}")
     if context.as_json:
         return context.answer({"token": label, **_version(version)})
     print_line(f"{label}/{store} version {number}  {version.identity}")
@@ -262,9 +263,9 @@ def _print_keys(context: Context, session: "TokenSession", remove: bool) -> int:
         )
     _print_versions(session.label, versions)
     if removed:
-        say(f"{removed} keys of an interrupted command were removed.")
+        say(f"Keys of an interrupted command, now removed: {removed}")
     if unfinished:
-        say(f"{unfinished} keys are left from an interrupted command: add --remove-unfinished.")
+        say(f"Keys left by an interrupted command: {unfinished}. --remove-unfinished removes them.")
     if code:
         say("A wrong key was replaced or is damaged: do not issue cards with its version.")
     return code

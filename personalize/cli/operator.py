@@ -32,9 +32,9 @@ _ROLES = ("custodian", "data-preparation", "station", "auditor")
 
 @click.group(name="operator")
 def command() -> None:
-    """Say who may act on root keys.
+    """Make operators, and keep the register of them.
 
-    An operator is a person, with a file and a passphrase of their own.
+    An operator is a person who may act on root keys, with a file and a passphrase of their own.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def new(
     public: Path,
     passphrase_file: Path | None,
 ) -> int:
-    """Make the keys of a person.
+    """Make the files of a new operator.
 
     The person types the passphrase, and nobody else sees it. The private file is of use only with
     the passphrase. The public file holds no secret.
@@ -200,10 +200,10 @@ def _state(operator: "Operator") -> str:
 @json_option
 @click.pass_obj
 def retire(context: Context, name: str, register: Path) -> int:
-    """Say that a person signs nothing any more.
+    """Let a person sign nothing any more.
 
-    It counts from now on, and the name is never given again. If the person was a custodian, give
-    the key store other custodians too: `rhcard keys migrate`.
+    It counts at once. The name is never given again. The key store's file still
+    knows a custodian: keep its copies away from the person, and rotate the keys if in doubt.
 
     \b
     Examples:

@@ -77,7 +77,7 @@ class Signers:
         if not least <= len(files) <= most:
             wanted = " or ".join(str(number) for number in range(least, most + 1))
             raise CardKeyError(
-                f"{action} needs {wanted} operators, and {len(files) or 'none'} is given: give"
+                f"{action} needs {wanted} operators, and you named {len(files) or 'none'}: give"
                 " --operator FILE once for each person"
             )
         return tuple(

@@ -180,6 +180,7 @@ _PROFILE_OPTIONS = (
     click.option(
         "--key-version",
         type=click.IntRange(1, 7),
+        metavar="NUMBER",
         expose_value=False,
         callback=_keep,
         help="With --profile field: the version of the card's keys. Default: that of --keys.",

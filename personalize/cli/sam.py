@@ -34,7 +34,7 @@ _CHIP_BYTES = 8
 
 @click.group(name="sam")
 def command() -> None:
-    """Load the SAMs of terminals.
+    """Load the SAMs of terminals, and look at them.
 
     A SAM is a chip in a terminal. It holds the root keys of the terminal's roles and calculates
     with them, so that the terminal has no key.
@@ -253,8 +253,8 @@ def _told(
     print_line(f"{place}  {loaded.chip}  {' '.join(plan.roles)}")
     if pin_is_new:
         print_line(f"PIN {plan.pin}")
-    how_often = "any number of" if plan.limit is None else str(plan.limit)
-    say(f"It makes {how_often} authentications. Keep its PIN apart from it.")
+    limit = "without a limit" if plan.limit is None else f"up to its limit of {plan.limit}"
+    say(f"It makes authentications {limit}. Keep its PIN apart from it.")
     return Exit.GOOD
 
 

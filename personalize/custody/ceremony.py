@@ -201,8 +201,7 @@ class Ceremony:
             )
         if not hmac.compare_digest(component.check_value.encode(), check.upper().encode()):
             raise WrongComponent(
-                "the check value does not fit the component: one of them has a slip. Nothing was"
-                " kept"
+                "the check value does not fit the component: one of them is wrong. Nothing was kept"
             )
         if component.digest in self._digests:
             raise WrongComponent("this component was entered before: two must not be the same")

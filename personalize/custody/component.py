@@ -101,7 +101,7 @@ class Component:
 
     @classmethod
     def from_text(cls, text: str) -> "Component":
-        """Read a component's line of text. Raises CardKeyError when it is none, or has a slip."""
+        """Read a component's line of text. Raises CardKeyError when it is none or is wrong."""
         line = text.strip().upper()
         found = _TEXT.fullmatch(line)
         if found is None or found[1] not in BY_WORD:
@@ -109,14 +109,14 @@ class Component:
                 "the component's text is not of the form RHC1:WHAT:CIPHER:NUMBER/OF:…:CHECKSUM"
             )
         if not hmac.compare_digest(_checksum(line[: -len(found[6])]), found[6]):
-            raise CardKeyError("the component's text has a slip: its checksum is wrong")
+            raise CardKeyError("the component's text has a mistake: its checksum is wrong")
         try:
             value = base64.b32decode(found[5] + "=" * (-len(found[5]) % 8))
         except ValueError:
-            raise CardKeyError("the component's text has a slip: it is not BASE32") from None
+            raise CardKeyError("the component's text has a mistake: it is not BASE32") from None
         made = cls(BY_WORD[found[1]], Cipher[found[2]], int(found[3]), int(found[4]), value)
         if made.text() != line:
-            raise CardKeyError("the component's text has a slip: it has another form than ours")
+            raise CardKeyError("the component's text has a mistake: it has another form than ours")
         return made
 
 

@@ -156,8 +156,8 @@ class JobBook:
         so_far = self._number("SELECT COUNT(*) FROM jobs WHERE gave_up = ?", caller.name)
         if so_far >= caller.give_ups:
             raise CardKeyError(
-                f"{caller.name} gave up {so_far} chips, which is all that it may. The limit is"
-                f" give_ups in the agent's policy"
+                f"{caller.name} may not give up more chips: it gave up {so_far}. The limit is"
+                " give_ups in the agent's policy"
             )
         self._do(
             "UPDATE jobs SET state = ?, gave_up = ? WHERE chip = ?",
@@ -255,6 +255,6 @@ class JobBook:
 def _check_limit(caller: Caller, so_far: int, most: int | None, what: str, key: str) -> None:
     if most is not None and so_far >= most:
         raise KeysUnavailable(
-            f"{caller.name} had {so_far} {what}, which is all that it may. The limit is {key} in"
-            " the agent's policy"
+            f"{caller.name} may not have so many {what}: it had {so_far}. The limit is {key} in the"
+            " agent's policy"
         )

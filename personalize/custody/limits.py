@@ -25,7 +25,7 @@ class HashLimit:
             began, so_far = self.now(), 0
         if so_far + count > caller.hashes_a_minute:
             raise KeysUnavailable(
-                f"{caller.name} had {so_far} holder hashes in this minute, which is all that it"
-                " may. The limit is hashes_a_minute in the agent's policy"
+                f"{caller.name} may not have more holder hashes in this minute: it had {so_far}."
+                " The limit is hashes_a_minute in the agent's policy"
             )
         self._counted[caller.name] = began, so_far + count

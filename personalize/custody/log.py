@@ -175,8 +175,8 @@ def _checked(path: Path, log: int, wanted: int, known: str) -> _Chain:
             at_head = at_head or (chain.number == wanted and chain.newest == known)
     if not at_head or chain.number > wanted + 1:
         raise LogDamaged(
-            f"{path}: it has {chain.number} entries, and its head names {wanted}, or another entry."
-            f" {_TO_DO}"
+            f"{path}: its newest entry is {chain.number}, and its head names {wanted}, or"
+            f" another text. {_TO_DO}"
         )
     return chain
 

@@ -161,7 +161,7 @@ _FULL = "the key agent has as many callers as it takes. Try again later"
 
 
 def _stranger(uid: int) -> str:
-    return f"user id {uid} is not in the key agent's policy. Its custodian can add it"
+    return f"user id {uid} is not in the key agent's policy. Whoever keeps the policy can add it"
 
 
 def _say(to: socket.socket, frame: bytes) -> None:

@@ -295,8 +295,8 @@ def _check_jobs(jobs: JobBook, log: AgentLog) -> None:
     known, counted = jobs.log_number(), log.counted
     if known > log.number:
         raise LogDamaged(
-            f"{log.path}: it has {log.number} entries, and {jobs.path} knows of {known}. The log"
-            " was put back from a copy, or removed. Put the newest one back"
+            f"{log.path}: its newest entry is {log.number}, and {jobs.path} knows of {known}. The"
+            " log was put back from a copy, or removed. Put the newest one back"
         )
     if known == (counted[-1] if counted else 0):
         return

@@ -23,8 +23,8 @@ from .own_roots import check_roots
 from .policy import Policy
 
 LOCKED = (
-    "the key agent is locked. Somebody who may must run `rhcard agent unlock`, and then you can"
-    " start again"
+    "the key agent is locked. Let a person who may do so run `rhcard agent unlock`. Then run your"
+    " command again"
 )
 _NO_STORE = "the keys are in a token, and this is for a key store: see `rhcard keys token`"
 _WRONG_TRIES, _PAUSE = 5, 60.0

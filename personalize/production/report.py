@@ -94,8 +94,8 @@ def left_out_in_words(checks: Sequence[LeftOut]) -> str:
         return ""
     if missing := max((each.keys_not_held for each in partial), key=len):
         return (
-            f"Left out: the SAM does not hold {len(missing)} keys ({', '.join(missing)}), so they"
-            " were not tried. Files that need one of them were not read."
+            f"Left out: keys that the SAM does not hold ({', '.join(missing)}) were not tried."
+            " Files that need one of them were not read."
         )
     files = max(len({gap.path for gap in each.not_read}) for each in partial)
     closed = max(len(each.not_tried) for each in partial)

@@ -49,7 +49,11 @@ def _answer(outcome: Outcome) -> str:
     said = f"{outcome.sw:04X} {words(outcome.sw)}"
     data, hidden = _answered(outcome)
     size = len(data) + hidden
-    return f"{said}; {size} bytes: {_shortened(data, hidden)}" if size else said
+    return (
+        f"{said}; {size} byte{'' if size == 1 else 's'}: {_shortened(data, hidden)}"
+        if size
+        else said
+    )
 
 
 def _command_name(step: Command) -> str:

@@ -143,12 +143,12 @@ def test_what_an_interrupted_command_left_is_said_and_removed_when_asked(label: 
 
     opened = session(label)
     opened.generate_key(KeyTemplate("rhcard/main/v1/cvk/0123abcd", encrypt=True))
-    assert "1 keys are left from an interrupted command" in rhcard(*SHOW, "--token", label).err
+    assert "Keys left by an interrupted command: 1" in rhcard(*SHOW, "--token", label).err
     done = rhcard(*SHOW, "--token", label, "--remove-unfinished", "--json").json
     assert (done["removed_keys"], done["unfinished_keys"]) == (1, 0)
     opened.generate_key(KeyTemplate("rhcard/main/v1/cvk/0123abcd", encrypt=True))
     made = rhcard(*NEW, "--token", label)
-    assert (made.code, "1 keys of an interrupted try were removed" in made.err) == (0, True)
+    assert (made.code, "now removed from the token: 1" in made.err) == (0, True)
 
 
 def test_a_token_that_is_not_there_is_9_before_a_pin_is_asked_for(

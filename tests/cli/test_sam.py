@@ -193,7 +193,7 @@ def test_a_batch_is_verified_with_a_sam_and_what_it_lacks_is_said(tmp_path: Path
     emergency = issued(keys, "emergency", name="e.sam")
     done = rhcard("verify", batch, "--cards", cards, "--sam", emergency)
     assert (done.code, done.out) == (0, "2 of 2 verified\n")
-    assert "the SAM does not hold 21 keys" in done.err
+    assert "keys that the SAM does not hold (" in done.err
     assert "RK1_DDF1" in done.err
 
 

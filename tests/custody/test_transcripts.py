@@ -164,7 +164,7 @@ def test_one_operator_alone_unlocks_nothing(bureau: Bureau) -> None:
     bureau.run("agent", "lock", "--socket", bureau.socket)
     done = bureau.run("agent", "unlock", *bureau.files("ann"))
     assert (done.code, done.out) == (9, "")
-    assert "unlock needs 2 operators, and 1 is given" in done.err
+    assert "unlock needs 2 operators, and you named 1" in done.err
 
 
 def test_the_same_operator_twice_unlocks_nothing(bureau: Bureau) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_check_value_may_be_typed_again(unlocked: Bureau) -> None:
         ("no hex at all", "a component is hex digits, or the text of a QR code"),
         ("00" * 16, "all zeros"),
         (SECOND.text(), "component 2 of 2, and 1 of 2 is wanted"),
-        (FIRST.text()[:-1] + "X", "has a slip"),
+        (FIRST.text()[:-1] + "X", "has a mistake"),
     ],
 )
 def test_three_wrong_components_end_the_ceremony(unlocked: Bureau, typed: str, words: str) -> None:
@@ -298,8 +298,8 @@ def test_who_does_not_confirm_stops_it(unlocked: Bureau) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["ann"], "import needs 2 or 3 operators, and 1 is given"),
-        ([], "import needs 2 or 3 operators, and none is given"),
+        (["ann"], "import needs 2 or 3 operators, and you named 1"),
+        ([], "import needs 2 or 3 operators, and you named none"),
         (["ann", "ann"], "operator ann is given twice: import needs different people"),
     ],
 )

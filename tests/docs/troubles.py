@@ -9,13 +9,15 @@ command then works.
     python -m tests.docs.troubles --write TITLE …             only these
 """
 
+import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +38,8 @@ PAGE = ROOT / "docs" / "how-to" / "troubleshooting.md"
 SHOWN_FOLDER = "/srv/bureau"
 _PASSPHRASE = "correct horse battery staple"
 EXITS = {int(code): code for code in Exit}
+_GROUPS = "agent|apdu|card-profile|config|emulator|keys|operator|sam"
+"""The commands of rhcard that have commands of their own."""
 _SECTION = re.compile(r"^### (?P<title>.+?)\n\n```text\n(?P<shown>.*?)^```$", re.M | re.S)
 
 
@@ -72,9 +76,7 @@ class Trouble:
     @property
     def commands(self) -> list[str]:
         """The commands that end with this error, as `rhcard verify` or `rhcard apdu run`."""
-        found = (
-            re.match(r"rhcard(?: (?:apdu|keys|emulator|card-profile))? \w+", c) for c in self.lines
-        )
+        found = (re.match(rf"rhcard(?: (?:{_GROUPS}))? \w+", command) for command in self.lines)
         return list(dict.fromkeys(match[0] for match in found if match))
 
     @property
@@ -156,8 +158,18 @@ def _run_all(shell: Shell, lines: str) -> None:
 def provoked(trouble: Trouble, place: Workplace, pcscd: Pcscd | None = None) -> str:
     """Make the fault, run the command, and return what it prints; then carry the remedy out.
 
-    A trouble with a scene needs `pcscd`, with both readers empty.
+    A trouble with a scene needs `pcscd`, with both readers empty. A key agent that the fault
+    started is ended.
     """
+    try:
+        return _provoked(trouble, place, pcscd)
+    finally:
+        for file in place.folder.glob("*.pid"):
+            with suppress(ProcessLookupError):
+                os.kill(int(file.read_text("ascii")), signal.SIGKILL)
+
+
+def _provoked(trouble: Trouble, place: Workplace, pcscd: Pcscd | None) -> str:
     shell = place.at(trouble.start)
     _run_all(shell, trouble.fault)
     failing = partial(_ran, shell, scene=trouble.scene, code=trouble.code, pcscd=pcscd)
