@@ -282,7 +282,8 @@ def cards(day: Day, roots: Roots, chips: list[ChipSerial], name: str, skip: int 
     folder, batch = blanks(day, roots, chips), day.folder / name
     source = residents(day.folder, len(chips), skip)
     day.both("prepare", source, "--photos", SAMPLE.parent, code=2)
-    day.do("prepare", source, "--photos", SAMPLE.parent, "--out", batch)
+    prepared = day.do("prepare", source, "--photos", SAMPLE.parent, "--out", batch)
+    assert prepared.err == f"Next: rhcard issue {batch} --reader 0\n"
     day.do("issue", batch, "--cards", folder, "--json")
     day.do("issue", batch, "--cards", folder)
     day.do("verify", batch, "--cards", folder, "--full", "--json")
