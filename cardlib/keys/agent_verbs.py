@@ -95,7 +95,7 @@ OF_EVERYBODY: Mapping[str, Form] = {
             "entries": number(0, 1 << 62),
             "head": text(64),
             "caller": text(64),
-            "role": text(64),
+            "role": text(128),
             "callers": list_of(table_of(_CALLER), 10_000),
         },
     ),

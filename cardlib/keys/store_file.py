@@ -86,6 +86,10 @@ def kept_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.old")
 
 
+class StoreChanged(CardKeyError):
+    """A key store's file is not the one that was opened, or another program has it in use."""
+
+
 class OpenStore:
     """A `KeyHolder` with all versions of the roots in memory."""
 
@@ -255,14 +259,14 @@ class OpenStore:
     def replace(self, path: Path) -> None:
         """Write the store over its file, which is kept as FILE.old (an older one is overwritten).
 
-        At every moment the file is the old or the new one, whole. Raises CardKeyError when the file
+        At every moment the file is the old or the new one, whole. Raises StoreChanged when the file
         is not what was opened: somebody changed it meanwhile.
         """
         path = path.resolve()
         try:
             with lock(path) as ours:
                 if not ours or read_store(path) != self._raw:
-                    raise CardKeyError(
+                    raise StoreChanged(
                         f"{_named(path)} was changed by another program meanwhile, or is in use:"
                         " nothing was written. Run the same command again"
                     )

@@ -134,7 +134,9 @@ def _source(
     if store is not None and token is None:
         if module is not None:
             raise click.UsageError("--module is for a token: it has no effect with --store")
-        return StoreSource(store.absolute())
+        source = StoreSource(store.absolute())
+        source.header()  # a wrong path is said now, and not when two people came to unlock it
+        return source
     if token is None or store is not None:
         raise click.UsageError("give one of --store FILE and --token LABEL")
     return TokenSource(module_path(context, module), token, token_store)

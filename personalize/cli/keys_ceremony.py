@@ -256,7 +256,7 @@ def _components(
             "export-components", **signed(connection, "export", parameters, keys)
         )
     )
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name, each in zip(names, done["components"], strict=True):
         entry = {
             "format": SEALED_FORMAT,

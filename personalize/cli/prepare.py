@@ -14,6 +14,8 @@ from .options import NewPath, configured_keys_option, json_option, passphrase_op
 from .output import print_error, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
+    from cardlib.keys.issuer import Issuer
+
     from ..listing.code_map import CodeMap
     from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
@@ -125,12 +127,21 @@ def command(
         changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
-    _say_next(context, out)
+    _say_next(context, out, issuer)
     return Exit.GOOD
 
 
-def _say_next(context: Context, batch: Path) -> None:
-    """The two ways to issue: software cards use up a batch as real cards do."""
+def _say_next(context: Context, batch: Path, issuer: "Issuer") -> None:
+    """The two ways to issue: software cards use up a batch as real cards do.
+
+    An agent with keys of your own makes no blanks, and with custodians it is no trial.
+    """
+    from cardlib.issuance.agent_issuer import AgentIssuer
+
+    if isinstance(issuer, AgentIssuer) and not issuer.is_test:
+        trial = ("--trial",) if issuer.is_of_one_person else ()
+        context.suggest("issue", batch, "--reader", 0, *trial, keys=False)
+        return
     reader = ("--reader", 0, "--trial")
     context.suggest("issue", batch, *reader, keys=False, when="for a trial in a reader")
     software = ("--cards", "cards", "--make-blanks")

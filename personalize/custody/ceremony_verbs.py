@@ -17,6 +17,7 @@ from cardlib.keys.custodians import opened_pair, pair_of
 from cardlib.keys.roots import Roots, next_roots
 from cardlib.keys.roots import check_values as root_check_values
 
+from .after_a_cut import finish_what_was_cut
 from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
     EXCHANGE,
@@ -155,6 +156,7 @@ def _unlock_together(call: Call) -> Answer:
         raise CardKeyError("the shares must be of those two who signed")
     one, two = (shares[name] for name in wrap.operators)
     keys = call.service.vault.unlock_together(lambda: opened_pair(wrap, one, two))
+    finish_what_was_cut(call.service)
     return {"identity": keys.identity, "test_keys": keys.is_test}
 
 

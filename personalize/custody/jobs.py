@@ -50,9 +50,18 @@ class JobState(StrEnum):
 class JobBook:
     """The open file. Its methods are called inside `transaction`, by one thread at a time."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
-        """Open the file, or make it. Raises StorageError when it cannot be used."""
-        self.path, self._now = path, now
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        running: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the file, or make it. Raises StorageError when it cannot be used.
+
+        Who sets the computer's `clock` changes no limit: it is read once, and from then on time is
+        what `running` says, in seconds. It never begins before what the file knows.
+        """
+        self.path, self._running = path, running
         self._open: sqlite3.Connection | None = None
         with self._stored():
             path.touch(0o600)
@@ -65,6 +74,8 @@ class JobBook:
                 made.executescript(f"BEGIN;{_SCHEMA};PRAGMA user_version={_FORMAT};COMMIT")
             elif version != _FORMAT:
                 raise CardError(f"{path}: a newer version of this program wrote it. Use that one")
+        newest = self._number("SELECT IFNULL(MAX(last), 0) FROM chips")
+        self._began = max(clock(), newest) - running()
 
     def __repr__(self) -> str:
         return f"<jobs {self.path}>"
@@ -169,7 +180,7 @@ class JobBook:
 
         Raises KeysUnavailable when it had as many chips as it may, in all or in this minute.
         """
-        now = int(self._now())
+        now = int(self._began + self._running())
         known = self._row(
             "SELECT last FROM chips WHERE caller = ? AND chip = ?", caller.name, bytes(chip)
         )

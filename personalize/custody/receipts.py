@@ -11,7 +11,7 @@ from typing import Any
 
 from cardlib.errors import DAMAGE, CardError, CardKeyError, StorageError
 from cardlib.regular_file import read_regular
-from cardlib.unfinished import sync_folder, unfinished_file
+from cardlib.unfinished import sync_folder, unfinished_file, unfinished_in
 
 from .statement import ACTIONS, Statement
 
@@ -111,6 +111,28 @@ class Receipts:
             raise
         except OSError as error:
             raise StorageError(error.errno, error.strerror, str(path)) from None
+
+    def finish(self, was_done: Callable[[Receipt], bool]) -> list[Receipt]:
+        """Give its name to each receipt that a killed agent left, if what it says was done.
+
+        The others are removed. Returns those that have a name now. Raises StorageError.
+        """
+        finished = []
+        for place in unfinished_in(self.folder):
+            try:
+                receipt = Receipt(**json.loads(read_regular(place, _MOST_BYTES)))
+                path = self._path(receipt.number)
+                if was_done(receipt) and not path.exists():
+                    os.rename(place, path)
+                    sync_folder(self.folder)
+                    finished.append(receipt)
+                else:
+                    place.unlink()
+            except DAMAGE:
+                place.unlink()  # The cut came while it was written, so before the change.
+            except OSError as error:
+                raise StorageError(error.errno, error.strerror, str(place)) from None
+        return finished
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04}.json"

@@ -13,6 +13,7 @@ from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
 from cardlib.keys.store_file import (
     OpenStore,
+    StoreChanged,
     open_with_data_key,
     open_with_passphrase,
     read_header,
@@ -197,7 +198,13 @@ class Vault:
         Raises CardKeyError when the agent may not use them, or the file was changed meanwhile.
         """
         self.check(store)
-        store.replace(self.store_source.path)
+        try:
+            store.replace(self.store_source.path)
+        except StoreChanged:
+            raise CardKeyError(
+                f"key store {self.source.name} is not the file that was unlocked: nothing was"
+                " changed. Find out who changed it. Then run `rhcard agent lock`, and unlock it"
+            ) from None
         self.put(store)
 
     def add(self, roots: Roots) -> None:

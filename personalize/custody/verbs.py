@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import RootKeys
 
+from .after_a_cut import finish_what_was_cut
 from .batch_verbs import BATCH_VERBS
 from .card_verbs import CARD_VERBS
 from .ceremony_verbs import CEREMONY_VERBS
@@ -38,6 +39,7 @@ def _status(call: Call) -> Answer:
 
 def _unlock(call: Call) -> Answer:
     keys = call.service.vault.unlock(call.given["passphrase"])
+    finish_what_was_cut(call.service)
     return {"identity": keys.identity, "test_keys": keys.is_test}
 
 

@@ -111,6 +111,14 @@ def host(
         custodians=() if passphrase else custodians,
     )  # fmt: skip
     register = files(folder, people)
+    with again(folder, register) as made:
+        yield made
+
+
+@contextmanager
+def again(folder: Path, register: Path) -> Iterator[Host]:
+    """A locked agent of a folder that `host` has filled, as after a restart."""
+    home, state = folder / "store", folder / "state"
     caller = Caller("desk", os.getuid(), frozenset((Role.CUSTODIAN,)))
     policy = Policy(folder / "policy.toml", {os.getuid(): caller}, frozenset(), None, 15, register)
     jobs, log = open_files(state, state / "agent.head")

@@ -84,6 +84,14 @@ def test_a_log_that_was_cut_stops_the_start_with_a_key_problem() -> None:
     assert "Keep both files, find out why" in done.err
 
 
+def test_a_store_that_is_not_there_is_said_at_the_start() -> None:
+    with agent_folder(policy()) as folder:
+        (folder / "keys.json").unlink()
+        done = ran(*command(folder), "--test-keys")
+    assert (done.code, done.out) == (Exit.KEY_PROBLEM, "")
+    assert "keys.json: No such file or directory" in done.err
+
+
 def test_a_policy_that_is_wrong_is_a_usage_fault() -> None:
     with agent_folder("callers = 1") as folder:
         done = ran(*command(folder), "--test-keys")

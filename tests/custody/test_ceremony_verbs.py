@@ -431,6 +431,25 @@ def test_a_trial_store_is_unlocked_by_its_passphrase_and_changed_by_two_people(
         assert agent.service.vault.store.roots(2).transport == ROOT
 
 
+def test_a_store_that_was_put_back_is_said_and_needs_an_unlock(unlocked: Host) -> None:
+    """To run the same command again would not help: the agent holds what was there before."""
+    before = unlocked.store.read_bytes()
+    unlocked.call(
+        "rotate", **unlocked.signed("rotate", {"transport": False, "version": 2}, ANN, BOB)
+    )
+    unlocked.store.write_bytes(before)
+    for _ in range(2):
+        signed = unlocked.signed("rotate", {"transport": False, "version": 3}, ANN, BOB)
+        with pytest.raises(CardKeyError, match=r"is not the file that was unlocked.*agent lock"):
+            unlocked.call("rotate", **signed)
+    assert unlocked.store.read_bytes() == before
+    unlocked.call("lock")
+    unlocked.unlock(ANN, BOB)
+    unlocked.call(
+        "rotate", **unlocked.signed("rotate", {"transport": False, "version": 2}, ANN, BOB)
+    )
+
+
 def test_a_full_disk_under_the_receipts_changes_no_key(
     unlocked: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

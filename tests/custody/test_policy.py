@@ -6,7 +6,8 @@ import pytest
 
 from cardlib.errors import KeysUnavailable
 from cardlib.facts import ChipSerial
-from personalize.custody.policy import Policy, PolicyError, Stock, read_policy
+from cardlib.keys.agent_verbs import FORMS
+from personalize.custody.policy import Caller, Policy, PolicyError, Stock, read_policy
 from personalize.custody.roles import Role
 from tests import ROOT
 
@@ -123,3 +124,9 @@ def test_the_policy_of_the_page_is_one(tmp_path: Path) -> None:
     assert [each.role for each in found.callers.values()] == [
         "station", "data-preparation", "terminal", "custodian",
     ]  # fmt: skip
+
+
+def test_a_caller_with_every_role_can_ask_how_the_agent_is() -> None:
+    """The words for its roles fit into the answer."""
+    role = Caller("all", 1, frozenset(Role)).role
+    assert FORMS["status"].returns["role"].decode(role) == role

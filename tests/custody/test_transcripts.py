@@ -375,7 +375,7 @@ def test_a_file_with_a_wrong_check_value_ends_it_at_once(unlocked: Bureau, tmp_p
 
 
 def test_a_set_goes_out_sealed_and_comes_back(unlocked: Bureau, tmp_path: Path) -> None:
-    done = unlocked.run("keys", "export", "--key", "set", "--out", tmp_path / "backup",
+    done = unlocked.run("keys", "export", "--key", "set", "--out", tmp_path / "a new" / "backup",
                         *unlocked.files("ann", "bob", "cai"), "--json")  # fmt: skip
     assert done.code == 0, done.err
     files_ = done.json["files"]

@@ -1,0 +1,39 @@
+"""What the agent does at an unlock, because it may have been killed in the middle of a ceremony.
+
+A change of the keys is one step, and so the keys are those of before or after. The receipt gets its
+name after that step, so that a receipt could be lost whose change was made.
+"""
+
+from contextlib import suppress
+
+from cardlib.keys import KeyHolder
+from cardlib.keys.store_file import OpenStore
+from cardlib.unfinished import remove_unfinished_files
+
+from .receipts import Receipt
+from .service import AgentService
+from .vault import StoreSource
+
+
+def finish_what_was_cut(service: AgentService) -> None:
+    """Keep the receipt of a change that was made, with a line in the log; remove all other remains.
+
+    The agent must be unlocked: only the open keys prove what was made. Raises StorageError.
+    """
+    holder, source = service.vault.holder, service.vault.source
+    for receipt in service.receipts.finish(lambda receipt: _was_done(receipt, holder)):
+        service.note(f"receipt {receipt.number} was finished: the agent was killed before")
+    if isinstance(source, StoreSource):
+        with suppress(OSError):
+            remove_unfinished_files(source.path.resolve().parent)
+
+
+def _was_done(receipt: Receipt, holder: KeyHolder) -> bool:
+    """Whether the keys are as they are after what a receipt says. An export never got out."""
+    action = receipt.statement.get("action")
+    if action in ("import", "rotate"):
+        return receipt.identity in {each.identity for each in holder.versions.values()}
+    if action == "retire" and isinstance(holder, OpenStore):
+        versions = holder.header.versions
+        return any(each.retired for each in versions if each.identity == receipt.identity)
+    return False
