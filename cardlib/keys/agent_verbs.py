@@ -37,6 +37,7 @@ class Form:
 
 
 _NAME = text(64)
+_SECRET = text(4096, unicode=False)
 _IDENTITY = octets(16)
 _CHIP, _BATCH = octets(8), octets(16)
 _HANDLE = number(1, 1 << 53)
@@ -100,8 +101,8 @@ OF_EVERYBODY: Mapping[str, Form] = {
         },
     ),
     "unlock": Form(
-        "Open a key store that one passphrase protects",
-        _one("passphrase", text(4096, unicode=False)),
+        "Open a key store that one passphrase protects, or with --test-keys a token",
+        _one("passphrase", _SECRET),
         {"identity": text(64), "test_keys": flag()},
     ),
     "lock": Form("Forget the keys, and end all that is open", {}, {}),
@@ -259,6 +260,11 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     "unlock-together": Form(
         "Open a key store of custodians with the shares of two of them",
         {**_SIGNED, "shares": list_of(table_of({"operator": _PERSON, "share": octets(32)}), 2)},
+        {"identity": text(64), "test_keys": flag()},
+    ),
+    "unlock-token": Form(
+        "Open the keys of a token with its PIN, which is tried only if two custodians signed",
+        {**_SIGNED, "pin": _SECRET},
         {"identity": text(64), "test_keys": flag()},
     ),
     "ceremony-begin": Form(

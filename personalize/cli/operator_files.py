@@ -169,3 +169,13 @@ def unlocked_together(
         "unlock-together", **signed(connection, "unlock", {}, keys), shares=shares
     )
     return dict(answer)
+
+
+def token_unlocked(
+    connection: "AgentConnection", keys: "Sequence[OperatorKey]", pin: str
+) -> dict[str, Any]:
+    """Unlock the agent's token: two custodians sign, and its PIN is sent. What it answered.
+
+    CardKeyError, and the PIN is not tried, when they may not unlock it.
+    """
+    return dict(connection.call("unlock-token", **signed(connection, "unlock", {}, keys), pin=pin))

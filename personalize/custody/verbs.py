@@ -11,6 +11,7 @@ from .ceremony_verbs import CEREMONY_VERBS
 from .roles import EVERYBODY, Role
 from .service import Answer, Call, Verb
 from .terminal_verbs import TERMINAL_VERBS, allowed_keys
+from .unlock_verbs import UNLOCK_VERBS
 
 _SEES_ALL = frozenset((Role.AUDITOR, Role.CUSTODIAN))
 
@@ -34,11 +35,6 @@ def _status(call: Call) -> Answer:
         "role": call.caller.role,
         "callers": shown,
     }
-
-
-def _unlock(call: Call) -> Answer:
-    keys = call.service.vault.unlock(call.given["passphrase"])
-    return {"identity": keys.identity, "test_keys": keys.is_test}
 
 
 def _lock(call: Call) -> Answer:
@@ -75,13 +71,11 @@ def _is_retired(identity: str, call: Call) -> bool:
     return False
 
 
-_UNLOCKS = frozenset((Role.CUSTODIAN, Role.STATION))
-
 VERBS: Mapping[str, Verb] = {
     "status": Verb(_status, EVERYBODY, locked_too=True),
-    "unlock": Verb(_unlock, _UNLOCKS, locked_too=True),
     "lock": Verb(_lock, EVERYBODY, locked_too=True),
     "versions": Verb(_versions, EVERYBODY),
+    **UNLOCK_VERBS,
     **CARD_VERBS,
     **BATCH_VERBS,
     **TERMINAL_VERBS,
