@@ -44,6 +44,7 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         "import": Action(_CUSTODIANS, 2, "Put keys from components into a new version"),
         "export": Action(_CUSTODIANS, 2, "Take keys out, as components or under a transport key"),
         "rotate": Action(_CUSTODIANS, 2, "Make a new version with new random keys"),
+        "load-sam": Action(_CUSTODIANS, 2, "Load a SAM with the root keys of its roles"),
         "retire": Action(_CUSTODIANS, 2, "Retire an old version"),
     }
 )

@@ -6,7 +6,7 @@ from cardlib.errors import CardKeyError
 from cardlib.keys import RootKeys
 from cardlib.keys.custodians import opened_pair, pair_of
 
-from .roles import Role
+from .roles import AT_A_DESK
 from .service import Answer, Call, Verb
 from .signed import expect, store_name, verified
 
@@ -65,12 +65,11 @@ def _unlock_together(call: Call) -> Answer:
     return _opened(call.service.vault.unlock_together(lambda: opened_pair(wrap, one, two)))
 
 
-_AT_A_DESK = frozenset((Role.CUSTODIAN, Role.STATION))
 UNLOCK_VERBS: Mapping[str, Verb] = {
-    "unlock": Verb(_unlock, _AT_A_DESK, locked_too=True),
-    "nonce": Verb(_nonce, _AT_A_DESK, locked_too=True),
-    "custodians-wrap": Verb(_custodians_wrap, _AT_A_DESK, ("operators",), locked_too=True),
-    "unlock-together": Verb(_unlock_together, _AT_A_DESK, ("statement",), locked_too=True),
-    "unlock-token": Verb(_unlock_token, _AT_A_DESK, ("statement",), locked_too=True),
+    "unlock": Verb(_unlock, AT_A_DESK, locked_too=True),
+    "nonce": Verb(_nonce, AT_A_DESK, locked_too=True),
+    "custodians-wrap": Verb(_custodians_wrap, AT_A_DESK, ("operators",), locked_too=True),
+    "unlock-together": Verb(_unlock_together, AT_A_DESK, ("statement",), locked_too=True),
+    "unlock-token": Verb(_unlock_token, AT_A_DESK, ("statement",), locked_too=True),
 }
 """Each verb by its name; `cardlib.keys.agent_verbs` has its members."""

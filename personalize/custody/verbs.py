@@ -9,6 +9,7 @@ from .batch_verbs import BATCH_VERBS
 from .card_verbs import CARD_VERBS
 from .ceremony_verbs import CEREMONY_VERBS
 from .roles import EVERYBODY, Role
+from .sam_verbs import SAM_VERBS
 from .service import Answer, Call, Verb
 from .terminal_verbs import TERMINAL_VERBS, allowed_keys
 from .unlock_verbs import UNLOCK_VERBS
@@ -80,5 +81,6 @@ VERBS: Mapping[str, Verb] = {
     **BATCH_VERBS,
     **TERMINAL_VERBS,
     **CEREMONY_VERBS,
+    **SAM_VERBS,
 }
 """Each verb by its name; `cardlib.keys.agent_verbs` has its members."""

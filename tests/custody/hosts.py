@@ -99,6 +99,7 @@ def host(
     *,
     cipher: Cipher = Cipher.SM4,
     passphrase: str | None = None,
+    stock: frozenset[bytes] = frozenset(),
 ) -> Iterator[Host]:
     """A locked agent with a store of these custodians, or of a passphrase."""
     home, state = folder / "store", folder / "state"
@@ -112,7 +113,7 @@ def host(
     )  # fmt: skip
     register = files(folder, people)
     caller = Caller("desk", os.getuid(), frozenset((Role.CUSTODIAN,)))
-    policy = Policy(folder / "policy.toml", {os.getuid(): caller}, frozenset(), None, 15, register)
+    policy = Policy(folder / "policy.toml", {os.getuid(): caller}, stock, None, 15, register)
     jobs, log = open_files(state, state / "agent.head")
     try:
         vault = Vault(StoreSource(home / "keys.json"), policy, test_keys=False)
