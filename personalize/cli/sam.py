@@ -165,7 +165,7 @@ def issue(
       rhcard sam issue --roles emergency --keys keys.json --out er.sam
       rhcard sam issue --roles bank --keys keys.json --out b.sam --limit 500
       rhcard sam issue --roles inpatient,bank --keys keys.json --sam BLANK.sam
-      rhcard sam issue --roles bank --sam BLANK.sam --operator ann.op --operator bob.op
+      rhcard sam issue --roles bank --sam SAM --operator ann.op --operator bob.op
     """
     from ..production.sam_issue import check_plan, load_with
     from .sam_agent import signers_of_agent

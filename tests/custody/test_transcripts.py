@@ -459,7 +459,7 @@ def save_blank_sam(bureau: Bureau) -> None:
     data_key = opened_pair(wrap, *(shares[name] for name in wrap.operators))
     newest = open_with_data_key(bureau.store, data_key).newest
     sam = SoftwareSam.blank(CHIP, newest.blank_keys(CHIP))
-    sam.save(bureau.folder / "BLANK.sam")
+    sam.save(bureau.folder / "SAM")
     sam.close()
 
 
