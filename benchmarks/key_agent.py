@@ -47,8 +47,8 @@ _STARTS_IN = 30.0
 
 
 @contextmanager
-def running_agent() -> Iterator[AgentIssuer]:
-    """An agent with the published test keys, unlocked."""
+def running_agent() -> Iterator[Path]:
+    """The socket of an agent with the published test keys, unlocked."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         KeyStore.create(folder / "keys.json", _PASSPHRASE, test=True)
@@ -60,7 +60,7 @@ def running_agent() -> Iterator[AgentIssuer]:
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
                 _unlock(AgentConnection(socket))
-                yield AgentIssuer.at(socket)
+                yield socket
             finally:
                 process.terminate()
 
@@ -105,7 +105,8 @@ def agent_figures() -> tuple[dict[str, float], list[Bar]]:
     shop, residents = PhotoShop(SAMPLE.parent), read_list(SAMPLE)
     validated = list(validate_all(residents, shop, ISSUE_DATE))
     prepared = list(make_all(validated, shop, local, ISSUE_DATE))
-    with running_agent() as issuer:
+    with running_agent() as socket:
+        issuer = AgentIssuer.at(socket)
         cards_a_second(local, prepared, 1 << 20)
         figures = {
             "agent: round trip, ms": round_trip_ms(issuer),

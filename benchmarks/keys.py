@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 from benchmarks.key_agent import agent_figures
 from benchmarks.rates import rates
+from benchmarks.reading import reading_figures
 from benchmarks.report import Bar, arguments, report
 from benchmarks.soft_token import token_figures
 from cardlib.crypto import Cipher
@@ -118,6 +119,7 @@ MEASUREMENTS: tuple[Callable[[], Found], ...] = (
     measure_card_keys,
     measure_token,
     agent_figures,
+    reading_figures,
 )
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long `rhcard read` of a software card takes with keys, as a whole process.
 
-The keys are those of a software SAM. Beside it: the smallest click program, and a read without
-keys. All run in turns, so that a busy machine slows all.
+The keys are those of a software SAM, or of a key agent. Beside them: the smallest click program,
+and a read without keys. All run in turns, so that a busy machine slows all.
 """
 
 import json
@@ -10,9 +10,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.key_agent import running_agent
 from benchmarks.report import Bar, arguments, report
 from benchmarks.startup import compare, write_bare_program, write_card
 
@@ -22,7 +24,8 @@ _SAM_PIN, _PASSPHRASE = "135790", "benchmark of reading"
 Program = list[str]
 
 
-def with_sam(rhcard: Program, folder: Path, card: Path) -> Program:
+@contextmanager
+def with_sam(rhcard: Program, folder: Path, card: Path) -> Iterator[Program]:
     """A read with the SAM of an outpatient desk, which is loaded here."""
     pin, passphrase = folder / "pin", folder / "passphrase"
     pin.write_text(f"{_SAM_PIN}\n", "ascii")
@@ -33,22 +36,30 @@ def with_sam(rhcard: Program, folder: Path, card: Path) -> Program:
     loaded = ["sam", "issue", "--roles", "outpatient", "--keys", str(keys), "--out", str(sam)]
     for words in (made, [*loaded, "--sam-pin-file", str(pin)]):
         subprocess.run([*rhcard, *words, *secret], check=True, capture_output=True)
-    return [*rhcard, "read", str(card), "--sam", str(sam), "--sam-pin-file", str(pin)]
+    yield [*rhcard, "read", str(card), "--sam", str(sam), "--sam-pin-file", str(pin)]
 
 
-READS = {"SAM": with_sam}
+@contextmanager
+def with_agent(rhcard: Program, _: Path, card: Path) -> Iterator[Program]:
+    """A read with the keys of an agent that runs and is unlocked."""
+    with running_agent() as socket:
+        yield ["env", f"RHCARD_AGENT={socket}", *rhcard, "read", str(card)]
+
+
+READS = {"SAM": with_sam, "agent": with_agent}
 """Each way to have keys, and what makes its command."""
 
 
 def reading_figures(runs: int = RUNS) -> tuple[dict[str, float], list[Bar]]:
     """Figures and bars, for `benchmarks.report`."""
     rhcard = [str(Path(sysconfig.get_path("scripts"), "rhcard"))]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         card = write_card(folder)
         programs = {"bare": [str(write_bare_program(folder)), "--version"],
                     "no keys": [*rhcard, "read", str(card)]}  # fmt: skip
-        programs |= {kind: make(rhcard, folder, card) for kind, make in READS.items()}
+        for kind, make in READS.items():
+            programs[kind] = stack.enter_context(make(rhcard, folder, card))
         _check(programs)
         times = compare(programs, runs)
     return _figures({name: statistics.median(found) for name, found in times.items()})
