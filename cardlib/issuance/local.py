@@ -47,6 +47,9 @@ class LocalHost:
     def replace_keys(self, job: CardJob) -> Sequence[CommandAPDU]:
         """Return PUT KEY: the issuer's keys of the chip take the place of its transport keys."""
         self._check(job, Scp03Set.TRANSPORT)
+        return self._put_key()
+
+    def _put_key(self) -> Sequence[CommandAPDU]:
         self._new_keys = new = self._keys.issuer_keys(self._chip)
         command = put_key_command(new.key_version, new, self._own)
         return self._protected([command], ("PUT KEY",))

@@ -44,21 +44,21 @@ class HostSession:
 
     def replace_keys(self, job: CardJob) -> None:
         """PUT KEY: replace the chip's transport keys by its issuer keys."""
-        self._carry(self._host.replace_keys(job))
+        self.carry(self._host.replace_keys(job))
 
     def load(self, job: CardJob, records: Iterable[Grouping], region: Region, pin: Pin) -> None:
         """STORE DATA: load a whole card. It stores all at the last block, or nothing."""
-        self._carry(self._host.load(job, records, region, pin))
+        self.carry(self._host.load(job, records, region, pin))
 
     def activate(self) -> None:
         """ACTIVATE a personalized card. Raises StatusWordError when the card refuses."""
-        self._carry(self._host.activate())
+        self.carry(self._host.activate())
 
     def reset_tries(self, key_name: str) -> None:
         """Reset the try counter of a card key to 15."""
-        self._carry(self._host.reset_tries(key_name))
+        self.carry(self._host.reset_tries(key_name))
 
-    def _carry(self, commands: Sequence[CommandAPDU]) -> None:
+    def carry(self, commands: Sequence[CommandAPDU]) -> None:
         """Send the commands up to the first refusal, and have all replies checked."""
         replies: list[ResponseAPDU] = []
         for command in commands:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..layout import KEY_BY_NAME
+from ..layout.sam_data import MEANINGS_OF_0, PIN_FORMS
 from .agent_wire import (
     MemberKind,
     Members,
@@ -37,6 +38,7 @@ class Form:
 
 
 _NAME = text(64)
+_SECRET = text(4096, unicode=False)
 _IDENTITY = octets(16)
 _CHIP, _BATCH = octets(8), octets(16)
 _HANDLE = number(1, 1 << 53)
@@ -100,8 +102,8 @@ OF_EVERYBODY: Mapping[str, Form] = {
         },
     ),
     "unlock": Form(
-        "Open a key store that one passphrase protects",
-        _one("passphrase", text(4096, unicode=False)),
+        "Open a key store that one passphrase protects, or with --test-keys a token",
+        _one("passphrase", _SECRET),
         {"identity": text(64), "test_keys": flag()},
     ),
     "lock": Form("Forget the keys, and end all that is open", {}, {}),
@@ -261,6 +263,11 @@ OF_CUSTODIANS: Mapping[str, Form] = {
         {**_SIGNED, "shares": list_of(table_of({"operator": _PERSON, "share": octets(32)}), 2)},
         {"identity": text(64), "test_keys": flag()},
     ),
+    "unlock-token": Form(
+        "Open the keys of a token with its PIN, which is tried only if two custodians signed",
+        {**_SIGNED, "pin": _SECRET},
+        {"identity": text(64), "test_keys": flag()},
+    ),
     "ceremony-begin": Form(
         "Begin a ceremony, in which operators enter components one after the other",
         {
@@ -328,11 +335,39 @@ OF_CUSTODIANS: Mapping[str, Form] = {
         {"lines": list_of(MemberKind("text of up to 400 characters", _line), 400)},
     ),
 }
+OF_SAMS: Mapping[str, Form] = {
+    "sam-begin": Form(
+        "Begin to load the SAM that two custodians signed for: chip, roles and limit (0: none)",
+        _SIGNED,
+        _one("sam", _HANDLE),
+    ),
+    "sam-session": Form(
+        "Begin a session with that SAM: make INITIALIZE UPDATE",
+        {"sam": _HANDLE, "key_set": choice(("transport", "issuer"))},
+        {"session": _HANDLE, "command": _COMMAND},
+    ),
+    "sam-replace-keys": Form(
+        "Make PUT KEY, in an open session of the SAM's transport keys",
+        _SESSION,
+        _one("commands", _COMMANDS),
+    ),
+    "sam-load": Form(
+        "Make STORE DATA of the whole SAM, once, in an open session of its issuer keys",
+        {
+            **_SESSION,
+            "pin": text(6),
+            "pin_form": choice(PIN_FORMS),
+            "meaning_of_0": choice(MEANINGS_OF_0),
+        },
+        _one("commands", _COMMANDS),
+    ),
+}
 FORMS: Mapping[str, Form] = {
     **OF_EVERYBODY,
     **OF_CARDS,
     **OF_BATCHES,
     **OF_TERMINALS,
     **OF_CUSTODIANS,
+    **OF_SAMS,
 }
 """Each verb by its name."""

@@ -8,13 +8,12 @@ import click
 from .agent_socket import socket_option
 from .context import Context
 from .exits import Exit
-from .operator_files import Signers, operator_options, unlocked_together
+from .keys_token import pin_option, token_pin
+from .operator_files import Signers, operator_options, token_unlocked, unlocked_together
 from .options import json_option, passphrase_option
 from .output import print_line, say
 
 if TYPE_CHECKING:
-    from cardlib.keys.agent import AgentConnection
-
     from ..custody.vault import KeySource
 
 
@@ -169,25 +168,22 @@ def status(context: Context, socket_path: Path) -> int:
 
 @command.command()
 @passphrase_option
+@pin_option
 @json_option
 @click.pass_obj
 @operator_options
-def unlock(context: Context, signers: Signers) -> int:
+def unlock(context: Context, signers: Signers, pin_file: Path | None) -> int:
     """Let the agent open its keys.
 
-    A store of custodians needs two of them. A store of one passphrase needs that passphrase, and a
-    token its PIN.
+    Two custodians open a store of theirs. For a token two custodians sign, and one of them types
+    its PIN. In a trial the passphrase, or the PIN, is enough.
 
     \b
     Examples:
       rhcard agent unlock --operator ann.op --operator bob.op
       rhcard agent unlock
     """
-    connection = signers.connection()
-    if signers.files:
-        found = unlocked_together(connection, signers.opened("unlock"))
-    else:
-        found = connection.call("unlock", passphrase=_secret(context, connection))
+    found = _unlocked(context, signers, pin_file)
     if context.as_json:
         return context.answer(found)
     say(f"Unlocked: {found['identity']}")
@@ -196,15 +192,24 @@ def unlock(context: Context, signers: Signers) -> int:
     return Exit.GOOD
 
 
-def _secret(context: Context, connection: "AgentConnection") -> str:
-    """The passphrase of the agent's key store, or the PIN of its token."""
+def _unlocked(context: Context, signers: Signers, pin_file: Path | None) -> dict[str, Any]:
     from ..custody.token_source import TOKEN
-    from .keys_token import token_pin
 
-    name: str = connection.call("status")["store"]
-    if name.startswith(TOKEN):
-        return token_pin(None, name.removeprefix(TOKEN))
-    return context.passphrase()
+    connection = signers.connection()
+    about = connection.call("status")
+    if about["store"].startswith(TOKEN):
+        if context.passphrase_file is not None:
+            raise click.UsageError("the keys are in a token: give its PIN with --pin-file FILE")
+        token = about["store"].removeprefix(TOKEN)
+        if not signers.files and about["test_keys"]:
+            return connection.call("unlock", passphrase=token_pin(pin_file, token))
+        keys = signers.opened("unlock")
+        return token_unlocked(connection, keys, token_pin(pin_file, token))
+    if pin_file is not None:
+        raise click.UsageError("--pin-file is for a token: the keys are in a key store")
+    if signers.files:
+        return unlocked_together(connection, signers.opened("unlock"))
+    return connection.call("unlock", passphrase=context.passphrase())
 
 
 @command.command()

@@ -27,7 +27,7 @@ _module_option = click.option(
     metavar="FILE",
     help=f"The token's PKCS#11 library, such as softhsm2.so. Default: ${MODULE_ENVIRONMENT}.",
 )
-_pin_option = click.option(
+pin_option = click.option(
     "--pin-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -40,7 +40,7 @@ _pin_option = click.option(
 
 def token_options(command: FC) -> FC:
     """How to reach the token: its module and its PIN."""
-    return _module_option(_pin_option(command))
+    return _module_option(pin_option(command))
 
 
 @click.command(name="token")
@@ -102,7 +102,7 @@ def with_token(new: click.Command) -> None:
     for add in (
         click.option("--token", metavar="LABEL", help="Make the keys inside this token. AES only."),
         _module_option,
-        _pin_option,
+        pin_option,
         click.option(
             "--store",
             metavar="NAME",

@@ -64,7 +64,20 @@ class Signers:
 
         CardKeyError, before anybody is asked, when they are too few, too many, or the same person.
         """
-        from ..custody.operators import open_operator, public_record
+        from ..custody.operators import open_operator
+
+        names, raw = self.checked(action, most=most)
+        return tuple(
+            open_operator(each, given or _asked(name), str(file))
+            for each, given, name, file in zip(raw, self._typed(), names, self.files, strict=True)
+        )
+
+    def checked(self, action: str, *, most: int = 2) -> tuple[list[str], list[bytes]]:
+        """The names of the people who sign, and their files. Nobody is asked for a passphrase.
+
+        CardKeyError as `opened`.
+        """
+        from ..custody.operators import public_record
         from ..custody.statement import ACTIONS
 
         files, raw = self.files, [read_operator(file) for file in self.files]
@@ -80,10 +93,7 @@ class Signers:
                 f"{action} needs {wanted} operators, and you named {len(files) or 'none'}: give"
                 " --operator FILE once for each person"
             )
-        return tuple(
-            open_operator(each, given or _asked(name), str(file))
-            for each, given, name, file in zip(raw, self._typed(), names, files, strict=True)
-        )
+        return names, raw
 
     def _typed(self) -> list[str | None]:
         if self.passphrase_files and len(self.passphrase_files) != len(self.files):
@@ -169,3 +179,13 @@ def unlocked_together(
         "unlock-together", **signed(connection, "unlock", {}, keys), shares=shares
     )
     return dict(answer)
+
+
+def token_unlocked(
+    connection: "AgentConnection", keys: "Sequence[OperatorKey]", pin: str
+) -> dict[str, Any]:
+    """Unlock the agent's token: two custodians sign, and its PIN is sent. What it answered.
+
+    CardKeyError, and the PIN is not tried, when they may not unlock it.
+    """
+    return dict(connection.call("unlock-token", **signed(connection, "unlock", {}, keys), pin=pin))

@@ -1,7 +1,7 @@
 """rhcard sam: load the SAMs of terminals, and see what one holds."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ import click
 
 from .context import Context
 from .exits import Exit
+from .operator_files import Signers, operator_options
 from .options import (
     NewPath,
     configured_keys_option,
@@ -22,12 +23,12 @@ from .output import print_line, print_table, say, say_removed
 
 if TYPE_CHECKING:
     from cardlib.exchange import Connection
-    from cardlib.keys import RootKeys
+    from cardlib.keys import AboutKeys
     from cardlib.keys.sam import HeldKeys
     from cardlib.keys.sam_groupings import SamPlan
-    from cardlib.keys.store import KeyStore
 
-    from ..production.sam_issue import LoadedSam
+    from ..production.sam_issue import LoadedSam, SamMaker
+    from ..production.station import BlankMaker
 
 _CHIP_BYTES = 8
 
@@ -139,21 +140,23 @@ def blank(context: Context, out: Path) -> int:
 @passphrase_option
 @json_option
 @click.pass_obj
+@operator_options
 def issue(
     context: Context,
     *,
-    role_names: tuple[str, ...],
+    signers: Signers,
     out: Path | None,
     choice: str | None,
-    limit: int | None,
-    pin_file: Path | None,
     renew: bool,
     test_keys: bool,
+    **wanted: Any,
 ) -> int:
     """Load a SAM with the root keys of its roles.
 
     The keys leave the key store only encrypted, for this one SAM. Still, whoever records the
     loading and gets the issuer's keys later can read them: load SAMs in a safe room.
+
+    With a key agent two custodians sign for the SAM, and the agent loads it: give --operator twice.
 
     The PIN is printed once. Keep it apart from the SAM.
 
@@ -162,24 +165,41 @@ def issue(
       rhcard sam issue --roles emergency --keys keys.json --out er.sam
       rhcard sam issue --roles bank --keys keys.json --out b.sam --limit 500
       rhcard sam issue --roles inpatient,bank --keys keys.json --sam BLANK.sam
+      rhcard sam issue --roles bank --sam SAM --operator ann.op --operator bob.op
     """
-    from ..production.sam_issue import check_plan, load_sam
+    from ..production.sam_issue import check_plan, load_with
+    from .sam_agent import signers_of_agent
 
     if (out is None) == (choice is None):
         raise click.UsageError("give one of --out FILE (a new software SAM) and --sam READER|FILE")
     if renew and out is not None:
         raise click.UsageError("--renew is for a SAM that there is: name it with --sam")
-    plan = _plan(context, role_names, pin_file, limit)
+    plan = _plan(context, **wanted)
     check_plan((), plan, test_keys=test_keys)
-    context.take_configured_keys(roots=True)
+    context.take_configured_keys()
+    known, blanks, maker = _keys(context, signers_of_agent(context, signers))
+    check_plan(known, plan, test_keys=test_keys)
+    with _blank_or_named(blanks, out, choice) as connection:
+        loaded = load_with(connection, maker, plan, renew=renew)
+    return _told(context, known, plan, loaded, out or choice, pin_is_new=wanted["pin_file"] is None)
+
+
+def _keys(
+    context: Context, signers: Signers | None
+) -> "tuple[Sequence[AboutKeys], BlankMaker, SamMaker]":
+    """The keys that a SAM gets, who makes a blank one, and who loads it."""
+    from ..production.blanks import AgentBlanks
+    from ..production.sam_issue import LocalSamMaker
+    from .sam_agent import sam_maker
+
+    if signers is not None:
+        issuer, maker = sam_maker(signers)
+        return (issuer,), AgentBlanks(issuer), maker
     store = context.open_store()
     newest = store.newest
     # All versions, so that the terminal reads old cards too. The newest opens the SAM's sessions.
     keys = (newest, *(each for each in store.versions.values() if each is not newest))
-    check_plan(keys, plan, test_keys=test_keys)
-    with _blank_or_named(newest, out, choice) as connection:
-        loaded = load_sam(connection, keys, plan, renew=renew)
-    return _told(context, keys, plan, loaded, out or choice, pin_is_new=pin_file is None)
+    return keys, newest, LocalSamMaker(keys)
 
 
 def _plan(
@@ -206,7 +226,7 @@ def _plan(
 
 @contextmanager
 def _blank_or_named(
-    store: "KeyStore", out: Path | None, choice: str | None
+    blanks: "BlankMaker", out: Path | None, choice: str | None
 ) -> "Iterator[Connection]":
     from .sam_choice import powered_sam
 
@@ -215,16 +235,16 @@ def _blank_or_named(
         with powered_sam(choice) as powered:
             yield powered.connection
         return
-    with _new_blank(store, secrets.token_bytes(_CHIP_BYTES), out) as connection:
+    with _new_blank(blanks, secrets.token_bytes(_CHIP_BYTES), out) as connection:
         yield connection
 
 
 @contextmanager
-def _new_blank(store: "KeyStore", chip: bytes, out: Path) -> "Iterator[Connection]":
+def _new_blank(blanks: "BlankMaker", chip: bytes, out: Path) -> "Iterator[Connection]":
     """A blank software SAM; its file is written if the block ends well."""
     from cardlib.emulator.sam_card.software_sam import SoftwareSam
 
-    sam = SoftwareSam.blank(chip, store.blank_keys(chip))
+    sam = SoftwareSam.blank(chip, blanks.blank_keys(chip))
     yield sam
     sam.save(out)
     sam.close()
@@ -232,7 +252,7 @@ def _new_blank(store: "KeyStore", chip: bytes, out: Path) -> "Iterator[Connectio
 
 def _told(
     context: Context,
-    keys: "tuple[RootKeys, ...]",
+    keys: "Sequence[AboutKeys]",
     plan: "SamPlan",
     loaded: "LoadedSam",
     place: Path | str | None,

@@ -6,6 +6,7 @@ which the card proved its keys, for the job that the chip is claimed for.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from cardlib.apdu import CommandAPDU, ResponseAPDU
@@ -14,8 +15,10 @@ from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys.issuer import CardJob, IssuerHost, Scp03Set
 
 from .jobs import JobState
-from .roles import Role
+from .roles import AT_A_DESK, Role
 from .service import Answer, Call, Verb
+
+S = TypeVar("S", bound="CardSession")
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ def _begin(call: Call) -> Answer:
         raise CardKeyError(f"chip {chip} is not in received stock: its keys are not replaced")
     call.service.jobs.count(call.caller, chip)
     issuer = call.maker if key_set is Scp03Set.TRANSPORT else call.issuer
+    call.service.jobs.check_no_sam(chip)
     host = issuer.session(key_set, chip)
     command = host.initialize_update()
     handle = call.desk.put(CardSession(host, key_set, chip, issuer.identity))
@@ -65,29 +69,29 @@ def _opened(call: Call) -> Answer:
 
 
 def _replace_keys(call: Call) -> Answer:
-    session = _open_session(call, Scp03Set.TRANSPORT)
+    session = _card_session(call, Scp03Set.TRANSPORT)
     job = _claimed(call, session)
-    return _commands(session.host.replace_keys(job))
+    return commands_of(session.host.replace_keys(job))
 
 
 def _load(call: Call) -> Answer:
-    session = _open_session(call, Scp03Set.ISSUER)
+    session = _card_session(call, Scp03Set.ISSUER)
     call.service.vault.for_issuing(session.identity)
     job, given = _claimed(call, session), call.given
     records, region = given["records"], Region(given["region"])
-    return _commands(session.host.load(job, records, region, Pin(given["pin"])))
+    return commands_of(session.host.load(job, records, region, Pin(given["pin"])))
 
 
 def _activate(call: Call) -> Answer:
-    session = _open_session(call, Scp03Set.ISSUER)
+    session = _card_session(call, Scp03Set.ISSUER)
     call.service.jobs.activating(session.chip)
     session.activates = True
-    return _commands(session.host.activate())
+    return commands_of(session.host.activate())
 
 
 def _reset_tries(call: Call) -> Answer:
-    session = _open_session(call, Scp03Set.ISSUER)
-    return _commands(session.host.reset_tries(call.given["key"]))
+    session = _card_session(call, Scp03Set.ISSUER)
+    return commands_of(session.host.reset_tries(call.given["key"]))
 
 
 def _done(call: Call) -> Answer:
@@ -108,9 +112,14 @@ def _session(call: Call) -> CardSession:
     return call.desk.get(CardSession, call.given["session"])
 
 
-def _open_session(call: Call, key_set: Scp03Set) -> CardSession:
+def _card_session(call: Call, key_set: Scp03Set) -> CardSession:
+    return open_session(call, CardSession, key_set)
+
+
+def open_session(call: Call, kind: type[S], key_set: Scp03Set) -> S:
+    """Return the session of a request. Raises CardKeyError unless it is open and of this kind."""
     session = _session(call)
-    if not session.is_open or session.key_set is not key_set:
+    if type(session) is not kind or not session.is_open or session.key_set is not key_set:
         raise CardKeyError(f"this needs an open session of the chip's {key_set} keys")
     return session
 
@@ -133,17 +142,25 @@ def _reply(raw: bytes) -> ResponseAPDU:
     return ResponseAPDU(raw[:-2], int.from_bytes(raw[-2:], "big"))
 
 
-def _commands(made: Iterable[CommandAPDU]) -> Answer:
+def commands_of(made: Iterable[CommandAPDU]) -> Answer:
+    """Return the answer with these commands."""
     return {"commands": [bytes(each) for each in made]}
 
 
+_STATIONS = frozenset((Role.STATION,))
 _Handler = Callable[[Call], Answer]
 
 
-def _in_session(handler: _Handler, *logged: str, continues: bool = False) -> Verb:
+def in_session(
+    handler: _Handler,
+    *logged: str,
+    continues: bool = False,
+    roles: frozenset[Role] = _STATIONS,
+) -> Verb:
+    """Return a verb that uses an open session, which is over after any error."""
     return Verb(
         handler,
-        frozenset((Role.STATION,)),
+        roles,
         ("session", *logged),
         handle="session",
         continues=continues,
@@ -151,14 +168,14 @@ def _in_session(handler: _Handler, *logged: str, continues: bool = False) -> Ver
 
 
 CARD_VERBS: Mapping[str, Verb] = {
-    "session": Verb(_begin, frozenset((Role.STATION,)), ("key_set", "chip")),
-    "session-answer": _in_session(_answer, continues=True),
-    "session-opened": _in_session(_opened, continues=True),
-    "replace-keys": _in_session(_replace_keys, "batch", "number", "chip"),
-    "load": _in_session(_load, "batch", "number", "chip"),
-    "activate": _in_session(_activate),
-    "reset-tries": _in_session(_reset_tries, "key"),
-    "session-done": _in_session(_done),
+    "session": Verb(_begin, _STATIONS, ("key_set", "chip")),
+    "session-answer": in_session(_answer, continues=True, roles=AT_A_DESK),
+    "session-opened": in_session(_opened, continues=True, roles=AT_A_DESK),
+    "replace-keys": in_session(_replace_keys, "batch", "number", "chip"),
+    "load": in_session(_load, "batch", "number", "chip"),
+    "activate": in_session(_activate),
+    "reset-tries": in_session(_reset_tries, "key"),
+    "session-done": in_session(_done, roles=AT_A_DESK),
     "give-up": Verb(
         _give_up,
         frozenset((Role.STATION, Role.CUSTODIAN)),

@@ -1,23 +1,18 @@
-"""The agent's verbs for people: statements, ceremonies, new versions, receipts.
+"""The agent's verbs for people: ceremonies, new versions, receipts.
 
 A ceremony belongs to the connection on which it began: it ends with it, or when the agent locks.
 """
 
-import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from cardlib.crypto import Cipher
-from cardlib.errors import DAMAGE, CardKeyError
-from cardlib.keys.custodians import opened_pair, pair_of
+from cardlib.errors import CardKeyError
 from cardlib.keys.roots import Roots, next_roots
-from cardlib.keys.roots import check_values as root_check_values
 
-from .after_a_cut import finish_what_was_cut
 from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
     EXCHANGE,
@@ -33,11 +28,10 @@ from .key_blocks import wrapped
 from .new_version import imported, next_version, value_of
 from .operators import Operator
 from .receipts import Receipt
-from .register import Register, read_register
 from .roles import Role
 from .service import Answer, Call, Verb
-from .statement import Statement, StatementCheck, allowed_people
-from .vault import StoreSource
+from .signed import Signed, expect, parameter, register, root_values, verified
+from .statement import allowed_people
 
 
 @dataclass(slots=True)
@@ -48,118 +42,6 @@ class HostedCeremony:
     touched: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A statement that was verified, with those who signed it."""
-
-    statement: Statement
-    people: tuple[Operator, ...]
-    signatures: Mapping[str, bytes]
-
-    def receipt(
-        self,
-        keys: Roots,
-        components: Mapping[str, str] | None = None,
-        check_values: Mapping[str, str] | None = None,
-    ) -> Callable[[int], Receipt]:
-        """Return what makes the receipt about a version of the keys, once its number is known."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = root_values(keys) if check_values is None else check_values
-        return lambda number: Receipt(
-            number,
-            now,
-            self.statement.as_dict(),
-            {name: signature.hex() for name, signature in self.signatures.items()},
-            {person.name: person.fingerprint for person in self.people},
-            keys.version,
-            keys.identity,
-            dict(components or {}),
-            dict(values),
-        )
-
-
-def root_values(roots: Roots) -> Mapping[str, str]:
-    """Return the check value of each root of a version, 6 hex digits, by name."""
-    return {name: value.hex().upper() for name, value in root_check_values(roots).items()}
-
-
-def _register(call: Call) -> Register:
-    path = call.service.policy.operators
-    if path is None:
-        raise CardKeyError(
-            f"{call.service.policy.path}: operators is missing: write the full path of the register"
-            " of operators"
-        )
-    return read_register(path, guarded=True)
-
-
-def _store_name(call: Call) -> str:
-    """What statements call these keys: the name of the store, or of the token."""
-    vault = call.service.vault
-    if not isinstance(vault.source, StoreSource):
-        return vault.source.name
-    return (vault.source.header() if vault.is_locked else vault.store.header).store
-
-
-def _signed(call: Call, action: str) -> Signed:
-    """Verify the statement of a request; its nonce is used up then."""
-    try:
-        entry = json.loads(call.given["statement"])
-        statement = Statement.from_dict(entry)
-    except DAMAGE:
-        raise CardKeyError("the statement does not have the form of a statement") from None
-    signatures = {each["operator"]: each["signature"] for each in call.given["signatures"]}
-    if len(signatures) != len(call.given["signatures"]):
-        raise CardKeyError("the statement is signed twice by one operator")
-    check = StatementCheck(_register(call), call.service.nonces, _store_name(call))
-    return Signed(statement, check.verify(action, statement, signatures), signatures)
-
-
-def _expect(signed: Signed, parameters: Mapping[str, Any]) -> None:
-    """Raise CardKeyError unless a statement says exactly what is about to be done."""
-    if signed.statement.parameters != parameters:
-        raise CardKeyError("the statement says something else than what would be done: sign again")
-
-
-def _parameter(signed: Signed, name: str, kind: type) -> Any:
-    found = signed.statement.parameters.get(name)
-    if type(found) is not kind:
-        raise CardKeyError(f"the statement does not say {name}: sign again")
-    return found
-
-
-def _nonce(call: Call) -> Answer:
-    nonce, expires = call.service.nonces.new()
-    return {"nonce": nonce, "expires": expires.isoformat(), "store": _store_name(call)}
-
-
-def _custodians_wrap(call: Call) -> Answer:
-    one, two = _two(call.given["operators"])
-    wrap = pair_of(call.service.vault.store_source.header(), one, two)
-    return {"public": wrap.public, "keys": list(wrap.keys)}
-
-
-def _two(names: list[str]) -> tuple[str, str]:
-    if len(names) != 2:
-        raise CardKeyError("two different custodians open the key store together")
-    return names[0], names[1]
-
-
-def _unlock_together(call: Call) -> Answer:
-    signed = _signed(call, "unlock")
-    _expect(signed, {})
-    shares = {each["operator"]: each["share"] for each in call.given["shares"]}
-    wrap = pair_of(
-        call.service.vault.store_source.header(), *_two(list(signed.statement.operators))
-    )
-    if shares.keys() != set(wrap.operators):
-        raise CardKeyError("the shares must be of those two who signed")
-    one, two = (shares[name] for name in wrap.operators)
-    keys = call.service.vault.unlock_together(lambda: opened_pair(wrap, one, two))
-    finish_what_was_cut(call.service)
-    return {"identity": keys.identity, "test_keys": keys.is_test}
-
-
 # --- ceremonies -----------------------------------------------------------------------
 
 
@@ -168,7 +50,7 @@ def _begin(call: Call) -> Answer:
     holder = call.service.vault.holder
     if (action == "export") != (what == EXCHANGE) or what not in (*SINGLE_KEYS, SET, EXCHANGE):
         raise CardKeyError(f"components of {what} cannot be entered to {action} keys")
-    allowed_people(_register(call), action, names)
+    allowed_people(register(call), action, names)
     if action == "import":
         next_version(holder)
     cipher = holder.newest.cipher
@@ -196,7 +78,7 @@ def _component(call: Call) -> Answer:
     _ = call.service.vault.holder  # it is used: the agent does not lock itself in between
     plan, refused = ceremony.plan, None
     people = {
-        each.name: each for each in allowed_people(_register(call), plan.action, plan.operators)
+        each.name: each for each in allowed_people(register(call), plan.action, plan.operators)
     }
     person = people.get(given["operator"])
     if person is None:
@@ -238,8 +120,8 @@ def _about(ceremony: Ceremony) -> dict[str, Any]:
 def _import(call: Call) -> Answer:
     ceremony = _hosted(call, "import")
     about = _about(ceremony)
-    signed = _signed(call, "import")
-    _expect(signed, about)
+    signed = verified(call, "import")
+    expect(signed, about)
     _same_people(signed, ceremony)
     roots = imported(call.service.vault.holder, ceremony.plan.what, ceremony.result)
     components = dict(zip(ceremony.plan.operators, ceremony.components, strict=True))
@@ -264,11 +146,11 @@ def _new_version(roots: Roots, receipt: Receipt) -> Answer:
 
 
 def _rotate(call: Call) -> Answer:
-    signed = _signed(call, "rotate")
+    signed = verified(call, "rotate")
     store = call.service.vault.store
-    transport = _parameter(signed, "transport", bool)
+    transport = parameter(signed, "transport", bool)
     version = next_version(store)
-    _expect(signed, {"transport": transport, "version": version})
+    expect(signed, {"transport": transport, "version": version})
     roots = next_roots(store.roots(version - 1), transport=transport)
     with call.service.receipts.kept(signed.receipt(roots)) as receipt:
         call.service.vault.add(roots)
@@ -276,9 +158,9 @@ def _rotate(call: Call) -> Answer:
 
 
 def _retire(call: Call) -> Answer:
-    signed = _signed(call, "retire")
-    version = _parameter(signed, "version", int)
-    _expect(signed, {"version": version})
+    signed = verified(call, "retire")
+    version = parameter(signed, "version", int)
+    expect(signed, {"version": version})
     store = call.service.vault.store
     changed, roots = store.retired(version), store.roots(version)
     with call.service.receipts.kept(signed.receipt(roots)) as receipt:
@@ -290,9 +172,9 @@ def _retire(call: Call) -> Answer:
 
 
 def _export_components(call: Call) -> Answer:
-    signed = _signed(call, "export")
-    what, version = _parameter(signed, "what", str), _parameter(signed, "version", int)
-    _expect(signed, {"form": "components", "what": what, "version": version})
+    signed = verified(call, "export")
+    what, version = parameter(signed, "what", str), parameter(signed, "version", int)
+    expect(signed, {"form": "components", "what": what, "version": version})
     if what not in (*SINGLE_KEYS, SET):
         raise CardKeyError(f"there is no key {what} to export")
     roots = call.service.vault.store.roots(version)
@@ -326,9 +208,9 @@ def _values_of(roots: Roots, whats: tuple[str, ...]) -> Mapping[str, str]:
 def _export_wrapped(call: Call) -> Answer:
     ceremony = _hosted(call, "export")
     about = _about(ceremony)
-    signed = _signed(call, "export")
-    keys, version = _parameter(signed, "keys", list), _parameter(signed, "version", int)
-    _expect(signed, {**about, "form": "wrapped", "keys": keys, "version": version})
+    signed = verified(call, "export")
+    keys, version = parameter(signed, "keys", list), parameter(signed, "version", int)
+    expect(signed, {**about, "form": "wrapped", "keys": keys, "version": version})
     _same_people(signed, ceremony)
     roots = call.service.vault.store.roots(version)
     _check_exported(keys, roots, ceremony.plan.cipher)
@@ -372,12 +254,8 @@ def _receipt(call: Call) -> Answer:
 
 
 _CUSTODIANS = frozenset((Role.CUSTODIAN,))
-_AT_A_DESK = frozenset((Role.CUSTODIAN, Role.STATION))
 _READERS = frozenset((Role.CUSTODIAN, Role.AUDITOR))
 CEREMONY_VERBS: Mapping[str, Verb] = {
-    "nonce": Verb(_nonce, _AT_A_DESK, locked_too=True),
-    "custodians-wrap": Verb(_custodians_wrap, _AT_A_DESK, ("operators",), locked_too=True),
-    "unlock-together": Verb(_unlock_together, _AT_A_DESK, ("statement",), locked_too=True),
     "ceremony-begin": Verb(_begin, _CUSTODIANS, ("action", "what", "operators")),
     "ceremony-component": Verb(_component, _CUSTODIANS, ("operator", "number", "check_value")),
     "ceremony-import": Verb(_import, _CUSTODIANS, ("statement",)),

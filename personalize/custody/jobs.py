@@ -6,13 +6,14 @@ restart gives a caller more cards, or a record a second chip.
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from cardlib.errors import CardError, CardKeyError, KeysUnavailable, StorageError
+from cardlib.facts import ChipSerial
 from cardlib.keys.issuer import CardJob
 
 from .policy import Caller
@@ -36,6 +37,9 @@ CREATE TABLE counts (caller TEXT PRIMARY KEY, cards INTEGER NOT NULL) WITHOUT RO
 CREATE TABLE log (number INTEGER NOT NULL);
 INSERT INTO log VALUES (0);
 """
+
+
+_SAMS = "CREATE TABLE IF NOT EXISTS sams (chip BLOB PRIMARY KEY, roles TEXT NOT NULL) WITHOUT ROWID"
 
 
 class JobState(StrEnum):
@@ -74,6 +78,7 @@ class JobBook:
                 made.executescript(f"BEGIN;{_SCHEMA};PRAGMA user_version={_FORMAT};COMMIT")
             elif version != _FORMAT:
                 raise CardError(f"{path}: a newer version of this program wrote it. Use that one")
+            made.execute(_SAMS)
         newest = self._number("SELECT IFNULL(MAX(last), 0) FROM chips")
         self._began = max(clock(), newest) - running()
 
@@ -106,6 +111,7 @@ class JobBook:
         It may be claimed again. Raises CardKeyError when the record has another chip that was not
         given up, or when the chip is or was for another record.
         """
+        self.check_no_sam(job.chip)
         of_chip = self._row("SELECT batch, number, state FROM jobs WHERE chip = ?", bytes(job.chip))
         if of_chip is not None:
             if of_chip[:2] != (job.batch.bytes, job.number):
@@ -125,6 +131,29 @@ class JobBook:
         row = (job.batch.bytes, job.number, bytes(job.chip), JobState.CLAIMED, caller.name)
         self._do("INSERT INTO jobs (batch, number, chip, state, caller) VALUES (?,?,?,?,?)", *row)
         return JobState.CLAIMED
+
+    def claim_sam(self, chip: ChipSerial, roles: Iterable[str]) -> None:
+        """Bind a chip to the roles of a SAM, for ever. It may be claimed again for the same roles.
+
+        Raises CardKeyError when it has other roles, or is or was a card: then its issuer keys may
+        be known to whoever had the card's transport keys.
+        """
+        if self.state_of(chip) is not None:
+            raise CardKeyError(f"chip {chip} is for a card: it cannot become a SAM. Take another")
+        wanted = " ".join(sorted(set(roles)))
+        row = self._row("SELECT roles FROM sams WHERE chip = ?", bytes(chip))
+        if row is None:
+            self._do("INSERT INTO sams VALUES (?, ?)", bytes(chip), wanted)
+        elif row[0] != wanted:
+            raise CardKeyError(
+                f"chip {chip} is a SAM for {row[0]}: it is loaded again for these roles only. Take"
+                " another blank SAM"
+            )
+
+    def check_no_sam(self, chip: ChipSerial) -> None:
+        """Raise CardKeyError when a chip is a SAM."""
+        if self._row("SELECT 1 FROM sams WHERE chip = ?", bytes(chip)) is not None:
+            raise CardKeyError(f"chip {chip} is a SAM: no card is made of it")
 
     def state_of(self, chip: bytes) -> JobState | None:
         """How far the job of a chip is; None when it has none."""

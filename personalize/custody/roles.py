@@ -14,3 +14,5 @@ class Role(StrEnum):
 
 
 EVERYBODY = frozenset(Role)
+AT_A_DESK = frozenset((Role.CUSTODIAN, Role.STATION))
+"""Where custodians come to sign for what is done there."""

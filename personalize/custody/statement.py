@@ -40,10 +40,11 @@ class Action:
 _CUSTODIANS = frozenset({Role.CUSTODIAN})
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
-        "unlock": Action(_CUSTODIANS, 2, "Open a store of custodians, so that cards can be made"),
+        "unlock": Action(_CUSTODIANS, 2, "Open a store of custodians, or the keys in a token"),
         "import": Action(_CUSTODIANS, 2, "Put keys from components into a new version"),
         "export": Action(_CUSTODIANS, 2, "Take keys out, as components or under a transport key"),
         "rotate": Action(_CUSTODIANS, 2, "Make a new version with new random keys"),
+        "load-sam": Action(_CUSTODIANS, 2, "Load a SAM with the root keys of its roles"),
         "retire": Action(_CUSTODIANS, 2, "Retire an old version"),
     }
 )

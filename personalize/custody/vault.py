@@ -22,6 +22,7 @@ from cardlib.keys.store_header import StoreHeader
 
 from .own_roots import check_roots
 from .policy import Policy
+from .token_source import TokenSource
 
 LOCKED = (
     "the key agent is locked. Let a person who may do so run `rhcard agent unlock`. Then run your"
@@ -126,6 +127,16 @@ class Vault:
     def is_of_one_person(self) -> bool:
         """Whether one passphrase opens the keys, so that one person alone has them."""
         return isinstance(self._holder, OpenStore) and not self._holder.is_production
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the keys are in a token."""
+        return isinstance(self.source, TokenSource)
+
+    @property
+    def needs_two(self) -> bool:
+        """Whether one secret would open production keys, so that two people must say so."""
+        return self.is_token and not self.test_keys
 
     @property
     def holder(self) -> KeyHolder:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import RootKeys
 
-from .after_a_cut import finish_what_was_cut
 from .batch_verbs import BATCH_VERBS
 from .card_verbs import CARD_VERBS
 from .ceremony_verbs import CEREMONY_VERBS
 from .roles import EVERYBODY, Role
+from .sam_verbs import SAM_VERBS
 from .service import Answer, Call, Verb
 from .terminal_verbs import TERMINAL_VERBS, allowed_keys
+from .unlock_verbs import UNLOCK_VERBS
 
 _SEES_ALL = frozenset((Role.AUDITOR, Role.CUSTODIAN))
 
@@ -35,12 +36,6 @@ def _status(call: Call) -> Answer:
         "role": call.caller.role,
         "callers": shown,
     }
-
-
-def _unlock(call: Call) -> Answer:
-    keys = call.service.vault.unlock(call.given["passphrase"])
-    finish_what_was_cut(call.service)
-    return {"identity": keys.identity, "test_keys": keys.is_test}
 
 
 def _lock(call: Call) -> Answer:
@@ -77,16 +72,15 @@ def _is_retired(identity: str, call: Call) -> bool:
     return False
 
 
-_UNLOCKS = frozenset((Role.CUSTODIAN, Role.STATION))
-
 VERBS: Mapping[str, Verb] = {
     "status": Verb(_status, EVERYBODY, locked_too=True),
-    "unlock": Verb(_unlock, _UNLOCKS, locked_too=True),
     "lock": Verb(_lock, EVERYBODY, locked_too=True),
     "versions": Verb(_versions, EVERYBODY),
+    **UNLOCK_VERBS,
     **CARD_VERBS,
     **BATCH_VERBS,
     **TERMINAL_VERBS,
     **CEREMONY_VERBS,
+    **SAM_VERBS,
 }
 """Each verb by its name; `cardlib.keys.agent_verbs` has its members."""

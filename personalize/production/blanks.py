@@ -18,7 +18,7 @@ class AgentBlanks:
         """
         if not self._about.is_test:
             raise CardKeyError(
-                "the key agent gives out no transport keys, so no blank software cards can be made"
-                " here. Use real blanks, or an agent with test keys"
+                "the key agent gives out no transport keys, so no blank software cards or SAMs can"
+                " be made here. Use real blanks (a blank SAM: --sam), or an agent with test keys"
             )
         return public_test_keys(chip)["transport"]

@@ -4,10 +4,12 @@ A SAM is loaded like a card: everything is encrypted in an SCP03 session, and ta
 last block or not at all (card specification 3 and 6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cardlib import commands
+from cardlib.crypto import Cipher
 from cardlib.errors import CardError, CardKeyError, FormatError, StatusWordError
 from cardlib.exchange import Connection, send
 from cardlib.facts import (
@@ -17,10 +19,16 @@ from cardlib.facts import (
     TRANSPORT_KEY_VERSION,
     ChipSerial,
 )
-from cardlib.issuance import IssuerSession, key_versions
-from cardlib.keys import RootKeys
+from cardlib.issuance import key_versions
+from cardlib.issuance.agent_sam import AgentSamHost
+from cardlib.issuance.making import HostSession
+from cardlib.issuance.sam_host import SamHost, SamSide
+from cardlib.keys import AboutKeys, RootKeys
+from cardlib.keys.agent import AgentConnection
+from cardlib.keys.agent_keys import KeysOfVersion
+from cardlib.keys.issuer import Scp03Set
 from cardlib.keys.sam import HeldKeys, SamKeySet
-from cardlib.keys.sam_groupings import RootSource, SamPlan, sam_groupings
+from cardlib.keys.sam_groupings import RootSource, SamPlan
 from cardlib.layout.card_profile import RHCARD
 from cardlib.layout.sam_roles import keys_of_roles
 from cardlib.status import StatusWord
@@ -29,8 +37,8 @@ from cardlib.transport import chip_serial
 from .pins import is_trivial
 
 _NO_ROOTS = (
-    "these keys cannot be loaded into a SAM: whoever holds them (an agent or a token) gives out no"
-    " root key, also not encrypted. Give --keys FILE, a key store that is opened here"
+    "these keys cannot be loaded into a SAM: a token gives out no root key, also not encrypted. Use"
+    " a key store with the same roots: --keys FILE, or a key agent that has it"
 )
 
 
@@ -42,11 +50,85 @@ class LoadedSam:
     held: tuple[HeldKeys, ...]
 
 
-def check_plan(keys: Sequence[RootKeys], plan: SamPlan, *, test_keys: bool) -> None:
+class SamMaker(Protocol):
+    """Gives the issuer's side of the sessions that load one SAM."""
+
+    def begin(self, chip: ChipSerial, plan: SamPlan) -> None:
+        """Say which SAM is loaded. Raises CardKeyError when it may not be."""
+        ...
+
+    def session(self, key_set: Scp03Set, chip: ChipSerial) -> SamSide:
+        """Begin a session with the SAM, which has this key set."""
+        ...
+
+    def given(self, plan: SamPlan) -> frozenset[HeldKeys]:
+        """The key sets that the SAM holds afterwards."""
+        ...
+
+
+class LocalSamMaker:
+    """A `SamMaker` over root keys in this process. The first of `keys` opens the sessions."""
+
+    def __init__(self, keys: Sequence[RootKeys]) -> None:
+        """Take the keys. Raises CardKeyError when somebody holds them who gives none out."""
+        self._keys = keys[0]
+        self._sources: list[RootSource] = [each for each in keys if isinstance(each, RootSource)]
+        if len(self._sources) != len(keys):
+            raise CardKeyError(_NO_ROOTS)
+
+    def begin(self, chip: ChipSerial, plan: SamPlan) -> None:
+        """Do nothing: whoever has the keys may load each SAM."""
+
+    def session(self, key_set: Scp03Set, chip: ChipSerial) -> SamHost:
+        """Begin a session with the SAM, which has this key set."""
+        return SamHost(self._keys, key_set, chip, self._sources)
+
+    def given(self, plan: SamPlan) -> frozenset[HeldKeys]:
+        """The key sets that the SAM holds afterwards."""
+        return frozenset(
+            _held(each.spec.protocol, each.cipher, each.key_version, plan) for each in self._sources
+        )
+
+
+class AgentSamMaker:
+    """A `SamMaker` over all versions at the key agent.
+
+    `begun` has a SAM signed for, by its chip, and returns the agent's handle.
+    """
+
+    def __init__(
+        self,
+        connection: AgentConnection,
+        versions: Sequence[KeysOfVersion],
+        begun: Callable[[ChipSerial, SamPlan], int],
+    ) -> None:
+        self._connection, self._versions, self._begun = connection, versions, begun
+        self._loading = 0
+
+    def begin(self, chip: ChipSerial, plan: SamPlan) -> None:
+        """Have two custodians sign. Raises CardKeyError when the agent refuses."""
+        self._loading = self._begun(chip, plan)
+
+    def session(self, key_set: Scp03Set, chip: ChipSerial) -> AgentSamHost:
+        """Begin a session with the SAM, which has this key set."""
+        return AgentSamHost(self._connection, self._loading, key_set, chip)
+
+    def given(self, plan: SamPlan) -> frozenset[HeldKeys]:
+        """The key sets that the SAM holds afterwards."""
+        return frozenset(
+            _held(each.protocol, each.cipher, each.version, plan) for each in self._versions
+        )
+
+
+def _held(protocol: int, cipher: Cipher, version: int, plan: SamPlan) -> HeldKeys:
+    return HeldKeys(protocol, cipher, version, frozenset(keys_of_roles(plan.roles, protocol)))
+
+
+def check_plan(keys: Sequence[AboutKeys], plan: SamPlan, *, test_keys: bool) -> None:
     """Check what a SAM shall be, before one is made or met.
 
-    Raises CardKeyError for published test keys or a PIN that is easy to guess without `test_keys`,
-    and for keys that nobody can wrap; FormatError for a role that is not in the table.
+    Raises CardKeyError for published test keys or a PIN that is easy to guess without `test_keys`;
+    FormatError for a role that is not in the table.
     """
     if not test_keys and any(each.is_test for each in keys):
         raise CardKeyError(
@@ -59,41 +141,44 @@ def check_plan(keys: Sequence[RootKeys], plan: SamPlan, *, test_keys: bool) -> N
             " --test-keys"
         )
     for each in keys:
-        if not isinstance(each, RootSource):
-            raise CardKeyError(_NO_ROOTS)
         keys_of_roles(plan.roles, each.spec.protocol)
 
 
 def load_sam(
     connection: Connection, keys: Sequence[RootKeys], plan: SamPlan, *, renew: bool = False
 ) -> LoadedSam:
+    """Load a SAM from root keys in this process, as `load_with`. The first gives the SCP03 keys."""
+    return load_with(connection, LocalSamMaker(keys), plan, renew=renew)
+
+
+def load_with(
+    connection: Connection, maker: SamMaker, plan: SamPlan, *, renew: bool = False
+) -> LoadedSam:
     """Load a blank SAM, or with `renew` one that was loaded before; then check what it holds.
 
-    The first of `keys` gives the SCP03 keys, all of them give root keys, one key version each.
     An interrupted load can be repeated. Raises CardKeyError when it is no SAM, when it was loaded
     and `renew` is not set, or when it does not hold afterwards what it was given.
     """
-    chip, issuer = _chip(connection), keys[0]
-    sources = [each for each in keys if isinstance(each, RootSource)]
-    if len(sources) != len(keys):
-        raise CardKeyError(_NO_ROOTS)
+    chip = _chip(connection)
     if _is_loaded(connection) and not renew:
         raise CardKeyError(
             "this SAM is loaded already: with --renew its keys, PIN and limit are replaced"
         )
     versions = key_versions(connection)
-    new, old = issuer.issuer_keys(chip), issuer.transport_keys(chip)
-    if versions == {TRANSPORT_KEY_VERSION}:
-        IssuerSession.open(connection, old, SECURITY_DOMAIN).replace_keys(old, new)
-    elif versions != {ISSUER_KEY_VERSION}:
+    if versions not in ({TRANSPORT_KEY_VERSION}, {ISSUER_KEY_VERSION}):
         names = " ".join(f"{version:02X}" for version in sorted(versions)) or "none"
         raise CardKeyError(
             f"the SAM has SCP03 key sets of versions {names}; it must have one: that of its maker"
             f" ({TRANSPORT_KEY_VERSION:02X}) or ours ({ISSUER_KEY_VERSION:02X}). Do not use it"
         )
-    session = IssuerSession.open(connection, new, SECURITY_DOMAIN)
-    session.load(sam_groupings(sources, plan, new))
-    return LoadedSam(chip, _checked(connection, sources, plan))
+    maker.begin(chip, plan)
+    if versions == {TRANSPORT_KEY_VERSION}:
+        host = maker.session(Scp03Set.TRANSPORT, chip)
+        opened = HostSession.open(connection, host, SECURITY_DOMAIN)
+        opened.carry(host.replace_sam_keys())
+    host = maker.session(Scp03Set.ISSUER, chip)
+    HostSession.open(connection, host, SECURITY_DOMAIN).carry(host.load_sam(plan))
+    return LoadedSam(chip, _checked(connection, maker.given(plan), plan))
 
 
 def _chip(connection: Connection) -> ChipSerial:
@@ -115,21 +200,12 @@ def _is_loaded(connection: Connection) -> bool:
 
 
 def _checked(
-    connection: Connection, sources: Sequence[RootSource], plan: SamPlan
+    connection: Connection, given: frozenset[HeldKeys], plan: SamPlan
 ) -> tuple[HeldKeys, ...]:
     """Open the SAM with its PIN, and compare what it holds with what it was given."""
     connection.reset()
     profile = RHCARD.having({"sam_pin": plan.pin_form})
     held = SamKeySet.open(connection, plan.pin, profile=profile).held
-    given = {
-        HeldKeys(
-            each.spec.protocol,
-            each.cipher,
-            each.key_version,
-            frozenset(keys_of_roles(plan.roles, each.spec.protocol)),
-        )
-        for each in sources
-    }
     if set(held) != given:
         raise CardError("the SAM does not hold what it was loaded with: do not use it")
     return held

@@ -56,10 +56,12 @@ IN_SESSION: Mapping[str, Mapping[str, Any]] = {
     "activate": {},
     "reset-tries": {"key": "RK1_DDF1"},
     "session-done": {"replies": [b"\x90\0"]},
+    "sam-replace-keys": {},
+    "sam-load": {"pin": "802143", "pin_form": "ASCII", "meaning_of_0": "newest"},
 }
 """The verbs of a session, with members that are right as such."""
 HERE = {**OF_EVERYBODY, **OF_CARDS, **OF_BATCHES, **OF_TERMINALS}
-"""All verbs but those of ceremonies."""
+"""All verbs but those of ceremonies and SAMs."""
 KNOWN_KEYS = {
     "those of another chip": own_keys().blank_keys(CHIP),
     "of the public root": static_keys(BlockCipher(Cipher.AES, TEST_TRANSPORT_ROOT), OTHER_CHIP),

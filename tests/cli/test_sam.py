@@ -10,12 +10,10 @@ import pytest
 from cardlib.emulator import CardOptions
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.errors import CardKeyError
-from cardlib.facts import Pin
-from cardlib.keys.sam_groupings import SamPlan
 from cardlib.layout.card_profile import FIELD
 from cardlib.layout.sam_roles import SAM_ROLES
 from personalize.cli.exits import Exit
-from personalize.production.sam_issue import check_plan
+from personalize.production.sam_issue import LocalSamMaker
 from tests import ROOT
 from tests.cards.sams import sam_of
 from tests.cards.v2_cards import card_of
@@ -260,24 +258,31 @@ def test_a_sam_gets_every_version_of_a_rotated_store_and_reads_both_cards(tmp_pa
         assert (done.code, "denied" in states(done).values()) == (0, False)
 
 
-@pytest.mark.parametrize("how", ["agent", "token"])
-def test_keys_that_are_not_in_this_process_cannot_be_loaded(
-    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+def test_with_the_key_agent_nobody_loads_a_sam_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if how == "agent":
-        monkeypatch.setenv("RHCARD_AGENT", "/run/rhcard/agent")
-        done = rhcard("sam", "issue", "--roles", "bank", "--out", tmp_path / "a.sam")
-        assert (done.code, "agent is set" in done.err) == (9, True), done.err
-        return
+    monkeypatch.setenv("RHCARD_AGENT", "/run/rhcard/agent")
+    done = rhcard("sam", "issue", "--roles", "bank", "--out", tmp_path / "a.sam")
+    assert (done.code, "load-sam needs 2 operators, and none is given" in done.err) == (9, True)
+    assert not (tmp_path / "a.sam").exists()
 
+
+def test_operators_have_no_effect_with_a_key_store(keys: Path) -> None:
+    done = rhcard(
+        "sam", "issue", "--roles", "bank", "--keys", keys, "--out", keys.parent / "a.sam",
+        "--operator", "ann.op",
+    )  # fmt: skip
+    assert (done.code, "they have no effect with a key store" in done.err) == (2, True)
+
+
+def test_keys_that_nobody_gives_out_cannot_be_loaded() -> None:
     class Token:
         """Root keys that nobody can wrap."""
 
         is_test = False
 
-    plan = SamPlan(("bank",), Pin(PIN))
     with pytest.raises(CardKeyError, match="gives out no root key, also not encrypted"):
-        check_plan([Token()], plan, test_keys=False)  # type: ignore[list-item]
+        LocalSamMaker([Token()])  # type: ignore[list-item]
 
 
 def test_a_blank_sam_is_loaded_once_and_renewed_when_told(keys: Path) -> None:

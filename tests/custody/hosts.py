@@ -99,6 +99,7 @@ def host(
     *,
     cipher: Cipher = Cipher.SM4,
     passphrase: str | None = None,
+    stock: frozenset[bytes] = frozenset(),
 ) -> Iterator[Host]:
     """A locked agent with a store of these custodians, or of a passphrase."""
     home, state = folder / "store", folder / "state"
@@ -111,16 +112,16 @@ def host(
         custodians=() if passphrase else custodians,
     )  # fmt: skip
     register = files(folder, people)
-    with again(folder, register) as made:
+    with again(folder, register, stock) as made:
         yield made
 
 
 @contextmanager
-def again(folder: Path, register: Path) -> Iterator[Host]:
+def again(folder: Path, register: Path, stock: frozenset[bytes] = frozenset()) -> Iterator[Host]:
     """A locked agent of a folder that `host` has filled, as after a restart."""
     home, state = folder / "store", folder / "state"
     caller = Caller("desk", os.getuid(), frozenset((Role.CUSTODIAN,)))
-    policy = Policy(folder / "policy.toml", {os.getuid(): caller}, frozenset(), None, 15, register)
+    policy = Policy(folder / "policy.toml", {os.getuid(): caller}, stock, None, 15, register)
     jobs, log = open_files(state, state / "agent.head")
     try:
         vault = Vault(StoreSource(home / "keys.json"), policy, test_keys=False)

@@ -49,7 +49,7 @@ def test_a_set_makes_the_same_keys_in_a_store_and_in_a_token(
         store.unlock(ANN, BOB)
         source = TokenSource(softhsm.module, label, "main")
         token.service.vault = Vault(source, token.service.policy, test_keys=False)
-        token.call("unlock", passphrase=PIN)
+        token.call("unlock-token", **token.signed("unlock", {}, ANN, BOB), pin=PIN)
         one, two = brought_in(store), brought_in(token)
         assert one == two and two["version"] == 2
         assert token.call("status")["identity"] == two["identity"]

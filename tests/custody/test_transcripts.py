@@ -16,9 +16,11 @@ import pexpect
 import pytest
 
 from cardlib.crypto import Cipher
+from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.keys.agent import AgentConnection
+from cardlib.keys.custodians import opened_pair, pair_of
 from cardlib.keys.roots import new_roots
-from cardlib.keys.store_file import create, read_header
+from cardlib.keys.store_file import create, open_with_data_key, read_header
 from personalize.cli.failures import Stopped
 from personalize.cli.keys_ceremony import to_its_end
 from personalize.custody.ceremony import split
@@ -45,6 +47,9 @@ DIALOGUE = (
     (f"bob: is {KCV} the check value that you expect.*: ", "y"),
 )
 """Every prompt of an import, in order, with the right answer."""
+
+
+CHIP = b"SAM" + bytes(4) + b"\x06"
 
 
 @dataclass
@@ -107,7 +112,8 @@ def bureau(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bureau]:
     custodians = [(each.name, each.key.operator.wrapping) for each in PEOPLE]
     create(folder / "keys.json", new_roots(2, Cipher.SM4), custodians=custodians)
     (folder / "policy.toml").write_text(
-        f'operators = "{register}"\n[callers.desk]\nuid = {os.getuid()}\nrole = "custodian"\n'
+        f'operators = "{register}"\nstock = ["{CHIP.hex()}"]\n'
+        f'[callers.desk]\nuid = {os.getuid()}\nrole = "custodian"\n'
     )
     socket = folder / "run" / "agent.sock"
     process = spawned(
@@ -446,6 +452,17 @@ ANSWERS = (
 """What people answer at any prompt of the examples."""
 
 
+def save_blank_sam(bureau: Bureau) -> None:
+    """A blank SAM whose transport keys are of the newest version of the store."""
+    wrap = pair_of(read_header(bureau.store), "ann", "bob")
+    shares = {each.name: each.key.exchange(wrap.public) for each in (ANN, BOB)}
+    data_key = opened_pair(wrap, *(shares[name] for name in wrap.operators))
+    newest = open_with_data_key(bureau.store, data_key).newest
+    sam = SoftwareSam.blank(CHIP, newest.blank_keys(CHIP))
+    sam.save(bureau.folder / "SAM")
+    sam.close()
+
+
 def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     for each in PEOPLE[:2]:
         (unlocked.folder / f"{each.name}.op").write_bytes(each.file)
@@ -454,6 +471,8 @@ def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     lines = [line for line in every if line[1] != "agent" or "--operator" in line]
     order = ("new", "add", "list", "retire")
     lines.sort(key=lambda line: order.index(line[2]) if line[1] == "operator" else 0)
+    lines.sort(key=lambda line: line[1] != "sam")  # the others change the transport root
+    save_blank_sam(unlocked)
     retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
     oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)
     retire[3] = str(oldest.version)

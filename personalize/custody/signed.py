@@ -1,0 +1,100 @@
+"""What a request says that several people signed: checked, and kept for the receipt."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cardlib.errors import DAMAGE, CardKeyError
+from cardlib.keys.roots import Roots
+from cardlib.keys.roots import check_values as root_check_values
+
+from .operators import Operator
+from .receipts import Receipt
+from .register import Register, read_register
+from .service import Call
+from .statement import Statement, StatementCheck
+from .vault import StoreSource
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A statement that was verified, with those who signed it."""
+
+    statement: Statement
+    people: tuple[Operator, ...]
+    signatures: Mapping[str, bytes]
+
+    def receipt(
+        self,
+        keys: Roots,
+        components: Mapping[str, str] | None = None,
+        check_values: Mapping[str, str] | None = None,
+    ) -> Callable[[int], Receipt]:
+        """Return what makes the receipt about a version of the keys, once its number is known."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = root_values(keys) if check_values is None else check_values
+        return lambda number: Receipt(
+            number,
+            now,
+            self.statement.as_dict(),
+            {name: signature.hex() for name, signature in self.signatures.items()},
+            {person.name: person.fingerprint for person in self.people},
+            keys.version,
+            keys.identity,
+            dict(components or {}),
+            dict(values),
+        )
+
+
+def root_values(roots: Roots) -> Mapping[str, str]:
+    """Return the check value of each root of a version, 6 hex digits, by name."""
+    return {name: value.hex().upper() for name, value in root_check_values(roots).items()}
+
+
+def register(call: Call) -> Register:
+    """Read the register of operators. Raises CardKeyError when others may write it."""
+    path = call.service.policy.operators
+    if path is None:
+        raise CardKeyError(
+            f"{call.service.policy.path}: operators is missing: write the full path of the register"
+            " of operators"
+        )
+    return read_register(path, guarded=True)
+
+
+def store_name(call: Call) -> str:
+    """What statements call these keys: the name of the store, or of the token."""
+    vault = call.service.vault
+    if not isinstance(vault.source, StoreSource):
+        return vault.source.name
+    return (vault.source.header() if vault.is_locked else vault.store.header).store
+
+
+def verified(call: Call, action: str) -> Signed:
+    """Verify the statement of a request; its nonce is used up then."""
+    try:
+        entry = json.loads(call.given["statement"])
+        statement = Statement.from_dict(entry)
+    except DAMAGE:
+        raise CardKeyError("the statement does not have the form of a statement") from None
+    signatures = {each["operator"]: each["signature"] for each in call.given["signatures"]}
+    if len(signatures) != len(call.given["signatures"]):
+        raise CardKeyError("the statement is signed twice by one operator")
+    check = StatementCheck(register(call), call.service.nonces, store_name(call))
+    return Signed(statement, check.verify(action, statement, signatures), signatures)
+
+
+def expect(signed: Signed, parameters: Mapping[str, Any]) -> None:
+    """Raise CardKeyError unless a statement says exactly what is about to be done."""
+    if signed.statement.parameters != parameters:
+        raise CardKeyError("the statement says something else than what would be done: sign again")
+
+
+def parameter(signed: Signed, name: str, kind: type) -> Any:
+    """Return one parameter of a statement. Raises CardKeyError when it is not of this kind."""
+    found = signed.statement.parameters.get(name)
+    if type(found) is not kind:
+        raise CardKeyError(f"the statement does not say {name}: sign again")
+    return found
