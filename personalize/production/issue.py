@@ -12,6 +12,7 @@ from contextlib import suppress
 from cardlib.checks.findings import NOTHING_LEFT_OUT, LeftOut
 from cardlib.errors import (
     CardError,
+    CardKeyError,
     ChannelError,
     FormatError,
     KeysUnavailable,
@@ -196,10 +197,22 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
         raise NotUsed(f"it is {found.stage}, but not by this batch")
     if found.chip in job.journal.spoiled():
         raise NotUsed(f"chip {found.chip} was given up with --spoiled")
+    if job.journal.has_waiting():
+        _ask_for(job, found.chip)
     with job.journal.take(found.chip) as number:
         if number is not None:
             job.pins.assign(number)
     return number
+
+
+def _ask_for(job: Job, chip: ChipSerial) -> None:
+    """NotUsed, before a record is bound to a chip, when the issuer makes no card of it."""
+    try:
+        job.issuer.session(Scp03Set.TRANSPORT, chip).initialize_update()
+    except KeysUnavailable:
+        raise
+    except CardKeyError as error:
+        raise NotUsed(str(error)) from None
 
 
 def _check_not_a_copy(job: Job, entry: Entry, found: Identified) -> None:
