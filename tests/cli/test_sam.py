@@ -263,7 +263,7 @@ def test_with_the_key_agent_nobody_loads_a_sam_alone(
 ) -> None:
     monkeypatch.setenv("RHCARD_AGENT", "/run/rhcard/agent")
     done = rhcard("sam", "issue", "--roles", "bank", "--out", tmp_path / "a.sam")
-    assert (done.code, "load-sam needs 2 operators, and none is given" in done.err) == (9, True)
+    assert (done.code, "load-sam needs 2 operators, and you named none" in done.err) == (9, True)
     assert not (tmp_path / "a.sam").exists()
 
 
