@@ -45,8 +45,7 @@ from tests.custody.desks import Bench, OneVersion, bench
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.softhsm import PIN, SoftHsm
 
-COUNTS, IN_READERS = {1: 5, 2: 50}, (1, 5)
-"""How many cards of each version: 50 of today's, and a few of the old."""
+COUNT, IN_READERS = 50, (1, 25, 50)
 SET_SIZE = 33 * 16 + 32
 
 
@@ -65,13 +64,12 @@ class Bureau:
 def bureau(request: pytest.FixtureRequest, softhsm: SoftHsm, pcscd: Pcscd) -> Iterator[Bureau]:
     """All of this module waits for `pcscd`, so that one process makes the cards once."""
     roots = _from_components(request.param)
-    count = COUNTS[request.param]
-    chips = [ChipSerial(bytes.fromhex(f"5248430000{n:06X}")) for n in range(1, count + 1)]
+    chips = [ChipSerial(bytes.fromhex(f"5248430000{n:06X}")) for n in range(1, COUNT + 1)]
     stock = frozenset(chips)
     keys, source = KeyStore(roots), _in_token(softhsm, roots)
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         place = stack.enter_context(folder_in_memory())
-        prepared = new_batch(place, count, keys=keys)
+        prepared = new_batch(place, COUNT, keys=keys)
         patch.setattr(pins, "random_pin", lambda: Pin("739241"))
         agents = {
             "store": stack.enter_context(bench(place / "store", keys, stock=stock)),
