@@ -73,7 +73,7 @@ def _needs_pcscd(item: pytest.Item) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def quick_scrypt() -> Generator[None]:
     """Test stores are not worth a second of scrypt for every command."""
-    from cardlib.keys import passphrase
+    from cardlib.keys.store import passphrase
 
     with mock.patch.dict(passphrase.SCRYPT, n=QUICK_SCRYPT_N):
         yield

@@ -22,7 +22,7 @@ from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.local import LocalIssuer
 from cardlib.issuance.making import HostSession, make_card
-from cardlib.keys.agent import AgentConnection
+from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.issuer import CardJob, Issuer, Scp03Set
 from cardlib.keys.public_test_keys import public_test_keys
 from cardlib.keys.roots import public_test_roots

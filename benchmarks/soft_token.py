@@ -19,9 +19,9 @@ from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import RootKeys
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token import TokenKeys
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_keys import TokenKeys
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 BAR_MS = 20.0

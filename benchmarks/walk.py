@@ -102,7 +102,7 @@ def walked(room_of_path: Callable[[str], str], leave_out: tuple[str, ...] = ()) 
 
 def resident() -> Walk:
     """From a list with one resident to a verified card."""
-    from cardlib.keys import passphrase
+    from cardlib.keys.store import passphrase
     from personalize.cli import main as rhcard
 
     sample = next(iter(sorted((ROOT / "personalize").rglob("residents.csv"))))

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from .emulator import FaultyCard, SoftwareCard
     from .keys.roots import Roots
-    from .keys.store import KeyStore
+    from .keys.store.key_store import KeyStore
 
 
 class CardFaults(Protocol):
@@ -58,7 +58,7 @@ def card_roots() -> "Roots":
 @pytest.fixture(scope="session")
 def card_key_store(card_roots: "Roots") -> "KeyStore":
     """The key store that belongs to the cards, for a terminal or an issuer."""
-    from .keys.store import KeyStore
+    from .keys.store.key_store import KeyStore
 
     return KeyStore(card_roots)
 
@@ -107,7 +107,7 @@ def field_roots() -> "Roots":
 @pytest.fixture(scope="session")
 def field_key_store(field_roots: "Roots") -> "KeyStore":
     """The key store that belongs to the cards that `field_card` makes."""
-    from .keys.store import KeyStore
+    from .keys.store.key_store import KeyStore
 
     return KeyStore(field_roots)
 

@@ -9,9 +9,9 @@ from ..crypto import Cipher
 from ..errors import CardKeyError, ChannelError
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ..keys import KeySet
-from ..keys.agent import AgentConnection
-from ..keys.agent_keys import AgentKeySet, KeysOfVersion, versions
-from ..keys.agent_wire import ERRORS, Document, ErrorForm, choice, text
+from ..keys.agent.agent_connection import AgentConnection
+from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
+from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, choice, text
 from ..keys.issuer import CardJob, Scp03Set
 from ..layout.load import Grouping
 from ..messaging.scp03_failure import Cause, Scp03Failure

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from ..apdu import CommandAPDU
 from ..facts import ChipSerial
-from ..keys.agent import AgentConnection
+from ..keys.agent.agent_connection import AgentConnection
 from ..keys.issuer import Scp03Set
-from ..keys.sam_groupings import SamPlan
+from ..keys.sam.sam_groupings import SamPlan
 from .agent_issuer import AgentHost
 
 

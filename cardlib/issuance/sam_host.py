@@ -7,7 +7,7 @@ from ..apdu import CommandAPDU
 from ..facts import ChipSerial
 from ..keys import RootKeys
 from ..keys.issuer import IssuerHost, Scp03Set
-from ..keys.sam_groupings import RootSource, SamPlan, sam_groupings
+from ..keys.sam.sam_groupings import RootSource, SamPlan, sam_groupings
 from . import store_data_commands
 from .local import LocalHost
 

@@ -152,7 +152,7 @@ def status(context: Context, socket_path: Path) -> int:
     Examples:
       rhcard agent status
     """
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
     found = AgentConnection(socket_path).call("status")
     if context.as_json:
@@ -225,7 +225,7 @@ def lock(context: Context, socket_path: Path) -> int:
     Examples:
       rhcard agent lock
     """
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
     AgentConnection(socket_path).call("lock")
     if context.as_json:

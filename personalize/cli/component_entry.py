@@ -15,7 +15,7 @@ from cardlib.regular_file import read_regular
 from .output import say
 
 if TYPE_CHECKING:
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
     from ..custody.ceremony import Plan
     from ..custody.component import Component

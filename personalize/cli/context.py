@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cardlib.keys import KeySet
     from cardlib.keys.issuer import Issuer
     from cardlib.keys.store import KeyStore
-    from cardlib.keys.store_file import OpenStore
+    from cardlib.keys.store.store_file import OpenStore
 
     from ..preparation.batch import Batch
     from ..production.station import BlankMaker
@@ -147,7 +147,7 @@ class Context:
         CardKeyError, before a passphrase is asked for, when there is none, when it is damaged, or
         when custodians open it.
         """
-        from cardlib.keys.store_file import open_with_passphrase, read_header
+        from cardlib.keys.store.store_file import open_with_passphrase, read_header
 
         path = self.key_file(path)
         header = read_header(path)
@@ -183,7 +183,7 @@ class Context:
                 raise click.UsageError("give one of --sam and --keys")
             return sam_keys(self)
         if self.agent is not None:
-            from cardlib.keys.agent_keys import agent_key_set
+            from cardlib.keys.agent.agent_keys import agent_key_set
 
             return agent_key_set(self.agent)
         return self.open_store().terminal_keys if self.keys else None

@@ -90,7 +90,7 @@ def new(
     """
     from cardlib.crypto import Cipher
     from cardlib.keys.roots import new_roots, public_test_roots
-    from cardlib.keys.store_file import create
+    from cardlib.keys.store.store_file import create
     from cardlib.unfinished import remove_unfinished_files
 
     say_removed(remove_unfinished_files(out.absolute().parent))

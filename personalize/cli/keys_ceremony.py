@@ -27,7 +27,7 @@ from .output import print_line, say
 from .signals import held_back
 
 if TYPE_CHECKING:
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
 _expect_option = click.option(
     "--expect",
@@ -326,7 +326,7 @@ def receipt(context: Context, number: int | None, socket_path: Path) -> int:
     Examples:
       rhcard keys receipt 1
     """
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
     connection = AgentConnection(socket_path)
     if number is None:

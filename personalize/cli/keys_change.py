@@ -17,7 +17,7 @@ from .options import json_option, keys_option, passphrase_option
 from .output import print_line, say, say_removed
 
 if TYPE_CHECKING:
-    from cardlib.keys.store_file import OpenStore
+    from cardlib.keys.store.store_file import OpenStore
 
 
 @click.command()
@@ -146,7 +146,7 @@ def _written(
     context: Context, store: "OpenStore", done: str, *, opens_as_before: bool = False
 ) -> int:
     """Write a changed store over its file, and say what was done and what is kept."""
-    from cardlib.keys.store_file import kept_beside
+    from cardlib.keys.store.store_file import kept_beside
     from cardlib.unfinished import remove_unfinished_files
 
     path = context.key_file()

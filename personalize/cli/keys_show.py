@@ -10,7 +10,7 @@ from .options import json_option, keys_option, passphrase_option
 from .output import print_error, print_line, print_table, say
 
 if TYPE_CHECKING:
-    from cardlib.keys.store_header import StoreHeader, StoreVersion
+    from cardlib.keys.store.store_header import StoreHeader, StoreVersion
 
 
 @click.command(name="list")
@@ -27,7 +27,7 @@ def list_(context: Context) -> int:
     Examples:
       rhcard keys list --keys keys.json
     """
-    from cardlib.keys.store_file import read_header
+    from cardlib.keys.store.store_file import read_header
 
     path = context.key_file()
     header = read_header(path)

@@ -16,9 +16,9 @@ from .options import FC, json_option
 from .output import print_line, print_table, say
 
 if TYPE_CHECKING:
-    from cardlib.keys.pkcs11 import TokenFound
-    from cardlib.keys.token_session import TokenSession
-    from cardlib.keys.token_version import TokenVersion
+    from cardlib.keys.token.pkcs11 import TokenFound
+    from cardlib.keys.token.token_session import TokenSession
+    from cardlib.keys.token.token_version import TokenVersion
 
 MODULE_ENVIRONMENT = "RHCARD_TOKEN_MODULE"
 _STORE = "main"
@@ -70,7 +70,7 @@ def token(
       rhcard keys token --module /usr/lib/softhsm/libsofthsm2.so
       rhcard keys token --module /usr/lib/softhsm/libsofthsm2.so --token bureau
     """
-    from cardlib.keys.pkcs11 import tokens
+    from cardlib.keys.token.pkcs11 import tokens
 
     given = {"--pin-file": pin_file, "--remove-unfinished": remove_unfinished}
     _only_with_token(label, given)
@@ -151,7 +151,7 @@ def module_path(context: Context, given: str | None) -> str:
 
 def token_pin(file: Path | None, label: str) -> str:
     """The PIN of a token from a file, the environment or a prompt; CardKeyError without one."""
-    from cardlib.keys.token_pin import ENVIRONMENT, pin_given
+    from cardlib.keys.token.token_pin import ENVIRONMENT, pin_given
 
     pin = pin_given(file, os.environ)
     if pin is not None:
@@ -166,8 +166,8 @@ def open_session(label: str, path: str, pin_file: Path | None) -> "TokenSession"
 
     The token is looked for before the PIN is asked for.
     """
-    from cardlib.keys.pkcs11 import tokens
-    from cardlib.keys.token_session import TokenSession
+    from cardlib.keys.token.pkcs11 import tokens
+    from cardlib.keys.token.token_session import TokenSession
 
     there = [each.label for each in tokens(path)]
     if label not in there:
@@ -181,8 +181,8 @@ def open_session(label: str, path: str, pin_file: Path | None) -> "TokenSession"
 def _new_in_token(label: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> int:
     from cardlib.crypto import Cipher
     from cardlib.keys.roots import public_test_roots
-    from cardlib.keys.token_making import NO_SM4, generate_roots, import_roots
-    from cardlib.keys.token_version import found_versions
+    from cardlib.keys.token.token_making import NO_SM4, generate_roots, import_roots
+    from cardlib.keys.token.token_version import found_versions
 
     context: Context = click.get_current_context().obj
     _refuse_what_is_for_files(context, values)
@@ -236,8 +236,8 @@ def _parameters_of(add: Any) -> list[click.Parameter]:
 
 
 def _print_keys(context: Context, session: "TokenSession", remove: bool) -> int:
-    from cardlib.keys.token_making import remove_leftovers
-    from cardlib.keys.token_version import (
+    from cardlib.keys.token.token_making import remove_leftovers
+    from cardlib.keys.token.token_version import (
         differences,
         found_versions,
         leftovers,
@@ -298,8 +298,8 @@ def _version(version: "TokenVersion") -> dict[str, Any]:
 
 
 def _facts(found: "TokenFound") -> dict[str, Any]:
-    from cardlib.keys.pkcs11 import AES_CMAC, SP800_108_COUNTER_KDF, mechanism_name
-    from cardlib.keys.token_making import missing_mechanisms
+    from cardlib.keys.token.pkcs11 import AES_CMAC, SP800_108_COUNTER_KDF, mechanism_name
+    from cardlib.keys.token.token_making import missing_mechanisms
 
     return {
         "label": found.label,

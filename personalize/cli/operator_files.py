@@ -16,7 +16,7 @@ from .agent_socket import socket_option
 from .context import first_line
 
 if TYPE_CHECKING:
-    from cardlib.keys.agent import AgentConnection
+    from cardlib.keys.agent.agent_connection import AgentConnection
 
     from ..custody.operators import OperatorKey
 
@@ -53,7 +53,7 @@ class Signers:
 
         The agent is asked for its status, which needs no right.
         """
-        from cardlib.keys.agent import AgentConnection
+        from cardlib.keys.agent.agent_connection import AgentConnection
 
         connection = AgentConnection(self.socket)
         connection.call("status")

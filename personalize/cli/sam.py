@@ -24,8 +24,8 @@ from .output import print_line, print_table, say, say_removed
 if TYPE_CHECKING:
     from cardlib.exchange import Connection
     from cardlib.keys import AboutKeys
-    from cardlib.keys.sam import HeldKeys
-    from cardlib.keys.sam_groupings import SamPlan
+    from cardlib.keys.sam.sam_groupings import SamPlan
+    from cardlib.keys.sam.sam_keys import HeldKeys
 
     from ..production.sam_issue import LoadedSam, SamMaker
     from ..production.station import BlankMaker
@@ -206,7 +206,7 @@ def _plan(
     context: Context, role_names: tuple[str, ...], pin_file: Path | None, limit: int | None
 ) -> "SamPlan":
     from cardlib.errors import FormatError
-    from cardlib.keys.sam_groupings import SamPlan
+    from cardlib.keys.sam.sam_groupings import SamPlan
     from cardlib.layout.sam_roles import keys_of_roles
 
     from ..production.pins import random_pin
@@ -298,8 +298,8 @@ def show(context: Context, choice: str) -> int:
     Examples:
       rhcard sam show MY.sam
     """
-    from cardlib.keys.sam import contents
-    from cardlib.keys.sam_line import SamLine
+    from cardlib.keys.sam.sam_keys import contents
+    from cardlib.keys.sam.sam_line import SamLine
 
     from .sam_choice import powered_sam
 

@@ -13,7 +13,7 @@ from .output import say
 if TYPE_CHECKING:
     from cardlib.facts import ChipSerial
     from cardlib.issuance.agent_issuer import AgentIssuer
-    from cardlib.keys.sam_groupings import SamPlan
+    from cardlib.keys.sam.sam_groupings import SamPlan
 
     from ..production.sam_issue import SamMaker
 
@@ -47,8 +47,8 @@ def sam_maker(signers: Signers) -> "tuple[AgentIssuer, SamMaker]":
     its chip is shown.
     """
     from cardlib.issuance.agent_issuer import AGENT_ERRORS, AgentIssuer
-    from cardlib.keys.agent import AgentConnection
-    from cardlib.keys.agent_keys import versions
+    from cardlib.keys.agent.agent_connection import AgentConnection
+    from cardlib.keys.agent.agent_keys import versions
 
     from ..production.sam_issue import AgentSamMaker
 

@@ -18,7 +18,7 @@ from .context import Context, first_line
 
 if TYPE_CHECKING:
     from cardlib.exchange import Connection
-    from cardlib.keys.sam import HeldKeys, SamKeySet
+    from cardlib.keys.sam.sam_keys import HeldKeys, SamKeySet
 
 ENVIRONMENT = "RHCARD_SAM_PIN"
 SUFFIX = ".sam"
@@ -61,7 +61,7 @@ def sam_keys(context: Context) -> "SamKeySet":
 
     UsageError when --profile or another option does not fit; the errors of `SamKeySet.open`.
     """
-    from cardlib.keys.sam import SamKeySet
+    from cardlib.keys.sam.sam_keys import SamKeySet
 
     from .profile_choice import chosen
 
@@ -76,7 +76,7 @@ def sam_keys(context: Context) -> "SamKeySet":
 def _given(context: Context) -> "HeldKeys | None":
     """What a deployed SAM is taken to hold, which does not say it: with profile `field` only."""
     from cardlib.crypto import Cipher
-    from cardlib.keys.sam import ALL_NAMES, HeldKeys
+    from cardlib.keys.sam.sam_keys import ALL_NAMES, HeldKeys
     from cardlib.layout.card_profile import RHCARD
 
     from .profile_choice import chosen

@@ -7,7 +7,7 @@ name after that step, so that a receipt could be lost whose change was made.
 from contextlib import suppress
 
 from cardlib.keys import KeyHolder
-from cardlib.keys.store_file import OpenStore
+from cardlib.keys.store.store_file import OpenStore
 from cardlib.unfinished import remove_unfinished_files
 
 from .receipts import Receipt

@@ -266,4 +266,4 @@ CEREMONY_VERBS: Mapping[str, Verb] = {
     "receipts": Verb(_receipts, _READERS, locked_too=True),
     "receipt": Verb(_receipt, _READERS, ("number",), locked_too=True),
 }
-"""Each verb by its name; `cardlib.keys.agent_verbs` has its members."""
+"""Each verb by its name; `cardlib.keys.agent.agent_verbs` has its members."""

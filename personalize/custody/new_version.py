@@ -6,7 +6,7 @@ from types import MappingProxyType
 from cardlib.errors import CardKeyError
 from cardlib.keys import KeyHolder, RootKeys
 from cardlib.keys.roots import VERSIONS, Roots
-from cardlib.keys.store_file import OpenStore
+from cardlib.keys.store.store_file import OpenStore
 
 from .component import CARD_KEYS, SECRET, SET, joined, parts
 

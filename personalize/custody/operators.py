@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cardlib.errors import DAMAGE, CardKeyError
-from cardlib.keys.passphrase import new_kdf, passphrase_key
+from cardlib.keys.store.passphrase import new_kdf, passphrase_key
 
 from .roles import Role
 

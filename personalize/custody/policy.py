@@ -12,7 +12,7 @@ from typing import Any
 
 from cardlib.errors import DAMAGE, CardError, FormatError, KeysUnavailable
 from cardlib.facts import ChipSerial
-from cardlib.keys.agent_verbs import FORMS
+from cardlib.keys.agent.agent_verbs import FORMS
 from cardlib.layout import KEY_BY_NAME
 from cardlib.regular_file import read_regular
 

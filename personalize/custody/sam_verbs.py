@@ -11,7 +11,7 @@ from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance.sam_host import SamHost
 from cardlib.keys.issuer import Scp03Set
-from cardlib.keys.sam_groupings import RootSource, SamPlan
+from cardlib.keys.sam.sam_groupings import RootSource, SamPlan
 from cardlib.layout.sam_roles import keys_of_roles
 
 from .card_verbs import CardSession, commands_of, in_session, open_session
@@ -121,4 +121,4 @@ SAM_VERBS: Mapping[str, Verb] = {
     "sam-replace-keys": in_session(_replace_keys, roles=AT_A_DESK),
     "sam-load": in_session(_load, roles=AT_A_DESK),
 }
-"""Each verb by its name; `cardlib.keys.agent_verbs` has its members."""
+"""Each verb by its name; `cardlib.keys.agent.agent_verbs` has its members."""

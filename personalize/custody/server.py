@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cardlib.errors import CardKeyError, FormatError, KeysUnavailable, StorageError
-from cardlib.keys.agent_wire import error_document, read_frame, to_frame
+from cardlib.keys.agent.agent_wire import error_document, read_frame, to_frame
 
 from .policy import Caller
 from .process import socket_folder

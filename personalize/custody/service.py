@@ -11,8 +11,8 @@ from typing import TypeVar
 from cardlib.errors import CardError, CardKeyError, FormatError, KeysUnavailable, StorageError
 from cardlib.issuance.agent_issuer import AGENT_ERRORS
 from cardlib.issuance.local import LocalIssuer
-from cardlib.keys.agent_verbs import FORMS
-from cardlib.keys.agent_wire import (
+from cardlib.keys.agent.agent_verbs import FORMS
+from cardlib.keys.agent.agent_wire import (
     Document,
     decoded,
     error_document,

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from cardlib.keys.token_holder import TokenHolder
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_holder import TokenHolder
+from cardlib.keys.token.token_session import TokenSession
 
 TOKEN = "token "
 """How the name of a token begins, in the agent's status."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cardlib.errors import CardKeyError
 from cardlib.keys import RootKeys
-from cardlib.keys.custodians import opened_pair, pair_of
+from cardlib.keys.store.custodians import opened_pair, pair_of
 
 from .after_a_cut import finish_what_was_cut
 from .roles import AT_A_DESK
@@ -74,4 +74,4 @@ UNLOCK_VERBS: Mapping[str, Verb] = {
     "unlock-together": Verb(_unlock_together, AT_A_DESK, ("statement",), locked_too=True),
     "unlock-token": Verb(_unlock_token, AT_A_DESK, ("statement",), locked_too=True),
 }
-"""Each verb by its name; `cardlib.keys.agent_verbs` has its members."""
+"""Each verb by its name; `cardlib.keys.agent.agent_verbs` has its members."""

@@ -11,14 +11,14 @@ from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import KeyHolder, RootKeys
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.store_file import (
+from cardlib.keys.store.store_file import (
     OpenStore,
     StoreChanged,
     open_with_data_key,
     open_with_passphrase,
     read_header,
 )
-from cardlib.keys.store_header import StoreHeader
+from cardlib.keys.store.store_header import StoreHeader
 
 from .own_roots import check_roots
 from .policy import Policy

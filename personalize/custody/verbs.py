@@ -83,4 +83,4 @@ VERBS: Mapping[str, Verb] = {
     **CEREMONY_VERBS,
     **SAM_VERBS,
 }
-"""Each verb by its name; `cardlib.keys.agent_verbs` has its members."""
+"""Each verb by its name; `cardlib.keys.agent.agent_verbs` has its members."""

@@ -24,11 +24,11 @@ from cardlib.issuance.agent_sam import AgentSamHost
 from cardlib.issuance.making import HostSession
 from cardlib.issuance.sam_host import SamHost, SamSide
 from cardlib.keys import AboutKeys, RootKeys
-from cardlib.keys.agent import AgentConnection
-from cardlib.keys.agent_keys import KeysOfVersion
+from cardlib.keys.agent.agent_connection import AgentConnection
+from cardlib.keys.agent.agent_keys import KeysOfVersion
 from cardlib.keys.issuer import Scp03Set
-from cardlib.keys.sam import HeldKeys, SamKeySet
-from cardlib.keys.sam_groupings import RootSource, SamPlan
+from cardlib.keys.sam.sam_groupings import RootSource, SamPlan
+from cardlib.keys.sam.sam_keys import HeldKeys, SamKeySet
 from cardlib.layout.card_profile import RHCARD
 from cardlib.layout.sam_roles import keys_of_roles
 from cardlib.status import StatusWord

@@ -7,7 +7,7 @@ from cardlib.card.field_card import BY_THE_KEYS
 from cardlib.errors import CardError, NotPersonalized, ProfileNeeded
 from cardlib.exchange import Connection
 from cardlib.keys import KeySet
-from cardlib.keys.sam_line import SamRefusal
+from cardlib.keys.sam.sam_line import SamRefusal
 from cardlib.layout import FILE_BY_PATH, FILES, FieldValue, FileSpec, State
 from cardlib.layout.card_profile import FIELD, RHCARD, CardProfile
 from cardlib.status import StatusWord

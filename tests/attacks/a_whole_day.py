@@ -21,10 +21,10 @@ from cardlib.emulator.bench.trace import Trace
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance.local import LocalIssuer
-from cardlib.keys.custodians import opened_pair, pair_of
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.store_file import OpenStore, create, open_with_data_key, read_header
+from cardlib.keys.store.custodians import opened_pair, pair_of
+from cardlib.keys.store.store_file import OpenStore, create, open_with_data_key, read_header
 from cardlib.transport.recorder import Recorder, dump
 from personalize.custody import operators
 from personalize.custody.component import EXCHANGE, SET, Component, check_value

@@ -21,9 +21,9 @@ from cardlib.errors import CardError, CardKeyError, KeysUnavailable
 from cardlib.facts import ChipSerial
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import make_card
-from cardlib.keys.agent_keys import versions
-from cardlib.keys.agent_verbs import FORMS
-from cardlib.keys.agent_wire import from_frame, read_frame
+from cardlib.keys.agent.agent_keys import versions
+from cardlib.keys.agent.agent_verbs import FORMS
+from cardlib.keys.agent.agent_wire import from_frame, read_frame
 from cardlib.keys.public_test_keys import public_test_keys
 from cardlib.keys.store import KeyStore
 from personalize.cli.exits import Exit

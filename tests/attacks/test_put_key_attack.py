@@ -23,9 +23,9 @@ from cardlib.facts import SECURITY_DOMAIN, Pin
 from cardlib.issuance import select_application
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import HostSession, make_card
-from cardlib.keys.agent_keys import versions
-from cardlib.keys.agent_verbs import FORMS, OF_BATCHES, OF_CARDS, OF_EVERYBODY, OF_TERMINALS
-from cardlib.keys.agent_wire import Document, from_frame
+from cardlib.keys.agent.agent_keys import versions
+from cardlib.keys.agent.agent_verbs import FORMS, OF_BATCHES, OF_CARDS, OF_EVERYBODY, OF_TERMINALS
+from cardlib.keys.agent.agent_wire import Document, from_frame
 from cardlib.keys.issuer import Scp03Set
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots
 from cardlib.keys.store import KeyStore

@@ -11,7 +11,7 @@ from cardlib.emulator.chip.memory import Memory
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.facts import Pin
 from cardlib.keys.roots import Roots, public_test_roots
-from cardlib.keys.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_groupings import SamPlan
 from cardlib.keys.store import KeyStore
 from cardlib.layout import KEY_BY_NAME
 from cardlib.layout.sam_roles import SAM_ROLES

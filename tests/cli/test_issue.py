@@ -12,7 +12,7 @@ import pytest
 
 from cardlib.errors import StatusWordError
 from cardlib.issuance.making import HostSession
-from cardlib.keys import passphrase
+from cardlib.keys.store import passphrase
 from personalize.cli.exits import Exit
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cardlib.errors import CardKeyError
-from cardlib.keys.store_file import open_with_passphrase, read_header
+from cardlib.keys.store.store_file import open_with_passphrase, read_header
 from personalize.cli.context import Context
 from tests.programs.rhcard import PASSPHRASE, key_file, prepare, public_operator, rhcard
 

@@ -10,9 +10,9 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.keys.roots import public_test_roots
-from cardlib.keys.token_holder import TokenHolder, retire
-from cardlib.keys.token_session import TokenSession
-from cardlib.keys.token_version import KEY_NAMES, found_versions
+from cardlib.keys.token.token_holder import TokenHolder, retire
+from cardlib.keys.token.token_session import TokenSession
+from cardlib.keys.token.token_version import KEY_NAMES, found_versions
 from tests import ROOT
 from tests.programs.rhcard import rhcard
 from tests.programs.softhsm import MODULE, PIN, SoftHsm
@@ -129,7 +129,7 @@ def test_a_wrong_key_is_named_and_is_9(label: str) -> None:
     opened = session(label)
     (version,) = found_versions(opened)
     opened.remove(frozenset({version.label("cvk")}))
-    from cardlib.keys.pkcs11 import KeyTemplate
+    from cardlib.keys.token.pkcs11 import KeyTemplate
 
     opened.import_key(KeyTemplate(version.label("cvk"), encrypt=True), bytes(16))
     done = rhcard(*SHOW, "--token", label, "--json")
@@ -139,7 +139,7 @@ def test_a_wrong_key_is_named_and_is_9(label: str) -> None:
 
 
 def test_what_an_interrupted_command_left_is_said_and_removed_when_asked(label: str) -> None:
-    from cardlib.keys.pkcs11 import KeyTemplate
+    from cardlib.keys.token.pkcs11 import KeyTemplate
 
     opened = session(label)
     opened.generate_key(KeyTemplate("rhcard/main/v1/cvk/0123abcd", encrypt=True))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cardlib.errors import CardKeyError
-from cardlib.keys.agent import AgentConnection
+from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
 from tests.programs.rhcard import PASSPHRASE, spawned

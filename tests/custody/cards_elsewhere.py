@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cardlib.emulator import SoftwareCard
-from cardlib.keys.agent_wire import read_frame
+from cardlib.keys.agent.agent_wire import read_frame
 from personalize.production.feed import BroughtCard, Wanted, Worked, one_by_one
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.issuance.agent_issuer import AGENT_ERRORS, AgentIssuer
 from cardlib.keys import KeySet
-from cardlib.keys.agent import AgentConnection
-from cardlib.keys.agent_keys import versions
-from cardlib.keys.agent_wire import Document, from_frame
+from cardlib.keys.agent.agent_connection import AgentConnection
+from cardlib.keys.agent.agent_keys import versions
+from cardlib.keys.agent.agent_wire import Document, from_frame
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
 from personalize.custody.policy import Caller, Policy

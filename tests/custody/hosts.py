@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cardlib.crypto import Cipher
-from cardlib.keys.agent_verbs import FORMS
-from cardlib.keys.agent_wire import Document, decoded, error_of, from_frame, to_frame
+from cardlib.keys.agent.agent_verbs import FORMS
+from cardlib.keys.agent.agent_wire import Document, decoded, error_of, from_frame, to_frame
 from cardlib.keys.roots import new_roots
-from cardlib.keys.store_file import create
+from cardlib.keys.store.store_file import create
 from personalize.custody.ceremony import ComponentEntry, Plan
 from personalize.custody.component import Component
 from personalize.custody.policy import Caller, Policy

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from unittest import mock
 
-from cardlib.keys import passphrase
+from cardlib.keys.store import passphrase
 from personalize.custody.operators import OperatorKey, new_operator
 from personalize.custody.register import Register, write_register
 from personalize.custody.roles import Role

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cardlib.keys.store_file import read_header
+from cardlib.keys.store.store_file import read_header
 from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host, again, host

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
-from cardlib.keys.store_file import open_with_data_key, read_header
+from cardlib.keys.store.store_file import open_with_data_key, read_header
 from personalize.custody import ceremony_verbs
 from personalize.custody.ceremony import split
 from personalize.custody.component import (

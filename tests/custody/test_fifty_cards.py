@@ -19,11 +19,11 @@ from cardlib.emulator.bench.virtual_reader import FIRST_PORT, VirtualReader
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.facts import ChipSerial, Pin
 from cardlib.keys.roots import Roots, new_roots
-from cardlib.keys.sam import SamKeySet
-from cardlib.keys.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_keys import SamKeySet
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 from cardlib.layout import KEYS
 from cardlib.layout.load import records
 from cardlib.transport.pcsc import find_reader, open_reader

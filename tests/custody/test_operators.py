@@ -128,7 +128,7 @@ def test_any_bytes_are_an_operator_or_an_error(raw: bytes) -> None:
 
 
 def test_a_file_with_weak_scrypt_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cardlib.keys import passphrase
+    from cardlib.keys.store import passphrase
 
     monkeypatch.setitem(passphrase.SCRYPT, "n", 2**17)
     with pytest.raises(CardKeyError, match="too weakly"):

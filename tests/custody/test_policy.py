@@ -6,7 +6,7 @@ import pytest
 
 from cardlib.errors import KeysUnavailable
 from cardlib.facts import ChipSerial
-from cardlib.keys.agent_verbs import FORMS
+from cardlib.keys.agent.agent_verbs import FORMS
 from personalize.custody.policy import Caller, Policy, PolicyError, Stock, read_policy
 from personalize.custody.roles import Role
 from tests import ROOT

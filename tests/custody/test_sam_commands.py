@@ -11,7 +11,7 @@ from cardlib.crypto import Cipher
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.store_file import create
+from cardlib.keys.store.store_file import create
 from personalize.cli.exits import Exit
 from tests.custody.agents import folder_in_memory
 from tests.custody.people import files, person

@@ -15,15 +15,15 @@ from cardlib.facts import SECURITY_DOMAIN, ChipSerial, Pin
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.local import LocalIssuer
 from cardlib.issuance.making import HostSession, make_card
-from cardlib.keys.agent_keys import versions
-from cardlib.keys.agent_verbs import OF_SAMS
+from cardlib.keys.agent.agent_keys import versions
+from cardlib.keys.agent.agent_verbs import OF_SAMS
 from cardlib.keys.issuer import CardJob, Scp03Set
 from cardlib.keys.roots import new_roots
-from cardlib.keys.sam import SamKeySet
-from cardlib.keys.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_keys import SamKeySet
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 from cardlib.messaging.scp03_failure import Scp03Failure
 from personalize.custody.policy import Caller
 from personalize.custody.roles import Role

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cardlib.errors import CardKeyError
-from cardlib.keys.agent import AgentConnection
-from cardlib.keys.agent_wire import LARGEST_FRAME, from_frame, read_frame, to_frame
+from cardlib.keys.agent.agent_connection import AgentConnection
+from cardlib.keys.agent.agent_wire import LARGEST_FRAME, from_frame, read_frame, to_frame
 from personalize.cli.exits import Exit
 from personalize.custody.server import MOST_OF_ONE
 from tests.custody.agents import (

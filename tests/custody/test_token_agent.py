@@ -14,9 +14,9 @@ from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.issuance.making import make_card
 from cardlib.keys.roots import Roots, new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token_holder import TokenHolder
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_holder import TokenHolder
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 from cardlib.layout import KEYS
 from personalize.cli.exits import Exit
 from personalize.custody.roles import Role

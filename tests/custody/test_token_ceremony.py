@@ -7,8 +7,8 @@ import pytest
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.keys.roots import new_roots
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 from personalize.custody.ceremony import split
 from personalize.custody.component import SET, SET_SIZE
 from personalize.custody.token_source import TokenSource

@@ -17,10 +17,10 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
-from cardlib.keys.agent import AgentConnection
-from cardlib.keys.custodians import opened_pair, pair_of
+from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.roots import new_roots
-from cardlib.keys.store_file import create, open_with_data_key, read_header
+from cardlib.keys.store.custodians import opened_pair, pair_of
+from cardlib.keys.store.store_file import create, open_with_data_key, read_header
 from personalize.cli.failures import Stopped
 from personalize.cli.keys_ceremony import to_its_end
 from personalize.custody.ceremony import split

@@ -5,7 +5,7 @@ python -m tests.docs.generated --write
 
 from collections.abc import Mapping
 
-from cardlib.keys.agent_verbs import FORMS
+from cardlib.keys.agent.agent_verbs import FORMS
 from personalize.custody.policy import CALLER_KEYS, POLICY_KEYS, PolicyKey
 from personalize.custody.roles import EVERYBODY
 from personalize.custody.verbs import VERBS

@@ -3,9 +3,9 @@
 python -m tests.docs.token_page --write
 """
 
-from cardlib.keys.pkcs11 import AES_ECB_DERIVE, SP800_108_COUNTER_KDF
-from cardlib.keys.token_making import NEEDED, NEEDED_TO_MAKE, template
-from cardlib.keys.token_version import KEY_NAMES
+from cardlib.keys.token.pkcs11 import AES_ECB_DERIVE, SP800_108_COUNTER_KDF
+from cardlib.keys.token.token_making import NEEDED, NEEDED_TO_MAKE, template
+from cardlib.keys.token.token_version import KEY_NAMES
 from cardlib.layout import KEY_BY_NAME
 
 from .generated import REFERENCE, write

@@ -242,7 +242,9 @@ def write_all(troubles: Sequence[Trouble]) -> None:
     shown = shown_on(PAGE.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as parent, ExitStack() as stack:
         place = Workplace(Path(parent))
-        stack.enter_context(mock.patch.dict("cardlib.keys.passphrase.SCRYPT", n=QUICK_SCRYPT_N))
+        stack.enter_context(
+            mock.patch.dict("cardlib.keys.store.passphrase.SCRYPT", n=QUICK_SCRYPT_N)
+        )
         needed = any(trouble.scene for trouble in troubles)
         pcscd = stack.enter_context(running_pcscd()) if needed else None
         for trouble in troubles:

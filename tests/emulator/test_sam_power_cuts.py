@@ -13,8 +13,8 @@ from cardlib.emulator import MemoryFailure, PowerCut
 from cardlib.emulator.chip.memory import Memory
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.errors import CardError
-from cardlib.keys.sam import SamKeySet
-from cardlib.keys.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_keys import SamKeySet
 from cardlib.keys.store import KeyStore
 from personalize.production.sam_issue import load_sam
 from tests.cards.sams import (

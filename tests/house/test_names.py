@@ -19,13 +19,11 @@ SHARED_MODULE_NAMES: Mapping[frozenset[str], str] = {
     frozenset({"cardlib.messaging.v1", "cardlib.emulator.sessions.v1"}): _BOTH_SIDES,
     frozenset({"cardlib.messaging.v2", "cardlib.emulator.sessions.v2"}): _BOTH_SIDES,
     frozenset({"cardlib.messaging.scp03", "cardlib.emulator.sessions.scp03"}): _BOTH_SIDES,
-    frozenset({"personalize.cli.agent", "cardlib.keys.agent"}): _COMMAND,
     frozenset({"personalize.cli.apdu", "cardlib.apdu"}): _COMMAND,
     frozenset({"personalize.cli.card_profile", "cardlib.layout.card_profile"}): _COMMAND,
     frozenset({"personalize.cli.issue", "personalize.production.issue"}): _COMMAND,
     frozenset({"personalize.cli.pins", "personalize.production.pins"}): _COMMAND,
     frozenset({"personalize.cli.prepare", "personalize.preparation.prepare"}): _COMMAND,
-    frozenset({"personalize.cli.sam", "cardlib.keys.sam"}): _COMMAND,
     frozenset({"personalize.cli.verify", "cardlib.checks.verify"}): _COMMAND,
 }
 """The modules that may share a name, and why. `__init__` is not a name of its own."""

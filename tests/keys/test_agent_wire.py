@@ -19,7 +19,7 @@ from cardlib.errors import (
     TransportError,
 )
 from cardlib.issuance.agent_issuer import AGENT_ERRORS
-from cardlib.keys.agent_wire import (
+from cardlib.keys.agent.agent_wire import (
     LARGEST_FRAME,
     MemberKind,
     choice,

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.errors import CardKeyError
-from cardlib.keys.custodians import (
+from cardlib.keys.roots import new_roots, next_roots
+from cardlib.keys.store.custodians import (
     Custodian,
     WrongCustodians,
     opened_pair,
@@ -17,8 +18,7 @@ from cardlib.keys.custodians import (
     pair_wraps,
     share,
 )
-from cardlib.keys.roots import new_roots, next_roots
-from cardlib.keys.store_file import (
+from cardlib.keys.store.store_file import (
     OpenStore,
     create,
     kept_beside,
@@ -26,7 +26,7 @@ from cardlib.keys.store_file import (
     open_with_passphrase,
     read_header,
 )
-from cardlib.keys.store_header import PairWrap
+from cardlib.keys.store.store_header import PairWrap
 from tests.programs import openssl
 
 ROOTS, PASSPHRASE = new_roots(), "correct horse battery"

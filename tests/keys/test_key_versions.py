@@ -21,7 +21,7 @@ from cardlib.keys.roots import (
 )
 from cardlib.keys.several import SeveralKeySets
 from cardlib.keys.store import KeyStore
-from cardlib.keys.store_file import OpenStore, create, open_with_passphrase
+from cardlib.keys.store.store_file import OpenStore, create, open_with_passphrase
 from tests.programs import openssl
 
 CHIP, REGION, PASSPHRASE = bytes.fromhex("5248430000000001"), b"41000000", "correct horse battery"

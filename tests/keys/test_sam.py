@@ -13,8 +13,8 @@ from cardlib.emulator.bench.ready_made import personalized_card
 from cardlib.errors import CardKeyError, ChannelError, FormatError
 from cardlib.exchange import Connection
 from cardlib.facts import Pin
-from cardlib.keys.sam import ALL_NAMES, HeldKeys, SamKeySet
-from cardlib.keys.sam_line import SamRefusal
+from cardlib.keys.sam.sam_keys import ALL_NAMES, HeldKeys, SamKeySet
+from cardlib.keys.sam.sam_line import SamRefusal
 from cardlib.keys.software import SoftwareKeySet
 from cardlib.layout import KEYS, State
 from cardlib.layout.card_profile import FIELD, RHCARD

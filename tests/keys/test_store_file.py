@@ -16,17 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
-from cardlib.keys import passphrase
 from cardlib.keys.roots import Roots, new_roots, next_roots, public_test_roots
-from cardlib.keys.store import KeyStore
-from cardlib.keys.store_file import (
+from cardlib.keys.store import KeyStore, passphrase
+from cardlib.keys.store.store_file import (
     create,
     kept_beside,
     open_with_passphrase,
     read_header,
 )
-from cardlib.keys.store_header import DamagedStore, NewerStore
-from cardlib.keys.store_seal import WrongPassphrase, header_of, new_store, sealed_file
+from cardlib.keys.store.store_header import DamagedStore, NewerStore
+from cardlib.keys.store.store_seal import WrongPassphrase, header_of, new_store, sealed_file
 from tests import ROOT
 
 CHIP, REGION = bytes.fromhex("5248430000000001"), b"41000000"
@@ -86,7 +85,7 @@ def test_protocol_and_cipher_are_kept(path: Path, protocol: int, cipher: Cipher)
 
 def test_the_defaults_of_scrypt_are_the_ones_decided() -> None:
     """In a process of its own: this one has the scrypt of tests."""
-    code = "from cardlib.keys import passphrase; print(passphrase.SCRYPT)"
+    code = "from cardlib.keys.store import passphrase; print(passphrase.SCRYPT)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardlib.crypto import Cipher
-from cardlib.keys.store_header import (
+from cardlib.keys.store.store_header import (
     DamagedStore,
     NewerStore,
     PairWrap,

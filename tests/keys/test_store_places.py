@@ -14,8 +14,8 @@ import pytest
 
 from cardlib.errors import CardKeyError
 from cardlib.keys.roots import new_roots, next_roots
-from cardlib.keys.store_file import create, kept_beside, open_with_passphrase, read_header
-from cardlib.keys.store_header import DamagedStore
+from cardlib.keys.store.store_file import create, kept_beside, open_with_passphrase, read_header
+from cardlib.keys.store.store_header import DamagedStore
 from cardlib.unfinished import write_new
 from tests.cards.bureau import die, in_child
 

@@ -15,11 +15,11 @@ from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import KeyHolder, Purpose
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token import TokenKeys
-from cardlib.keys.token_holder import TokenHolder, retire
-from cardlib.keys.token_making import generate_roots, import_roots, remove_version
-from cardlib.keys.token_session import TokenSession
-from cardlib.keys.token_version import (
+from cardlib.keys.token.token_holder import TokenHolder, retire
+from cardlib.keys.token.token_keys import TokenKeys
+from cardlib.keys.token.token_making import generate_roots, import_roots, remove_version
+from cardlib.keys.token.token_session import TokenSession
+from cardlib.keys.token.token_version import (
     AES_NAMES,
     KEY_NAMES,
     TokenVersion,

@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError, StorageError
 from cardlib.facts import ChipSerial
-from cardlib.keys import pkcs11 as pkcs11_module
-from cardlib.keys import token_session
-from cardlib.keys.pkcs11 import (
+from cardlib.keys.roots import new_roots
+from cardlib.keys.token import pkcs11 as pkcs11_module
+from cardlib.keys.token import token_session
+from cardlib.keys.token.pkcs11 import (
     AES_ECB_DERIVE,
     SP800_108_COUNTER_KDF,
     DerivedKey,
     KeyTemplate,
     tokens,
 )  # fmt: skip
-from cardlib.keys.roots import new_roots
-from cardlib.keys.token import TokenKeys
-from cardlib.keys.token_errors import wrong_pin
-from cardlib.keys.token_holder import TokenHolder
-from cardlib.keys.token_making import (
+from cardlib.keys.token.token_errors import wrong_pin
+from cardlib.keys.token.token_holder import TokenHolder
+from cardlib.keys.token.token_keys import TokenKeys
+from cardlib.keys.token.token_making import (
     NEEDED,
     generate_roots,
     import_roots,
@@ -38,9 +38,9 @@ from cardlib.keys.token_making import (
     require,
     template,
 )
-from cardlib.keys.token_pin import pin_given, pin_in_file
-from cardlib.keys.token_session import TokenSession
-from cardlib.keys.token_version import (
+from cardlib.keys.token.token_pin import pin_given, pin_in_file
+from cardlib.keys.token.token_session import TokenSession
+from cardlib.keys.token.token_version import (
     CHECK_BLOCK,
     KEY_NAMES,
     TokenVersion,

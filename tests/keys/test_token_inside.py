@@ -18,12 +18,12 @@ from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import Purpose
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token import TokenKeys
-from cardlib.keys.token_holder import TokenHolder
-from cardlib.keys.token_making import generate_roots, import_roots, remove_version
-from cardlib.keys.token_scp03 import TokenScp03Keys
-from cardlib.keys.token_session import TokenSession
-from cardlib.keys.token_version import differences, leftovers
+from cardlib.keys.token.token_holder import TokenHolder
+from cardlib.keys.token.token_keys import TokenKeys
+from cardlib.keys.token.token_making import generate_roots, import_roots, remove_version
+from cardlib.keys.token.token_scp03 import TokenScp03Keys
+from cardlib.keys.token.token_session import TokenSession
+from cardlib.keys.token.token_version import differences, leftovers
 from tests.programs import openssl
 from tests.programs.nss_token import LABEL, PIN
 

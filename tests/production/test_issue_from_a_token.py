@@ -13,9 +13,9 @@ from cardlib.issuance.local import LocalIssuer
 from cardlib.keys import RootKeys
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token_holder import TokenHolder
-from cardlib.keys.token_making import import_roots
-from cardlib.keys.token_session import TokenSession
+from cardlib.keys.token.token_holder import TokenHolder
+from cardlib.keys.token.token_making import import_roots
+from cardlib.keys.token.token_session import TokenSession
 from personalize.preparation.batch import Batch
 from personalize.production import pins
 from personalize.production.audit import audit

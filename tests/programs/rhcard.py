@@ -21,7 +21,7 @@ from tests import QUICK_SCRYPT_N, ROOT
 
 PASSPHRASE = "correct horse"
 IMPORT_MAIN = f"""
-from cardlib.keys import passphrase
+from cardlib.keys.store import passphrase
 passphrase.SCRYPT["n"] = {QUICK_SCRYPT_N}
 from personalize.cli import main
 """

@@ -15,8 +15,8 @@ from cardlib.errors import ChannelError, TransportError
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial, Pin
 from cardlib.issuance import personalize
-from cardlib.keys.sam import SamKeySet
-from cardlib.keys.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_groupings import SamPlan
+from cardlib.keys.sam.sam_keys import SamKeySet
 from cardlib.keys.store import KeyStore
 from cardlib.layout import State
 from cardlib.layout.load import records

@@ -11,7 +11,7 @@ from ...errors import FormatError
 from ...facts import ISSUER_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ...keys import RootKeys
 from ...keys.roots import Roots
-from ...keys.store import KeyStore
+from ...keys.store.key_store import KeyStore
 from ...layout import FILE_BY_PATH, FILES, dgi_of_record, encode_record
 from ...layout.card_profile import RHCARD, CardProfile
 from ...tlv import dgi

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import CardKeyError, file_error
-from ..regular_file import open_regular, read_to_end
+from ...errors import CardKeyError, file_error
+from ...regular_file import open_regular, read_to_end
 
 ENVIRONMENT = "RHCARD_TOKEN_PIN"
 _MOST_BYTES = 4096

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import (
+from ...errors import (
     DAMAGE,
     CardError,
     CardKeyError,

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..errors import CardKeyError
-from .roots import Roots
-from .several import SeveralKeySets
-from .token import TokenKeys
+from ...errors import CardKeyError
+from ..roots import Roots
+from ..several import SeveralKeySets
+from .token_keys import TokenKeys
 from .token_making import import_roots
 from .token_session import TokenSession
 from .token_version import (

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .. import commands
-from ..apdu import CommandAPDU
-from ..errors import CardKeyError
-from ..exchange import Connection, send
-from ..status import StatusWord, words
+from ... import commands
+from ...apdu import CommandAPDU
+from ...errors import CardKeyError
+from ...exchange import Connection, send
+from ...status import StatusWord, words
 
 _REMEDIES: Mapping[int, str] = MappingProxyType(
     {

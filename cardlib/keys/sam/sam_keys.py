@@ -7,24 +7,24 @@ session keys. The key version is always the card's, never 0.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .. import commands
-from ..apdu import CommandAPDU
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher, pad
-from ..errors import CardKeyError, ChannelError, FormatError
-from ..exchange import Connection
-from ..facts import Pin, SpecVersion
-from ..layout import KEY_BY_NAME, KeySpec
-from ..layout.card_profile import RHCARD, CardProfile
-from ..layout.sam_data import (
+from ... import commands
+from ...apdu import CommandAPDU
+from ...crypto import BLOCK_SIZE, BlockCipher, Cipher, pad
+from ...errors import CardKeyError, ChannelError, FormatError
+from ...exchange import Connection
+from ...facts import Pin, SpecVersion
+from ...layout import KEY_BY_NAME, KeySpec
+from ...layout.card_profile import RHCARD, CardProfile
+from ...layout.sam_data import (
     AUTHENTICATE,
     KEY_BY_SAM_ID,
     NO_LIMIT,
     TAG_KEY_SETS,
     TAG_USES_LEFT,
 )
-from ..status import StatusWord
-from ..tlv import find_ber, iter_ber
-from . import KeyUse, Scp03Keys, SessionKeys
+from ...status import StatusWord
+from ...tlv import find_ber, iter_ber
+from .. import KeyUse, Scp03Keys, SessionKeys
 from .sam_line import SamLine, SamRefusal
 
 _INTERNAL_KEY = "IRK_DDF1"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..errors import CardKeyError
+from ...errors import CardKeyError
 from .store_header import CHECK_SIZE, NONCE_SIZE, PairWrap, StoreHeader, is_operator_name
 
 MOST_CUSTODIANS = 20

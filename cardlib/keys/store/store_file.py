@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from ..crypto import Cipher
-from ..errors import CardKeyError, file_error
-from ..unfinished import lock, write_over
+from ...crypto import Cipher
+from ...errors import CardKeyError, file_error
+from ...unfinished import lock, write_over
+from ..roots import Roots, check_values
+from ..several import SeveralKeySets
 from .custodians import Custodian
-from .roots import Roots, check_values
-from .several import SeveralKeySets
-from .store import KeyStore
+from .key_store import KeyStore
 from .store_header import StoreHeader
 from .store_seal import (
     OpenedRoots,

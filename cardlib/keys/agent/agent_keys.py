@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..crypto import BlockCipher, Cipher
-from ..errors import CardKeyError, ChannelError
-from . import KeySet, SessionKeys
-from .agent import AgentConnection
+from ...crypto import BlockCipher, Cipher
+from ...errors import CardKeyError, ChannelError
+from .. import KeySet, SessionKeys
+from ..several import SeveralKeySets
+from ..software import check_use
+from .agent_connection import AgentConnection
 from .agent_wire import Document
-from .several import SeveralKeySets
-from .software import check_use
 
 
 class KeysOfVersion(NamedTuple):

@@ -1,10 +1,10 @@
 """A chip's static SCP03 keys that a token derives and keeps (SP 800-108 inside the token)."""
 
-from ..crypto import STATIC_LABELS, BlockCipher, Cipher, kdf_data
-from ..errors import CardKeyError
-from . import Scp03Keys, WrappedKey
+from ...crypto import STATIC_LABELS, BlockCipher, Cipher, kdf_data
+from ...errors import CardKeyError
+from .. import Scp03Keys, WrappedKey
+from ..static_keys import S_ENC, S_MAC, S_RMAC, SoftwareScp03Keys, derive
 from .pkcs11 import DerivedKey
-from .static_keys import S_ENC, S_MAC, S_RMAC, SoftwareScp03Keys, derive
 from .token_key import TokenKey
 from .token_session import TokenSession
 from .token_version import CHECK_BLOCK

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ..crypto import Cipher
-from ..errors import CardKeyError
-from ..layout import KEY_BY_NAME
+from ...crypto import Cipher
+from ...errors import CardKeyError
+from ...layout import KEY_BY_NAME
+from ..roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
+from ..roots import check_values as values_of
 from .pkcs11 import (
     AES_CMAC,
     AES_ECB,
@@ -26,8 +28,6 @@ from .pkcs11 import (
     SP800_108_COUNTER_KDF,
     KeyTemplate,
 )  # fmt: skip
-from .roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
-from .roots import check_values as values_of
 from .token_session import TokenSession
 from .token_version import (
     APPLICATION,

@@ -7,8 +7,8 @@ transport, issuer or card key, or an input from which it would make one for some
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..layout import KEY_BY_NAME
-from ..layout.sam_data import MEANINGS_OF_0, PIN_FORMS
+from ...layout import KEY_BY_NAME
+from ...layout.sam_data import MEANINGS_OF_0, PIN_FORMS
 from .agent_wire import (
     MemberKind,
     Members,

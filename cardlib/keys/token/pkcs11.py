@@ -12,7 +12,7 @@ from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CardKeyError
+from ...errors import CardKeyError
 from .token_errors import NOT_TOLD, words
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ..crypto import Cipher
-from ..errors import DAMAGE, CardKeyError
+from ...crypto import Cipher
+from ...errors import DAMAGE, CardKeyError
 
 FORMAT = "rhcard key store 2"
 FORMAT_1 = "rhcard key store 1"

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ..crypto import Cipher, pad
-from ..errors import CardKeyError
-from ..facts import Pin, SpecVersion
-from ..layout import KEY_BY_NAME
-from ..layout.load import Grouping
-from ..layout.records import DGI_PIN, DGI_PIN_TRIES
-from ..layout.sam_data import DGI_SAM_KEYS, DGI_SAM_USE, MEANINGS_OF_0, NO_LIMIT, PIN_FORMS
-from ..layout.sam_roles import keys_of_roles
-from . import Scp03Keys, WrappedKey
+from ...crypto import Cipher, pad
+from ...errors import CardKeyError
+from ...facts import Pin, SpecVersion
+from ...layout import KEY_BY_NAME
+from ...layout.load import Grouping
+from ...layout.records import DGI_PIN, DGI_PIN_TRIES
+from ...layout.sam_data import DGI_SAM_KEYS, DGI_SAM_USE, MEANINGS_OF_0, NO_LIMIT, PIN_FORMS
+from ...layout.sam_roles import keys_of_roles
+from .. import Scp03Keys, WrappedKey
 
 
 @runtime_checkable

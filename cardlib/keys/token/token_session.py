@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import CardKeyError
+from ...errors import CardKeyError
 from .pkcs11 import (
     AES_ECB_DERIVE,
     SP800_108_COUNTER_KDF,

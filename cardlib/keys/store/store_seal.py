@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..errors import DAMAGE, CardKeyError, file_error
-from ..regular_file import read_regular
-from ..unfinished import write_new
+from ...errors import DAMAGE, CardKeyError, file_error
+from ...regular_file import read_regular
+from ...unfinished import write_new
+from ..roots import Roots, check_values, from_json, to_json
 from .custodians import Custodian, pair_wraps
 from .passphrase import new_kdf, passphrase_key
-from .roots import Roots, check_values, from_json, to_json
 from .store_header import (
     CHECK_SIZE,
     DATA_KEY_SIZE,

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import CardKeyError
+from ...errors import CardKeyError
 
 SCRYPT = {"n": 2**17, "r": 8, "p": 1}
 """The scrypt parameters of new files, and the least that is opened. Tests use less."""

@@ -14,10 +14,10 @@ from functools import cache
 from hmac import compare_digest
 from types import MappingProxyType
 
-from ..crypto import BLOCK_SIZE, BlockCipher, Cipher
-from ..errors import DAMAGE, CardKeyError
-from ..layout import KEY_BY_NAME
-from .roots import VERSIONS, public_test_roots
+from ...crypto import BLOCK_SIZE, BlockCipher, Cipher
+from ...errors import DAMAGE, CardKeyError
+from ...layout import KEY_BY_NAME
+from ..roots import VERSIONS, public_test_roots
 from .token_session import TokenSession
 
 APPLICATION, RETIRED = "rhcard", "rhcard retired"

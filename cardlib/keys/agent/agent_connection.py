@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import FormatError, KeysUnavailable, StorageError
+from ...errors import FormatError, KeysUnavailable, StorageError
 from .agent_verbs import FORMS
 from .agent_wire import (
     ERRORS,

@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..crypto import BlockCipher, Cipher, diversification_block, diversify
-from ..errors import CardKeyError
-from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
-from ..layout import KEY_BY_NAME
-from ..layout.load import Grouping
-from . import Purpose, Scp03Keys
+from ...crypto import BlockCipher, Cipher, diversification_block, diversify
+from ...errors import CardKeyError
+from ...facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
+from ...layout import KEY_BY_NAME
+from ...layout.load import Grouping
+from .. import Purpose, Scp03Keys
+from ..root_work import card_groupings, purpose_info, sealed, security_code, unsealed
+from ..software import SoftwareCardKeys, check_use
+from ..static_keys import SoftwareScp03Keys
 from .pkcs11 import DerivedKey
-from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
-from .software import SoftwareCardKeys, check_use
-from .static_keys import SoftwareScp03Keys
 from .token_key import TokenKey
 from .token_scp03 import TokenScp03Keys
 from .token_session import TokenSession

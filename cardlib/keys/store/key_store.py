@@ -8,15 +8,15 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..crypto import BlockCipher, Cipher, key_check_value, static_keys
-from ..errors import CardKeyError
-from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
-from ..layout.load import Grouping
-from . import Purpose, Scp03Keys, WrappedKey
-from .root_work import card_groupings, purpose_info, sealed, security_code, unsealed
-from .roots import Roots, new_roots, public_test_roots
-from .software import SoftwareKeySet
-from .static_keys import SoftwareScp03Keys
+from ...crypto import BlockCipher, Cipher, key_check_value, static_keys
+from ...errors import CardKeyError
+from ...facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
+from ...layout.load import Grouping
+from .. import Purpose, Scp03Keys, WrappedKey
+from ..root_work import card_groupings, purpose_info, sealed, security_code, unsealed
+from ..roots import Roots, new_roots, public_test_roots
+from ..software import SoftwareKeySet
+from ..static_keys import SoftwareScp03Keys
 from .store_seal import new_store, opened_by_passphrase, read_store, write_new_store
 
 

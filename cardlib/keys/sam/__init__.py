@@ -1,0 +1,1 @@
+"""The keys of a SAM, over any connection to it."""

@@ -1,0 +1,3 @@
+"""The key store: a sealed file of root keys, and who opens it."""
+
+from .key_store import KeyStore as KeyStore
