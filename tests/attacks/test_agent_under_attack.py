@@ -31,22 +31,12 @@ from personalize.custody.roles import Role
 from tests import ROOT
 from tests.cards.bureau import sample_rows
 from tests.cards.cards import CHIP, REGION
-from tests.custody.agents import (
-    PREPARATION,
-    STATION,
-    TERMINAL,
-    AgentProcess,
-    agent_folder,
-    begin_as_user,
-    policy,
-    running,
-    start,
-    store_bytes,
-)
+from tests.custody.agents import AgentProcess, agent_folder, policy, running, start, store_bytes
 from tests.custody.cards_elsewhere import card_server
 from tests.custody.desks import Bench, bench, own_keys, public_keys
 from tests.custody.secret_values import found_in, keys_of, roots_of
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, blank, records
+from tests.programs.other_user import PREPARATION, STATION, TERMINAL, begin_as_user
 from tests.programs.rhcard import ran, spawned
 
 MESSAGES = 10_000
@@ -473,18 +463,12 @@ def memory_of(pid: int) -> bytes:
 
 
 _AS_USER = """
-import encodings, importlib, os, pkgutil, signal, sys
-import cardlib, personalize
-for package in (encodings, cardlib, personalize):
-    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not found.name.endswith(("__main__", "pytest_plugin", "mbcs", "oem", "cp65001")):
-            importlib.import_module(found.name)
+import importlib, os, signal, sys
+from tests.programs.other_user import become
 uid, module = int(sys.argv.pop(1)), sys.argv.pop(1)
-main = importlib.import_module(module).main
-os.setgroups([])
-os.setresuid(uid, uid, uid)
+become(uid)
 try:
-    main()
+    importlib.import_module(module).main()
 finally:
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,28 +1,24 @@
-"""Key agents as processes, with a socket, for tests; and callers that are other users."""
+"""Key agents as processes, with a socket, for tests."""
 
 import os
-import pickle
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
 from cardlib.errors import CardKeyError
 from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
+from tests.programs.other_user import PREPARATION, STATION, TERMINAL
 from tests.programs.rhcard import PASSPHRASE, spawned
 
-T = TypeVar("T")
-STATION, PREPARATION, TERMINAL, STRANGER = 60_001, 60_002, 60_003, 60_009
-"""User ids that no user of this machine has."""
 _STARTS_IN = 30.0
 
 
@@ -141,37 +137,3 @@ def running(rules: str | None = None, *, unlocked: bool = True) -> Iterator[Agen
         finally:
             made.process.kill()
             made.process.communicate()
-
-
-def begin_as_user(uid: int, work: Callable[[], T]) -> Callable[[], T]:
-    """Begin work as another user of our group, in a child; the result gives what came of it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            os.setgroups([])
-            os.setresuid(uid, uid, uid)
-            result: tuple[bool, Any] = True, work()
-        except BaseException as error:  # noqa: BLE001 - a child of a test leaves by _exit
-            result = False, error
-        with os.fdopen(writing, "wb") as file:
-            pickle.dump(result, file)
-        os._exit(0)
-    os.close(writing)
-
-    def finish() -> T:
-        with os.fdopen(reading, "rb") as file:
-            good, found = pickle.load(file)
-        os.waitpid(child, 0)
-        if not good:
-            raise found
-        answer: T = found
-        return answer
-
-    return finish
-
-
-def as_user(uid: int, work: Callable[[], T]) -> T:
-    """Do work as another user of our group, in a child; give its result or raise its error."""
-    return begin_as_user(uid, work)()

@@ -16,21 +16,11 @@ from cardlib.errors import CardKeyError
 from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.agent.agent_wire import LARGEST_FRAME, from_frame, read_frame, to_frame
 from personalize.cli.exits import Exit
+from personalize.custody.process import harden
 from personalize.custody.server import MOST_OF_ONE
-from tests.custody.agents import (
-    PREPARATION,
-    STATION,
-    STRANGER,
-    TERMINAL,
-    AgentProcess,
-    agent_folder,
-    as_user,
-    command,
-    policy,
-    running,
-    start,
-)
+from tests.custody.agents import AgentProcess, agent_folder, command, policy, running, start
 from tests.custody.desks import public_keys
+from tests.programs.other_user import PREPARATION, STATION, STRANGER, TERMINAL, as_user, become
 from tests.programs.rhcard import PASSPHRASE, ran
 
 
@@ -61,13 +51,13 @@ def test_no_program_can_dump_its_memory(agent: AgentProcess) -> None:
         folder.chmod(0o777)
         child = os.fork()
         if child == 0:
-            os.setresuid(STRANGER, STRANGER, STRANGER)
-            from personalize.custody.process import harden
-
-            harden()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            os._exit(0)
-        os.waitpid(child, os.WUNTRACED)
+            try:
+                become(STRANGER)
+                harden()
+                os.kill(os.getpid(), signal.SIGSTOP)
+            finally:
+                os._exit(1)
+        assert os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1])
         try:
             assert Path(f"/proc/{child}/mem").stat().st_uid == 0
         finally:

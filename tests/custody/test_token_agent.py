@@ -23,11 +23,12 @@ from personalize.custody.roles import Role
 from personalize.custody.token_source import TokenSource
 from personalize.custody.vault import Vault
 from tests.cards.cards import CHIP, REGION
-from tests.custody.agents import STATION, as_user, folder_in_memory
+from tests.custody.agents import folder_in_memory
 from tests.custody.desks import Bench, bench
 from tests.custody.hosts import Host, host
 from tests.custody.people import Person, files, person
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, activate, blank, records
+from tests.programs.other_user import STATION, as_user
 from tests.programs.rhcard import Ran, rhcard, spawned
 from tests.programs.softhsm import PIN, SoftHsm
 
@@ -216,7 +217,6 @@ def unlocked(folder: Path, *words: object, env: Mapping[str, str] | None = None)
         os.environ.update(env or {})
         return rhcard("agent", "unlock", "--socket", folder / "run" / "agent.sock", *words)
 
-    "".encode("utf-8-sig")  # that user may be unable to load the codec
     return as_user(STATION, work)
 
 
