@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from ..crypto import BlockCipher, Cipher
+from ..errors import CardKeyError
 from ..facts import ChipSerial, Pin, Region, SpecVersion
 from ..layout.load import Grouping
 
@@ -123,6 +124,15 @@ class KeyHolder(Protocol):
     def terminal_keys(self) -> "KeySet":
         """The card keys of all versions as a terminal uses them."""
         ...
+
+
+def retired(version: int, identity: str) -> CardKeyError:
+    """Say that a key version makes no more cards, and what to do with a batch of it."""
+    return CardKeyError(
+        f"key version {version} ({identity}) is retired: cards of it are read and verified, and no"
+        " card is made with it. Prepare those residents again who have no card yet: `rhcard verify`"
+        " names them"
+    )
 
 
 class KeyUse(Protocol):

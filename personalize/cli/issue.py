@@ -39,7 +39,8 @@ _NAMED = 5
 class Run:
     """What a run did, and which active cards of the batch are not in its folder, if it has one.
 
-    `doubles` tells of each resident who has a card that this batch did not make.
+    `doubles` tells of each resident who has a card that this batch did not make; `makes_blanks`
+    is whether --make-blanks would help.
     """
 
     batch: Path
@@ -49,6 +50,7 @@ class Run:
     elsewhere: "list[ChipSerial]"
     pin_faults: tuple[str, ...]
     doubles: "dict[int, str]"
+    makes_blanks: bool
 
     @property
     def failed(self) -> "list[CardResult]":
@@ -95,9 +97,10 @@ class Run:
             return (
                 f"{self.lacking} blank {are} lacking. Run it again with other blanks: --card FILE"
             )
+        or_make = ", or add --make-blanks to make software cards" if self.makes_blanks else ""
         return (
-            f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there,"
-            " or add --make-blanks to make software cards"
+            f"{self.lacking} blank {are} lacking in {self.place.folder}. Put blank cards there"
+            + or_make
         )
 
 
@@ -175,7 +178,10 @@ def command(
         results = run(job, hands)
         elsewhere = _elsewhere(results, place)
         faults = job.pins.faults
-        done = Run(folder, place, results, job.left_alone, elsewhere, faults, doubles(job))
+        makes_blanks = context.agent is None or issuer.is_test
+        done = Run(
+            folder, place, results, job.left_alone, elsewhere, faults, doubles(job), makes_blanks
+        )
     if context.as_json:
         return context.answer(_document(done), done.code)
     _print(done)

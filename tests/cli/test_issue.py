@@ -14,6 +14,10 @@ from cardlib.errors import StatusWordError
 from cardlib.issuance.making import HostSession
 from cardlib.keys.store import passphrase
 from personalize.cli.exits import Exit
+from personalize.cli.issue import Run
+from personalize.cli.places import Place
+from personalize.production.job import CardResult
+from personalize.production.journal import Progress
 from personalize.production.station import SUFFIX, alone_with
 from tests import ROOT
 from tests.cards.field_bench import card_of_profile
@@ -343,6 +347,14 @@ def test_blanks_are_made_only_when_that_is_asked_for(batch: Path, tmp_path: Path
     assert "--make-blanks" in done.err and not list(cards.iterdir())
     assert rhcard("issue", batch, "--cards", cards, "--json").json["exit_code"] == 7
     assert issue(batch, cards).code == 0
+
+
+@pytest.mark.parametrize("makes_blanks", [True, False])
+def test_make_blanks_is_advised_only_where_the_keys_can_make_them(makes_blanks: bool) -> None:
+    without = CardResult(1, 2, None, Progress.PREPARED, "no blank card")
+    run = Run(Path("batch"), Place(Path("cards")), [without], [], [], (), {}, makes_blanks)
+    assert "1 blank card is lacking in cards. Put blank cards there" in run.error
+    assert ("--make-blanks" in run.error) == makes_blanks
 
 
 def test_a_folder_with_some_blanks_says_how_many_are_lacking(

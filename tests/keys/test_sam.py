@@ -188,8 +188,8 @@ def test_a_sam_that_says_nothing_needs_to_be_told() -> None:
 
 def test_a_wrong_pin_says_how_many_tries_are_left_and_a_blocked_one_what_to_do() -> None:
     sam = sam_of()
-    for left in ("2 tries are left", "1 try is left", "0 tries are left"):
-        with pytest.raises(SamRefusal, match=f"SAM: VERIFY: 63C. .*the PIN is wrong, and {left}"):
+    for left in ("2 tries left", "1 try left", "0 tries left"):
+        with pytest.raises(SamRefusal, match=f"SAM: VERIFY: 63C. .*{left}: the PIN is wrong"):
             SamKeySet.open(sam, Pin("246801"))
     with pytest.raises(SamRefusal, match=r"6983 .*blocked. Its issuer must load it again"):
         SamKeySet.open(sam, PIN)

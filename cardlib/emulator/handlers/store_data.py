@@ -20,7 +20,6 @@ from ..sessions.logical_channel import LogicalChannel
 from ..sessions.pending_load import Load
 from ..sessions.scp03 import C_ENC, Scp03Session
 
-_MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _ACTIVATED = b"\x05"
 _ISSUER_FILE = "DDF1/EF05"
 _SPEC_VERSIONS = {version.text.encode("ascii"): version for version in SpecVersion}
@@ -37,15 +36,9 @@ def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> byt
     refuse_replaced_transport_keys(card, session)
     if card.state.life_cycle != LifeCycle.BLANK:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "the card is already personalized")
-    if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 must be 08, or 88 on the last block")
-    if command.p2 != load.next_block:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, f"the next block must be {load.next_block:02X}")
-    load.add(command.data, session)
-    if command.p1 == _MORE_BLOCKS:
+    if not load.take(command, session):
         channel.load = load
         return OK
-    load.finish()
     _require_issuer_keys(card, session)
     commit(card, load.groupings)
     return OK

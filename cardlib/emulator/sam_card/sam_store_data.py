@@ -28,7 +28,6 @@ from ..sessions.pending_load import Load, pin_block_of, pin_tries_of
 from ..sessions.scp03 import C_ENC, Scp03Session
 from .sam_state import RootKey, SamState, Use
 
-_MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _KEY_GROUPING_LENGTH = 2 + BLOCK_SIZE + 3
 _KEY_ID = 0x1F
 
@@ -88,15 +87,9 @@ def store_data(card: Card, channel: LogicalChannel, command: CommandAPDU) -> byt
     load, channel.load = channel.load or SamLoad(), None
     session = open_session(channel, C_ENC)
     refuse_replaced_transport_keys(card, session)
-    if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):
-        raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 must be 08, or 88 on the last block")
-    if command.p2 != load.next_block:
-        raise Refusal(StatusWord.INCORRECT_P1_P2, f"the next block must be {load.next_block:02X}")
-    load.add(command.data, session)
-    if command.p1 == _MORE_BLOCKS:
+    if not load.take(command, session):
         channel.load = load
         return OK
-    load.finish()
     if TRANSPORT_KEY_VERSION in card.state.key_sets or not session.is_issuer:
         raise Refusal(StatusWord.CONDITIONS_NOT_SATISFIED, "replace the transport keys first")
     commit(SamState(card.memory), load.groupings)

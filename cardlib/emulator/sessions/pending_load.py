@@ -2,6 +2,7 @@
 
 from hmac import compare_digest
 
+from ...apdu import CommandAPDU
 from ...crypto import BLOCK_SIZE, Cipher, key_check_value, unpad
 from ...errors import FormatError
 from ...layout import KeySpec, Structure, key_of_dgi, record_of_dgi
@@ -11,6 +12,7 @@ from ..chip.refusal import Refusal
 from ..filesystem.tree import PROFILE, ElementaryFile
 from .scp03 import Scp03Session
 
+_MORE_BLOCKS, _LAST_BLOCK = 0x08, 0x88
 _KEY_GROUPING_LENGTH = 2 + BLOCK_SIZE + 3
 _KEY_VERSIONS = range(1, 8)
 _PIN_DIGITS = 6
@@ -32,6 +34,23 @@ class Load:
         self.next_block = 0
         self.groupings: dict[int, bytes] = {}
         self._pending = b""
+
+    def take(self, command: CommandAPDU, session: Scp03Session) -> bool:
+        """Add the block of one STORE DATA; tell whether the load is complete with it.
+
+        P1 is 08, or 88 on the last block; P2 is the block's number from 00. Refuses with 6A86 if
+        not, and as `add` and `finish` do.
+        """
+        if command.p1 not in (_MORE_BLOCKS, _LAST_BLOCK):
+            raise Refusal(StatusWord.INCORRECT_P1_P2, "P1 must be 08, or 88 on the last block")
+        if command.p2 != self.next_block:
+            why = f"the next block must be {self.next_block:02X}"
+            raise Refusal(StatusWord.INCORRECT_P1_P2, why)
+        self.add(command.data, session)
+        if command.p1 == _MORE_BLOCKS:
+            return False
+        self.finish()
+        return True
 
     def add(self, block: bytes, session: Scp03Session) -> None:
         """Add one block. Each grouping is checked as soon as it is complete."""

@@ -76,9 +76,7 @@ class SamLine:
             return
         remedy = ""
         if sw & 0xFFF0 == 0x63C0:
-            left = sw & 0xF
-            tries = "1 try is left" if left == 1 else f"{left} tries are left"
-            remedy = f"the PIN is wrong, and {tries}. After the last one the SAM is blocked"
+            remedy = "the PIN is wrong. After the last try the SAM is blocked"
         elif sw in (StatusWord.WRONG_LENGTH, StatusWord.INCORRECT_DATA):
             remedy = _WRONG_FORM
         raise SamRefusal("VERIFY", sw, remedy)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from ...crypto import Cipher
 from ...errors import CardKeyError, file_error
 from ...unfinished import lock, write_over
+from .. import retired
 from ..roots import Roots, check_values
 from ..several import SeveralKeySets
 from .custodians import Custodian
@@ -156,10 +157,7 @@ class OpenStore:
         """
         found = self.of(identity)
         if any(each.retired for each in self.header.versions if each.identity == identity):
-            raise CardKeyError(
-                f"key version {found.key_version} ({identity}) is retired: cards of it are read and"
-                " verified, and no card is made with it. Prepare the list again"
-            )
+            raise retired(found.key_version, identity)
         return found
 
     @property

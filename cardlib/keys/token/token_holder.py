@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...errors import CardKeyError
+from .. import retired
 from ..roots import Roots
 from ..several import SeveralKeySets
 from .token_keys import TokenKeys
@@ -62,10 +63,7 @@ class TokenHolder:
         """
         found = self.of(identity)
         if identity in self._retired:
-            raise CardKeyError(
-                f"key version {found.key_version} ({identity}) is retired: cards of it are read and"
-                " verified, and no card is made with it. Prepare the list again"
-            )
+            raise retired(found.key_version, identity)
         return found
 
     def with_roots(self, roots: Roots) -> "TokenHolder":
