@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from cardlib.keys.public_test_keys import public_test_keys
 from cardlib.keys.store import KeyStore
 from personalize.cli.exits import Exit
 from personalize.custody.roles import Role
+from personalize.sample.sample_batch import SAMPLE
 from tests import ROOT
 from tests.cards.bureau import sample_rows
 from tests.cards.cards import CHIP, REGION
@@ -510,8 +512,9 @@ def test_no_key_is_in_the_memory_of_a_station_after_an_issue() -> None:
             work = folder / "work"
             work.mkdir()
             source = sample_rows(work, 1)
+            photos = shutil.copytree(SAMPLE.parent / "photos", work / "photos").parent
             _given_to(PREPARATION, work)
-            words = ("prepare", source, "--photos", ROOT / "personalize/sample")
+            words = ("prepare", source, "--photos", photos)
             prepared, _ = _stopped(
                 PREPARATION, "personalize.cli", *words, "--out", work / "batch",
                 RHCARD_AGENT=str(agent.socket), RHCARD_PASSPHRASE="",

@@ -2,8 +2,9 @@
 
 import itertools
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ COUNTERS = 0
 """The page in which a card counts INITIALIZE UPDATE commands (and tries, which stay)."""
 TAKE_OUT, INSERT = "Take the card out", "insert a"
 numbers = itertools.count(1)
+hands = threading.Lock()
+"""Held while a robot looks where a card is and puts it in."""
 
 
 def blank(keys: KeyStore | None = None) -> SoftwareCard:
@@ -76,8 +79,11 @@ Robot = Callable[[threading.Event], None]
 
 
 @contextmanager
-def fed(*robots: Robot) -> Iterator[None]:
-    """Let robots feed readers while the block runs; what goes wrong in one is raised at the end."""
+def fed(*robots: Robot, end: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let robots feed readers while the block runs.
+
+    What goes wrong in one calls `end`, for nobody feeds its reader any more, and is raised.
+    """
     ended, problems = threading.Event(), list[BaseException]()
 
     def run(robot: Robot) -> None:
@@ -85,6 +91,7 @@ def fed(*robots: Robot) -> Iterator[None]:
             robot(ended)
         except BaseException as error:  # noqa: BLE001 - raised in the test's thread
             problems.append(error)
+            end()
 
     threads = [threading.Thread(target=run, args=(robot,)) for robot in robots]
     for thread in threads:
@@ -99,10 +106,21 @@ def fed(*robots: Robot) -> Iterator[None]:
         raise problem
 
 
-def feed(reader: FedReader, card: Connection, ended: threading.Event) -> bool:
-    """Put a card in, take it out when that is asked for; False when the run is over."""
-    since = len(reader.lines)
-    reader.insert(card)
+def feed(
+    reader: FedReader,
+    card: Connection,
+    ended: threading.Event,
+    among: Sequence[FedReader] = (),
+) -> bool:
+    """Put a card in, take it out when that is asked for; False when the run is over.
+
+    A card that is in one of the readers `among` stays there: no card is in two readers at once.
+    """
+    with hands:
+        if any(each.card is card for each in among):
+            return True
+        since = len(reader.lines)
+        reader.insert(card)
     going_on = reader.wait_for(TAKE_OUT, since, ended)
     reader.remove()
     return going_on
@@ -131,13 +149,13 @@ def job_in(batch: Batch, readers: list[FedReader], **more: object) -> Iterator[J
 
 
 def issue_in(batch: Batch, readers: list[FedReader], *robots: Robot) -> list[CardResult]:
-    with job_in(batch, readers) as job, fed(*robots):
+    with job_in(batch, readers) as job, fed(*robots, end=job.feed.end):  # type: ignore[attr-defined]
         return sorted(issue(job), key=lambda result: result.number)
 
 
 def audit_in(batch: Batch, readers: list[FedReader], *robots: Robot) -> list[Verified]:
     source = ReaderFeed(readers, teller(*readers))
-    with fed(*robots):
+    with fed(*robots, end=source.end):
         return sorted(audit(batch, issuer(), source), key=lambda result: result.number)
 
 
@@ -661,7 +679,9 @@ def test_a_run_that_dies_with_two_cards_in_hand_is_finished_by_the_next(
 
 # --- anything in any order ----------------------------------------------------------------
 
-KINDS = ("blank", "begun", "copy", *sorted(WRONG.keys() - {"another batch"}))
+WALK_SECONDS = 120.0
+"""Longer than a walk ever takes."""
+KINDS = ("blank", "begun", *sorted(WRONG.keys() - {"another batch"}))
 
 
 @dataclass(frozen=True)
@@ -706,12 +726,13 @@ def test_nobody_gets_two_cards_and_nobody_is_lost_whatever_comes_and_goes(
         def robot(reader: FedReader, mine: list[Step]) -> Robot:
             def run(ended: threading.Event) -> None:
                 for step in mine:
-                    play(reader, step, card_for(step.kind), ended)
+                    play(reader, step, card_for(step.kind), ended, readers)
+                until = time.monotonic() + WALK_SECONDS
                 while not ended.is_set():
+                    assert time.monotonic() < until, [each.lines for each in readers]
                     # A blank of other keys that was pulled out is freed when it comes again.
                     for card in [*made, *wrong, card_for("blank")]:
-                        if not any(each.card is card for each in readers):
-                            feed(reader, card, ended)
+                        feed(reader, card, ended, readers)
 
             return run
 
@@ -724,14 +745,20 @@ def test_nobody_gets_two_cards_and_nobody_is_lost_whatever_comes_and_goes(
         assert_everybody_has_one_card(batch, made)
 
 
-def play(reader: FedReader, step: Step, card: Connection, ended: threading.Event) -> None:
+def play(
+    reader: FedReader,
+    step: Step,
+    card: Connection,
+    ended: threading.Event,
+    among: Sequence[FedReader],
+) -> None:
     def unplugged() -> bool:
         reader.unplug()
         return False
 
     events = {"nothing": lambda: False, "pulled": lambda: True, "unplugged": unplugged}
     reader.cut = at(step.after, events[step.event])
-    feed(reader, card, ended)
+    feed(reader, card, ended, among)
     reader.cut = lambda: False
     reader.plug_in()
 
