@@ -145,6 +145,6 @@ def _name(place: Path, path: Path) -> None:
         os.rename(place, path)
     except OSError as error:
         raise ChangeUnknown(
-            f"{path} cannot be written: {error.strerror}. Mend that, then lock and unlock the agent:"
+            f"{path}: {error.strerror}. Mend that. Then lock the agent, and unlock it:"
             " if the keys were changed, it writes the receipt then"
         ) from None

@@ -41,7 +41,7 @@ from personalize.production.station import FolderFeed, card_path
 from tests.cards import sams
 from tests.cards.bureau import new_batch
 from tests.custody.agents import folder_in_memory
-from tests.custody.desks import Bench, bench
+from tests.custody.desks import Bench, bench, check_value_told
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.softhsm import PIN, SoftHsm
 
@@ -121,8 +121,9 @@ def test_the_cards_of_both_are_the_same_byte_for_byte(bureau: Bureau) -> None:
 def test_the_check_values_of_all_card_keys_are_equal(bureau: Bureau) -> None:
     region = bureau.batch.card(1).region
     values = [
-        [agent.issuer(Role.TERMINAL).terminal_keys.for_card(bureau.chips[0], region)
-         .key_check_value(key.name) for key in KEYS if key.name.startswith(("RK", "IRK"))]
+        [check_value_told(
+            agent.issuer(Role.TERMINAL).terminal_keys.for_card(bureau.chips[0], region), key.name)
+         for key in KEYS if key.name.startswith(("RK", "IRK"))]
         for agent in bureau.agents.values()
     ]  # fmt: skip
     assert values[0] == values[1] and len(values[0]) == 7

@@ -24,7 +24,7 @@ from personalize.custody.token_source import TokenSource
 from personalize.custody.vault import Vault
 from tests.cards.cards import CHIP, REGION
 from tests.custody.agents import folder_in_memory
-from tests.custody.desks import Bench, bench
+from tests.custody.desks import Bench, bench, check_value_told
 from tests.custody.hosts import Host, host
 from tests.custody.people import Person, files, person
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, activate, blank, records
@@ -74,7 +74,7 @@ def test_both_make_the_same_card_and_each_reads_the_others(
         read.append([repr(value) for value in terminal.read("DDF1/EF05")])
     assert read[0] == read[1]
     values = [
-        [agent.issuer().terminal_keys.for_card(CHIP, REGION).key_check_value(key.name)
+        [check_value_told(agent.issuer().terminal_keys.for_card(CHIP, REGION), key.name)
          for key in KEYS]
         for agent in agents
     ]  # fmt: skip
