@@ -1,6 +1,8 @@
 """A key agent in this process whose keys are in SoftHSM, with operators who can speak to it."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from personalize.custody.vault import Vault
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host, again
 from tests.custody.people import Person, files, person
+from tests.programs.other_user import STATION
+from tests.programs.rhcard import spawned
 from tests.programs.softhsm import PIN, SoftHsm
 
 ANN, BOB = person("ann"), person("bob")
@@ -128,3 +132,40 @@ def saved(softhsm: SoftHsm) -> Iterator[Saved]:
             signed_rotation(agent, 2)()
         shutil.copytree(softhsm.folder_of(source.label), copies / "token")
         yield Saved(softhsm, source, copies)
+
+
+@contextmanager
+def running(source: TokenSource, role: str) -> Iterator[Path]:
+    """The folder of an agent process of production keys in a token, for one user, `STATION`."""
+    with folder_in_memory() as folder:
+        folder.chmod(0o755)
+        register = files(folder, [ANN, BOB])
+        (folder / "pin.txt").write_text(PIN + "\n")
+        (folder / "pin.txt").chmod(0o600)
+        os.chown(folder / "pin.txt", STATION, -1)
+        (folder / "policy.toml").write_text(
+            f'operators = "{register}"\n[callers.one]\nuid = {STATION}\nrole = {role}\n'
+        )
+        socket = folder / "run" / "agent.sock"
+        process = spawned(
+            "agent", "run", "--policy", folder / "policy.toml", "--token", source.label,
+            "--module", source.module, "--state", folder / "state", "--socket", socket,
+        )  # fmt: skip
+        try:
+            until = time.monotonic() + 30
+            while not socket.exists():
+                assert process.poll() is None and time.monotonic() < until
+                time.sleep(0.05)
+            yield folder
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def signers(folder: Path, *names: str) -> list[object]:
+    """The options with which these operators sign."""
+    words: list[object] = []
+    for name in names:
+        words += ["--operator", folder / f"{name}.operator.json"]
+        words += ["--operator-passphrase-file", folder / f"{name}.passphrase"]
+    return words
