@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cardlib.errors import CardKeyError
 from cardlib.keys.store.store_file import read_header
 from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
@@ -104,3 +105,27 @@ def test_a_kill_at_any_step_leaves_the_keys_and_the_receipts_as_before_or_after(
         step += 1
     assert after != before and step > 15
     assert finished
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_receipt_that_cannot_be_named_locks_the_agent_and_is_finished_at_the_next_unlock(
+    bureau: Path, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with folder_in_memory() as place:
+        folder = Path(shutil.copytree(bureau, place / "copy"))
+        before = state_of(folder)
+        with again(folder, folder / "operators.json") as agent:
+            agent.unlock(ANN, BOB)
+            make = change(agent)
+            with monkeypatch.context() as patch:
+                patch.setattr("personalize.custody.receipts.os.rename", full)
+                with pytest.raises(CardKeyError, match="No space left on device"):
+                    make()
+            assert agent.call("status")["locked"]
+            agent.unlock(ANN, BOB)
+            after = state_of(folder)
+            assert after[0] != before[0] and after[1] == [*before[1], "0002.json"]
+            assert agent.call("receipt", number=2)["lines"]

@@ -3,22 +3,32 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pkcs11 import Attribute
 
+from cardlib.card import ResidentHealthCard
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial
+from cardlib.issuance.agent_issuer import AgentIssuer
+from cardlib.issuance.making import make_card
 from cardlib.keys import KeyHolder, Purpose, RootKeys
+from cardlib.keys.agent.agent_keys import versions
+from cardlib.keys.issuer import CardJob
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
+from cardlib.keys.store import KeyStore
 from cardlib.keys.token.token_version import KEY_NAMES
 from cardlib.layout import KEY_BY_NAME
 from personalize.custody.component import SET, SET_SIZE, check_value
+from personalize.custody.roles import Role
 from personalize.custody.token_source import TokenSource
 from tests.cards.cards import CHIP, REGION
+from tests.custody.desks import DirectConnection, caller
 from tests.custody.hosts import Host, host
 from tests.custody.people import files
+from tests.custody.station import CARDHOLDER, JOB, OTHER_CHIP, activate, blank, records
 from tests.custody.token_hosts import (
     ANN,
     BOB,
@@ -249,6 +259,34 @@ def test_a_retired_version_makes_no_card_and_reads_them(agent: Host) -> None:
         with pytest.raises(CardKeyError, match=why):
             signed_retirement(agent, version)()
     assert receipts_of(agent) == [1, 2]
+
+
+def test_a_batch_of_before_is_issued_after_a_rotation_until_its_version_is_retired(
+    source: TokenSource, roots: Roots, tmp_path: Path
+) -> None:
+    """Blank cards of one stock have the transport keys of both versions."""
+    register, stock = files(tmp_path, people_of(tmp_path)), frozenset((CHIP, bytes(OTHER_CHIP)))
+    jobs = [JOB, CardJob(UUID(int=2), 1, OTHER_CHIP)]
+    cards = [blank(bytes(job.chip), KeyStore(roots)) for job in jobs]
+    with token_host(tmp_path, register, source, stock=stock) as agent:
+        unlock(agent)
+        signed_rotation(agent, 2)()
+        station = DirectConnection(agent.service, caller(Role.STATION))
+        new, old = (AgentIssuer(station, about) for about in versions(station))
+        assert (new.key_version, old.key_version) == (2, 1)
+        for card, issuer, job in zip(cards, (old, new), jobs, strict=True):
+            make_card(card, issuer, job, records(2, Cipher.AES), *CARDHOLDER)
+            card.reset()
+            activate(card, issuer, job.chip)
+            card.reset()
+        signed_retirement(agent, 1)()
+        for card in cards:
+            terminal = ResidentHealthCard(card, holder_of(agent).terminal_keys)
+            terminal.internal_authenticate()
+            terminal.authenticate("RK1_DDF1")
+            assert terminal.read("DDF1/EF05")
+        with pytest.raises(CardKeyError, match=r"key version 1 .* is retired"):
+            make_card(blank(keys=KeyStore(roots)), old, JOB, records(2, Cipher.AES), *CARDHOLDER)
 
 
 def test_a_key_comes_into_a_version_like_the_newest_that_makes_cards(agent: Host) -> None:

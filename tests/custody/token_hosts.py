@@ -43,10 +43,15 @@ def session_of(source: TokenSource) -> TokenSession:
 
 @contextmanager
 def token_host(
-    folder: Path, register: Path, source: TokenSource, *, test_keys: bool = False
+    folder: Path,
+    register: Path,
+    source: TokenSource,
+    *,
+    test_keys: bool = False,
+    stock: frozenset[bytes] = frozenset(),
 ) -> Iterator[Host]:
     """A locked agent of a folder in which `state` and the operators' files are."""
-    with again(folder, register) as made:
+    with again(folder, register, stock) as made:
         made.service.vault = Vault(source, made.service.policy, test_keys=test_keys)
         try:
             yield made
