@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cardlib.errors import CardKeyError
+from cardlib.errors import CardError, CardKeyError
 from cardlib.keys import KeyHolder
 from cardlib.keys.roots import Roots, next_roots
 from cardlib.keys.roots import check_values as root_check_values
-from cardlib.keys.store.store_file import OpenStore, StoreChanged
+from cardlib.keys.store.store_file import OpenStore, StoreChanged, read_header
+from cardlib.keys.token.token_change import ChangeUnknown
 from cardlib.keys.token.token_holder import TokenChange, TokenHolder
 
 from .component import CARD_KEYS, SET
@@ -97,6 +98,19 @@ class StoreChanges:
                 f"key store {self.path} is not the file that was unlocked: nothing was changed."
                 " Find out who changed it. Then run `rhcard agent lock`, and unlock it"
             ) from None
+        except CardError as error:
+            if not self._has_versions_of(after):
+                raise
+            raise ChangeUnknown(
+                f"{error}. The new file is there, but the disk may not have it. Mend that, then"
+                " unlock the agent again"
+            ) from None
+
+    def _has_versions_of(self, after: OpenStore) -> bool:
+        try:
+            return read_header(self.path).versions == after.header.versions
+        except CardError:
+            return True
 
 
 @dataclass(frozen=True, slots=True)
