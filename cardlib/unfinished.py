@@ -23,10 +23,13 @@ LONGEST_NAME = 220
 
 
 @contextmanager
-def unfinished_file(path: Path) -> Iterator[Path]:
+def unfinished_file(
+    path: Path, *, left_by: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Iterator[Path]:
     """Make an empty file (mode 0600) to write before it is moved to `path`; remove what is left.
 
-    Raises OSError when the folder cannot be written.
+    It stays only when an error of `left_by` ends the block. Raises OSError when the folder cannot
+    be written.
     """
     from tempfile import mkstemp  # here: a card in memory starts faster without it
 
@@ -36,11 +39,16 @@ def unfinished_file(path: Path) -> Iterator[Path]:
         return name
 
     with _locked(make) as place:
+        stays = False
         try:
             yield place
+        except left_by:
+            stays = True
+            raise
         finally:
-            with suppress(FileNotFoundError):
-                place.unlink()
+            if not stays:
+                with suppress(FileNotFoundError):
+                    place.unlink()
 
 
 @contextmanager

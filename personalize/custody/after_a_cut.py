@@ -7,12 +7,11 @@ name after that step, so that a receipt could be lost whose change was made.
 from contextlib import suppress
 
 from cardlib.keys import KeyHolder
-from cardlib.keys.store.store_file import OpenStore
 from cardlib.unfinished import remove_unfinished_files
 
 from .receipts import Receipt
 from .service import AgentService
-from .vault import StoreSource
+from .vault import StoreSource, is_retired
 
 
 def finish_what_was_cut(service: AgentService) -> None:
@@ -30,10 +29,8 @@ def finish_what_was_cut(service: AgentService) -> None:
 
 def _was_done(receipt: Receipt, holder: KeyHolder) -> bool:
     """Whether the keys are as they are after what a receipt says. An export never got out."""
-    action = receipt.statement.get("action")
-    if action in ("import", "rotate"):
-        return receipt.identity in {each.identity for each in holder.versions.values()}
-    if action == "retire" and isinstance(holder, OpenStore):
-        versions = holder.header.versions
-        return any(each.retired for each in versions if each.identity == receipt.identity)
-    return False
+    action, identity = receipt.statement.get("action"), receipt.identity
+    is_there = identity in {each.identity for each in holder.versions.values()}
+    if action == "retire":
+        return is_there and is_retired(holder, identity)
+    return is_there and action in ("import", "rotate")

@@ -6,12 +6,13 @@ A ceremony belongs to the connection on which it began: it ends with it, or when
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
-from cardlib.keys.roots import Roots, next_roots
+from cardlib.keys.roots import Roots
+from cardlib.keys.token.token_change import ChangeUnknown
 
 from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
@@ -25,12 +26,12 @@ from .component import (
     component_bound,
 )
 from .key_blocks import wrapped
-from .new_version import imported, next_version, value_of
+from .key_change import KeyChange, VersionFacts, facts_of
+from .new_version import next_version, value_of
 from .operators import Operator
-from .receipts import Receipt
 from .roles import Role
 from .service import Answer, Call, Verb
-from .signed import Signed, expect, parameter, register, root_values, verified
+from .signed import Signed, expect, parameter, register, verified
 from .statement import allowed_people
 
 
@@ -123,12 +124,12 @@ def _import(call: Call) -> Answer:
     signed = verified(call, "import")
     expect(signed, about)
     _same_people(signed, ceremony)
-    roots = imported(call.service.vault.holder, ceremony.plan.what, ceremony.result)
     components = dict(zip(ceremony.plan.operators, ceremony.components, strict=True))
-    with call.service.receipts.kept(signed.receipt(roots, components)) as receipt:
-        call.service.vault.add(roots)
+    changes = call.service.vault.changes
+    with changes.imported(ceremony.plan.what, ceremony.result) as change:
+        made = _made(call, signed, change, components)
     call.desk.take(HostedCeremony, call.given["ceremony"]).ceremony.confirm()
-    return _new_version(roots, receipt)
+    return made
 
 
 def _same_people(signed: Signed, ceremony: Ceremony) -> None:
@@ -136,36 +137,42 @@ def _same_people(signed: Signed, ceremony: Ceremony) -> None:
         raise CardKeyError("the statement must be signed by those who entered the components")
 
 
-def _new_version(roots: Roots, receipt: Receipt) -> Answer:
+def _made(
+    call: Call, signed: Signed, change: KeyChange, components: Mapping[str, str] | None = None
+) -> Answer:
+    """Write the receipt, make the change, and only then give the receipt its name."""
+    about = change.about
+    if change.removed:
+        call.service.note(f"{change.removed} keys of an interrupted try were removed")
+    try:
+        with call.service.receipts.kept(signed.receipt(about, components)) as receipt:
+            call.service.vault.make(change)
+    except ChangeUnknown:
+        call.service.lock()  # The next unlock sees what was made, and finishes the receipt.
+        raise
     return {
-        "version": roots.version,
-        "identity": roots.identity,
-        "check_values": _listed(root_values(roots)),
+        "version": about.version,
+        "identity": about.identity,
+        "check_values": _listed(about.check_values),
         "receipt": receipt.number,
     }
 
 
 def _rotate(call: Call) -> Answer:
     signed = verified(call, "rotate")
-    store = call.service.vault.store
+    vault = call.service.vault
     transport = parameter(signed, "transport", bool)
-    version = next_version(store)
-    expect(signed, {"transport": transport, "version": version})
-    roots = next_roots(store.roots(version - 1), transport=transport)
-    with call.service.receipts.kept(signed.receipt(roots)) as receipt:
-        call.service.vault.add(roots)
-    return _new_version(roots, receipt)
+    expect(signed, {"transport": transport, "version": next_version(vault.holder)})
+    with vault.changes.rotated(transport=transport) as change:
+        return _made(call, signed, change)
 
 
 def _retire(call: Call) -> Answer:
     signed = verified(call, "retire")
     version = parameter(signed, "version", int)
     expect(signed, {"version": version})
-    store = call.service.vault.store
-    changed, roots = store.retired(version), store.roots(version)
-    with call.service.receipts.kept(signed.receipt(roots)) as receipt:
-        call.service.vault.change(changed)
-    return _new_version(roots, receipt)
+    with call.service.vault.changes.retired(version) as change:
+        return _made(call, signed, change)
 
 
 # --- export ---------------------------------------------------------------------------
@@ -182,8 +189,8 @@ def _export_components(call: Call) -> Answer:
     randoms = [secrets.token_bytes(size) for _ in signed.people[1:]]
     made = split(what, roots.cipher, value_of(roots, what), randoms)
     components = {person.name: each.check_value for person, each in _pairs(signed, made)}
-    values = _values_of(roots, (what,))
-    with call.service.receipts.kept(signed.receipt(roots, components, values)) as receipt:
+    about = _about_keys(roots, (what,))
+    with call.service.receipts.kept(signed.receipt(about, components)) as receipt:
         sealed = [
             {
                 "operator": person.name,
@@ -193,16 +200,19 @@ def _export_components(call: Call) -> Answer:
             }
             for person, each in _pairs(signed, made)
         ]
-    return {"components": sealed, "check_values": _listed(values), "receipt": receipt.number}
+    values = _listed(about.check_values)
+    return {"components": sealed, "check_values": values, "receipt": receipt.number}
 
 
 def _pairs(signed: Signed, made: list[Component]) -> list[tuple[Operator, Component]]:
     return list(zip(signed.people, made, strict=True))
 
 
-def _values_of(roots: Roots, whats: tuple[str, ...]) -> Mapping[str, str]:
-    every = root_values(roots)
-    return every if SET in whats else {what: every[what] for what in whats}
+def _about_keys(roots: Roots, whats: tuple[str, ...], **more: str) -> VersionFacts:
+    """What a receipt says of these keys of a version; `more` are check values besides."""
+    every = facts_of(roots)
+    named = every.check_values if SET in whats else {w: every.check_values[w] for w in whats}
+    return replace(every, check_values={**more, **named})
 
 
 def _export_wrapped(call: Call) -> Answer:
@@ -214,13 +224,14 @@ def _export_wrapped(call: Call) -> Answer:
     _same_people(signed, ceremony)
     roots = call.service.vault.store.roots(version)
     _check_exported(keys, roots, ceremony.plan.cipher)
-    values = {EXCHANGE: ceremony.check_values[EXCHANGE], **_values_of(roots, tuple(keys))}
+    exchange_value = ceremony.check_values[EXCHANGE]
+    about_keys = _about_keys(roots, tuple(keys), **{EXCHANGE: exchange_value})
     components = dict(zip(ceremony.plan.operators, ceremony.components, strict=True))
     exchange = ceremony.result
     blocks = [
         wrapped(what, roots.cipher, version, value_of(roots, what), exchange) for what in keys
     ]
-    with call.service.receipts.kept(signed.receipt(roots, components, values)) as receipt:
+    with call.service.receipts.kept(signed.receipt(about_keys, components)) as receipt:
         call.desk.take(HostedCeremony, call.given["ceremony"]).ceremony.confirm()
     return {
         "blocks": [

@@ -19,27 +19,24 @@ def next_version(holder: KeyHolder) -> int:
     return version
 
 
-def imported(holder: KeyHolder, what: str, value: bytes) -> Roots:
+def imported(store: OpenStore, what: str, value: bytes) -> Roots:
     """Return the next version's roots: one key, or all, are what the components made.
 
-    With one key, all others are those of the newest version of a key store. Raises CardKeyError
-    when nothing would change, or for one key of a token, which gives out none of the others.
+    With one key, all others are those of the newest version. Raises CardKeyError when nothing would
+    change.
     """
-    version = next_version(holder)
+    version = next_version(store)
     if what == SET:
-        return _of_set(holder.newest, version, value)
-    if not isinstance(holder, OpenStore):
-        raise CardKeyError(
-            "a token does not give out its other keys: import all of them together (--key set)"
-        )
-    newest = holder.roots(holder.newest.key_version)
+        return roots_of_set(store.newest, version, value)
+    newest = store.roots(store.newest.key_version)
     roots = replace(_with(newest, what, value), version=version)
     if replace(roots, version=newest.version) == newest:
         raise CardKeyError(f"the key store has this {what} already: nothing was changed")
     return roots
 
 
-def _of_set(newest: RootKeys, version: int, value: bytes) -> Roots:
+def roots_of_set(newest: RootKeys, version: int, value: bytes) -> Roots:
+    """Return the roots of a set for the cards of these keys. Raises CardKeyError as `Roots`."""
     found = parts(value)
     card = MappingProxyType({name: found[name] for name in CARD_KEYS})
     rest = (found[name] for name in ("transport", "issuer", "cvk", SECRET))

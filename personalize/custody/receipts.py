@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from cardlib.errors import DAMAGE, CardError, CardKeyError, StorageError
+from cardlib.keys.token.token_change import ChangeUnknown
 from cardlib.regular_file import read_regular
 from cardlib.unfinished import sync_folder, unfinished_file, unfinished_in
 
 from .statement import ACTIONS, Statement
 
-_NAME = re.compile(r"([0-9]{4,9})\.json")
+_FILE = re.compile(r"([0-9]{4,9})\.json")
 _MOST_BYTES = 2**20
 _LINE = "_" * 40
 
@@ -75,7 +76,7 @@ class Receipts:
         """Return the numbers of all receipts, the oldest first."""
         if not self.folder.is_dir():
             return []
-        found = (_NAME.fullmatch(name) for name in os.listdir(self.folder))
+        found = (_FILE.fullmatch(name) for name in os.listdir(self.folder))
         return sorted(int(match[1]) for match in found if match)
 
     def read(self, number: int) -> Receipt:
@@ -93,19 +94,20 @@ class Receipts:
         """Write a receipt, do the block, and then give the receipt its name.
 
         If the block fails, there is no receipt; if there is no room for one, the block is not done.
-        Raises StorageError.
+        If nobody can say whether the block was done, or the name cannot be given, `finish` decides.
+        Raises StorageError, and ChangeUnknown when `finish` must be called.
         """
         number = max(self.numbers(), default=0) + 1
         receipt, path = make(number), self._path(number)
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            with unfinished_file(path) as place:
+            with unfinished_file(path, left_by=ChangeUnknown) as place:
                 with place.open("wb") as file:
                     file.write(json.dumps(asdict(receipt), indent=1).encode("ascii") + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
                 yield receipt
-                os.rename(place, path)
+                _name(place, path)
             sync_folder(self.folder)
         except CardError:
             raise
@@ -136,3 +138,13 @@ class Receipts:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04}.json"
+
+
+def _name(place: Path, path: Path) -> None:
+    try:
+        os.rename(place, path)
+    except OSError as error:
+        raise ChangeUnknown(
+            f"{path}: {error.strerror}. Mend that. Then lock the agent, and unlock it:"
+            " if the keys were changed, it writes the receipt then"
+        ) from None

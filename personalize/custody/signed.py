@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cardlib.errors import DAMAGE, CardKeyError
-from cardlib.keys.roots import Roots
-from cardlib.keys.roots import check_values as root_check_values
 
+from .key_change import VersionFacts
 from .operators import Operator
 from .receipts import Receipt
 from .register import Register, read_register
@@ -28,29 +27,22 @@ class Signed:
 
     def receipt(
         self,
-        keys: Roots,
+        about: VersionFacts,
         components: Mapping[str, str] | None = None,
-        check_values: Mapping[str, str] | None = None,
     ) -> Callable[[int], Receipt]:
         """Return what makes the receipt about a version of the keys, once its number is known."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = root_values(keys) if check_values is None else check_values
         return lambda number: Receipt(
             number,
             now,
             self.statement.as_dict(),
             {name: signature.hex() for name, signature in self.signatures.items()},
             {person.name: person.fingerprint for person in self.people},
-            keys.version,
-            keys.identity,
+            about.version,
+            about.identity,
             dict(components or {}),
-            dict(values),
+            dict(about.check_values),
         )
-
-
-def root_values(roots: Roots) -> Mapping[str, str]:
-    """Return the check value of each root of a version, 6 hex digits, by name."""
-    return {name: value.hex().upper() for name, value in root_check_values(roots).items()}
 
 
 def register(call: Call) -> Register:

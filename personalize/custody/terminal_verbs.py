@@ -2,7 +2,7 @@
 
 They end in the session keys of one card (version 2), or in what a process key makes (version 1,
 with the usage rule of a SAM: card specification 3). No card key and no process key leaves the
-agent.
+agent. What begins one tells the check value of its key, for the message when the card refuses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,7 +67,11 @@ def _authenticate(call: Call) -> Answer:
     if not isinstance(attempt, SoftwareAuthentication):
         raise CardKeyError("these keys cannot authenticate for another program")
     handle = call.desk.put(CardAuthentication(attempt))
-    return {"authentication": handle, "cryptogram": attempt.cryptogram}
+    return {
+        "authentication": handle,
+        "cryptogram": attempt.cryptogram,
+        "check_value": keys.key_check_value(name),
+    }
 
 
 def _check_binding(name: str, keys: CardKeys, given: bytes) -> None:
@@ -85,9 +89,11 @@ def _session_keys(call: Call) -> Answer:
 
 def _process_key(call: Call) -> Answer:
     name = call.given["key"]
-    key = _card_keys(call).process_key(name, call.given["challenge"])
+    keys = _card_keys(call)
+    key = keys.process_key(name, call.given["challenge"])
     authenticates = KEY_BY_NAME[name].sam_usage & 0x0F == _AUTHENTICATES
-    return {"process": call.desk.put(CardProcess(key, authenticates))}
+    handle = call.desk.put(CardProcess(key, authenticates))
+    return {"process": handle, "check_value": keys.key_check_value(name)}
 
 
 def _encrypt(call: Call) -> Answer:
@@ -108,10 +114,6 @@ def _mac(call: Call) -> Answer:
     return {"mac": process.key.mac(call.given["message"])}
 
 
-def _check_value(call: Call) -> Answer:
-    return {"check_value": _card_keys(call).key_check_value(call.given["key"])}
-
-
 _READS = frozenset((Role.TERMINAL, Role.STATION))
 
 
@@ -127,5 +129,4 @@ TERMINAL_VERBS: Mapping[str, Verb] = {
     "process-key": Verb(_process_key, _READS, _CARD),
     "process-encrypt": _continued(_encrypt, "process"),
     "process-mac": _continued(_mac, "process"),
-    "check-value": Verb(_check_value, _READS, _CARD),
 }

@@ -9,17 +9,16 @@ from typing import Protocol, runtime_checkable
 
 from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import KeyHolder, RootKeys
-from cardlib.keys.roots import Roots
-from cardlib.keys.store import KeyStore
 from cardlib.keys.store.store_file import (
     OpenStore,
-    StoreChanged,
     open_with_data_key,
     open_with_passphrase,
     read_header,
 )
 from cardlib.keys.store.store_header import StoreHeader
+from cardlib.keys.token.token_holder import TokenHolder
 
+from .key_change import KeyChange, KeyChanges, StoreChanges, TokenChanges
 from .own_roots import check_roots
 from .policy import Policy
 from .token_source import TokenSource
@@ -55,15 +54,6 @@ class Lockable(Protocol):
         ...
 
 
-@runtime_checkable
-class RootsTaker(Protocol):
-    """Keys in a token, to which the roots of another version can be added."""
-
-    def with_roots(self, roots: Roots) -> KeyHolder:
-        """Put roots in, all or none; return who holds them too. Raises CardKeyError."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class StoreSource:
     """A key store in a file."""
@@ -86,6 +76,16 @@ class StoreSource:
     def open_with(self, data_key: bytes) -> OpenStore:
         """Open the store with its data key. Raises CardKeyError when it is damaged."""
         return open_with_data_key(self.path, data_key)
+
+
+def is_retired(holder: KeyHolder, identity: str) -> bool:
+    """Whether a version of these keys makes no more cards. Raises CardKeyError when it is none."""
+    holder.of(identity)
+    try:
+        holder.for_issuing(identity)
+    except CardKeyError:
+        return True
+    return False
 
 
 class Vault:
@@ -191,8 +191,7 @@ class Vault:
     def put(self, holder: KeyHolder) -> RootKeys:
         """Take keys that were opened. Raises CardKeyError when the agent may not use them."""
         self.check(holder)
-        self._holder, self._used, self._wrong = holder, self._now(), 0
-        return holder.newest
+        return self._hold(holder)
 
     def check(self, holder: KeyHolder) -> None:
         """Raise CardKeyError when the agent may not use a version of these keys."""
@@ -203,34 +202,23 @@ class Vault:
                 f'{self._policy.path}: stock = "any" is for test keys only. Write a list of chips'
             )
 
-    def change(self, store: OpenStore) -> None:
-        """Write changed keys, whole or not at all, and use them from now on.
+    @property
+    def changes(self) -> KeyChanges:
+        """What the keys can be changed to. Raises CardKeyError while they are locked."""
+        if isinstance(self.holder, OpenStore):
+            return StoreChanges(self.holder, self.store_source.path)
+        if isinstance(self.holder, TokenHolder):
+            return TokenChanges(self.holder)
+        raise CardKeyError(_NO_STORE)
 
-        Raises CardKeyError when the agent may not use them, or the file was changed meanwhile.
+    def make(self, change: KeyChange) -> None:
+        """Make a change, whole or not at all, and use the changed keys from now on.
+
+        Raises CardKeyError when the agent may not use them, or as `KeyChange.make` does.
         """
-        self.check(store)
-        try:
-            store.replace(self.store_source.path)
-        except StoreChanged:
-            raise CardKeyError(
-                f"key store {self.source.name} is not the file that was unlocked: nothing was"
-                " changed. Find out who changed it. Then run `rhcard agent lock`, and unlock it"
-            ) from None
-        self.put(store)
-
-    def add(self, roots: Roots) -> None:
-        """Put a new version of the keys into the store or the token, whole or not at all.
-
-        Raises CardKeyError when the agent may not use it, or it does not fit what is there.
-        """
-        holder = self.holder
-        check_roots(KeyStore(roots), test_keys=self.test_keys)
-        if isinstance(holder, OpenStore):
-            self.change(holder.with_version(roots))
-        elif isinstance(holder, RootsTaker):
-            self.put(holder.with_roots(roots))
-        else:
-            raise CardKeyError(_NO_STORE)
+        self.check(change.after)
+        change.make()
+        self._hold(change.after)
 
     def lock(self) -> None:
         """Forget the keys. A token is logged out of."""
@@ -239,6 +227,10 @@ class Vault:
             held.lock()
         del held
         gc.collect()
+
+    def _hold(self, holder: KeyHolder) -> RootKeys:
+        self._holder, self._used, self._wrong = holder, self._now(), 0
+        return holder.newest
 
     def _tried(self, opened: Callable[[], KeyHolder]) -> RootKeys:
         if self._now() < self._wait_until:

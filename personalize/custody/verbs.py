@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from cardlib.errors import CardKeyError, KeysUnavailable
 from cardlib.keys import RootKeys
 
 from .batch_verbs import BATCH_VERBS
@@ -13,6 +12,7 @@ from .sam_verbs import SAM_VERBS
 from .service import Answer, Call, Verb
 from .terminal_verbs import TERMINAL_VERBS, allowed_keys
 from .unlock_verbs import UNLOCK_VERBS
+from .vault import is_retired
 
 _SEES_ALL = frozenset((Role.AUDITOR, Role.CUSTODIAN))
 
@@ -57,19 +57,9 @@ def _described(keys: RootKeys, call: Call) -> Answer:
         "cipher": int(keys.cipher),
         "test_keys": keys.is_test,
         "of_one_person": call.service.vault.is_of_one_person,
-        "retired": _is_retired(keys.identity, call),
+        "retired": is_retired(call.service.vault.holder, keys.identity),
         "names": sorted(keys.terminal_keys.names & allowed_keys(call)),
     }
-
-
-def _is_retired(identity: str, call: Call) -> bool:
-    try:
-        call.service.vault.for_issuing(identity)
-    except KeysUnavailable:
-        raise
-    except CardKeyError:
-        return True
-    return False
 
 
 VERBS: Mapping[str, Verb] = {

@@ -160,11 +160,12 @@ def test_authentications_and_records_and_hashes_are_limited_too(tmp_path: Path) 
                keys=public_keys()) as made:  # fmt: skip
         whose = {"identity": bytes.fromhex(IDENTITY)}
         terminal = made.connection(Role.TERMINAL)
-        card = {**whose, "key": "RK1_DDF1", "region": REGION}
+        card = {**whose, "key": "RK1_DDF1", "region": REGION, "challenge": bytes(8),
+                "binding": bytes.fromhex("DDF104200101")}  # fmt: skip
         for chip in (bytes(8), b"11111111"):
-            terminal.call("check-value", **card, chip=chip)
+            terminal.call("authenticate", **card, chip=chip)
         with pytest.raises(CardKeyError, match="so many cards in all: it had 2"):
-            terminal.call("check-value", **card, chip=b"22222222")
+            terminal.call("authenticate", **card, chip=b"22222222")
         preparing = made.connection(Role.PREPARATION)
         preparing.call("holder-hashes", **whose, numbers=["1", "2", "3"])
         with pytest.raises(CardKeyError, match="holder hashes in this minute: it had 3"):
@@ -250,12 +251,13 @@ def test_a_binding_that_is_not_the_keys_own_is_refused(tmp_path: Path, binding: 
 
 
 def test_a_terminal_has_reading_keys_unless_its_policy_lists_others(tmp_path: Path) -> None:
-    card = {"identity": bytes.fromhex(own_keys().identity), "chip": CHIP, "region": REGION}
+    card = {"identity": bytes.fromhex(own_keys().identity), "chip": CHIP, "region": REGION,
+            "challenge": bytes(8), "binding": bytes.fromhex("DDF104200101")}  # fmt: skip
     with bench(tmp_path / "s") as agent:
         for name in ("UK1_DDF1", "STK_DDF1", "BK_MF", "PUK_DDF1"):
             with pytest.raises(CardKeyError, match=f"may not use {name}"):
-                agent.connection(Role.TERMINAL).call("check-value", **card, key=name)
-        assert agent.connection(Role.TERMINAL).call("check-value", **card, key="RK1_DDF1")
+                agent.connection(Role.TERMINAL).call("authenticate", **card, key=name)
+        assert agent.connection(Role.TERMINAL).call("authenticate", **card, key="RK1_DDF1")
 
 
 # --- a full disk ----------------------------------------------------------------------

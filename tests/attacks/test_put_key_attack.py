@@ -32,7 +32,14 @@ from cardlib.keys.store import KeyStore
 from personalize.custody.own_roots import check_roots
 from personalize.custody.roles import Role
 from tests.cards.cards import CHIP, REGION
-from tests.custody.desks import Bench, DirectConnection, bench, own_keys, public_keys
+from tests.custody.desks import (
+    Bench,
+    DirectConnection,
+    bench,
+    check_value_told,
+    own_keys,
+    public_keys,
+)
 from tests.custody.secret_values import found_in, keys_of, roots_of
 from tests.custody.station import (
     CARDHOLDER,
@@ -241,7 +248,7 @@ def _day(connections: Mapping[Role, DirectConnection], protocol: int) -> None:
     card = blank(keys=own_keys(protocol))
     make_card(card, station, JOB, records(protocol), *CARDHOLDER)
     station_keys = station.terminal_keys.for_card(CHIP, REGION)
-    assert station_keys.key_check_value("UK1_DDF1")
+    assert check_value_told(station_keys, "UK1_DDF1")
     card.reset()
     activate(card, station)
     card.reset()

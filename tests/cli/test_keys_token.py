@@ -10,7 +10,7 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.keys.roots import public_test_roots
-from cardlib.keys.token.token_holder import TokenHolder, retire
+from cardlib.keys.token.token_holder import TokenHolder
 from cardlib.keys.token.token_session import TokenSession
 from cardlib.keys.token.token_version import KEY_NAMES, found_versions
 from tests import ROOT
@@ -92,7 +92,7 @@ def test_the_next_version_follows_and_a_retired_one_is_shown(label: str) -> None
     second = rhcard(*NEW, "--token", label, "--json").json
     assert (second["version"], second["token"], second["cipher"]) == (2, label, "aes")
     assert rhcard(*NEW, "--token", label, "--store", "other", "--protocol", "1").code == 0
-    retire(session(label), "main", 1)
+    TokenHolder(session(label), "main").retired(1).make()
     listed = rhcard(*SHOW, "--token", label, "--json").json["versions"]
     assert [(e["store"], e["version"], e["protocol"], e["retired"]) for e in listed] == [
         ("main", 1, 2, True), ("main", 2, 2, False), ("other", 1, 1, False),

@@ -9,13 +9,16 @@ from types import MappingProxyType
 
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
+from cardlib.facts import SpecVersion
 from cardlib.issuance.agent_issuer import AGENT_ERRORS, AgentIssuer
-from cardlib.keys import KeySet
+from cardlib.keys import CardKeys, KeySet
 from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.agent.agent_keys import versions
 from cardlib.keys.agent.agent_wire import Document, from_frame
 from cardlib.keys.roots import new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
+from cardlib.layout import KEY_BY_NAME
+from cardlib.messaging.v2 import binding
 from personalize.custody.policy import Caller, Policy
 from personalize.custody.roles import Role
 from personalize.custody.service import AgentService, open_files
@@ -132,3 +135,13 @@ def bench(
     finally:
         jobs.close()
         log.close()
+
+
+def check_value_told(keys: CardKeys, name: str) -> bytes:
+    """A card key's check value as an agent tells it: when a use of the key begins."""
+    if keys.protocol == 1 or name.startswith("IRK"):
+        keys.process_key(name, bytes(8))
+    else:
+        c1 = bytes((SpecVersion.of_protocol(2), keys.cipher, keys.version))
+        keys.authentication(name, bytes(8), binding(KEY_BY_NAME[name], c1))
+    return keys.key_check_value(name)

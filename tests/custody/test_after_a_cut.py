@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cardlib import unfinished
+from cardlib.errors import CardKeyError
 from cardlib.keys.store.store_file import read_header
 from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
@@ -104,3 +106,46 @@ def test_a_kill_at_any_step_leaves_the_keys_and_the_receipts_as_before_or_after(
         step += 1
     assert after != before and step > 15
     assert finished
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def fails_after_the_store_is_new(patch: pytest.MonkeyPatch) -> None:
+    real, left = unfinished.sync_folder, [1]
+
+    def synced(folder: Path) -> None:
+        if not left:
+            full()
+        left.pop()
+        real(folder)
+
+    patch.setattr(unfinished, "sync_folder", synced)
+
+
+def fails_at_the_name_of_the_receipt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("personalize.custody.receipts.os.rename", full)
+
+
+@pytest.mark.parametrize("fails", [fails_after_the_store_is_new, fails_at_the_name_of_the_receipt])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_disk_that_fails_after_the_change_locks_the_agent_and_the_next_unlock_finishes_it(
+    bureau: Path, change: Change, fails: Callable[[pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with folder_in_memory() as place:
+        folder = Path(shutil.copytree(bureau, place / "copy"))
+        before = state_of(folder)
+        with again(folder, folder / "operators.json") as agent:
+            agent.unlock(ANN, BOB)
+            make = change(agent)
+            with monkeypatch.context() as patch:
+                fails(patch)
+                with pytest.raises(CardKeyError, match="No space left on device"):
+                    make()
+            assert agent.call("status")["locked"]
+            agent.unlock(ANN, BOB)
+            after = state_of(folder)
+            assert after[0] != before[0] and after[1] == [*before[1], "0002.json"]
+            assert agent.call("receipt", number=2)["lines"]

@@ -27,8 +27,8 @@ from cardlib.keys.token.token_session import TokenSession
 from cardlib.layout import KEYS
 from cardlib.layout.load import records
 from cardlib.transport.pcsc import find_reader, open_reader
-from personalize.custody.component import SET, xor
-from personalize.custody.new_version import imported
+from personalize.custody.component import xor
+from personalize.custody.new_version import roots_of_set
 from personalize.custody.roles import Role
 from personalize.custody.token_source import TokenSource
 from personalize.custody.vault import Vault
@@ -41,7 +41,7 @@ from personalize.production.station import FolderFeed, card_path
 from tests.cards import sams
 from tests.cards.bureau import new_batch
 from tests.custody.agents import folder_in_memory
-from tests.custody.desks import Bench, OneVersion, bench
+from tests.custody.desks import Bench, bench, check_value_told
 from tests.programs.pcscd import SLOTS, Pcscd, wait_until
 from tests.programs.softhsm import PIN, SoftHsm
 
@@ -84,9 +84,9 @@ def bureau(request: pytest.FixtureRequest, softhsm: SoftHsm, pcscd: Pcscd) -> It
 
 
 def _from_components(protocol: int) -> Roots:
-    before = OneVersion(KeyStore(new_roots(protocol, Cipher.AES)))
+    before = KeyStore(new_roots(protocol, Cipher.AES))
     one, other = (secrets.token_bytes(SET_SIZE) for _ in range(2))
-    return imported(before, SET, xor(one, other))
+    return roots_of_set(before, 2, xor(one, other))
 
 
 def _in_token(softhsm: SoftHsm, roots: Roots) -> TokenSource:
@@ -121,8 +121,9 @@ def test_the_cards_of_both_are_the_same_byte_for_byte(bureau: Bureau) -> None:
 def test_the_check_values_of_all_card_keys_are_equal(bureau: Bureau) -> None:
     region = bureau.batch.card(1).region
     values = [
-        [agent.issuer(Role.TERMINAL).terminal_keys.for_card(bureau.chips[0], region)
-         .key_check_value(key.name) for key in KEYS if key.name.startswith(("RK", "IRK"))]
+        [check_value_told(
+            agent.issuer(Role.TERMINAL).terminal_keys.for_card(bureau.chips[0], region), key.name)
+         for key in KEYS if key.name.startswith(("RK", "IRK"))]
         for agent in bureau.agents.values()
     ]  # fmt: skip
     assert values[0] == values[1] and len(values[0]) == 7

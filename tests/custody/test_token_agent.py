@@ -1,7 +1,6 @@
 """The same roots in a key store and in SoftHSM, each behind an agent: the cards are the same."""
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -23,13 +22,13 @@ from personalize.custody.roles import Role
 from personalize.custody.token_source import TokenSource
 from personalize.custody.vault import Vault
 from tests.cards.cards import CHIP, REGION
-from tests.custody.agents import folder_in_memory
-from tests.custody.desks import Bench, bench
+from tests.custody.desks import Bench, bench, check_value_told
 from tests.custody.hosts import Host, host
-from tests.custody.people import Person, files, person
+from tests.custody.people import Person, person
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, activate, blank, records
+from tests.custody.token_hosts import running, signers
 from tests.programs.other_user import STATION, as_user
-from tests.programs.rhcard import Ran, rhcard, spawned
+from tests.programs.rhcard import Ran, rhcard
 from tests.programs.softhsm import PIN, SoftHsm
 
 ANN, BOB, CAI = (person(name) for name in ("ann", "bob", "cai"))
@@ -74,7 +73,7 @@ def test_both_make_the_same_card_and_each_reads_the_others(
         read.append([repr(value) for value in terminal.read("DDF1/EF05")])
     assert read[0] == read[1]
     values = [
-        [agent.issuer().terminal_keys.for_card(CHIP, REGION).key_check_value(key.name)
+        [check_value_told(agent.issuer().terminal_keys.for_card(CHIP, REGION), key.name)
          for key in KEYS]
         for agent in agents
     ]  # fmt: skip
@@ -186,30 +185,8 @@ def test_a_pin_is_nothing_for_a_key_store(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def station(sides: tuple[Roots, TokenSource]) -> Iterator[Path]:
     """A folder with an agent of production keys in a token, and what its operators have."""
-    source = sides[1]
-    with folder_in_memory() as folder:
-        folder.chmod(0o755)
-        register = files(folder, [ANN, BOB])
-        (folder / "pin.txt").write_text(PIN + "\n")
-        (folder / "pin.txt").chmod(0o600)
-        os.chown(folder / "pin.txt", STATION, -1)
-        (folder / "policy.toml").write_text(
-            f'operators = "{register}"\n[callers.one]\nuid = {STATION}\nrole = "station"\n'
-        )
-        socket = folder / "run" / "agent.sock"
-        process = spawned(
-            "agent", "run", "--policy", folder / "policy.toml", "--token", source.label,
-            "--module", source.module, "--state", folder / "state", "--socket", socket,
-        )  # fmt: skip
-        try:
-            until = time.monotonic() + 30
-            while not socket.exists():
-                assert process.poll() is None and time.monotonic() < until
-                time.sleep(0.05)
-            yield folder
-        finally:
-            process.kill()
-            process.communicate()
+    with running(sides[1], '"station"') as folder:
+        yield folder
 
 
 def unlocked(folder: Path, *words: object, env: Mapping[str, str] | None = None) -> Ran:
@@ -218,14 +195,6 @@ def unlocked(folder: Path, *words: object, env: Mapping[str, str] | None = None)
         return rhcard("agent", "unlock", "--socket", folder / "run" / "agent.sock", *words)
 
     return as_user(STATION, work)
-
-
-def signers(folder: Path, *names: str) -> list[object]:
-    words: list[object] = []
-    for name in names:
-        words += ["--operator", folder / f"{name}.operator.json"]
-        words += ["--operator-passphrase-file", folder / f"{name}.passphrase"]
-    return words
 
 
 @pytest.mark.parametrize("names", [(), ("ann",), ("ann", "ann")], ids=["nobody", "one", "twice"])

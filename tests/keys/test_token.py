@@ -15,7 +15,7 @@ from cardlib.facts import ChipSerial, Pin, Region
 from cardlib.keys import KeyHolder, Purpose
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots, public_test_roots
 from cardlib.keys.store import KeyStore
-from cardlib.keys.token.token_holder import TokenHolder, retire
+from cardlib.keys.token.token_holder import TokenHolder
 from cardlib.keys.token.token_keys import TokenKeys
 from cardlib.keys.token.token_making import generate_roots, import_roots, remove_version
 from cardlib.keys.token.token_session import TokenSession
@@ -310,9 +310,9 @@ def test_a_retired_version_makes_no_more_cards_and_reads_them_still(softhsm: Sof
     session = TokenSession(softhsm.module, softhsm.new_token(), softhsm.pin)
     first = generate_roots(session, "main").version
     with pytest.raises(CardKeyError, match="the only one that makes cards: rotate first"):
-        retire(session, "main", 1)
+        TokenHolder(session, "main").retired(1).make()
     second = generate_roots(session, "main", number=2).version
-    retire(session, "main", 2)
+    TokenHolder(session, "main").retired(2).make()
     holder = TokenHolder(session, "main")
     assert holder.newest.key_version == 1
     assert holder.of(second.identity).key_version == 2
@@ -320,9 +320,9 @@ def test_a_retired_version_makes_no_more_cards_and_reads_them_still(softhsm: Sof
     with pytest.raises(CardKeyError, match="is retired: cards of it are read and verified"):
         holder.for_issuing(second.identity)
     with pytest.raises(CardKeyError, match="retired already"):
-        retire(session, "main", 2)
+        TokenHolder(session, "main").retired(2).make()
     with pytest.raises(CardKeyError, match="holds no version 3 of main"):
-        retire(session, "main", 3)
+        TokenHolder(session, "main").retired(3).make()
     generate_roots(session, "main", number=3)
     assert TokenHolder(session, "main").newest.key_version == 3
 

@@ -1,6 +1,7 @@
 """SoftHSM 2 in a temporary folder: a real PKCS#11 token in software."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import count
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pkcs11
 import pytest
+
+from tests.custody.agents import folder_in_memory
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN, SO_PIN = "Wm4!tokenpin", "Wm4!officer"
@@ -50,6 +53,22 @@ class SoftHsm:
         """Let the library of this process look at the folder anew. All its sessions are gone."""
         pkcs11.lib(MODULE).reinitialize()
 
+    def folder_of(self, label: str) -> Path:
+        """The folder in which SoftHSM has the objects of a token."""
+        (found,) = (
+            folder
+            for folder in self.folder.iterdir()
+            if label.encode() in (folder / "token.object").read_bytes()
+        )
+        return found
+
+    def put_back(self, label: str, saved: Path) -> None:
+        """Let a token be as it was when its folder was copied."""
+        folder = self.folder_of(label)
+        shutil.rmtree(folder)
+        shutil.copytree(saved, folder)
+        self.begin_again()
+
     def session(self, label: str) -> pkcs11.Session:
         """A raw session with the PIN, as any program may open one."""
         token = pkcs11.lib(MODULE).get_token(token_label=label)
@@ -60,10 +79,10 @@ class SoftHsm:
 
 
 @pytest.fixture(scope="session")
-def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+def softhsm() -> Iterator[SoftHsm]:
     """SoftHSM for this process and all that it starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        hsm = SoftHsm(tmp_path_factory.mktemp("softhsm"))
+    with pytest.MonkeyPatch.context() as patch, folder_in_memory() as folder:
+        hsm = SoftHsm(folder)
         patch.setenv("SOFTHSM2_CONF", str(hsm.configuration))
         pkcs11.lib(MODULE)
         hsm.begin_again()

@@ -84,32 +84,39 @@ class AgentCardKeys:
     ) -> None:
         self.protocol, self.cipher, self.version = about.protocol, about.cipher, about.version
         self._connection, self._about, self._card = connection, about, (chip, region)
+        self._check_values: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         return f"<card keys v{self.version} of {self._connection!r} chip {self._card[0].hex()}>"
 
     def process_key(self, name: str, challenge: bytes) -> "AgentProcessKey":
         """Return the process key of a card key for an 8-byte challenge."""
-        found = self._call("process-key", name, challenge=challenge)
+        found = self._begun("process-key", name, challenge=challenge)
         return AgentProcessKey(self._connection, found["process"])
 
     def authentication(self, name: str, rnd_ic: bytes, binding: bytes) -> "AgentAuthentication":
         """Begin a version-2 authentication with the card's 8-byte challenge and B (6 bytes)."""
-        found = self._call("authenticate", name, challenge=rnd_ic, binding=binding)
+        found = self._begun("authenticate", name, challenge=rnd_ic, binding=binding)
         return AgentAuthentication(self._connection, self.cipher, found)
 
     def key_check_value(self, name: str) -> bytes:
-        """Return a card key's check value, 3 bytes."""
-        value: bytes = self._call("check-value", name)["check_value"]
-        return value
+        """Return a card key's check value, 3 bytes, which the agent tells as its use begins.
 
-    def _call(self, verb: str, name: str, **members: object) -> Document:
+        Raises CardKeyError when no use of this key was begun.
+        """
+        if name not in self._check_values:
+            raise CardKeyError(f"the key agent tells the check value of {name} when it is used")
+        return self._check_values[name]
+
+    def _begun(self, verb: str, name: str, **members: object) -> Document:
         if name not in self._about.names:
             raise CardKeyError(f"{name} is needed, but the key agent does not let us use it")
         chip, region = self._card
         identity = bytes.fromhex(self._about.identity)
         whose = {"identity": identity, "key": name, "chip": chip, "region": region}
-        return self._connection.call(verb, **whose, **members)
+        found = self._connection.call(verb, **whose, **members)
+        self._check_values[name] = found["check_value"]
+        return found
 
 
 class AgentProcessKey:

@@ -203,11 +203,12 @@ OF_BATCHES: Mapping[str, Form] = {
         "Open the PIN of a record", {**_PIN, "sealed": octets(0, 256)}, _one("pin", text(6))
     ),
 }
+_CHECK_VALUE = octets(3)
 OF_TERMINALS: Mapping[str, Form] = {
     "authenticate": Form(
         "Begin a version-2 authentication by one card key: make its cryptogram",
         {**_CARD, "challenge": octets(8), "binding": octets(6)},
-        {"authentication": _HANDLE, "cryptogram": octets(40)},
+        {"authentication": _HANDLE, "cryptogram": octets(40), "check_value": _CHECK_VALUE},
     ),
     "session-keys": Form(
         "Check the card's answer to an authentication, and give the keys of that session, once",
@@ -217,7 +218,7 @@ OF_TERMINALS: Mapping[str, Form] = {
     "process-key": Form(
         "Begin to use a version-1 process key, for as much as its usage allows",
         {**_CARD, "challenge": octets(8)},
-        _one("process", _HANDLE),
+        {"process": _HANDLE, "check_value": _CHECK_VALUE},
     ),
     "process-encrypt": Form(
         "Encrypt with a process key. Usage 7: one block that ends in eight zero bytes, once",
@@ -229,7 +230,6 @@ OF_TERMINALS: Mapping[str, Form] = {
         {"process": _HANDLE, "message": octets(1, 512)},
         _one("mac", octets(4)),
     ),
-    "check-value": Form("Say the check value of a card key", _CARD, _one("check_value", octets(3))),
 }
 _PERSON = text(32)
 _PEOPLE = list_of(_PERSON, 3)

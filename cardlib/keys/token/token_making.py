@@ -8,12 +8,12 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ...crypto import Cipher
+from ...crypto import BlockCipher, Cipher, key_check_value
 from ...errors import CardKeyError
 from ...layout import KEY_BY_NAME
 from ..roots import SECRET_SALT, TEST_TRANSPORT_ROOT, VERSIONS, Roots
@@ -28,9 +28,10 @@ from .pkcs11 import (
     SP800_108_COUNTER_KDF,
     KeyTemplate,
 )  # fmt: skip
+from .token_change import TokenDraft
 from .token_session import TokenSession
 from .token_version import (
-    APPLICATION,
+    CHECK_BLOCK,
     CVK,
     ISSUER,
     KEY_NAMES,
@@ -41,6 +42,7 @@ from .token_version import (
     facts_label,
     found_versions,
     identity_of_new,
+    is_published,
     leftovers,
 )  # fmt: skip
 
@@ -63,6 +65,7 @@ PUBLIC_TRANSPORT = (
     "the transport root is the published test key, and the other roots are not: whoever records a"
     " card's PUT KEY would learn its keys. Nothing was written"
 )
+TWO_KINDS = "published test keys and keys of your own are never in one key store"
 _STORE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
 _TWO_LEVELS = {name for name, key in KEY_BY_NAME.items() if key.levels == 2}
 
@@ -89,31 +92,8 @@ def template(name: str, label: str, mechanisms: frozenset[int]) -> KeyTemplate:
 
 
 def import_roots(session: TokenSession, store: str, roots: Roots) -> MadeInToken:
-    """Put given roots into a token, all of them or none.
-
-    Raises CardKeyError when they are for SM4, the transport root alone is published, they do not
-    fit the versions that are there, or the token offers too little or has no room. `store` is a
-    name of 1 to 16 characters: a-z, 0-9 and -.
-    """
-    require(session.mechanisms, roots.cipher)
-    if roots.is_mixed:
-        raise CardKeyError(PUBLIC_TRANSPORT)
-    draft = _draft(session, store, roots.version, roots.protocol, is_test=roots.is_test)
-    values = {
-        **roots.card, TRANSPORT: roots.transport, ISSUER: roots.issuer, CVK: roots.cvk,
-        SECRET: hmac.digest(SECRET_SALT, roots.secret, hashlib.sha256),
-    }  # fmt: skip
-
-    def identity(version: TokenVersion) -> str:
-        for name, value in values_of(roots).items():
-            if value.hex().upper() != version.check_values[name]:
-                raise CardKeyError(f"token {session.label}: key {name} did not arrive as it is")
-        return roots.identity
-
-    def put(name: str, asked: KeyTemplate) -> None:
-        session.import_key(asked, values[name])
-
-    return _made(session, draft, put, identity)
+    """Put given roots into a token, all of them or none. Raises CardKeyError as `given_draft`."""
+    return _kept(given_draft(session, store, roots))
 
 
 def generate_roots(
@@ -128,16 +108,70 @@ def generate_roots(
 
     The transport root is `transport`, 16 bytes, if it is given; else that of the version before,
     if there is one, because blank cards in stock have its keys; else a new one. Raises
-    CardKeyError as `import_roots` does.
+    CardKeyError as `given_draft` does.
+    """
+    keeps = transport is None
+    made = random_draft(
+        session, store, protocol, number, keeps_transport=keeps, transport=transport
+    )
+    return _kept(made)
+
+
+def _kept(draft: TokenDraft) -> MadeInToken:
+    with draft:
+        draft.keep()
+        return MadeInToken(draft.version, draft.removed)
+
+
+def given_draft(session: TokenSession, store: str, roots: Roots) -> TokenDraft:
+    """Put given roots into a token, as a draft.
+
+    Raises CardKeyError when they are for SM4, the transport root alone is published, they do not
+    fit the versions that are there, or the token offers too little or has no room. `store` is a
+    name of 1 to 16 characters: a-z, 0-9 and -.
+    """
+    require(session.mechanisms, roots.cipher)
+    if roots.is_mixed:
+        raise CardKeyError(PUBLIC_TRANSPORT)
+    facts = _new_facts(session, store, roots.version, roots.protocol, is_test=roots.is_test)
+    values = {
+        **roots.card, TRANSPORT: roots.transport, ISSUER: roots.issuer, CVK: roots.cvk,
+        SECRET: hmac.digest(SECRET_SALT, roots.secret, hashlib.sha256),
+    }  # fmt: skip
+
+    def identity(version: TokenVersion) -> str:
+        for name, value in values_of(roots).items():
+            _check_arrived(session, version, name, value)
+        return roots.identity
+
+    def put(name: str, asked: KeyTemplate) -> None:
+        session.import_key(asked, values[name])
+
+    return _drafted(session, facts, put, identity)
+
+
+def random_draft(
+    session: TokenSession,
+    store: str,
+    protocol: int,
+    number: int,
+    *,
+    keeps_transport: bool,
+    transport: bytes | None = None,
+) -> TokenDraft:
+    """Make random AES roots inside a token, as a draft. Nobody ever has their bytes.
+
+    With `keeps_transport` the transport root is that of the version before, which both versions
+    then use, if there is one. Raises CardKeyError as `given_draft` does.
     """
     require(session.mechanisms, Cipher.AES, make=True)
     if transport == TEST_TRANSPORT_ROOT:
         raise CardKeyError(PUBLIC_TRANSPORT)
-    draft = _draft(session, store, number, protocol, is_test=False)
+    facts = _new_facts(session, store, number, protocol, is_test=False)
     before = found_versions(session, store)
-    if transport is None and before:
+    if keeps_transport and before:
         shared = MappingProxyType({TRANSPORT: before[-1].label(TRANSPORT)})
-        draft = replace(draft, shared=shared)
+        facts = replace(facts, shared=shared)
 
     def put(name: str, asked: KeyTemplate) -> None:
         if name == TRANSPORT and transport is not None:
@@ -145,7 +179,40 @@ def generate_roots(
         else:
             session.generate_key(asked)
 
-    return _made(session, draft, put, lambda version: identity_of_new(session, version))
+    return _drafted(session, facts, put, lambda version: identity_of_new(session, version))
+
+
+def one_key_draft(
+    session: TokenSession, before: TokenVersion, number: int, name: str, value: bytes
+) -> TokenDraft:
+    """Put one AES root, 16 bytes, into a token, as a draft; all other roots are those of `before`.
+
+    Both versions use those roots: nothing is taken out of the token for it. Raises CardKeyError
+    when `before` has this root already, when only one of both is published, or as `given_draft`.
+    """
+    require(session.mechanisms, Cipher.AES)
+    expected = BlockCipher(Cipher.AES, value).encrypt_ecb(CHECK_BLOCK)
+    if hmac.compare_digest(session.encrypt(before.label(name), CHECK_BLOCK), expected):
+        raise CardKeyError(f"the token has this {name} already: nothing was changed")
+    if is_published(expected) != before.is_test:
+        raise CardKeyError(TWO_KINDS)
+    facts = _new_facts(session, before.store, number, before.protocol, is_test=before.is_test)
+    labels = {each: before.label(each) for each in KEY_NAMES if each != name}
+    facts = replace(facts, shared=MappingProxyType(labels))
+
+    def identity(version: TokenVersion) -> str:
+        _check_arrived(session, version, name, key_check_value(Cipher.AES, value))
+        return identity_of_new(session, version)
+
+    def put(_: str, asked: KeyTemplate) -> None:
+        session.import_key(asked, value)
+
+    return _drafted(session, facts, put, identity)
+
+
+def _check_arrived(session: TokenSession, version: TokenVersion, name: str, value: bytes) -> None:
+    if value.hex().upper() != version.check_values[name]:
+        raise CardKeyError(f"token {session.label}: key {name} did not arrive as it is")
 
 
 def require(mechanisms: frozenset[int], cipher: Cipher, *, make: bool = False) -> None:
@@ -187,7 +254,7 @@ def remove_leftovers(session: TokenSession) -> int:
     return session.remove(found) if found else 0
 
 
-def _draft(
+def _new_facts(
     session: TokenSession, store: str, number: int, protocol: int, *, is_test: bool
 ) -> TokenVersion:
     if not _STORE_NAME.fullmatch(store):
@@ -205,7 +272,7 @@ def _draft(
     if any(each.protocol != protocol for each in there):
         raise CardKeyError("all versions of a key store have one protocol and one cipher")
     if any(each.is_test != is_test for each in there):
-        raise CardKeyError("published test keys and keys of your own are never in one key store")
+        raise CardKeyError(TWO_KINDS)
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     batch = secrets.token_hex(4)
     nothing: Mapping[str, str] = MappingProxyType({})
@@ -214,26 +281,23 @@ def _draft(
     )
 
 
-def _made(
+def _drafted(
     session: TokenSession,
-    draft: TokenVersion,
+    facts: TokenVersion,
     put: Callable[[str, KeyTemplate], None],
     identity: Callable[[TokenVersion], str],
-) -> MadeInToken:
-    begun = f"{facts_label(draft.store, draft.number)}/"
+) -> TokenDraft:
+    begun = f"{facts_label(facts.store, facts.number)}/"
     old = frozenset(label for label in leftovers(session) if label.startswith(begun))
-    removed = session.remove(old) if old else 0
-    own = [name for name in KEY_NAMES if name not in draft.shared]
+    made = TokenDraft(session, facts, session.remove(old) if old else 0)
     mechanisms = session.mechanisms
-    try:
-        for name in own:
-            put(name, template(name, draft.label(name), mechanisms))
-        version = replace(draft, check_values=MappingProxyType(dict(check_values(session, draft))))
-        version = replace(version, identity=identity(version))
-        session.put_data(facts_label(version.store, version.number), APPLICATION, version.to_json())
-    except BaseException:
-        # The facts are not there, so what cannot be removed now counts as the rest of a try.
-        with suppress(CardKeyError):
-            session.remove(frozenset(draft.label(name) for name in own))
-        raise
-    return MadeInToken(version, removed)
+    with ExitStack() as undone:
+        undone.enter_context(made)
+        for name in KEY_NAMES:
+            if name not in facts.shared:
+                put(name, template(name, facts.label(name), mechanisms))
+        values = MappingProxyType(dict(check_values(session, facts)))
+        version = replace(facts, check_values=values)
+        made.version = replace(version, identity=identity(version))
+        undone.pop_all()
+    return made

@@ -160,6 +160,11 @@ def holds_test_keys(session: TokenSession, version: TokenVersion) -> bool:
     return not _published_blocks().isdisjoint(check_blocks(session, version).values())
 
 
+def is_published(block: bytes) -> bool:
+    """Whether a key is one of the published test keys; `block` is its encrypted `CHECK_BLOCK`."""
+    return block in _published_blocks()
+
+
 @cache
 def _published_blocks() -> frozenset[bytes]:
     return frozenset(
