@@ -36,4 +36,6 @@ def _was_done(receipt: Receipt, holder: KeyHolder) -> bool:
     if action == "retire" and isinstance(holder, OpenStore):
         versions = holder.header.versions
         return any(each.retired for each in versions if each.identity == receipt.identity)
+    if action == "exchange-custodians" and isinstance(holder, OpenStore):
+        return set(holder.header.custodians) == set(receipt.statement["parameters"]["custodians"])
     return False

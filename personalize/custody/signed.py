@@ -75,8 +75,10 @@ def store_name(call: Call) -> str:
 def verified(call: Call, action: str) -> Signed:
     """Verify the statement of a request; its nonce is used up then."""
     try:
-        entry = json.loads(call.given["statement"])
-        statement = Statement.from_dict(entry)
+        text = call.given["statement"]
+        statement = Statement.from_dict(json.loads(text))
+        if statement.canonical() != text.encode():  # the log shows the text
+            raise ValueError
     except DAMAGE:
         raise CardKeyError("the statement does not have the form of a statement") from None
     signatures = {each["operator"]: each["signature"] for each in call.given["signatures"]}
