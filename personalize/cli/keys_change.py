@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cardlib.errors import CardKeyError
+
 from .context import NEW_ENVIRONMENT, Context
 from .custodian_files import Custodians, custodian_options
 from .exits import Exit
@@ -68,6 +70,13 @@ def migrate(context: Context, custodians: Custodians) -> int:
     """
     if not custodians.words:
         raise click.UsageError("give --custodian for each custodian, 2 or more")
+    from cardlib.keys.store.store_file import read_header
+
+    if read_header(context.key_file()).is_production:
+        raise CardKeyError(
+            f"{context.keys} has custodians already. Two of them exchange them in the key agent:"
+            " `rhcard keys custodians`"
+        )
     people = custodians.keys()
     changed = context.open_store().with_custodians(people)
     names = ", ".join(changed.header.custodians)

@@ -30,8 +30,7 @@ from .operators import Operator
 from .receipts import Receipt
 from .roles import Role
 from .service import Answer, Call, Verb
-from .signed import Signed, expect, parameter, register, root_values, verified
-from .statement import allowed_people
+from .signed import Signed, expect, parameter, people_for, root_values, verified
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ def _begin(call: Call) -> Answer:
     holder = call.service.vault.holder
     if (action == "export") != (what == EXCHANGE) or what not in (*SINGLE_KEYS, SET, EXCHANGE):
         raise CardKeyError(f"components of {what} cannot be entered to {action} keys")
-    allowed_people(register(call), action, names)
+    people_for(call, action, names)
     if action == "import":
         next_version(holder)
     cipher = holder.newest.cipher
@@ -77,9 +76,7 @@ def _component(call: Call) -> Answer:
     ceremony, given = _hosted(call), call.given
     _ = call.service.vault.holder  # it is used: the agent does not lock itself in between
     plan, refused = ceremony.plan, None
-    people = {
-        each.name: each for each in allowed_people(register(call), plan.action, plan.operators)
-    }
+    people = {each.name: each for each in people_for(call, plan.action, plan.operators)}
     person = people.get(given["operator"])
     if person is None:
         raise CardKeyError(f"{given['operator']} is no operator of this ceremony")

@@ -1,7 +1,7 @@
 """What a request says that several people signed: checked, and kept for the receipt."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 from cardlib.errors import DAMAGE, CardKeyError
 from cardlib.keys.roots import Roots
 from cardlib.keys.roots import check_values as root_check_values
+from cardlib.keys.store.store_header import StoreHeader
 
+from .custodianship import check_deciders
 from .operators import Operator
 from .receipts import Receipt
 from .register import Register, read_register
 from .service import Call
-from .statement import Statement, StatementCheck
+from .statement import Statement, StatementCheck, allowed_people
 from .vault import StoreSource
 
 
@@ -66,10 +68,27 @@ def register(call: Call) -> Register:
 
 def store_name(call: Call) -> str:
     """What statements call these keys: the name of the store, or of the token."""
+    header = store_header(call)
+    return call.service.vault.source.name if header is None else header.store
+
+
+def store_header(call: Call) -> StoreHeader | None:
+    """What the key store says of itself, proved if it is open; None for a token."""
     vault = call.service.vault
     if not isinstance(vault.source, StoreSource):
-        return vault.source.name
-    return (vault.source.header() if vault.is_locked else vault.store.header).store
+        return None
+    return vault.source.header() if vault.is_locked else vault.store.header
+
+
+def people_for(call: Call, action: str, names: Collection[str]) -> tuple[Operator, ...]:
+    """Return the operators of these names, if they may do this with these keys together.
+
+    Raises CardKeyError as `allowed_people` does, or when one is no custodian of the key store.
+    """
+    people, header = allowed_people(register(call), action, names), store_header(call)
+    if header is not None:
+        check_deciders(header, people)
+    return people
 
 
 def verified(call: Call, action: str) -> Signed:
@@ -85,7 +104,10 @@ def verified(call: Call, action: str) -> Signed:
     if len(signatures) != len(call.given["signatures"]):
         raise CardKeyError("the statement is signed twice by one operator")
     check = StatementCheck(register(call), call.service.nonces, store_name(call))
-    return Signed(statement, check.verify(action, statement, signatures), signatures)
+    people = check.verify(action, statement, signatures)
+    if (header := store_header(call)) is not None:
+        check_deciders(header, people)
+    return Signed(statement, people, signatures)
 
 
 def expect(signed: Signed, parameters: Mapping[str, Any]) -> None:

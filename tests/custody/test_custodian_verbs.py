@@ -98,7 +98,7 @@ def test_two_custodians_let_others_open_the_store_and_the_keys_stay(agent: Host)
 
 def test_the_agent_goes_on_and_the_new_ones_unlock_it(agent: Host) -> None:
     exchanged(agent, CAI, DAN)
-    agent.call("rotate", **agent.signed("rotate", {"transport": False, "version": 2}, ANN, BOB))
+    agent.call("rotate", **agent.signed("rotate", {"transport": False, "version": 2}, DAN, CAI))
     agent.call("lock")
     with pytest.raises(CardKeyError, match="ann is no custodian of this key store"):
         agent.unlock(ANN, BOB)
@@ -230,6 +230,22 @@ def test_only_a_caller_with_the_role_asks_for_it(agent: Host) -> None:
     for role in set(Role) - {Role.CUSTODIAN}:
         agent.desk = agent.service.enter(replace(agent.desk.caller, roles=frozenset((role,))))
         refused(agent, "may not use exchange-custodians", signed)
+
+
+def test_who_is_no_custodian_any_more_signs_for_nothing(agent: Host) -> None:
+    """Though the register still has cai as a custodian."""
+    exchanged(agent, ANN, BOB, DAN)
+    export = {"form": "components", "what": "set", "version": 1}
+    for verb, action, parameters in (
+        ("rotate", "rotate", {"transport": False, "version": 2}),
+        ("export-components", "export", export),
+        ("sam-begin", "load-sam", {"chip": "00" * 8, "roles": ["emergency"], "limit": 0}),
+    ):
+        with pytest.raises(CardKeyError, match="cai is no custodian of this key store"):
+            agent.call(verb, **agent.signed(action, parameters, ANN, CAI))
+    with pytest.raises(CardKeyError, match="cai is no custodian of this key store"):
+        agent.begin("import", "transport", ANN, CAI)
+    agent.call("rotate", **agent.signed("rotate", {"transport": False, "version": 2}, ANN, DAN))
 
 
 # --- what was signed --------------------------------------------------------------------

@@ -60,4 +60,10 @@ def test_a_set_makes_the_same_keys_in_a_store_and_in_a_token(
             token.call("export-components", **token.signed("export", parameters, ANN, BOB))
         with pytest.raises(CardKeyError, match="the keys are in a token"):
             token.call("retire", **token.signed("retire", {"version": 1}, ANN, BOB))
+        wanted = {"before": [], "custodians": {"ann": ANN.key.operator.fingerprint}}
+        with pytest.raises(CardKeyError, match="the keys are in a token"):
+            token.call("exchange-custodians",
+                       **token.signed("exchange-custodians", wanted, ANN, BOB))  # fmt: skip
+        with pytest.raises(CardKeyError, match="the keys are in a token"):
+            token.call("custodians")
         token.service.lock()
