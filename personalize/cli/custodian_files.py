@@ -22,13 +22,12 @@ ROLE = "custodian"
 _FORM = "FILE|NAME"
 _custodian_option = click.option(
     "--custodian",
-    "words",
     multiple=True,
     metavar=_FORM,
     help="The public file of a custodian, or with --register the name. Give it for each, 2 or more:"
     " any two of them open the store.",
 )
-_custodian_arguments = click.argument("words", nargs=-1, metavar=f"[{_FORM}]...")
+_custodian_arguments = click.argument("custodian", nargs=-1, metavar=f"[{_FORM}]...")
 _register_option = click.option(
     "--register",
     type=click.Path(path_type=Path),
@@ -77,7 +76,14 @@ class Custodians:
 
 def custodian_options(command: Callable[..., int]) -> Callable[..., int]:
     """The options that name custodians: one argument, `custodians`."""
-    return _custodian_option(_register_option(_packed(command)))
+
+    @wraps(command)
+    def named(*arguments: Any, custodians: Custodians, **rest: Any) -> int:
+        if custodians.register and not custodians.words:
+            raise click.UsageError("--register is for names: give --custodian NAME for each")
+        return command(*arguments, custodians=custodians, **rest)
+
+    return _custodian_option(_register_option(_packed(named)))
 
 
 def custodian_arguments(command: Callable[..., int]) -> Callable[..., int]:
@@ -87,8 +93,10 @@ def custodian_arguments(command: Callable[..., int]) -> Callable[..., int]:
 
 def _packed(command: Callable[..., int]) -> Callable[..., int]:
     @wraps(command)
-    def packed(*arguments: Any, words: tuple[str, ...], register: Path | None, **rest: Any) -> int:
-        return command(*arguments, custodians=Custodians(words, register), **rest)
+    def packed(
+        *arguments: Any, custodian: tuple[str, ...], register: Path | None, **rest: Any
+    ) -> int:
+        return command(*arguments, custodians=Custodians(custodian, register), **rest)
 
     return packed
 

@@ -50,6 +50,11 @@ def custodians(context: Context, custodians: Custodians, signers: Signers) -> in
                 " --keys"
             )
         return _exchanged(context, custodians, signers)
+    if custodians.register and not context.keys:
+        raise click.UsageError(
+            "--register is for names, or for a file of --keys: the key agent has a register of its"
+            " own"
+        )
     found = _of_file(context, custodians) if context.keys else _of_agent(signers)
     if context.as_json:
         return context.answer({"custodians": found})

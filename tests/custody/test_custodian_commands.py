@@ -235,6 +235,16 @@ def test_a_name_without_a_register_says_what_is_missing(desk: Path) -> None:
     assert (done.code, "To name people, give --register FILE" in done.err) == (9, True)
 
 
+@pytest.mark.parametrize("words", [
+    ("keys", "new", "--out", "x.json"), ("keys", "migrate", "--keys", "keys.json"),
+    ("keys", "custodians"),
+], ids=" ".join)  # fmt: skip
+def test_a_register_without_names_is_an_error(desk: Path, words: tuple[str, ...]) -> None:
+    """It must not make a store of one passphrase for somebody who thought of custodians."""
+    done = rhcard(*words, "--register", desk / "r.json")
+    assert (done.code, "--register is for names" in done.err) == (2, True)
+
+
 def test_a_file_without_a_signing_key_is_no_custodian(desk: Path) -> None:
     """Such a person could never sign, so never unlock: the store would be closed for ever."""
     entry = json.loads((desk / "ann.json").read_text())
