@@ -108,7 +108,7 @@ def _exchanged(context: Context, given: Custodians, signers: Signers) -> int:
     done = to_its_end(
         lambda: connection.call(_ACTION, **signed(connection, _ACTION, parameters, keys))
     )
-    return _told(context, done, connection.call("status")["store"])
+    return _told(context, done)
 
 
 def _say_what_is_signed(before: Sequence[str], people: "Sequence[Operator]") -> None:
@@ -116,14 +116,15 @@ def _say_what_is_signed(before: Sequence[str], people: "Sequence[Operator]") -> 
     say("Custodians from then on, with the fingerprint that each has read out:")
     for each in people:
         say(f"  {each.name:<32}  {each.fingerprint}{'' if each.name in before else '  new'}")
+    gone = [name for name in before if name not in {each.name for each in people}]
+    say(f"No custodian any more: {', '.join(gone) or 'nobody'}")
 
 
-def _told(context: Context, done: Mapping[str, Any], store: str) -> int:
+def _told(context: Context, done: Mapping[str, Any]) -> int:
     if context.as_json:
-        return context.answer({**done, "kept": f"{store}.old"})
-    names = ", ".join(done["custodians"])
-    print_line(f"{store}: two of {names} open it now")
-    say(f"The file of before is {store}.old: two of the custodians of before still open it.")
+        return context.answer(done)
+    print_line(f"{done['keys']}: two of {', '.join(done['custodians'])} open it now")
+    say(f"The file of before is {done['kept']}: two of the custodians of before still open it.")
     say("Let two of the new ones unlock the agent, and copy the new file. Then delete that file")
     say("and all other copies of before.")
     say(f"Print the receipt: rhcard keys receipt {done['receipt']}")

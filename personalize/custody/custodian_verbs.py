@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from cardlib.keys.store.store_file import kept_beside
+
 from .custodianship import fingerprint, standing, successors
 from .roles import Role
 from .service import Answer, Call, Verb
@@ -32,7 +34,13 @@ def _exchange(call: Call) -> Answer:
     roots = store.roots(store.newest.key_version)
     with call.service.receipts.kept(signed.receipt(roots, check_values={})) as receipt:
         call.service.vault.change(changed)
-    return {"custodians": list(changed.header.custodians), "receipt": receipt.number}
+    path = call.service.vault.store_source.path.resolve()
+    return {
+        "keys": str(path),
+        "kept": str(kept_beside(path)),
+        "custodians": list(changed.header.custodians),
+        "receipt": receipt.number,
+    }
 
 
 _READERS = frozenset((Role.CUSTODIAN, Role.AUDITOR))

@@ -134,6 +134,7 @@ def test_both_see_what_they_sign_and_ctrl_c_at_a_prompt_changes_nothing(unlocked
         assert [line.split() for line in said.splitlines() if FINGERPRINT in line] == [
             ["dan", FINGERPRINT, "new"]
         ]
+        assert "No custodian any more: cai" in said
     assert unlocked.state() == before
 
 
@@ -161,7 +162,7 @@ def test_custodians_are_exchanged_and_the_new_ones_open_the_store(unlocked: Bure
     done = unlocked.run(*exchange(unlocked, "ann", "bob", "dan"), "--json")
     assert done.code == 0, done.err
     assert done.json == {
-        "custodians": ["ann", "bob", "dan"], "receipt": 1,
+        "custodians": ["ann", "bob", "dan"], "receipt": 1, "keys": str(unlocked.store),
         "kept": str(kept_beside(unlocked.store)), "exit_code": 0,
     }  # fmt: skip
     after = read_header(unlocked.store)

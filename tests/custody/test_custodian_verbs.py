@@ -305,14 +305,13 @@ def test_it_works_once(agent: Host) -> None:
 
 
 def test_it_works_for_ten_minutes(agent: Host) -> None:
-    nonces = agent.service.nonces
-    late = nonces.now() + LIFETIME
+    start = agent.service.nonces.now().replace(microsecond=0)
+    clock = [start]
+    agent.service.nonces = Nonces(lambda: clock[0])
     signed = agent.signed(ACTION, about(agent, ANN, BOB, DAN), ANN, BOB)
-    agent.service.nonces = Nonces(lambda: late)
-    agent.service.nonces._open = nonces._open
+    clock[0] = start + LIFETIME
     refused(agent, "older than ten minutes", signed)
-    agent.service.nonces = Nonces(lambda: late - timedelta(minutes=5))
-    agent.service.nonces._open = nonces._open
+    clock[0] -= timedelta(seconds=1)
     agent.call(ACTION, **signed)
 
 

@@ -338,7 +338,12 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     "exchange-custodians": Form(
         "Let others be the custodians of the key store, under a new data key",
         _SIGNED,
-        {"custodians": list_of(_PERSON, 20), "receipt": number(1, 1 << 30)},
+        {
+            "keys": text(4096),
+            "kept": text(4096),
+            "custodians": list_of(_PERSON, 20),
+            "receipt": number(1, 1 << 30),
+        },
     ),
     "receipts": Form(
         "Name the receipts that are kept", {}, _one("receipts", list_of(number(1, 1 << 30), 10_000))
