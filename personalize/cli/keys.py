@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from .context import Context
-from .custodian_files import custodian_option, custodians_in
+from .custodian_files import Custodians, custodian_options
 from .exits import Exit
 from .keys_ceremony import export, import_, receipt
 from .keys_change import migrate, passphrase, retire, rotate
+from .keys_custodians import custodians as custodians_command
 from .keys_explain import explain
 from .keys_show import check, list_
 from .keys_token import token, with_token
@@ -28,7 +29,7 @@ def command() -> None:
 
 
 for each in (
-    list_, check, passphrase, migrate, import_, export, rotate, retire, receipt,
+    list_, check, passphrase, migrate, custodians_command, import_, export, rotate, retire, receipt,
 ):  # fmt: skip
     command.add_command(each)
 
@@ -63,7 +64,7 @@ for each in (
         " terminals that do not support 2; card replies are not protected."
     ),
 )
-@custodian_option
+@custodian_options
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -73,7 +74,7 @@ def new(
     test_keys: bool,
     cipher: str,
     protocol: str,
-    custodian_files: tuple[Path, ...],
+    custodians: Custodians,
 ) -> int:
     """Make a key store with new random root keys.
 
@@ -94,10 +95,10 @@ def new(
     from cardlib.unfinished import remove_unfinished_files
 
     say_removed(remove_unfinished_files(out.absolute().parent))
-    custodians = custodians_in(custodian_files)
-    secret = None if custodians else context.new_passphrase()
+    people = custodians.keys() if custodians.words else []
+    secret = None if people else context.new_passphrase()
     roots = (public_test_roots if test_keys else new_roots)(int(protocol), Cipher[cipher.upper()])
-    store = create(out, roots, passphrase=secret, custodians=custodians)
+    store = create(out, roots, passphrase=secret, custodians=people)
     if context.as_json:
         return context.answer(
             {
@@ -106,7 +107,7 @@ def new(
                 "cipher": cipher,
                 "protocol": store.protocol,
                 "test_keys": store.is_test,
-                **({"custodians": list(store.header.custodians)} if custodians else {}),
+                **({"custodians": list(store.header.custodians)} if people else {}),
             }
         )
     print_line(f"{out}  {store.newest.identity}")

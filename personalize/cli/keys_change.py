@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cardlib.errors import CardKeyError
+
 from .context import NEW_ENVIRONMENT, Context
-from .custodian_files import custodian_option, custodians_in
+from .custodian_files import Custodians, custodian_options
 from .exits import Exit
 from .keys_ceremony import retired, rotated
 from .operator_files import Signers, operator_options
@@ -50,24 +52,33 @@ def passphrase(context: Context, new_passphrase_file: Path | None) -> int:
 @click.command()
 @keys_option
 @passphrase_option
-@custodian_option
+@custodian_options
 @json_option
 @click.pass_obj
-def migrate(context: Context, custodian_files: tuple[Path, ...]) -> int:
+def migrate(context: Context, custodians: Custodians) -> int:
     """Let two custodians open a key store, and no passphrase.
 
     The keys stay the same, so all cards and batches of before stay good. The file of before is kept
     as FILE.old: the passphrase still opens it, so delete it and all other copies when two
     custodians have opened the new file.
 
+    A key store of custodians gets others with `rhcard keys custodians`.
+
     \b
     Examples:
       rhcard keys migrate --keys k.json --custodian ann.json --custodian bob.json
     """
-    custodians = custodians_in(custodian_files)
-    if not custodians:
-        raise click.UsageError("give --custodian FILE for each custodian, 2 or more")
-    changed = context.open_store().with_custodians(custodians)
+    if not custodians.words:
+        raise click.UsageError("give --custodian for each custodian, 2 or more")
+    from cardlib.keys.store.store_file import read_header
+
+    if read_header(context.key_file()).is_production:
+        raise CardKeyError(
+            f"{context.keys} has custodians already. Two of them exchange them in the key agent:"
+            " `rhcard keys custodians`"
+        )
+    people = custodians.keys()
+    changed = context.open_store().with_custodians(people)
     names = ", ".join(changed.header.custodians)
     return _written(context, changed, f"two of {names} open it now", opens_as_before=True)
 

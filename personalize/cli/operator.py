@@ -202,8 +202,9 @@ def _state(operator: "Operator") -> str:
 def retire(context: Context, name: str, register: Path) -> int:
     """Let a person sign nothing any more.
 
-    It counts at once. The name is never given again. The key store's file still
-    knows a custodian: keep its copies away from the person, and rotate the keys if in doubt.
+    It counts at once. The name is never given again. A key store's file still knows a custodian:
+    exchange them (`rhcard keys custodians`). Keep copies of before away from the person, and rotate
+    the keys if in doubt.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ name after that step, so that a receipt could be lost whose change was made.
 from contextlib import suppress
 
 from cardlib.keys import KeyHolder
+from cardlib.keys.store.store_file import OpenStore
 from cardlib.unfinished import remove_unfinished_files
 
 from .receipts import Receipt
@@ -33,4 +34,6 @@ def _was_done(receipt: Receipt, holder: KeyHolder) -> bool:
     is_there = identity in {each.identity for each in holder.versions.values()}
     if action == "retire":
         return is_there and is_retired(holder, identity)
+    if action == "exchange-custodians" and isinstance(holder, OpenStore):
+        return set(holder.header.custodians) == set(receipt.statement["parameters"]["custodians"])
     return is_there and action in ("import", "rotate")

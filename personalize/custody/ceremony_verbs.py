@@ -12,7 +12,6 @@ from typing import Any
 from cardlib.crypto import Cipher
 from cardlib.errors import CardKeyError
 from cardlib.keys.roots import Roots
-from cardlib.keys.token.token_change import ChangeUnknown
 
 from .ceremony import IDLE_SECONDS, Ceremony, ComponentEntry, Plan, WrongComponent, split
 from .component import (
@@ -31,8 +30,7 @@ from .new_version import next_version, value_of
 from .operators import Operator
 from .roles import Role
 from .service import Answer, Call, Verb
-from .signed import Signed, expect, parameter, register, verified
-from .statement import allowed_people
+from .signed import Signed, carry_out, expect, parameter, people_for, verified
 
 
 @dataclass(slots=True)
@@ -51,7 +49,7 @@ def _begin(call: Call) -> Answer:
     holder = call.service.vault.holder
     if (action == "export") != (what == EXCHANGE) or what not in (*SINGLE_KEYS, SET, EXCHANGE):
         raise CardKeyError(f"components of {what} cannot be entered to {action} keys")
-    allowed_people(register(call), action, names)
+    people_for(call, action, names)
     if action == "import":
         next_version(holder)
     cipher = holder.newest.cipher
@@ -78,9 +76,7 @@ def _component(call: Call) -> Answer:
     ceremony, given = _hosted(call), call.given
     _ = call.service.vault.holder  # it is used: the agent does not lock itself in between
     plan, refused = ceremony.plan, None
-    people = {
-        each.name: each for each in allowed_people(register(call), plan.action, plan.operators)
-    }
+    people = {each.name: each for each in people_for(call, plan.action, plan.operators)}
     person = people.get(given["operator"])
     if person is None:
         raise CardKeyError(f"{given['operator']} is no operator of this ceremony")
@@ -140,16 +136,8 @@ def _same_people(signed: Signed, ceremony: Ceremony) -> None:
 def _made(
     call: Call, signed: Signed, change: KeyChange, components: Mapping[str, str] | None = None
 ) -> Answer:
-    """Write the receipt, make the change, and only then give the receipt its name."""
+    receipt = carry_out(call, signed, change, components)
     about = change.about
-    if change.removed:
-        call.service.note(f"{change.removed} keys of an interrupted try were removed")
-    try:
-        with call.service.receipts.kept(signed.receipt(about, components)) as receipt:
-            call.service.vault.make(change)
-    except ChangeUnknown:
-        call.service.lock()  # The next unlock sees what was made, and finishes the receipt.
-        raise
     return {
         "version": about.version,
         "identity": about.identity,

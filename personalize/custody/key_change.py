@@ -3,7 +3,7 @@
 A key store and a token are changed in the same ways, each by one last step.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from cardlib.errors import CardError, CardKeyError
 from cardlib.keys import KeyHolder
 from cardlib.keys.roots import Roots, next_roots
 from cardlib.keys.roots import check_values as root_check_values
+from cardlib.keys.store.custodians import Custodian
 from cardlib.keys.store.store_file import OpenStore, StoreChanged, read_header
 from cardlib.keys.token.token_change import ChangeUnknown
 from cardlib.keys.token.token_holder import TokenChange, TokenHolder
@@ -87,6 +88,13 @@ class StoreChanges:
         """Prepare that a version makes no more cards."""
         yield self._change(self.store.retired(version), self.store.roots(version))
 
+    def with_custodians(self, custodians: Sequence[Custodian]) -> KeyChange:
+        """Prepare that others open the store, under a new data key."""
+        newest = self.store.newest
+        about = VersionFacts(newest.key_version, newest.identity, {})
+        after = self.store.with_custodians(custodians)
+        return KeyChange(about, after, lambda: self._write(after))
+
     def _change(self, after: OpenStore, roots: Roots) -> KeyChange:
         return KeyChange(facts_of(roots), after, lambda: self._write(after))
 
@@ -99,16 +107,16 @@ class StoreChanges:
                 " Find out who changed it. Then run `rhcard agent lock`, and unlock it"
             ) from None
         except CardError as error:
-            if not self._has_versions_of(after):
+            if not self._may_be(after):
                 raise
             raise ChangeUnknown(
                 f"{error}. The new file is there, but the disk may not have it. Mend that, then"
                 " unlock the agent again"
             ) from None
 
-    def _has_versions_of(self, after: OpenStore) -> bool:
+    def _may_be(self, after: OpenStore) -> bool:
         try:
-            return read_header(self.path).versions == after.header.versions
+            return read_header(self.path) == after.header
         except CardError:
             return True
 

@@ -103,7 +103,7 @@ class Operator:
         try:
             retired = entry["retired"]
             return cls(
-                str(entry["name"]),
+                entry["name"],
                 frozenset(map(Role, entry["roles"])),
                 bytes.fromhex(entry["sign_key"]),
                 bytes.fromhex(entry["wrap_key"]),

@@ -56,6 +56,7 @@ class Receipt:
             "Operators, with the fingerprint of their keys:",
             *(f"  {name:<32}  {print_}" for name, print_ in self.fingerprints.items()),
         ]
+        lines += _custodian_lines(signed)
         if self.components:
             lines += ["", "Check values of the components:"]
             lines += [f"  {name:<32}  {value}" for name, value in self.components.items()]
@@ -64,6 +65,19 @@ class Receipt:
             lines += [f"  {name:<32}  {value}" for name, value in self.check_values.items()]
         lines += ["", *(f"Signed by hand, {name}: {_LINE}" for name in self.fingerprints)]
         return "\n".join(lines)
+
+
+def _custodian_lines(signed: Statement) -> list[str]:
+    if signed.action != "exchange-custodians":
+        return []
+    return [
+        "",
+        "Custodians before:",
+        *(f"  {name}" for name in signed.parameters["before"]),
+        "",
+        "Custodians from then on, with the fingerprint of their keys:",
+        *(f"  {name:<32}  {print_}" for name, print_ in signed.parameters["custodians"].items()),
+    ]
 
 
 class Receipts:

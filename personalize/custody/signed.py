@@ -1,19 +1,22 @@
 """What a request says that several people signed: checked, and kept for the receipt."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from cardlib.errors import DAMAGE, CardKeyError
+from cardlib.keys.store.store_header import StoreHeader
+from cardlib.keys.token.token_change import ChangeUnknown
 
-from .key_change import VersionFacts
+from .custodianship import check_deciders
+from .key_change import KeyChange, VersionFacts
 from .operators import Operator
 from .receipts import Receipt
 from .register import Register, read_register
 from .service import Call
-from .statement import Statement, StatementCheck
+from .statement import Statement, StatementCheck, allowed_people
 from .vault import StoreSource
 
 
@@ -58,24 +61,65 @@ def register(call: Call) -> Register:
 
 def store_name(call: Call) -> str:
     """What statements call these keys: the name of the store, or of the token."""
+    header = store_header(call)
+    return call.service.vault.source.name if header is None else header.store
+
+
+def store_header(call: Call) -> StoreHeader | None:
+    """What the key store says of itself, proved if it is open; None for a token."""
     vault = call.service.vault
     if not isinstance(vault.source, StoreSource):
-        return vault.source.name
-    return (vault.source.header() if vault.is_locked else vault.store.header).store
+        return None
+    return vault.source.header() if vault.is_locked else vault.store.header
+
+
+def people_for(call: Call, action: str, names: Collection[str]) -> tuple[Operator, ...]:
+    """Return the operators of these names, if they may do this with these keys together.
+
+    Raises CardKeyError as `allowed_people` does, or when one is no custodian of the key store.
+    """
+    people, header = allowed_people(register(call), action, names), store_header(call)
+    if header is not None:
+        check_deciders(header, people)
+    return people
 
 
 def verified(call: Call, action: str) -> Signed:
     """Verify the statement of a request; its nonce is used up then."""
     try:
-        entry = json.loads(call.given["statement"])
-        statement = Statement.from_dict(entry)
+        text = call.given["statement"]
+        statement = Statement.from_dict(json.loads(text))
+        if statement.canonical() != text.encode():  # the log shows the text
+            raise ValueError
     except DAMAGE:
         raise CardKeyError("the statement does not have the form of a statement") from None
     signatures = {each["operator"]: each["signature"] for each in call.given["signatures"]}
     if len(signatures) != len(call.given["signatures"]):
         raise CardKeyError("the statement is signed twice by one operator")
     check = StatementCheck(register(call), call.service.nonces, store_name(call))
-    return Signed(statement, check.verify(action, statement, signatures), signatures)
+    people = check.verify(action, statement, signatures)
+    if (header := store_header(call)) is not None:
+        check_deciders(header, people)
+    return Signed(statement, people, signatures)
+
+
+def carry_out(
+    call: Call, signed: Signed, change: KeyChange, components: Mapping[str, str] | None = None
+) -> Receipt:
+    """Write the receipt, make the change, and only then give the receipt its name.
+
+    When nobody can say whether the change was made, the agent is locked. The next unlock sees it,
+    and finishes the receipt.
+    """
+    if change.removed:
+        call.service.note(f"{change.removed} keys of an interrupted try were removed")
+    try:
+        with call.service.receipts.kept(signed.receipt(change.about, components)) as receipt:
+            call.service.vault.make(change)
+    except ChangeUnknown:
+        call.service.lock()
+        raise
+    return receipt
 
 
 def expect(signed: Signed, parameters: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
         "rotate": Action(_CUSTODIANS, 2, "Make a new version with new random keys"),
         "load-sam": Action(_CUSTODIANS, 2, "Load a SAM with the root keys of its roles"),
         "retire": Action(_CUSTODIANS, 2, "Retire an old version"),
+        "exchange-custodians": Action(_CUSTODIANS, 2, "Let others be the custodians of the store"),
     }
 )
 """Who may do what. Locking and reading (`receipt`, `status`) need no signature: the policy file

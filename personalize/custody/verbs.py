@@ -7,6 +7,7 @@ from cardlib.keys import RootKeys
 from .batch_verbs import BATCH_VERBS
 from .card_verbs import CARD_VERBS
 from .ceremony_verbs import CEREMONY_VERBS
+from .custodian_verbs import CUSTODIAN_VERBS
 from .roles import EVERYBODY, Role
 from .sam_verbs import SAM_VERBS
 from .service import Answer, Call, Verb
@@ -71,6 +72,7 @@ VERBS: Mapping[str, Verb] = {
     **BATCH_VERBS,
     **TERMINAL_VERBS,
     **CEREMONY_VERBS,
+    **CUSTODIAN_VERBS,
     **SAM_VERBS,
 }
 """Each verb by its name; `cardlib.keys.agent.agent_verbs` has its members."""

@@ -258,7 +258,7 @@ def open_store(day: Day) -> OpenStore:
         key = operators.open_operator(raw, day.words[f"passphrase of {name}"], name)
         shares.append(key.exchange(wrap.public))
     data_key = opened_pair(wrap, *shares)
-    day.secrets["data key of the store"] = data_key
+    day.secrets[f"data key of the store of {len(read_header(path).custodians)}"] = data_key
     store = open_with_data_key(path, data_key)
     for version in store.versions:
         roots = store.roots(version)
@@ -362,6 +362,11 @@ def for_two(day: Day) -> None:
            "--expect", expected, "--out", day.folder / "blocks.txt")  # fmt: skip
     day.do("keys", "rotate", "--transport", *people_, "--json")
     day.do("keys", "retire", 1, *people_)
+    day.both("keys", "custodians")
+    after = [day.folder / f"{name}.json" for name in ("ann", "bob")]
+    day.do("keys", "custodians", *after, *day.signers("ann"), code=9)
+    day.do("keys", "custodians", *after, *people_)
+    day.both("keys", "custodians", "--keys", day.folder / "keys.json")
     receipts = day.do("keys", "receipt", "--json").json["receipts"]
     for number in receipts:
         day.both("keys", "receipt", number)

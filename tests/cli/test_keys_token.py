@@ -176,6 +176,8 @@ def test_a_module_that_cannot_be_loaded_is_9(tmp_path: Path) -> None:
         (("keys", "new", "--out", "x", "--pin-file", "a"), "--pin-file is for --token"),
         (("keys", "new", "--out", "x", "--module", "a"), "--module is for --token"),
         (("keys", "new", "--token", "t", "--out", "x"), "--out is for a key store file"),
+        (("keys", "new", "--token", "t", "--custodian", "x"), "--custodian is for a key store"),
+        (("keys", "new", "--token", "t", "--register", "x"), "--register is for a key store file"),
         (
             ("keys", "new", "--token", "t", "--passphrase-file", "x"),
             "--passphrase-file is for a key store file",

@@ -1,5 +1,6 @@
 """People for tests: operators with passphrases, their files and a register."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -43,10 +44,18 @@ def register(people: Iterable[Person]) -> Register:
     return registry
 
 
+def public(folder: Path, who: Person) -> Path:
+    """The public file of a person."""
+    path = folder / f"{who.name}.json"
+    path.write_text(json.dumps(who.key.operator.as_dict()), "utf-8")
+    return path
+
+
 def files(folder: Path, people: Iterable[Person]) -> Path:
-    """The private files, a passphrase file beside each, and the register."""
+    """The private and public files, a passphrase file beside each, and the register."""
     people = list(people)
     for each in people:
+        public(folder, each)
         (folder / f"{each.name}.operator.json").write_bytes(each.file)
         (folder / f"{each.name}.passphrase").write_text(each.passphrase + "\n", "utf-8")
     write_register(folder / "operators.json", register(people))

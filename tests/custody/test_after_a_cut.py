@@ -12,10 +12,14 @@ import pytest
 from cardlib import unfinished
 from cardlib.errors import CardKeyError
 from cardlib.keys.store.store_file import read_header
+from personalize.custody.register import write_register
 from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host, again, host
+from tests.custody.people import person, register
 from tests.custody.test_ceremony_verbs import ANN, BOB, entered
+
+DAN = person("dan")
 
 STEPS = ("open", "rename", "replace", "unlink", "fsync", "fdatasync")
 
@@ -37,8 +41,20 @@ def bring_in(agent: Host) -> Callable[[], object]:
     return lambda: agent.call("ceremony-import", ceremony=handle, **signed)
 
 
+def exchange(agent: Host) -> Callable[[], object]:
+    after = {each.name: each.key.operator.fingerprint for each in (ANN, BOB, DAN)}
+    about = {"before": ["ann", "bob"], "custodians": after}
+    signed = agent.signed("exchange-custodians", about, ANN, BOB)
+    return lambda: agent.call("exchange-custodians", **signed)
+
+
 Change = Callable[[Host], Callable[[], object]]
-CHANGES: dict[str, Change] = {"import": bring_in, "rotate": rotate, "retire": retire}
+CHANGES: dict[str, Change] = {
+    "import": bring_in,
+    "rotate": rotate,
+    "retire": retire,
+    "exchange-custodians": exchange,
+}
 """Each is signed first; what is returned has the agent make the change."""
 
 
@@ -48,14 +64,16 @@ def bureau() -> Iterator[Path]:
         with host(folder, [ANN, BOB]) as agent:
             agent.unlock(ANN, BOB)
             rotate(agent, 2)()
+            write_register(folder / "operators.json", register([ANN, BOB, DAN]))
         yield folder
 
 
-def state_of(folder: Path) -> tuple[list[tuple[int, bool]], list[str]]:
-    """The versions of the keys, and the receipts."""
-    versions = read_header(folder / "store" / "keys.json").versions
+def state_of(folder: Path) -> tuple[tuple[object, ...], list[str]]:
+    """The versions of the keys and who opens them, and the receipts."""
+    header = read_header(folder / "store" / "keys.json")
     receipts = os.listdir(folder / "state" / "receipts")
-    return [(each.version, each.retired) for each in versions], sorted(receipts)
+    versions = [(each.version, each.retired) for each in header.versions]
+    return (*versions, header.custodians), sorted(receipts)
 
 
 def killed_at(step: int, folder: Path, change: Change) -> bool:
@@ -101,6 +119,9 @@ def test_a_kill_at_any_step_leaves_the_keys_and_the_receipts_as_before_or_after(
                 assert (after[0] != before[0]) == (after[1] == [*before[1], "0002.json"])
                 assert (after[0] == before[0]) == (after[1] == before[1])
                 assert not [each for each in os.listdir(folder / "store") if "unfinished" in each]
+                if "dan" in read_header(agent.store).custodians:
+                    agent.call("lock")
+                    agent.unlock(DAN, ANN)
                 if after != before:
                     assert agent.call("receipt", number=2)["lines"]
         step += 1

@@ -211,7 +211,8 @@ def test_old_nonces_go_when_there_are_many() -> None:
 
 
 def test_each_action_says_who_may_do_it() -> None:
-    assert ACTIONS.keys() == {"unlock", "import", "export", "rotate", "retire", "load-sam"}
+    assert ACTIONS.keys() == {"unlock", "import", "export", "rotate", "retire", "load-sam",
+                              "exchange-custodians"}  # fmt: skip
     for name, rule in ACTIONS.items():
         assert rule.people == 2 and rule.roles == frozenset((Role.CUSTODIAN,)), name
 

@@ -169,6 +169,14 @@ def test_no_key_of_a_token_is_exported(agent: Host) -> None:
         agent.call("export-components", **agent.signed("export", parameters, ANN, BOB))
 
 
+def test_a_token_has_no_custodians_to_exchange(agent: Host) -> None:
+    wanted = {"before": [], "custodians": {"ann": ANN.key.operator.fingerprint}}
+    signed = agent.signed("exchange-custodians", wanted, ANN, BOB)
+    for verb, members in (("custodians", {}), ("exchange-custodians", signed)):
+        with pytest.raises(CardKeyError, match="the keys are in a token"):
+            agent.call(verb, **members)
+
+
 # --- rotation -----------------------------------------------------------------------------
 
 

@@ -3,13 +3,8 @@
 Whatever goes wrong, and wherever somebody stops: clear words, an exit code, and nothing changed.
 """
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pexpect
@@ -18,20 +13,19 @@ import pytest
 from cardlib.crypto import Cipher
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.keys.agent.agent_connection import AgentConnection
-from cardlib.keys.roots import new_roots
 from cardlib.keys.store.custodians import opened_pair, pair_of
-from cardlib.keys.store.store_file import create, open_with_data_key, read_header
+from cardlib.keys.store.store_file import open_with_data_key, read_header
 from personalize.cli.failures import Stopped
 from personalize.cli.keys_ceremony import to_its_end
 from personalize.custody.ceremony import split
 from personalize.custody.component import check_value
 from personalize.custody.key_blocks import unwrapped
-from tests import ROOT
 from tests.cli.test_help import PATHS, examples, needs_people
-from tests.custody.people import files, person
-from tests.programs.rhcard import IMPORT_MAIN, Ran, ran, spawned
+from tests.custody.bureaus import Bureau, running_bureau
+from tests.custody.people import person
 
 ANN, BOB, CAI = PEOPLE = [person(name) for name in ("ann", "bob", "cai")]
+EVE = person("eve")
 KEY = bytes.fromhex("8F0E1D2C3B4A59687786A5B4C3D2E1F0")
 KCV = check_value("transport", Cipher.SM4, KEY)
 FIRST, SECOND = split("transport", Cipher.SM4, KEY, [bytes(range(40, 56))])
@@ -52,85 +46,16 @@ DIALOGUE = (
 CHIP = b"SAM" + bytes(4) + b"\x06"
 
 
-@dataclass
-class Bureau:
-    """An agent that runs, with its folder."""
-
-    folder: Path
-    socket: Path
-    process: "subprocess.Popen[str]"
-    seen: list[str] = field(default_factory=list)
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "keys.json"
-
-    def files(self, *names: str, scripted: bool = True) -> list[object]:
-        words: list[object] = ["--socket", self.socket]
-        for name in names:
-            words += ["--operator", self.folder / f"{name}.operator.json"]
-            if scripted:
-                words += ["--operator-passphrase-file", self.folder / f"{name}.passphrase"]
-        return words
-
-    def run(self, *words: object) -> Ran:
-        done = ran(*words)
-        self.seen.append(done.out + done.err)
-        return done
-
-    def talk(self, *words: object, **env: str) -> "pexpect.spawn[str]":
-        """The command at a terminal of its own."""
-        return pexpect.spawn(
-            sys.executable, ["-c", f"{IMPORT_MAIN}main()", *map(str, words)], timeout=60,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
-            dimensions=(50, 250), cwd=str(self.folder),
-        )  # fmt: skip
-
-    def ceremony(self) -> "pexpect.spawn[str]":
-        return self.talk(
-            "keys", "import", "--key", "transport", *self.files("ann", "bob", scripted=False)
-        )
-
-    def ended(self, talk: "pexpect.spawn[str]", said: str) -> tuple[int | None, str]:
-        """The exit code, and all that was shown."""
-        talk.expect(pexpect.EOF)
-        said += talk.before
-        talk.close()
-        self.seen.append(said)
-        return talk.exitstatus, said
-
-    def state(self) -> tuple[bytes, list[str]]:
-        receipts = self.folder / "state" / "receipts"
-        return self.store.read_bytes(), sorted(os.listdir(receipts)) if receipts.exists() else []
-
-
 @pytest.fixture(scope="module")
 def bureau(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bureau]:
-    folder = tmp_path_factory.mktemp("bureau")
-    register = files(folder, PEOPLE)
-    custodians = [(each.name, each.key.operator.wrapping) for each in PEOPLE]
-    create(folder / "keys.json", new_roots(2, Cipher.SM4), custodians=custodians)
-    (folder / "policy.toml").write_text(
-        f'operators = "{register}"\nstock = ["{CHIP.hex()}"]\n'
-        f'[callers.desk]\nuid = {os.getuid()}\nrole = "custodian"\n'
-    )
-    socket = folder / "run" / "agent.sock"
-    process = spawned(
-        "agent", "run", "--policy", folder / "policy.toml", "--store", folder / "keys.json",
-        "--state", folder / "state", "--socket", socket, "--test-keys",
-    )  # fmt: skip
-    made = Bureau(folder, socket, process)
-    try:
-        until = time.monotonic() + 30
-        while not socket.exists():
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.05)
+    with running_bureau(tmp_path_factory.mktemp("bureau"), PEOPLE, [EVE], CHIP) as made:
         yield made
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
-        made.seen.append(out + err)
+
+
+def ceremony(bureau: Bureau) -> "pexpect.spawn[str]":
+    return bureau.talk(
+        "keys", "import", "--key", "transport", *bureau.files("ann", "bob", scripted=False)
+    )
 
 
 @pytest.fixture
@@ -202,7 +127,7 @@ def test_two_operators_unlock_at_their_prompts(bureau: Bureau) -> None:
 
 
 def test_an_import_as_it_should_be(unlocked: Bureau) -> None:
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, len(DIALOGUE))
     code, said = unlocked.ended(talk, said)
     header = read_header(unlocked.store)
@@ -217,7 +142,7 @@ def test_an_import_as_it_should_be(unlocked: Bureau) -> None:
 @pytest.mark.parametrize("stop", range(len(DIALOGUE)))
 def test_ctrl_c_at_any_prompt_leaves_nothing_half_done(unlocked: Bureau, stop: int) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, stop)
     talk.expect(DIALOGUE[stop][0])
     said += interrupt(talk)
@@ -229,7 +154,7 @@ def test_ctrl_c_at_any_prompt_leaves_nothing_half_done(unlocked: Bureau, stop: i
 
 def test_the_end_of_input_is_the_same_as_ctrl_c(unlocked: Bureau) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, 3)
     talk.expect(DIALOGUE[3][0])
     talk.sendeof()
@@ -239,7 +164,7 @@ def test_the_end_of_input_is_the_same_as_ctrl_c(unlocked: Bureau) -> None:
 
 def test_a_killed_terminal_leaves_nothing_half_done(unlocked: Bureau) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     follow(talk, 7)
     talk.expect(DIALOGUE[7][0])
     talk.kill(signal.SIGKILL)
@@ -249,7 +174,7 @@ def test_a_killed_terminal_leaves_nothing_half_done(unlocked: Bureau) -> None:
 
 def test_a_wrong_check_value_may_be_typed_again(unlocked: Bureau) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, 4, at_3="000000")
     talk.expect("check value does not fit the component.*Enter it again")
     said += talk.before + str(talk.after)
@@ -276,7 +201,7 @@ def test_a_wrong_check_value_may_be_typed_again(unlocked: Bureau) -> None:
 )
 def test_three_wrong_components_end_the_ceremony(unlocked: Bureau, typed: str, words: str) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, 2)
     for left in (2, 1, 0):
         talk.expect(DIALOGUE[2][0])
@@ -294,7 +219,7 @@ def test_three_wrong_components_end_the_ceremony(unlocked: Bureau, typed: str, w
 
 def test_who_does_not_confirm_stops_it(unlocked: Bureau) -> None:
     before = unlocked.state()
-    talk = unlocked.ceremony()
+    talk = ceremony(unlocked)
     said = follow(talk, 8, at_7="n")
     code, said = unlocked.ended(talk, said)
     assert code == 9 and "bob did not confirm the check value: nothing was changed" in said
@@ -466,12 +391,14 @@ def save_blank_sam(bureau: Bureau) -> None:
 def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     for each in PEOPLE[:2]:
         (unlocked.folder / f"{each.name}.op").write_bytes(each.file)
+    (unlocked.folder / "cai.json").unlink()  # an example makes it
     every = [line for words in PATHS for line in examples(words) if needs_people(line)]
     # The others of `agent` are run by test_agent_commands.py.
     lines = [line for line in every if line[1] != "agent" or "--operator" in line]
     order = ("new", "add", "list", "retire")
     lines.sort(key=lambda line: order.index(line[2]) if line[1] == "operator" else 0)
     lines.sort(key=lambda line: line[1] != "sam")  # the others change the transport root
+    lines.sort(key=lambda line: line[2] == "custodians")  # then ann and bob open it no more
     save_blank_sam(unlocked)
     retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
     oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cardlib.crypto import Cipher
 from cardlib.emulator import SoftwareCard
@@ -18,6 +17,7 @@ from cardlib.keys.store import KeyStore
 from personalize.cli import main
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 from tests import QUICK_SCRYPT_N, ROOT
+from tests.custody.people import person
 
 PASSPHRASE = "correct horse"
 IMPORT_MAIN = f"""
@@ -89,10 +89,10 @@ def key_file(
 
 
 def public_operator(folder: Path, name: str, **more: object) -> Path:
-    """The public file of a custodian, whose key nobody has."""
-    key = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    """The public file of a custodian; `more` are other members than theirs."""
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"name": name, "wrap_key": key.hex(), **more}), "utf-8")
+    record = person(name).key.operator.as_dict()
+    path.write_text(json.dumps({**record, **more}), "utf-8")
     return path
 
 

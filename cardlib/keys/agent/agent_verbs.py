@@ -240,6 +240,7 @@ _SIGNED: Members = {
     "statement": text(1 << 16),
     "signatures": list_of(table_of({"operator": _PERSON, "signature": octets(64)}), 3),
 }
+_FINGERPRINT: Members = {"fingerprint": optional(text(20))}
 _CEREMONY: Members = {"ceremony": _HANDLE}
 _NEW_VERSION: Members = {
     "version": _KEY_VERSION,
@@ -326,6 +327,24 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     ),
     "rotate": Form("Make a new version of the keys, at random", _SIGNED, _NEW_VERSION),
     "retire": Form("Retire a version of the keys", _SIGNED, _NEW_VERSION),
+    "custodians": Form(
+        "Name the custodians of the key store, and what the register says of each",
+        {},
+        _one(
+            "custodians",
+            list_of(table_of({**_FINGERPRINT, "name": _PERSON, "state": text(64)}), 20),
+        ),
+    ),
+    "exchange-custodians": Form(
+        "Let others be the custodians of the key store, under a new data key",
+        _SIGNED,
+        {
+            "keys": text(4096),
+            "kept": text(4096),
+            "custodians": list_of(_PERSON, 20),
+            "receipt": number(1, 1 << 30),
+        },
+    ),
     "receipts": Form(
         "Name the receipts that are kept", {}, _one("receipts", list_of(number(1, 1 << 30), 10_000))
     ),

@@ -86,11 +86,15 @@ def pair_wraps(
     Raises CardKeyError when there are fewer than 2 or more than 20, when two have one name or one
     key, or a name or key is not valid.
     """
-    _check(custodians)
+    check_custodians(custodians)
     return tuple(_wraps(sorted(custodians), store, data_key))
 
 
-def _check(custodians: Sequence[Custodian]) -> None:
+def check_custodians(custodians: Sequence[Custodian]) -> None:
+    """Raise CardKeyError unless these are 2 to 20 people, each with a name and a key of their own.
+
+    Whether a key is a point of X25519 is found when a data key is wrapped for it.
+    """
     names, keys = [name for name, _ in custodians], [key for _, key in custodians]
     if not 2 <= len(custodians) <= MOST_CUSTODIANS:
         raise CardKeyError(

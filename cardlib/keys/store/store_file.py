@@ -16,7 +16,7 @@ from ...unfinished import lock, write_over
 from .. import retired
 from ..roots import Roots, check_values
 from ..several import SeveralKeySets
-from .custodians import Custodian
+from .custodians import Custodian, check_custodians
 from .key_store import KeyStore
 from .store_header import StoreHeader
 from .store_seal import (
@@ -252,6 +252,7 @@ class OpenStore:
 
         Raises CardKeyError when they are fewer than 2 or more than 20, or one is not valid.
         """
+        check_custodians(custodians)
         return self._wrapped_anew(custodians=custodians)
 
     def replace(self, path: Path) -> None:

@@ -107,8 +107,13 @@ class StoreHeader:
     @property
     def custodians(self) -> tuple[str, ...]:
         """The names of the custodians, two of whom open it; none for a passphrase."""
-        pairs = (wrap.operators for wrap in self.wraps if isinstance(wrap, PairWrap))
-        return tuple(sorted({name for pair in pairs for name in pair}))
+        return tuple(sorted(self.custodian_keys))
+
+    @property
+    def custodian_keys(self) -> Mapping[str, bytes]:
+        """The X25519 public key, 32 bytes, of each custodian by name."""
+        pairs = [wrap for wrap in self.wraps if isinstance(wrap, PairWrap)]
+        return {n: k for wrap in pairs for n, k in zip(wrap.operators, wrap.keys, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
