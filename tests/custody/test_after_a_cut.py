@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from cardlib.keys.store.store_file import read_header
-from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host, again, host
 from tests.custody.test_ceremony_verbs import ANN, BOB, entered
+from tests.programs.child import in_child
 
 STEPS = ("open", "rename", "replace", "unlink", "fsync", "fdatasync")
 
