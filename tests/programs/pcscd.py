@@ -271,7 +271,7 @@ def pcscd_with_four_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def quick_polls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What makes pcscd look at its readers ten times as often."""
     library = tmp_path_factory.mktemp("pcscd") / "quick_polls.so"
-    command = ["cc", "-shared", "-fPIC", "-o", library, _QUICK_POLLS, "-ldl"]
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(_QUICK_POLLS), "-ldl"]
     subprocess.run(command, check=True, timeout=_START_TIME)
     return library
 
