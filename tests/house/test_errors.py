@@ -5,6 +5,7 @@ import builtins
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 
 import cardlib
 import personalize
@@ -45,15 +46,21 @@ def caught_here(function: FunctionNode | None, name: str) -> bool:
     return any(handler.type and name in ast.unparse(handler.type) for handler in handlers)
 
 
-def raised(source: Source) -> Iterator[tuple[str, FunctionNode | None, int]]:
-    """The name of each class that a module raises, the function around it, and the line."""
-    inside: dict[ast.AST, FunctionNode] = {}
+Raised = tuple[str, FunctionNode | None, int]
+"""The name of a class that is raised, the function around it, and the line."""
+
+
+@cache
+def raised(source: Source) -> list[Raised]:
+    """What a module raises; the function is the innermost one."""
+    inside: dict[ast.Raise, FunctionNode] = {}
     for function in source.functions():
-        for node in ast.walk(function):
-            inside[node] = function
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            yield ast.unparse(node.exc.func).rpartition(".")[2], inside.get(node), node.lineno
+        inside |= {node: function for node in ast.walk(function) if isinstance(node, ast.Raise)}
+    return [
+        (ast.unparse(node.exc.func).rpartition(".")[2], inside.get(node), node.lineno)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+    ]
 
 
 def is_of_python(name: str) -> bool:
