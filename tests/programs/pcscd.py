@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
-from unittest import mock
 
 import pytest
 
@@ -268,8 +267,10 @@ def pcscd_with_four_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def quick_polls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What makes pcscd look at its readers ten times as often."""
+def quick_polls(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """What makes pcscd look at its readers ten times as often; None without a C compiler."""
+    if not shutil.which("cc"):
+        return None
     library = tmp_path_factory.mktemp("pcscd") / "quick_polls.so"
     command = ["cc", "-shared", "-fPIC", "-o", str(library), str(_QUICK_POLLS), "-ldl"]
     subprocess.run(command, check=True, timeout=_START_TIME)
@@ -277,17 +278,16 @@ def quick_polls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pcscd(quick_polls: Path) -> Iterator[Pcscd]:
+def pcscd(quick_polls: Path | None) -> Iterator[Pcscd]:
     """The pcscd of a test module, so that other runs wait for no more than that.
 
     It notices cards sooner than an installed one does. A machine that cannot have one skips what
     needs it.
     """
     try:
-        with (
-            running_pcscd(preload=quick_polls) as daemon,
-            mock.patch.object(virtual_reader, "_AWAY_TIME", _QUICK_AWAY_TIME),
-        ):
+        with running_pcscd(preload=quick_polls) as daemon, pytest.MonkeyPatch.context() as patch:
+            if quick_polls:
+                patch.setattr(virtual_reader, "_AWAY_TIME", _QUICK_AWAY_TIME)
             yield daemon
     except CannotStart as reason:
         pytest.skip(str(reason))
