@@ -20,10 +20,11 @@ demo: setup-run
 	@.venv/bin/rhcard demo $(DEMO_ARGS)
 
 # The groups are those of conftest.py, in its order. The tests start some hundred processes:
-# each would compile the packages anew where Python is told to write no bytecode.
+# each would compile the packages anew where Python is told to write no bytecode. A process that
+# hangs is ended and fails; started again, it would hang again, up to a dozen times.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: lint types
-	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PYTHON_IN_VENV) -m pytest --numprocesses auto --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: setup-test
 	$(PYTHON_IN_VENV) -m benchmarks.soak

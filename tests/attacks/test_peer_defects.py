@@ -39,8 +39,9 @@ from cardlib.transport.recorder import Recorder
 from personalize.production.journal import Progress, batch_journal
 from personalize.production.station import SUFFIX, in_reader
 from personalize.sample.sample_batch import SAMPLE
-from tests.cards.bureau import die, in_child, issue_all, new_batch, sample_names, sample_rows, store
+from tests.cards.bureau import die, issue_all, new_batch, sample_names, sample_rows, store
 from tests.cards.software_cards import active_card, cut_at, terminal
+from tests.programs.child import in_child
 from tests.programs.rhcard import rhcard
 
 H = bytes.fromhex

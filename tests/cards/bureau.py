@@ -3,7 +3,7 @@
 import csv
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -141,18 +141,6 @@ def audit_all(batch: Batch, cards: Path, keys: KeyStore | None = None) -> list[V
     """Verify, and give the results in the order of the batch."""
     found = audit(batch, LocalIssuer(keys or store()), FolderFeed(cards))
     return sorted(found, key=lambda result: result.number)
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Do the work in a forked process; its exit code, negative for a signal."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 - a child of a test leaves by _exit, whatever happens
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def die() -> None:

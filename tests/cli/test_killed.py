@@ -18,7 +18,8 @@ from personalize.cli.exits import Exit
 from personalize.preparation.batch import Batch
 from personalize.preparation.leftovers import clear_unfinished
 from personalize.sample.sample_batch import SAMPLE
-from tests.cards.bureau import die, in_child
+from tests.cards.bureau import die
+from tests.programs.child import in_child
 from tests.programs.rhcard import PASSPHRASE, key_file, residents, rhcard
 
 MARK = ".rhcard-unfinished-"

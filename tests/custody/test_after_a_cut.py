@@ -13,11 +13,11 @@ from cardlib import unfinished
 from cardlib.errors import CardKeyError
 from cardlib.keys.store.store_file import read_header
 from personalize.custody.register import write_register
-from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host, again, host
 from tests.custody.people import person, register
 from tests.custody.test_ceremony_verbs import ANN, BOB, entered
+from tests.programs.child import in_child
 
 DAN = person("dan")
 

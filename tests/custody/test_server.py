@@ -20,6 +20,7 @@ from personalize.custody.process import harden
 from personalize.custody.server import MOST_OF_ONE
 from tests.custody.agents import AgentProcess, agent_folder, command, policy, running, start
 from tests.custody.desks import public_keys
+from tests.programs.child import forked
 from tests.programs.other_user import PREPARATION, STATION, STRANGER, TERMINAL, as_user, become
 from tests.programs.rhcard import PASSPHRASE, ran
 
@@ -49,14 +50,13 @@ def test_no_program_can_dump_its_memory(agent: AgentProcess) -> None:
     # A process that may be dumped belongs to its user in /proc, else to root (proc(5)).
     with agent_folder(policy()) as folder:
         folder.chmod(0o777)
-        child = os.fork()
-        if child == 0:
-            try:
-                become(STRANGER)
-                harden()
-                os.kill(os.getpid(), signal.SIGSTOP)
-            finally:
-                os._exit(1)
+
+        def stranger() -> None:
+            become(STRANGER)
+            harden()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        child = forked(stranger)
         assert os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1])
         try:
             assert Path(f"/proc/{child}/mem").stat().st_uid == 0

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -25,7 +25,7 @@ def _parsed(text: str, path: str) -> ast.Module:
 
 
 class Source:
-    """One module of the tree: its dotted name, text and syntax tree."""
+    """One module of the tree: its dotted name, text and syntax tree, which is made when used."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self.path = path.relative_to(root)
@@ -33,7 +33,11 @@ class Source:
         self.is_package = parts[-1] == "__init__"
         self.name = ".".join(parts[:-1] if self.is_package else parts)
         self.text = path.read_text(encoding="utf-8")
-        self.tree = _parsed(self.text, str(path))
+        self._whole_path = path
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return _parsed(self.text, str(self._whole_path))
 
     @property
     def top(self) -> str:

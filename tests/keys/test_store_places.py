@@ -17,7 +17,8 @@ from cardlib.keys.roots import new_roots, next_roots
 from cardlib.keys.store.store_file import create, kept_beside, open_with_passphrase, read_header
 from cardlib.keys.store.store_header import DamagedStore
 from cardlib.unfinished import write_new
-from tests.cards.bureau import die, in_child
+from tests.cards.bureau import die
+from tests.programs.child import in_child
 
 PASSPHRASE, ROOTS = "correct horse battery", new_roots()
 STEPS = ("open", "os.", "tempfile.", "fcntl.flock")

@@ -48,7 +48,7 @@ from cardlib.keys.token.token_version import (
     from_json,
     leftovers,
 )
-from tests.cards.bureau import in_child
+from tests.programs.child import exit_code, forked, in_child
 from tests.programs.softhsm import PIN, SoftHsm
 
 ROOTS = new_roots(2, Cipher.AES)
@@ -332,18 +332,12 @@ def test_several_processes_use_one_token_at_once(
 ) -> None:
     label = filled[1].label("cvk")
     expected = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
-    children = []
-    for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                found = [keys.encrypt(label, bytes([n]) * 16) for n in range(50)]
-                code = 0 if found == expected else 2
-            finally:
-                os._exit(code)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+
+    def work() -> None:
+        assert [keys.encrypt(label, bytes([n]) * 16) for n in range(50)] == expected
+
+    children = [forked(work) for _ in range(4)]
+    assert [exit_code(child) for child in children] == [0] * 4
 
 
 def test_after_lock_the_pin_is_gone_and_nothing_works(

@@ -25,7 +25,6 @@ from personalize.production.station import in_reader
 from tests.cards.bureau import (
     audit_all,
     die,
-    in_child,
     issue_all,
     issuer,
     job_of,
@@ -34,6 +33,7 @@ from tests.cards.bureau import (
     store,
 )
 from tests.production.test_journal import as_version_2
+from tests.programs.child import in_child
 
 COUNT = 3
 LOG = f"{JOURNAL}-wal"

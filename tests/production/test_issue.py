@@ -33,7 +33,6 @@ from personalize.production.station import SUFFIX, FolderFeed, alone_with, in_re
 from tests.cards.bureau import (
     audit_all,
     die,
-    in_child,
     issue_all,
     issuer,
     job_of,
@@ -42,6 +41,7 @@ from tests.cards.bureau import (
     results_of,
     store,
 )
+from tests.programs.child import in_child
 
 COUNT = 3
 

@@ -31,12 +31,13 @@ from personalize.production.journal import Progress, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
-from tests.cards.bureau import die, in_child, issue_all, issuer, new_batch, pin_is_right, store
+from tests.cards.bureau import die, issue_all, issuer, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
 from tests.cards.field_bench import card_of_profile
 from tests.cards.field_cards import DEPLOYED
 from tests.cards.in_between import READ_RECORD, SELECT
 from tests.cards.wrong_cards import Foreign, with_added_key_set
+from tests.programs.child import in_child
 
 COUNT = 3
 COUNTERS = 0

@@ -6,9 +6,10 @@ user may look. It may write and connect only where that user may.
 
 import ctypes
 import os
-import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from tests.programs.child import begin_in_child
 
 T = TypeVar("T")
 STATION, PREPARATION, TERMINAL, STRANGER = 60_001, 60_002, 60_003, 60_009
@@ -32,35 +33,6 @@ def become(uid: int) -> None:
     library.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setresuid(uid, uid, uid)
     library.capset(header, kept)
-
-
-def begin_in_child(work: Callable[[], T]) -> Callable[[], T]:
-    """Begin work in a child; the result waits for it, and gives its result or raises its error."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            result: tuple[bool, Any] = True, work()
-        except BaseException as error:  # noqa: BLE001 - a child of a test leaves by _exit
-            result = False, error
-        try:
-            with os.fdopen(writing, "wb") as file:
-                pickle.dump(result, file)
-        finally:
-            os._exit(0)
-    os.close(writing)
-
-    def finish() -> T:
-        with os.fdopen(reading, "rb") as file:
-            good, found = pickle.load(file)
-        os.waitpid(child, 0)
-        if not good:
-            raise found
-        answer: T = found
-        return answer
-
-    return finish
 
 
 def begin_as_user(uid: int, work: Callable[[], T]) -> Callable[[], T]:

@@ -19,6 +19,7 @@ from typing import IO
 
 import pytest
 
+from cardlib.emulator.bench import virtual_reader
 from cardlib.errors import TransportError
 from cardlib.transport.pcsc import list_readers
 
@@ -31,6 +32,8 @@ FOUR_SLOTS = (*SLOTS, "Virtual PCD B 00 00", "Virtual PCD B 00 01")
 _DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 _TURN = "\0rhcard tests use pcscd"
 _TURN_TIME = 600.0
+_QUICK_POLLS = Path(__file__).with_name("quick_polls.c")
+_QUICK_AWAY_TIME = 0.1
 _START_TIME = 20.0
 
 
@@ -42,16 +45,22 @@ class Pcscd:
     """The daemon: `start` returns when its slots are there, `stop` when they are gone."""
 
     def __init__(
-        self, log: IO[bytes], slots: tuple[str, ...] = SLOTS, options: tuple[str, ...] = ()
+        self,
+        log: IO[bytes],
+        slots: tuple[str, ...] = SLOTS,
+        options: tuple[str, ...] = (),
+        preload: Path | None = None,
     ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._log, self._slots, self._options = log, slots, options
+        self._environment = ("env", f"LD_PRELOAD={preload}") if preload else ()
 
     def start(self) -> None:
         _clear_stale()
         with_us = ("setpriv", "--pdeathsig", "TERM")
         command = [
             *_as_root(),
+            *self._environment,
             *with_us,
             _program(),
             "--foreground",
@@ -212,13 +221,15 @@ def _our_turn() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_pcscd(slots: tuple[str, ...] = SLOTS, options: tuple[str, ...] = ()) -> Iterator[Pcscd]:
+def running_pcscd(
+    slots: tuple[str, ...] = SLOTS, options: tuple[str, ...] = (), preload: Path | None = None
+) -> Iterator[Pcscd]:
     """A running pcscd with empty virtual readers, ours alone until the block ends."""
     with _our_turn():
         if reason := _cannot_start():
             raise CannotStart(reason)
         with tempfile.TemporaryFile() as log:
-            daemon = Pcscd(log, slots, options)
+            daemon = Pcscd(log, slots, options, preload)
             try:
                 daemon.start()
                 yield daemon
@@ -255,12 +266,36 @@ def pcscd_with_four_slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         pytest.skip(str(reason))
 
 
+@pytest.fixture(scope="session")
+def quick_polls(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """What makes pcscd look at its readers ten times as often; None without a C compiler."""
+    if not shutil.which("cc"):
+        return None
+    library = tmp_path_factory.mktemp("pcscd") / "quick_polls.so"
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(_QUICK_POLLS), "-ldl"]
+    subprocess.run(command, check=True, timeout=_START_TIME)
+    return library
+
+
 @pytest.fixture(scope="module")
-def pcscd() -> Iterator[Pcscd]:
+def pcscd(quick_polls: Path | None) -> Iterator[Pcscd]:
     """The pcscd of a test module, so that other runs wait for no more than that.
 
-    A machine that cannot have one skips what needs it.
+    It notices cards sooner than an installed one does. A machine that cannot have one skips what
+    needs it.
     """
+    try:
+        with running_pcscd(preload=quick_polls) as daemon, pytest.MonkeyPatch.context() as patch:
+            if quick_polls:
+                patch.setattr(virtual_reader, "_AWAY_TIME", _QUICK_AWAY_TIME)
+            yield daemon
+    except CannotStart as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def pcscd_as_installed() -> Iterator[Pcscd]:
+    """The same, with a pcscd that looks at its readers as often as it does everywhere."""
     try:
         with running_pcscd() as daemon:
             yield daemon

@@ -27,6 +27,12 @@ from tests.programs.two_slots import (
 )
 
 
+@pytest.fixture(scope="module")
+def pcscd(pcscd_as_installed: Pcscd) -> Pcscd:
+    """A card is away as long as an installed pcscd needs to notice it, and no longer."""
+    return pcscd_as_installed
+
+
 def test_a_card_pulled_out_is_noticed_and_no_command_reaches_the_next_one(slots: Slots) -> None:
     opened = open_reader(FIRST)
     slots.readers[0].remove()
