@@ -14,7 +14,6 @@ from cardlib.errors import CardKeyError
 from cardlib.keys.token.token_session import TokenSession
 from cardlib.keys.token.token_version import KEY_NAMES, found_versions, leftovers
 from personalize.custody.component import SET, SET_SIZE
-from tests.cards.bureau import in_child
 from tests.custody.agents import folder_in_memory
 from tests.custody.hosts import Host
 from tests.custody.token_hosts import (
@@ -28,6 +27,7 @@ from tests.custody.token_hosts import (
     token_host,
     unlock,
 )
+from tests.programs.child import in_child
 from tests.programs.softhsm import SoftHsm
 
 VALUE = bytes(range(1, 251)) * 2 + bytes(range(60, 60 + SET_SIZE - 500))

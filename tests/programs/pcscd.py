@@ -31,7 +31,7 @@ FOUR_SLOTS = (*SLOTS, "Virtual PCD B 00 00", "Virtual PCD B 00 01")
 """Four slots, at FIRST_PORT and the ports after it: those of the driver, and those of a copy."""
 _DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 _TURN = "\0rhcard tests use pcscd"
-_TURN_TIME = 600.0
+_TURN_TIME = 240.0
 _QUICK_POLLS = Path(__file__).with_name("quick_polls.c")
 _QUICK_AWAY_TIME = 0.1
 _START_TIME = 20.0
@@ -216,7 +216,7 @@ def _our_turn() -> Iterator[None]:
                 return False
             return True
 
-        wait_until(taken, _TURN_TIME, lambda: "another test run has kept pcscd for 10 minutes")
+        wait_until(taken, _TURN_TIME, lambda: "another test run has kept pcscd for 4 minutes")
         yield
 
 
