@@ -16,6 +16,7 @@ from .options import (
     sam_options,
 )
 from .output import print_line
+from .terminal_keys import terminal_keys
 
 if TYPE_CHECKING:
     from cardlib.script import Outcome, Script
@@ -111,7 +112,7 @@ def run(
 
     how, opened = chosen(context), _script(script)
     check_named(card_file, reader)
-    keys = context.terminal_keys()
+    keys = terminal_keys(context)
     with open_card(card_file, reader, besides=context.sam_reader) as card:
         runner = Runner(
             card.connection,

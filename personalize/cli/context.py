@@ -18,7 +18,6 @@ from .exits import Exit
 from .output import command_line, print_json, say
 
 if TYPE_CHECKING:
-    from cardlib.keys import KeySet
     from cardlib.keys.issuer import Issuer
     from cardlib.keys.store import KeyStore
     from cardlib.keys.store.store_file import OpenStore
@@ -173,20 +172,6 @@ class Context:
         if not path.is_file():
             raise CardKeyError(f"no key store at {path}{self._whence(path)}: give --keys FILE")
         return path
-
-    def terminal_keys(self) -> "KeySet | None":
-        """The keys of --sam, --keys or the key agent as a terminal uses them; None without any."""
-        if self.sam:
-            from .sam_choice import sam_keys
-
-            if self.keys:
-                raise click.UsageError("give one of --sam and --keys")
-            return sam_keys(self)
-        if self.agent is not None:
-            from cardlib.keys.agent.agent_keys import agent_key_set
-
-            return agent_key_set(self.agent)
-        return self.open_store().terminal_keys if self.keys else None
 
     def issuer(self) -> "tuple[Issuer, BlankMaker]":
         """The issuer with the keys of --keys or of the key agent, and who makes blanks for it."""

@@ -20,6 +20,7 @@ from .options import (
     sam_options,
 )
 from .output import Styled, print_error, print_line, print_table, say
+from .terminal_keys import terminal_keys
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -159,11 +160,11 @@ def _opened(
 
     if context.sam:
         check_named(file, reader, cards)
-        keys = context.terminal_keys()
+        keys = terminal_keys(context)
         return open_one(context, file, reader, cards), keys
     opened = open_one(context, file, reader, cards)
     context.take_configured_keys()
-    return opened, context.terminal_keys()
+    return opened, terminal_keys(context)
 
 
 def _without_keys(context: Context, reading: "Reading") -> list[str]:
