@@ -11,11 +11,12 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Import:
-    """One import statement's target, and whether it runs when the module is imported."""
+    """One import statement's target, and when it runs: at import, in a call, or for types only."""
 
     target: str
     line: int
     at_import_time: bool
+    for_types: bool
 
 
 @cache
@@ -59,14 +60,14 @@ class Tree:
 
     def imports(self, source: Source) -> list[Import]:
         return [
-            Import(target, line, at_import_time)
-            for node, at_import_time in _walk(source.tree, at_import_time=True)
+            Import(target, line, at_import_time=when == "import", for_types=when == "types")
+            for node, when in _walk(source.tree, "import")
             for target, line in self._targets(source, node)
         ]
 
     def arrows(self, source: Source) -> set[str]:
-        """The modules of this tree that a module needs in order to be imported."""
-        found = {each.target for each in self.imports(source) if each.at_import_time}
+        """The modules of this tree that a module needs, some only when it is called."""
+        found = {each.target for each in self.imports(source) if not each.for_types}
         return {target for target in found if target in self.modules and target != source.name}
 
     def cycles(self, package: str) -> list[list[str]]:
@@ -106,11 +107,16 @@ def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-def _walk(node: ast.AST, *, at_import_time: bool) -> Iterator[tuple[ast.AST, bool]]:
+def _walk(node: ast.AST, when: str) -> Iterator[tuple[ast.AST, str]]:
+    """Every node below, and when it runs: at "import", in a "call", or for "types" only."""
     for child in ast.iter_child_nodes(node):
-        yield child, at_import_time
-        later = isinstance(child, FunctionNode | ast.Lambda) or _is_type_checking(child)
-        yield from _walk(child, at_import_time=at_import_time and not later)
+        yield child, when
+        inside = when
+        if _is_type_checking(child):
+            inside = "types"
+        elif when == "import" and isinstance(child, FunctionNode | ast.Lambda):
+            inside = "call"
+        yield from _walk(child, inside)
 
 
 def _is_type_checking(node: ast.AST) -> bool:

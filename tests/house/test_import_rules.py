@@ -273,10 +273,12 @@ def test_arrows_down_and_within_a_room_are_fine(tmp_path: Path) -> None:
     assert tree.cycles("cardlib") == []
 
 
-def test_a_cycle_is_seen_and_a_late_import_is_none(tmp_path: Path) -> None:
+def test_a_cycle_is_seen_also_of_a_late_import_but_not_of_types(tmp_path: Path) -> None:
     tree = made_up(tmp_path, cardlib__a="from . import b", cardlib__b="from .a import x")
     assert tree.cycles("cardlib") == [["cardlib.a", "cardlib.b"]]
     tree = made_up(tmp_path, cardlib__b="def f():\n    from .a import x")
+    assert tree.cycles("cardlib") == [["cardlib.a", "cardlib.b"]]
+    tree = made_up(tmp_path, cardlib__b="if TYPE_CHECKING:\n    from .a import x")
     assert tree.cycles("cardlib") == []
 
 
