@@ -64,6 +64,12 @@ _SHOWN, _LINES = 20, 5
     metavar="YYYY-MM-DD",
     help="Date of issue on the cards. Default: today.",
 )
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Only check the list. This needs no keys and writes nothing.",
+)
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -76,6 +82,7 @@ def command(
     photos: Path | None,
     map_file: Path | None,
     issue_date: datetime | None,
+    only_check: bool,
 ) -> int:
     """Check a list of residents and prepare their cards.
 
@@ -83,7 +90,7 @@ def command(
     column, value, what is wrong, and how to correct it. Only a list without errors becomes a
     batch. No card is written.
 
-    Without --keys and --out the list is only checked.
+    With --check the list is only checked: no keys, no --out, and exit code 0 if it has no errors.
 
     If the list has no column for the issuer, or for the city, the values of the configuration are
     taken, and a table says so.
@@ -91,21 +98,16 @@ def command(
     \b
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
+      rhcard prepare residents.csv --check
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
-    from ..preparation.leftovers import clear_unfinished
     from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
 
-    if out is not None:
-        context.take_configured_keys()
-    holder = context.agent or context.keys
-    if holder is not None and out is not None:
-        if context.agent is None:
-            context.key_file()
-        for found in clear_unfinished(out):
-            say(found)
+    if only_check:
+        _check_options(context, out)
+    holder = _key_holder(context, out)
     on_cards = (issue_date or datetime.now()).date()
     code_map = None if map_file is None else read_code_map(map_file)
     if map_file is not None and code_map is not None and code_map.faults:
@@ -118,16 +120,55 @@ def command(
     if not context.as_json:
         _show_filled(residents, defaults_from)
         _show_mapped(residents)
+    changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+    if only_check:
+        return _say_good(context, source, residents, changed)
     if holder is None or out is None:
         raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
     issuer, _ = context.issuer()
     cards = make_all(validated, shop, issuer, on_cards)
     header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
     if context.as_json:
-        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
     _say_next(context, out, issuer)
+    return Exit.GOOD
+
+
+def _key_holder(context: Context, out: Path | None) -> Path | None:
+    """The key agent or key store that a batch is made with; what a killed run left is cleared."""
+    from ..preparation.leftovers import clear_unfinished
+
+    if out is not None:
+        context.take_configured_keys()
+    holder = context.agent or context.keys
+    if holder is not None and out is not None:
+        if context.agent is None:
+            context.key_file()
+        for found in clear_unfinished(out):
+            say(found)
+    return holder
+
+
+def _check_options(context: Context, out: Path | None) -> None:
+    """Raise UsageError for an option that has no effect with --check."""
+    given = {
+        "--keys": context.keys,
+        "--out": out,
+        "--passphrase-file": context.passphrase_file,
+    }
+    for name in (name for name, value in given.items() if value is not None):
+        raise click.UsageError(f"{name} has no effect with --check: leave out one of them")
+
+
+def _say_good(
+    context: Context, source: Path, residents: "ResidentList", changed: dict[str, object]
+) -> int:
+    """Say that a list that was only checked has no errors."""
+    count = len(residents.rows)
+    if context.as_json:
+        return context.answer({"residents": count, **changed, "faults": []})
+    print_line(f"{source}: {count} resident{'' if count == 1 else 's'}, no errors")
     return Exit.GOOD
 
 

@@ -96,6 +96,43 @@ def test_a_list_with_chinese_headers_is_answered_with_them(tmp_path: Path) -> No
     assert "性别 (sex)" in shown and "出生日期 (birth_date)" in shown
 
 
+def test_check_needs_no_keys_and_says_how_many_residents_there_are(tmp_path: Path) -> None:
+    source = residents(tmp_path, 2)
+    words = ("prepare", source, "--check", "--photos", SAMPLE.parent, *ON)
+    done = ran(*words, cwd=tmp_path, env={"RHCARD_PASSPHRASE": ""})
+    assert (done.code, done.out) == (0, f"{source}: 2 residents, no errors\n")
+    assert rhcard(*words, "--json", passphrase=None).json == {
+        "residents": 2,
+        "faults": [],
+        "exit_code": 0,
+    }
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_check_of_a_bad_list_says_what_prepare_says(tmp_path: Path, keys: Path) -> None:
+    bad = DATA / "residents_bad.csv"
+    prepared = ("prepare", bad, "--keys", keys, "--out", tmp_path / "batch", *ON)
+    checked = ("prepare", bad, "--check", *ON)
+    for as_json in ((), ("--json",)):
+        assert rhcard(*checked, *as_json) == rhcard(*prepared, *as_json)
+    assert rhcard(*checked).code == 3
+
+
+@pytest.mark.parametrize("option", ["--keys", "--out", "--passphrase-file"])
+def test_an_option_without_effect_on_a_check_is_refused(tmp_path: Path, option: str) -> None:
+    done = rhcard("prepare", SAMPLE, "--check", option, tmp_path / "given")
+    assert done.code == 2
+    assert f"{option} has no effect with --check" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_does_not_use_the_configured_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RHCARD_KEYS", str(tmp_path / "no-such-store.json"))
+    assert rhcard("prepare", SAMPLE, "--check", *ON, passphrase=None).code == 0
+
+
 def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Path) -> None:
     source = residents(tmp_path, 2)
     done = rhcard("prepare", source, "--photos", SAMPLE.parent, *ON, passphrase=None)
