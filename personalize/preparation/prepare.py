@@ -17,9 +17,10 @@ from ..listing.fault_codes import FaultCode
 from ..listing.holders import numbers_of
 from ..listing.list_defaults import FilledColumn, ListDefaults, fill_in
 from ..listing.list_faults import ListFault, Wrong
+from ..listing.list_rows import read_rows
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rounding import Rounded, rounded_numbers
-from ..listing.rows import Row, read_rows
+from ..listing.rows import Row
 from ..listing.source import Encoding, read_source
 from ..listing.spreadsheet import damage_in
 from .groupings import lay_out

@@ -16,8 +16,8 @@ from cardlib.layout import State
 from personalize.listing.code_map import map_rows
 from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
+from personalize.listing.list_rows import read_rows
 from personalize.listing.photos import PhotoError, fit
-from personalize.listing.rows import read_rows
 from personalize.listing.rules import check_value
 from personalize.listing.source import MOST_BYTES, MOST_LINES
 from tests import DATA
