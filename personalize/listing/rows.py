@@ -1,7 +1,8 @@
 """Residents as rows of text, whatever the file was, and the faults of its form."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from .columns import BANK_LINK, COLUMN_BY_NAME, column_named
 from .fault_codes import FaultCode
@@ -40,42 +41,53 @@ class Row:
         if COLUMN_BY_NAME[column].path == BANK_LINK:
             value = mask_account(value)
         title = self.headers.of(column)
-        return ListFault(self.line, wrong.code, column, printable(value), *wrong[1:], title)
+        cell = self.headers.cell(column, self.line)
+        return ListFault(self.line, wrong.code, column, printable(value), *wrong[1:], title, cell)
 
 
 @dataclass(slots=True)
 class Listing:
-    """What a file holds: its rows, and the faults of its form."""
+    """What a file holds: its rows, and the faults of its form; of a workbook, the sheet's name."""
 
     rows: list[Row] = field(default_factory=list)
     faults: list[ListFault] = field(default_factory=list)
+    sheet: str = ""
 
-    def fault(self, line: int, name: str, value: str, wrong: Wrong, column: str = "") -> None:
+    def fault(
+        self, line: int, name: str, value: str, wrong: Wrong, column: str = "", cell: str = ""
+    ) -> None:
         """Add one fault of the form; `column` is the list's own header, if that is not `name`."""
         shown = (printable(text) for text in (name, value, column.strip() or name))
         name, value, column = shown
-        self.faults.append(ListFault(line, wrong.code, name, value, *wrong[1:], column))
+        self.faults.append(ListFault(line, wrong.code, name, value, *wrong[1:], column, cell))
 
 
 def header_names(
-    listing: Listing, line: int, header: list[str]
+    listing: Listing, line: int, header: Sequence[str], letters: Sequence[str] = ()
 ) -> tuple[list[str | None], Headers]:
-    """The column of each title, None for one that names none; faults of the header are added."""
+    """The column of each title, None for one that names none; faults of the header are added.
+
+    `letters` is what a workbook calls the column of each title.
+    """
     names: list[str | None] = []
     own: dict[str, str] = {}
     meant: set[str] = set()
-    for title in header:
+    places: dict[str, str] = {}
+    for title, letter in zip_longest(header, letters, fillvalue=""):
         name = column_named(title)
+        cell = f"{letter}{line}" if letter else ""
         if name is None and title.strip():
-            listing.fault(line, title, title, unknown_column(suggestion(title)))
+            listing.fault(line, title, title, unknown_column(suggestion(title)), cell=cell)
             meant.update(meant_by(title))
         elif name is not None and name in own:
-            listing.fault(line, name, title, _DUPLICATE, title)
+            listing.fault(line, name, title, _DUPLICATE, title, cell)
             name = None
         elif name is not None:
             own[name] = title
+            if letter:
+                places[name] = letter
         names.append(name)
-    headers = Headers(own)
+    headers = Headers(own, places)
     # A column that was probably only misspelled is one fault, at its header.
     _tell_missing(listing, line, headers, own.keys() | meant)
     return names, headers
