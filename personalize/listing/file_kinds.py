@@ -12,6 +12,10 @@ SAVE_AS_UTF8 = "save the list as UTF-8 (in Excel: CSV UTF-8)"
 _EXPORT = (
     "open it in the spreadsheet program and save it as CSV, encoding UTF-8 (in Excel: CSV UTF-8)"
 )
+_EXPORT_OLD = (
+    "open it in the spreadsheet program and save it as an Excel workbook (.xlsx), or as CSV,"
+    " encoding UTF-8"
+)
 _UNPACK = "unpack it, and give the list that is in it"
 _LOOKED_AT = 1 << 16
 _MOST_NULS = 16
@@ -44,11 +48,11 @@ _PASSWORD = Wrong(
 _KINDS = (
     _Kind(re.compile(rb"(\xff\xfe\0\0|\0\0\xfe\xff)"), _UTF32),
     _Kind(re.compile(rb"(\xff\xfe|\xfe\xff)"), _UTF16),
-    _kind(rb"PK\x03\x04.*opendocument", "an OpenDocument file (.ods), not CSV", _EXPORT),
+    _kind(rb"PK\x03\x04.*opendocument", "an OpenDocument file (.ods), not CSV", _EXPORT_OLD),
     _kind(_XLSX, "an Excel workbook or other Office file (.xlsx), not CSV", _EXPORT),
     _kind(rb"PK(\x03\x04|\x05\x06)", "a ZIP archive, not CSV", _UNPACK),
-    _kind(re.escape(_OLD), "an old Excel workbook (.xls), not CSV", _EXPORT),
-    _kind(rb"\x09[\x00\x02\x04\x08]", "an old Excel workbook (.xls), not CSV", _EXPORT),
+    _kind(re.escape(_OLD), "an old Excel workbook (.xls), not CSV", _EXPORT_OLD),
+    _kind(rb"\x09[\x00\x02\x04\x08]", "an old Excel workbook (.xls), not CSV", _EXPORT_OLD),
     _kind(rb"\x1f\x8b|Rar!|7z\xbc\xaf", "a packed archive, not CSV", _UNPACK),
     _kind(rb"%PDF-", "a PDF file, not CSV", _EXPORT),
     _kind(rb"\{\\rtf", "an RTF document, not CSV", _EXPORT),

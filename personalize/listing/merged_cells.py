@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from .csv_form import column_letters
 from .fault_codes import FaultCode
 from .list_faults import Wrong
-from .sheet_form import Span
+from .sheet_form import CellRange
 from .workbook_file import damaged
 
 _REMEDY = "unmerge them, and write each value in its own cell"
 
 
-def merged_titles(merged: Sequence[Span], header_line: int) -> Wrong | None:
+def merged_titles(merged: Sequence[CellRange], header_line: int) -> Wrong | None:
     """What is wrong with merged cells in the row that must hold the titles of the columns."""
     for span in merged:
         if span.first_row <= header_line <= span.last_row:
@@ -27,12 +27,12 @@ def merged_titles(merged: Sequence[Span], header_line: int) -> Wrong | None:
 class Merged:
     """The merged cells in our columns, row by row; rows are asked for in order."""
 
-    def __init__(self, merged: Sequence[Span], names: Sequence[str | None]) -> None:
+    def __init__(self, merged: Sequence[CellRange], names: Sequence[str | None]) -> None:
         """`names` are our columns, in the order of the sheet's."""
         of_spans = ((span, _columns(span, names)) for span in merged)
         self._waiting = sorted(((s, c) for s, c in of_spans if c), reverse=True)
-        self._active: list[tuple[Span, list[str]]] = []
-        self._told: set[Span] = set()
+        self._active: list[tuple[CellRange, list[str]]] = []
+        self._told: set[CellRange] = set()
         self._most = len(names)
 
     def columns(self, line: int) -> set[str]:
@@ -58,13 +58,13 @@ class Merged:
                 yield _first(span), Wrong(FaultCode.MERGED_CELL, problem, _REMEDY), columns[0]
 
 
-def _columns(span: Span, names: Sequence[str | None]) -> list[str]:
+def _columns(span: CellRange, names: Sequence[str | None]) -> list[str]:
     return [name for name in names[span.first_column - 1 : span.last_column] if name]
 
 
-def _first(span: Span) -> str:
+def _first(span: CellRange) -> str:
     return f"{column_letters(span.first_column - 1)}{span.first_row}"
 
 
-def _address(span: Span) -> str:
+def _address(span: CellRange) -> str:
     return f"{_first(span)}:{column_letters(span.last_column - 1)}{span.last_row}"

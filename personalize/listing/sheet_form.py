@@ -29,7 +29,7 @@ _TOO_MANY_MERGED = Wrong(
 )
 
 
-class Span(NamedTuple):
+class CellRange(NamedTuple):
     """A rectangle of cells, by its first and last row and column, from 1."""
 
     first_row: int
@@ -48,7 +48,7 @@ class SheetForm:
     rows: int = 0
     last_row: int = 0
     last_column: int = 0
-    merged: list[Span] = field(default_factory=list)
+    merged: list[CellRange] = field(default_factory=list)
     hidden_columns: list[tuple[int, int]] = field(default_factory=list)
     hidden_rows: bytearray = field(default_factory=lambda: bytearray(LAST_ROW + 1))
 
@@ -151,7 +151,7 @@ class _FormReader:
         if row > last_row or column > last_column:
             raise damaged()
         if (row, column) != (last_row, last_column):
-            self.form.merged.append(Span(row, last_row, column, last_column))
+            self.form.merged.append(CellRange(row, last_row, column, last_column))
 
 
 def place_of(address: str) -> tuple[int, int]:
