@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
+
+from cardlib.layout.characters import printable
 
 from .context import Context
 from .exits import Exit
@@ -46,6 +49,11 @@ _SHOWN, _LINES = 20, 5
     help="Encoding of INPUT. For GBK and GB 2312 take gb18030.",
 )
 @click.option(
+    "--sheet",
+    metavar="NAME",
+    help="The sheet of a workbook that is the list. Default: the only one with content.",
+)
+@click.option(
     "--photos",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
@@ -64,26 +72,34 @@ _SHOWN, _LINES = 20, 5
     metavar="YYYY-MM-DD",
     help="Date of issue on the cards. Default: today.",
 )
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Only check the list. This needs no keys and writes nothing.",
+)
 @passphrase_option
 @json_option
 @click.pass_obj
-def command(
+def command(  # noqa: PLR0913  # one for each option
     context: Context,
     source: Path,
     *,
     out: Path | None,
     encoding: str,
+    sheet: str | None,
     photos: Path | None,
     map_file: Path | None,
     issue_date: datetime | None,
+    only_check: bool,
 ) -> int:
     """Check a list of residents and prepare their cards.
 
-    INPUT is CSV or JSON Lines. The whole list is checked first, and every error is reported: line,
-    column, value, what is wrong, and how to correct it. Only a list without errors becomes a
-    batch. No card is written.
+    INPUT is CSV, JSON Lines or an Excel workbook (.xlsx). The whole list is checked first, and
+    every error is reported: line, column, value, what is wrong, and how to correct it. Only a list
+    without errors becomes a batch. No card is written.
 
-    Without --keys and --out the list is only checked.
+    With --check the list is only checked: no keys, no --out, and exit code 0 if it has no errors.
 
     If the list has no column for the issuer, or for the city, the values of the configuration are
     taken, and a table says so.
@@ -91,12 +107,46 @@ def command(
     \b
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
+      rhcard prepare residents.xlsx --check
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
-    from ..preparation.leftovers import clear_unfinished
     from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
+
+    if only_check:
+        _check_options(context, out)
+    holder = _key_holder(context, out)
+    on_cards = (issue_date or datetime.now()).date()
+    code_map = None if map_file is None else read_code_map(map_file)
+    if map_file is not None and code_map is not None and code_map.faults:
+        return _report(context, map_file, code_map.faults)
+    residents, defaults_from = _read(context, source, encoding, sheet, code_map)
+    shop = PhotoShop(source.parent if photos is None else photos)
+    validated = _checked(residents, shop, on_cards)
+    if faults := all_faults(residents, validated):
+        return _report(context, source, faults, residents.sheet)
+    if not context.as_json:
+        _show_filled(residents, defaults_from)
+        _show_mapped(residents)
+    changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+    if only_check:
+        return _say_good(context, source, residents, changed)
+    if holder is None or out is None:
+        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
+    issuer, _ = context.issuer()
+    cards = make_all(validated, shop, issuer, on_cards)
+    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
+    if context.as_json:
+        return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
+    print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
+    _say_next(context, out, issuer)
+    return Exit.GOOD
+
+
+def _key_holder(context: Context, out: Path | None) -> Path | None:
+    """The key agent or key store that a batch is made with; what a killed run left is cleared."""
+    from ..preparation.leftovers import clear_unfinished
 
     if out is not None:
         context.take_configured_keys()
@@ -106,28 +156,28 @@ def command(
             context.key_file()
         for found in clear_unfinished(out):
             say(found)
-    on_cards = (issue_date or datetime.now()).date()
-    code_map = None if map_file is None else read_code_map(map_file)
-    if map_file is not None and code_map is not None and code_map.faults:
-        return _report(context, map_file, code_map.faults)
-    residents, defaults_from = _read(context, source, encoding, code_map)
-    shop = PhotoShop(source.parent if photos is None else photos)
-    validated = _checked(residents, shop, on_cards)
-    if faults := all_faults(residents, validated):
-        return _report(context, source, faults)
-    if not context.as_json:
-        _show_filled(residents, defaults_from)
-        _show_mapped(residents)
-    if holder is None or out is None:
-        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
-    issuer, _ = context.issuer()
-    cards = make_all(validated, shop, issuer, on_cards)
-    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
+    return holder
+
+
+def _check_options(context: Context, out: Path | None) -> None:
+    """Raise UsageError for an option that has no effect with --check."""
+    given = {
+        "--keys": context.keys,
+        "--out": out,
+        "--passphrase-file": context.passphrase_file,
+    }
+    for name in (name for name, value in given.items() if value is not None):
+        raise click.UsageError(f"{name} has no effect with --check: leave out one of them")
+
+
+def _say_good(
+    context: Context, source: Path, residents: "ResidentList", changed: dict[str, object]
+) -> int:
+    """Say that a list that was only checked has no errors."""
+    count = len(residents.rows)
     if context.as_json:
-        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
-        return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
-    print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
-    _say_next(context, out, issuer)
+        return context.answer({"residents": count, **changed, "faults": []})
+    print_line(f"{source}: {count} resident{'' if count == 1 else 's'}, no errors")
     return Exit.GOOD
 
 
@@ -157,7 +207,11 @@ def _only_checked(context: Context, out: Path | None) -> str:
 
 
 def _read(
-    context: Context, source: Path, encoding: str, code_map: "CodeMap | None"
+    context: Context,
+    source: Path,
+    encoding: str,
+    sheet: str | None,
+    code_map: "CodeMap | None",
 ) -> "tuple[ResidentList, str]":
     """The list, with the defaults of the configuration, and the file where those stand."""
     from ..preparation.prepare import read_list
@@ -165,10 +219,23 @@ def _read(
 
     defaults, where = list_defaults(context.configuration)
     named: Encoding = "gb18030" if encoding == "gb18030" else "utf-8"
-    residents = read_list(source, named, code_map, defaults)
+    residents = read_list(source, named, code_map, defaults, sheet)
+    _check_file_options(source, residents, sheet)
     if residents.why_no_city:
         say(f"{residents.why_no_city}. The default stands in {where}.")
     return residents, where
+
+
+def _check_file_options(source: Path, residents: "ResidentList", sheet: str | None) -> None:
+    """Raise UsageError for an option that has no effect on this kind of file."""
+    from ..listing.fault_codes import FaultCode
+
+    encoding = click.get_current_context().get_parameter_source("encoding")
+    if residents.is_workbook and encoding is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--encoding has no effect: {source} is a workbook")
+    is_text = all(fault.code is not FaultCode.NOT_A_LIST for fault in residents.faults)
+    if sheet is not None and not residents.is_workbook and is_text:
+        raise click.UsageError(f"--sheet has no effect: {source} is no Excel workbook")
 
 
 def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
@@ -229,15 +296,21 @@ def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap | None") -> di
     return {"map_sha256": code_map.sha256, "mapped": rows}
 
 
-def _report(context: Context, source: Path, faults: "Sequence[ListFault]") -> int:
+def _report(context: Context, source: Path, faults: "Sequence[ListFault]", sheet: str = "") -> int:
     count = f"{len(faults)} error{'' if len(faults) == 1 else 's'}"
-    message = f"{source}: {count}. No batch was written."
+    of_sheet = f", sheet {printable(sheet)}" if sheet else ""
+    message = f"{source}{of_sheet}: {count}. No batch was written."
     if context.as_json:
         rows = [fault.as_dict() for fault in faults]
-        return context.answer({"faults": rows, "error": message}, Exit.BAD_INPUT)
+        where = {"sheet": sheet} if sheet else {}
+        return context.answer({**where, "faults": rows, "error": message}, Exit.BAD_INPUT)
     title = count if len(faults) <= _SHOWN else f"The first {_SHOWN} of {count}"
-    rows_of_text = [(str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults]
-    print_table(title, ("line", "column", "value", "problem", "remedy"), rows_of_text[:_SHOWN])
+    place = "cell or row" if sheet else "line"
+    headings: tuple[str, ...] = (place, "column", "value", "problem", "remedy")
+    rows_of_text = [
+        (f.cell or str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults[:_SHOWN]
+    ]
+    print_table(title, headings, rows_of_text)
     if len(faults) > _SHOWN:
         headings = ("errors", "column", "code", "meaning", "lines")
         print_table(f"All {count}, by column and problem", headings, _grouped(faults))

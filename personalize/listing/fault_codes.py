@@ -23,7 +23,12 @@ class FaultCode(StrEnum):
     EMPTY_FILE = "empty-file", "nothing is in the file"
     NO_RESIDENTS = "no-residents", "the list has a header, but no resident"
     WRONG_ENCODING = "wrong-encoding", "the file has another encoding than was said"
-    NOT_A_LIST = "not-a-list", "the file is a workbook, an archive, a PDF or a web page"
+    NOT_A_LIST = "not-a-list", "the file is an old workbook, an archive, a PDF or a web page"
+    DAMAGED_WORKBOOK = (
+        "damaged-workbook",
+        "the workbook is damaged or cut",
+    )
+    WHICH_SHEET = "which-sheet", "several sheets have content, or none has the given name"
     NOT_TEXT = "not-text", "the file has NUL bytes, as no text has"
     NOT_JSON_LINES = "not-json-lines", "one JSON list, not an object on each line"
     # The header, and the form of lines
@@ -40,6 +45,10 @@ class FaultCode(StrEnum):
     WRONG_JSON_TYPE = "wrong-json-type", "a member is not text, or not a list of objects"
     TOO_MANY_ENTRIES = "too-many-entries", "more entries than the card holds"
     NOT_CHECKED = "not-checked", "too many lines are broken: the rest was not checked"
+    # The form of a sheet
+    NUMBER_CELL = "number-cell", "a cell is a number: digits or zeros of it may be lost"
+    MERGED_CELL = "merged-cell", "cells are merged: all of them but one have lost their value"
+    HIDDEN_CELLS = "hidden-cells", "rows or columns with values are hidden"
     # A map of code values
     NOT_MAPPABLE = "not-mappable", "a map is for columns with codes or flags only"
     DUPLICATE_MAPPING = "duplicate-mapping", "a map gives two codes for one value"

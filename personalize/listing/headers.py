@@ -23,9 +23,13 @@ _NUMBERED = re.compile(r"(.*?)(\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """How one list calls its columns. `own` is column → header, as the list has it."""
+    """How one list calls its columns. `own` is column → header, as the list has it.
+
+    `letters` is column → what a workbook calls it: A, Z, AA.
+    """
 
     own: Mapping[str, str] = field(default_factory=dict)
+    letters: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, column: str) -> str:
         """The list's own header of a column; of a column that it lacks, the name to give it.
@@ -36,6 +40,11 @@ class Headers:
             return printable(title)
         chinese = sum(not title.isascii() for title in self.own.values())
         return label_of(COLUMN_BY_NAME[column]) if 2 * chinese > len(self.own) else column
+
+    def cell(self, column: str, line: int) -> str:
+        """The address of a column's cell in a row of a workbook; "" if it has none."""
+        letters = self.letters.get(column)
+        return f"{letters}{line}" if letters else ""
 
     def named(self, column: str) -> str:
         """The list's own header, with our name in brackets if the header is Chinese."""

@@ -27,7 +27,8 @@ class ListFault:
     `line` is the physical line where the resident's record begins (1 is the header, and the file
     as a whole). `field` is our name of the column, "" for the whole line; `column` is what
     the list itself calls it. `value` is printable and short, with account numbers masked; `remedy`
-    says what to do. `code` is the kind of the fault, for programs.
+    says what to do. `code` is the kind of the fault, for programs. `cell` is the address of the
+    cell in a workbook, such as C5, "" if there is none.
     """
 
     line: int
@@ -37,10 +38,14 @@ class ListFault:
     problem: str
     remedy: str
     column: str = ""
+    cell: str = ""
 
     def as_dict(self) -> dict[str, int | str]:
-        """The fault as a JSON object's members."""
-        return asdict(self)
+        """The fault as a JSON object's members; `cell` is one if there is a cell."""
+        members = asdict(self)
+        if not self.cell:
+            del members["cell"]
+        return members
 
 
 def of_the_file(wrong: Wrong, line: int = 1) -> ListFault:

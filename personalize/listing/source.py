@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ from cardlib.layout import gb18030
 from cardlib.regular_file import read_regular
 
 from .fault_codes import FaultCode
-from .file_kinds import SAVE_AS_UTF8, no_list
+from .file_kinds import SAVE_AS_UTF8, is_workbook, no_list
 from .list_faults import ListFault, Wrong, of_the_file
 
 Encoding = Literal["utf-8", "gb18030"]
@@ -28,11 +28,11 @@ _BROKEN = 4
 MOST_BYTES, MOST_LINES = 64 << 20, 200_000
 """More than the largest lists of a bureau: with 100,000 residents a list has some 55 MB."""
 
-_DIVIDE = "divide the list, and prepare a batch from each part"
+DIVIDE = "divide the list, and prepare a batch from each part"
 _TOO_LARGE = Wrong(
     FaultCode.FILE_TOO_LARGE,
     f"the file is too large: {MOST_BYTES >> 20} MiB are the most",
-    _DIVIDE,
+    DIVIDE,
 )
 _UTF8 = Wrong(
     FaultCode.WRONG_ENCODING, "the file is UTF-8, not GB 18030", "leave out --encoding gb18030"
@@ -45,7 +45,7 @@ _EMPTY = Wrong(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's bytes by their SHA-256 (hex), and its text.
+    """A file's bytes by their SHA-256 (hex), and its text; or the bytes of a workbook.
 
     A byte that the encoding cannot read is U+DC80..U+DCFF in the text (PEP 383), so that its line
     and field can be named. If there are `faults`, the text must not be used.
@@ -55,12 +55,14 @@ class Source:
     text: str
     is_json: bool
     faults: tuple[ListFault, ...] = ()
+    workbook: bytes = field(default=b"", repr=False)
 
 
-def read_source(path: Path, encoding: Encoding) -> Source:
+def read_source(path: Path, encoding: Encoding, *, workbooks: bool = False) -> Source:
     """Read a list of residents; OSError when it cannot be read.
 
-    It has 64 MiB and 200,000 lines at most; more is a fault.
+    It has 64 MiB and 200,000 lines at most; more is a fault. So is a workbook, unless `workbooks`
+    are wanted.
     """
     try:
         raw = read_regular(path, MOST_BYTES)
@@ -69,6 +71,8 @@ def read_source(path: Path, encoding: Encoding) -> Source:
             raise
         return Source("", "", False, (of_the_file(_TOO_LARGE),))
     digest = hashlib.sha256(raw).hexdigest()
+    if workbooks and is_workbook(raw):
+        return Source(digest, "", False, workbook=raw)
     fault = no_list(raw) or _too_many_lines(raw) or _encoding_fault(raw, encoding)
     if fault:
         return Source(digest, "", False, (fault,))
@@ -90,7 +94,7 @@ def _too_many_lines(raw: bytes) -> ListFault | None:
     if lines <= MOST_LINES:
         return None
     problem = f"too many lines: {lines:,}, and {MOST_LINES:,} are the most"
-    return of_the_file(Wrong(FaultCode.TOO_MANY_LINES, problem, _DIVIDE))
+    return of_the_file(Wrong(FaultCode.TOO_MANY_LINES, problem, DIVIDE))
 
 
 def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:

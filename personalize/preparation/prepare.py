@@ -17,9 +17,10 @@ from ..listing.fault_codes import FaultCode
 from ..listing.holders import numbers_of
 from ..listing.list_defaults import FilledColumn, ListDefaults, fill_in
 from ..listing.list_faults import ListFault, Wrong
+from ..listing.list_rows import read_rows, read_sheet_rows
 from ..listing.photos import PhotoError, PhotoShop
 from ..listing.rounding import Rounded, rounded_numbers
-from ..listing.rows import Row, read_rows
+from ..listing.rows import Row
 from ..listing.source import Encoding, read_source
 from ..listing.spreadsheet import damage_in
 from .groupings import lay_out
@@ -30,8 +31,9 @@ from .prepared import PreparedCard
 class ResidentList:
     """A list of residents as read: its rows, and the faults of its form.
 
-    `name` is the file's name, `sha256` (hex) names its bytes. `mapped` is what a map of code values
-    changed, `filled` what the defaults gave, `why_no_city` why the default city was not taken.
+    `name` is the file's name, `sha256` (hex) names its bytes, `sheet` is the sheet of a workbook.
+    `mapped` is what a map of code values changed, `filled` what the defaults gave, `why_no_city`
+    why the default city was not taken.
     """
 
     name: str
@@ -41,6 +43,8 @@ class ResidentList:
     mapped: tuple[MappedColumn, ...] = ()
     filled: tuple[FilledColumn, ...] = ()
     why_no_city: str = ""
+    is_workbook: bool = False
+    sheet: str = ""
 
 
 def read_list(
@@ -48,18 +52,30 @@ def read_list(
     encoding: Encoding = "utf-8",
     code_map: CodeMap | None = None,
     defaults: ListDefaults | None = None,
+    sheet: str | None = None,
 ) -> ResidentList:
-    """Read a list of residents, CSV or JSON Lines; OSError when the file cannot be read.
+    """Read a list: CSV, JSON Lines or an Excel workbook; OSError when the file cannot be read.
 
-    With a map, the rows have the card's codes in the place of the list's own. Defaults are for
-    columns that the list lacks.
+    Of a workbook it is the only sheet with content, or the named `sheet`. With a map, the rows
+    have the card's codes in the place of the list's own. Defaults are for columns that the list
+    lacks.
     """
-    source = read_source(path, encoding)
+    source = read_source(path, encoding, workbooks=True)
     if source.faults:
         return ResidentList(path.name, source.sha256, (), source.faults)
-    listing = read_rows(source.text, is_json=source.is_json)
+    if source.workbook:
+        listing = read_sheet_rows(source.workbook, sheet)
+    else:
+        listing = read_rows(source.text, is_json=source.is_json)
     faults = tuple(listing.faults)
-    residents = ResidentList(path.name, source.sha256, tuple(listing.rows), faults)
+    residents = ResidentList(
+        path.name,
+        source.sha256,
+        tuple(listing.rows),
+        faults,
+        is_workbook=bool(source.workbook),
+        sheet=listing.sheet,
+    )
     if code_map is not None:
         found = map_rows(listing.rows, code_map)
         faults += found.faults

@@ -20,6 +20,7 @@ from personalize.sample import sample_batch
 from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
+from tests.listing.workbooks import workbook
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
@@ -119,6 +120,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator
     folder = tmp_path_factory.mktemp("desk")
     lines = SAMPLE.read_text("utf-8").splitlines(keepends=True)
     (folder / "residents.csv").write_text("".join(lines[:4]), "utf-8")
+    rows = [line.rstrip("\n").split(",") for line in lines[:4]]
+    (folder / "residents.xlsx").write_bytes(workbook({"residents": rows}))
     shutil.copytree(SAMPLE.parent / "photos", folder / "photos")
     for name in ("keys.json", "own.json", "k.json", "rotated.json"):
         key_file(folder, name=name)

@@ -12,6 +12,7 @@ from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import Batch, read_header
 from personalize.sample.sample_batch import SAMPLE
 from tests import DATA
+from tests.listing.workbooks import cell_of, new, saved
 from tests.programs.rhcard import PASSPHRASE, key_file, ran, residents, rhcard
 
 ON = ("--issue-date", "2026-11-23")
@@ -94,6 +95,99 @@ def test_a_list_with_chinese_headers_is_answered_with_them(tmp_path: Path) -> No
     ]
     shown = rhcard("prepare", source, passphrase=None).out
     assert "性别 (sex)" in shown and "出生日期 (birth_date)" in shown
+
+
+def test_check_needs_no_keys_and_says_how_many_residents_there_are(tmp_path: Path) -> None:
+    source = residents(tmp_path, 2)
+    words = ("prepare", source, "--check", "--photos", SAMPLE.parent, *ON)
+    done = ran(*words, cwd=tmp_path, env={"RHCARD_PASSPHRASE": ""})
+    assert (done.code, done.out) == (0, f"{source}: 2 residents, no errors\n")
+    assert rhcard(*words, "--json", passphrase=None).json == {
+        "residents": 2,
+        "faults": [],
+        "exit_code": 0,
+    }
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_check_of_a_bad_list_says_what_prepare_says(tmp_path: Path, keys: Path) -> None:
+    bad = DATA / "residents_bad.csv"
+    prepared = ("prepare", bad, "--keys", keys, "--out", tmp_path / "batch", *ON)
+    checked = ("prepare", bad, "--check", *ON)
+    for as_json in ((), ("--json",)):
+        assert rhcard(*checked, *as_json) == rhcard(*prepared, *as_json)
+    assert rhcard(*checked).code == 3
+
+
+@pytest.mark.parametrize("option", ["--keys", "--out", "--passphrase-file"])
+def test_an_option_without_effect_on_a_check_is_refused(tmp_path: Path, option: str) -> None:
+    done = rhcard("prepare", SAMPLE, "--check", option, tmp_path / "given")
+    assert done.code == 2
+    assert f"{option} has no effect with --check" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_does_not_use_the_configured_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RHCARD_KEYS", str(tmp_path / "no-such-store.json"))
+    assert rhcard("prepare", SAMPLE, "--check", *ON, passphrase=None).code == 0
+
+
+def sample_workbook(folder: Path, **cells: str | int) -> Path:
+    """The first two residents of the sample as a workbook, with some cells changed."""
+    book = new({"人员": list(csv.reader(SAMPLE.read_text("utf-8").splitlines()))[:3]})
+    for address, value in cells.items():
+        cell_of(book, address).value = value
+    path = folder / "list.xlsx"
+    path.write_bytes(saved(book))
+    return path
+
+
+def test_a_workbook_becomes_a_batch_as_its_csv_does(tmp_path: Path, keys: Path) -> None:
+    words = ("--keys", keys, "--out", tmp_path / "batch", "--photos", SAMPLE.parent, *ON)
+    done = rhcard("prepare", sample_workbook(tmp_path), *words)
+    assert (done.code, done.out) == (0, f"{tmp_path / 'batch'}: 2 cards prepared\n")
+
+
+def test_a_fault_in_a_workbook_is_told_by_cell_and_sheet(tmp_path: Path) -> None:
+    words = ("prepare", sample_workbook(tmp_path, C3=1), "--check", "--photos", SAMPLE.parent, *ON)
+    shown, told = rhcard(*words), rhcard(*words, "--json").json
+    assert (shown.code, told["exit_code"]) == (3, 3)
+    assert "cell or row" in shown.out and "C3" in shown.out
+    assert "list.xlsx, sheet 人员: 1 error." in shown.err
+    assert told["sheet"] == "人员"
+    assert [(f["cell"], f["line"], f["code"]) for f in told["faults"]] == [("C3", 3, "number-cell")]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("list.xlsx", "--encoding=utf-8"), ("list.csv", "--sheet=人员")]
+)
+def test_an_option_for_another_kind_of_file_is_refused(
+    tmp_path: Path, name: str, option: str
+) -> None:
+    sample_workbook(tmp_path)
+    (tmp_path / "list.csv").write_bytes(SAMPLE.read_bytes())
+    done = rhcard("prepare", tmp_path / name, "--check", option, *ON)
+    assert done.code == 2
+    assert f"{option.partition('=')[0]} has no effect" in done.err
+
+
+def test_a_sheet_is_chosen_by_its_name(tmp_path: Path) -> None:
+    words = ("prepare", sample_workbook(tmp_path), "--check", "--photos", SAMPLE.parent, *ON)
+    assert rhcard(*words, "--sheet", "人员").code == 0
+    done = rhcard(*words, "--sheet", "x")
+    assert (done.code, "--sheet: 人员" in done.out) == (3, True)
+
+
+def test_only_a_workbook_needs_openpyxl(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path;"
+        "from personalize.preparation.prepare import read_list;"
+        "read_list(Path(sys.argv[1])); print({'openpyxl', 'defusedxml'} & sys.modules.keys())"
+    )
+    assert ran(SAMPLE, program=program).out == "set()\n"
+    assert "openpyxl" in ran(sample_workbook(tmp_path), program=program).out
 
 
 def test_a_good_list_without_keys_and_out_is_good_but_not_prepared(tmp_path: Path) -> None:

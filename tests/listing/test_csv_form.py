@@ -6,7 +6,8 @@ import time
 import pytest
 
 from personalize.listing.csv_form import column_letters
-from personalize.listing.rows import REQUIRED, Listing, read_rows
+from personalize.listing.list_rows import read_rows
+from personalize.listing.rows import REQUIRED, Listing
 
 HEADER = ",".join((*REQUIRED, "document_number"))
 ROW = "王䶮,1,19800101,E1,1,示例,990000123456,990100,E1"

@@ -16,12 +16,15 @@ from cardlib.layout import State
 from personalize.listing.code_map import map_rows
 from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
+from personalize.listing.list_rows import read_rows
 from personalize.listing.photos import PhotoError, fit
-from personalize.listing.rows import read_rows
 from personalize.listing.rules import check_value
 from personalize.listing.source import MOST_BYTES, MOST_LINES
 from tests import DATA
 from tests.cards.bureau import prepare_list, store
+from tests.listing.workbooks import ROW as RESIDENT
+from tests.listing.workbooks import archive, residents, sheet_of, workbook
+from tests.listing.workbooks import saved as saved_workbook
 
 GOOD = {
     "card_category": "1",
@@ -145,6 +148,17 @@ JSON: dict[str, list[bytes]] = {
     ],
     "too-many-entries": [json.dumps(GOOD | {"allergies": [{"allergen": "x"}] * 4}).encode()],
 }
+MERGED = residents()
+sheet_of(MERGED).merge_cells("A2:A3")
+HIDDEN = residents()
+sheet_of(HIDDEN).column_dimensions["A"].hidden = True
+WORKBOOKS = {
+    "damaged-workbook": archive({"[Content_Types].xml": "<"}),
+    "which-sheet": workbook({"a": [["x"]], "b": [["y"]]}),
+    "number-cell": saved_workbook(residents([1, *RESIDENT[1:]])),
+    "merged-cell": saved_workbook(MERGED),
+    "hidden-cells": saved_workbook(HIDDEN),
+}
 PROVOKED_ELSEWHERE = {
     "file-too-large", "not-checked", "rounded-number", "not-read-back",
     "photo-too-large", "not-a-picture", "photo-colours", "no-face", "photo-does-not-fit",
@@ -175,6 +189,11 @@ def test_a_wrong_file_has_its_code(code: str, raw: bytes, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("code", "raw"), cases(JSON))
 def test_wrong_json_has_its_code(code: str, raw: bytes, tmp_path: Path) -> None:
     assert code in codes(tmp_path, raw, "list.jsonl")
+
+
+@pytest.mark.parametrize("code", WORKBOOKS)
+def test_a_wrong_workbook_has_its_code(code: str, tmp_path: Path) -> None:
+    assert codes(tmp_path, WORKBOOKS[code], "list.xlsx") == {code}
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
@@ -253,7 +272,7 @@ def test_wrong_maps_and_values_that_they_lack_have_their_codes(tmp_path: Path) -
 
 
 def test_every_code_is_provoked_here_and_is_in_the_table() -> None:
-    provoked = VALUES.keys() | FILES.keys() | JSON.keys() | PROVOKED_ELSEWHERE
+    provoked = VALUES.keys() | FILES.keys() | JSON.keys() | WORKBOOKS.keys() | PROVOKED_ELSEWHERE
     assert provoked == {code.value for code in FaultCode}
 
 

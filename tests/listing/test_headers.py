@@ -7,7 +7,7 @@ from cardlib.layout.tables import read_table
 from personalize.listing import headers
 from personalize.listing.columns import COLUMN_BY_NAME, column_named
 from personalize.listing.headers import Headers, meant_by, suggestion
-from personalize.listing.rows import read_rows
+from personalize.listing.list_rows import read_rows
 from tests import ROOT
 
 SYNONYMS = read_table(ROOT / "personalize" / "listing" / "header_synonyms.csv")

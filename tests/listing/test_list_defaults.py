@@ -5,7 +5,8 @@ import io
 import json
 
 from personalize.listing.list_defaults import FilledRows, ListDefaults, fill_in
-from personalize.listing.rows import REQUIRED, read_rows
+from personalize.listing.list_rows import read_rows
+from personalize.listing.rows import REQUIRED
 
 ISSUER = {"issuer_name": "示例市卫生健康委员会", "issuer_code": "99010001234"}
 CITY = {"city_code": "990100"}

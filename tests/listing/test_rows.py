@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cardlib.layout import COLUMNS
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.list_faults import Wrong
-from personalize.listing.rows import REQUIRED, Listing, read_rows
+from personalize.listing.list_rows import read_rows
+from personalize.listing.rows import REQUIRED, Listing
 
 HEADER = ",".join((*REQUIRED, "document_number", "address_1"))
 ROW = "王䶮,1,19800101,E1,1,示例,990000123456,990100,E1,"
