@@ -20,7 +20,7 @@ from cardlib.crypto import Cipher
 from cardlib.errors import DAMAGE, CardError, CardKeyError, FormatError, KeysUnavailable, file_error
 from cardlib.keys.issuer import Issuer, SealedBatch
 from cardlib.regular_file import open_regular, read_regular
-from cardlib.unfinished import unfinished_folder, wanted_name
+from cardlib.unfinished import sync_folder, unfinished_folder, wanted_name
 
 from ..listing.holders import NUMBER_COLUMNS, holders
 from .prepared import PreparedCard
@@ -258,15 +258,6 @@ def _move(temporary: Path, folder: Path) -> None:
 def _check_new(folder: Path) -> None:
     if os.path.lexists(folder):
         raise BatchError(f"{folder} exists already: give the name of a new folder")
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's names to the disk, so that a new file in it survives a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

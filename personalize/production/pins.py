@@ -18,8 +18,7 @@ from cardlib.errors import DAMAGE, CardKeyError, FormatError, KeysUnavailable, S
 from cardlib.facts import Pin
 from cardlib.keys.issuer import Issuer
 from cardlib.regular_file import read_regular
-
-from ..preparation.batch import sync_folder
+from cardlib.unfinished import sync_folder
 
 NAME = "pins.sealed"
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
