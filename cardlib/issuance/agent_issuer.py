@@ -8,7 +8,7 @@ from ..apdu import CommandAPDU, ResponseAPDU
 from ..crypto import Cipher
 from ..errors import CardKeyError, ChannelError
 from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
-from ..keys import KeySet, retired
+from ..keys import KeySet, retired_error
 from ..keys.agent.agent_connection import AgentConnection
 from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
 from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, choice, text
@@ -170,7 +170,7 @@ class AgentIssuer:
             raise CardKeyError(f"the key agent at {path} has no keys {identity}: it has {has}")
         chosen = fitting[0]
         if issuing and chosen.is_retired:
-            raise retired(chosen.version, chosen.identity)
+            raise retired_error(chosen.version, chosen.identity)
         return cls(connection, chosen)
 
     def session(self, key_set: Scp03Set, chip: ChipSerial) -> AgentHost:

@@ -126,7 +126,7 @@ class KeyHolder(Protocol):
         ...
 
 
-def retired(version: int, identity: str) -> CardKeyError:
+def retired_error(version: int, identity: str) -> CardKeyError:
     """Say that a key version makes no more cards, and what to do with a batch of it."""
     return CardKeyError(
         f"key version {version} ({identity}) is retired: cards of it are read and verified, and no"

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ...crypto import Cipher
 from ...errors import CardKeyError, file_error
 from ...unfinished import lock, write_over
-from .. import retired
+from .. import retired_error
 from ..roots import Roots, check_values
 from ..several import SeveralKeySets
 from .custodians import Custodian, check_custodians
@@ -157,7 +157,7 @@ class OpenStore:
         """
         found = self.of(identity)
         if any(each.retired for each in self.header.versions if each.identity == identity):
-            raise retired(found.key_version, identity)
+            raise retired_error(found.key_version, identity)
         return found
 
     @property

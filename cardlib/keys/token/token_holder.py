@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ...crypto import Cipher
 from ...errors import CardKeyError
-from .. import retired
+from .. import retired_error
 from ..roots import Roots, next_roots, public_test_roots
 from ..several import SeveralKeySets
 from .token_change import TokenDraft, put_last
@@ -77,7 +77,7 @@ class TokenHolder:
         """
         found = self.of(identity)
         if identity in self._retired:
-            raise retired(found.key_version, identity)
+            raise retired_error(found.key_version, identity)
         return found
 
     @contextmanager
