@@ -9,7 +9,7 @@ from .csv_form import NO_HEADER, NOT_CHECKED, Untitled, broken, no_title, separa
 from .fault_codes import FaultCode
 from .headers import Headers
 from .list_faults import Wrong
-from .rows import MOST_BROKEN_LINES, Listing, Row, header_names, lacking
+from .rows import MOST_BROKEN_LINES, Listing, Row, header_names, heading, lacking
 from .texts import Texts
 
 
@@ -32,7 +32,7 @@ def read_csv(text: str) -> Listing:
     if isinstance(header, csv.Error):
         code, problem, remedy = broken(header, lines[line - 1])
         listing.fault(line, "", "", Wrong(code, f"broken header: {problem}", remedy))
-    elif found := too_many(header):
+    elif found := too_many(header) or heading(header):
         listing.fault(line, "", "", found)
     else:
         _add_csv_rows(listing, lines, records, line, header)

@@ -23,6 +23,11 @@ IDENTITY_NUMBERS = ("resident_id_number", "document_number")
 """Every resident needs one of them."""
 
 MOST_BROKEN_LINES = 100
+_HEADING = Wrong(
+    FaultCode.MISSING_COLUMN,
+    "no column has this name, and the first line with a value must hold the titles of the columns",
+    "delete the lines above the titles; if these are the titles, write each in its own column",
+)
 _DUPLICATE = Wrong(FaultCode.DUPLICATE_COLUMN, "duplicate column", "keep one of the two columns")
 
 
@@ -91,6 +96,14 @@ def header_names(
     # A column that was probably only misspelled is one fault, at its header.
     _tell_missing(listing, line, headers, own.keys() | meant)
     return names, headers
+
+
+def heading(titles: Sequence[str]) -> Wrong | None:
+    """What is wrong when the line of the titles has one only, and that one names no column."""
+    filled = [title for title in titles if title.strip()]
+    if len(filled) != 1 or column_named(filled[0]) is not None or meant_by(filled[0]):
+        return None
+    return _HEADING
 
 
 def unknown_column(remedy: str) -> Wrong:

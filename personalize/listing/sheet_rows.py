@@ -10,7 +10,7 @@ from .fault_codes import FaultCode
 from .headers import Headers
 from .list_faults import Wrong
 from .merged_cells import Merged, merged_titles
-from .rows import Listing, Row, header_names, lacking
+from .rows import Listing, Row, header_names, heading, lacking
 from .sheet_cells import cell_text, title_text
 from .sheet_choice import chosen
 from .sheet_form import SheetForm, read_form
@@ -117,7 +117,7 @@ class _SheetReader:
         """Add all rows; the first one is the header."""
         line, cells = next(((n, c) for n, c in rows if _is_filled(c)), (1, []))
         titles = [title_text(cell.value) for cell in cells]
-        wrong = merged_titles(self._form.merged, line) or too_many(titles)
+        wrong = merged_titles(self._form.merged, line) or too_many(titles) or heading(titles)
         if wrong:
             self._listing.fault(line, "", "", wrong)
             return

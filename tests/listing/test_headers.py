@@ -6,9 +6,11 @@ from cardlib.layout import FILES
 from cardlib.layout.tables import read_table
 from personalize.listing import headers
 from personalize.listing.columns import COLUMN_BY_NAME, column_named
+from personalize.listing.fault_codes import FaultCode
 from personalize.listing.headers import Headers, meant_by, suggestion
-from personalize.listing.list_rows import read_rows
+from personalize.listing.list_rows import read_rows, read_sheet_rows
 from tests import ROOT
+from tests.listing.workbooks import workbook
 
 SYNONYMS = read_table(ROOT / "personalize" / "listing" / "header_synonyms.csv")
 
@@ -114,3 +116,24 @@ def test_a_list_is_answered_in_its_own_words() -> None:
     assert (english.of("card_number"), english.named("card_number")) == ("card_number",) * 2
     assert Headers().named("sex") == "sex"
     assert headers.with_name("手机号", "手机号") == "手机号"
+
+
+@pytest.mark.parametrize("above", ["示例市2026年登记表", "示例市2026年登记表,,"])
+def test_a_line_above_the_titles_is_one_fault(above: str) -> None:
+    listing = read_rows(f"{above}\nname,sex,birth_date\n王䶮,2,19491231\n", is_json=False)
+    (fault,) = listing.faults
+    assert (fault.line, fault.code) == (1, FaultCode.MISSING_COLUMN)
+    assert fault.remedy.startswith("delete the lines above the titles")
+    assert listing.rows == []
+
+
+def test_a_line_above_the_titles_of_a_workbook_is_one_fault() -> None:
+    book = workbook({"a": [["示例市2026年登记表"], ["name", "sex"], ["王䶮", "2"]]})
+    (fault,) = read_sheet_rows(book).faults
+    assert (fault.line, fault.code) == (1, FaultCode.MISSING_COLUMN)
+
+
+def test_one_title_that_is_ours_or_nearly_so_is_no_line_above_the_titles() -> None:
+    for title in ("name", "身份证号"):
+        faults = read_rows(f"{title}\nx\n", is_json=False).faults
+        assert faults and not any("above the titles" in fault.remedy for fault in faults)
