@@ -33,6 +33,8 @@ COUNTERS = 0
 """The page in which a card counts INITIALIZE UPDATE commands (and tries, which stay)."""
 TAKE_OUT, INSERT = "Take the card out", "insert a"
 numbers = itertools.count(1)
+PATIENCE = 60.0
+"""Seconds that a run may take when a robot has nothing more to do."""
 hands = threading.Lock()
 """Held while a robot looks where a card is and puts it in."""
 
@@ -57,13 +59,16 @@ Robot = Callable[[threading.Event], None]
 def fed(*robots: Robot, end: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let robots feed readers while the block runs.
 
-    What goes wrong in one calls `end`, for nobody feeds its reader any more, and is raised.
+    `end` is called when one has done all and the run goes on without an end, or when something
+    goes wrong in one, which is then raised: nobody feeds its reader any more.
     """
     ended, problems = threading.Event(), list[BaseException]()
 
     def run(robot: Robot) -> None:
         try:
             robot(ended)
+            if not ended.wait(PATIENCE):
+                end()
         except BaseException as error:  # noqa: BLE001 - raised in the test's thread
             problems.append(error)
             end()

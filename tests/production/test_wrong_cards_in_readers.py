@@ -10,6 +10,7 @@ from cardlib.emulator import SoftwareCard
 from cardlib.exchange import Connection
 from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
+from cardlib.transport.pcsc import CardPulledOut
 from personalize.preparation.batch import Batch
 from personalize.production import reader_feed
 from personalize.production.feed import identify
@@ -261,13 +262,21 @@ def test_a_reader_does_not_ask_for_a_card_that_is_in_hand_in_the_other(
 
 
 class KeptByAnother(FedReader):
-    """A reader whose card another program keeps in a transaction: to connect has no end."""
+    """A reader whose card another program keeps in a transaction: to connect has no end.
+
+    Who waited for a card that has gone meanwhile gets no other one.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.free = threading.Event()
 
     def connect(self) -> AbstractContextManager[Connection]:  # type: ignore[override]
-        self.kept.wait()
+        insertion = self.insertion
+        self.free.wait()
+        if self.insertion != insertion:
+            raise CardPulledOut(f"{self.name}: the card was pulled out")
         return super().connect()
-
-    kept = threading.Event()
 
 
 def test_a_card_that_another_program_keeps_is_told_and_made_when_it_comes_again(
@@ -278,7 +287,7 @@ def test_a_card_that_another_program_keeps_is_told_and_made_when_it_comes_again(
 
     def robot(ended: threading.Event) -> None:
         feed(left, cards[0], ended)
-        left.kept.set()
+        left.free.set()
         for card in cards:
             feed(left, card, ended)
 
