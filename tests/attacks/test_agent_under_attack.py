@@ -1,12 +1,9 @@
-"""The key agent under attack: malformed messages, kills, full disks, replays, and its memory."""
+"""The key agent under attack: limits, replays, full disks, kills, several stations at once."""
 
 import json
 import os
 import random
-import re
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,109 +20,20 @@ from cardlib.facts import ChipSerial
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import make_card
 from cardlib.keys.agent.agent_keys import versions
-from cardlib.keys.agent.agent_verbs import FORMS
-from cardlib.keys.agent.agent_wire import from_frame, read_frame
+from cardlib.keys.agent.agent_wire import from_frame
 from cardlib.keys.public_test_keys import public_test_keys
-from cardlib.keys.store import KeyStore
 from personalize.cli.exits import Exit
 from personalize.custody.roles import Role
-from personalize.sample.sample_batch import SAMPLE
 from tests import ROOT
 from tests.cards.bureau import sample_rows
 from tests.cards.cards import CHIP, REGION
-from tests.custody.agents import AgentProcess, agent_folder, policy, running, start, store_bytes
-from tests.custody.cards_elsewhere import card_server
+from tests.custody.agents import AgentProcess, agent_folder, policy, running, start
 from tests.custody.desks import Bench, bench, own_keys, public_keys
-from tests.custody.secret_values import found_in, keys_of, roots_of
 from tests.custody.station import CARDHOLDER, CHIP_SERIAL, JOB, blank, records
 from tests.programs.other_user import PREPARATION, STATION, TERMINAL, begin_as_user
 from tests.programs.rhcard import ran, spawned
 
-MESSAGES = 10_000
 IDENTITY = public_keys().identity
-
-
-# --- malformed messages ---------------------------------------------------------------
-
-
-def _right(verb: str, chance: random.Random) -> dict[str, object]:
-    """A request whose members are of their types, as far as a rough guess goes."""
-    values: list[object] = [1, "00" * 8, "00" * 16, "RK1_DDF1", "transport", [], ["00"], IDENTITY]
-    found = {name: chance.choice(values) for name in FORMS[verb].takes}
-    if "identity" in found:
-        found["identity"] = IDENTITY
-    return {"verb": verb, **found}
-
-
-_ODD: tuple[object, ...] = (
-    None, True, -1, 2**63, 10**400, 1.5, "", "\0", "\ud800", "x" * 5000, "zz", "0", [], [[]], {},
-    {"a": {}}, [None] * 300, "00" * 70_000,
-)  # fmt: skip
-
-
-def malformed(chance: random.Random) -> bytes:
-    """One message that is wrong: as bytes, as JSON, or in its members."""
-    verb = chance.choice(sorted(FORMS))
-    document = _right(verb, chance)
-    match chance.randrange(8):
-        case 0:
-            return chance.randbytes(chance.randrange(200))
-        case 1:
-            return b"[" * 50_000
-        case 2:
-            return b'{"verb":"status","verb":"lock"}'
-        case 3:
-            document["verb"] = chance.choice(_ODD)
-        case 4:
-            document[chance.choice(["more", "", "dek", "key"]) + "x"] = chance.choice(_ODD)
-        case 5:
-            document.pop(chance.choice(sorted(document)))
-            document.setdefault("verb", "session-keys")
-        case 6:
-            document[chance.choice(sorted(document))] = chance.choice(_ODD)
-        case _:
-            raw = bytearray(json.dumps(document).encode())
-            for _ in range(chance.randrange(1, 4)):
-                raw[chance.randrange(len(raw))] = chance.randrange(256)
-            return bytes(raw)
-    return json.dumps(document).encode()
-
-
-@pytest.mark.parametrize("role", ["station", "data-preparation", "terminal", "custodian"])
-def test_10_000_malformed_messages_each_get_an_error_and_the_agent_goes_on(role: str) -> None:
-    """2,500 for each of four roles: by a role's own verbs they come further than by others'."""
-    rules = policy().replace('["station", "data-preparation", "custodian"]', f'"{role}"')
-    chance = random.Random(f"malformed messages of a {role}")
-    with agent_folder(rules) as folder:
-        agent = start(folder, "--test-keys")
-        try:
-            if role in ("station", "custodian"):
-                agent.unlock()
-            answers = _exchanged(agent, [malformed(chance) for _ in range(MESSAGES // 4)])
-            errors = [answer["error"] for answer in answers if "error" in answer]
-            assert len(answers) == MESSAGES // 4
-            assert len(errors) > 0.9 * len(answers)
-            assert [
-                e for e in errors if "key agent itself" in e["message"] or "Traceback" in str(e)
-            ] == []
-            assert agent.connection().call("status")["entries"] > len(errors)
-        finally:
-            code, said = agent.stop()
-    assert code == 0
-    assert "Traceback" not in said
-
-
-def _exchanged(agent: AgentProcess, messages: list[bytes]) -> list[dict[str, dict[str, str]]]:
-    answers = []
-    with socket.socket(socket.AF_UNIX) as made:
-        made.settimeout(60)
-        made.connect(os.fspath(agent.socket))
-        for message in messages:
-            made.sendall(len(message).to_bytes(4, "big") + message)
-            raw = read_frame(made.recv)
-            assert raw is not None, message[:200]
-            answers.append(from_frame(raw))
-    return answers
 
 
 # --- limits ---------------------------------------------------------------------------
@@ -448,92 +356,3 @@ def test_two_stations_never_get_one_record_for_two_chips(tmp_path: Path) -> None
         for each in threads:
             each.join()
         assert len(made) == 1
-
-
-# --- memory ---------------------------------------------------------------------------
-
-
-def memory_of(pid: int) -> bytes:
-    """All memory of a process that can be read and written."""
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text("utf-8", "replace").splitlines():
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if match and "[v" not in line:
-                memory.seek(int(match[1], 16))
-                with suppress(OSError):
-                    found.append(memory.read(int(match[2], 16) - int(match[1], 16)))
-    return b"".join(found)
-
-
-_AS_USER = """
-import importlib, os, signal, sys
-from tests.programs.other_user import become
-uid, module = int(sys.argv.pop(1)), sys.argv.pop(1)
-become(uid)
-try:
-    importlib.import_module(module).main()
-finally:
-    sys.stdout.flush()
-    os.kill(os.getpid(), signal.SIGSTOP)
-"""
-"""Runs a program as another user, and stops before it ends: its memory is as it was."""
-
-
-def _stopped(uid: int, module: str, *words: object, **env: str) -> tuple[bytes, str]:
-    """Run `main` of a module as another user; its memory before it ends, and what it said."""
-    process = spawned(uid, module, *words, env=env, program=_AS_USER)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    try:
-        memory = memory_of(process.pid)
-        os.kill(process.pid, signal.SIGCONT)
-        out, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == Exit.GOOD, out + said
-    return memory, out + said
-
-
-def _given_to(uid: int, folder: Path) -> None:
-    for place in (folder, *folder.rglob("*")):
-        os.chown(place, uid, -1)
-
-
-def test_no_key_is_in_the_memory_of_a_station_after_an_issue() -> None:
-    """The same search finds them in the memory of the agent, so it would find them here."""
-    roots = store_bytes(False)[1]
-    chip = ChipSerial(b"chip0001")
-    secrets = roots_of(roots) | keys_of(roots, chip, b"99000000")
-    rules = policy(f'["{chip}"]')
-    rules = re.sub(r"\[callers.root\]\nuid = .*\nrole = .*\n", "", rules)
-    with agent_folder(rules, test_keys=False) as folder:
-        agent = start(folder)
-        try:
-            begin_as_user(STATION, agent.unlock)()
-            work = folder / "work"
-            work.mkdir()
-            source = sample_rows(work, 1)
-            photos = shutil.copytree(SAMPLE.parent / "photos", work / "photos").parent
-            _given_to(PREPARATION, work)
-            words = ("prepare", source, "--photos", photos)
-            prepared, _ = _stopped(
-                PREPARATION, "personalize.cli", *words, "--out", work / "batch",
-                RHCARD_AGENT=str(agent.socket), RHCARD_PASSPHRASE="",
-            )  # fmt: skip
-            _given_to(STATION, work)
-            card = SoftwareCard.blank(chip, KeyStore(roots).blank_keys(chip))
-            with card_server(folder / "cards", [card]):
-                station = "tests.custody.cards_elsewhere"
-                places = (agent.socket, work / "batch", folder / "cards", 1)
-                issued, said = _stopped(STATION, station, *places)
-            assert said == "1 active \n"
-            assert found_in(prepared, secrets) == set()
-            assert found_in(issued, secrets) == set()
-            assert bytes(chip) in issued
-            in_agent = found_in(memory_of(agent.process.pid), secrets)
-            assert in_agent >= {"transport root", "issuer root", "batch sealing key"}, in_agent
-            assert any(name.startswith("issuer ENC of") for name in in_agent), in_agent
-        finally:
-            agent.process.kill()
-            agent.process.communicate()
