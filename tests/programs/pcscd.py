@@ -14,12 +14,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from cardlib.emulator.bench import virtual_reader
+from cardlib.emulator.bench.virtual_reader import FIRST_PORT
 from cardlib.errors import TransportError
 from cardlib.transport.pcsc import list_readers
 
@@ -57,6 +59,8 @@ class Pcscd:
 
     def start(self) -> None:
         _clear_stale()
+        for port in range(FIRST_PORT, FIRST_PORT + len(self._slots)):
+            wait_until(partial(_is_free, port), _START_TIME, lambda: "a port of vpcd is in use")
         with_us = ("setpriv", "--pdeathsig", "TERM")
         command = [
             *_as_root(),
@@ -125,6 +129,17 @@ def wait_until(
         if time.monotonic() > end:
             raise AssertionError(complaint())
         time.sleep(0.02)
+
+
+def _is_free(port: int) -> bool:
+    """Whether vpcd can listen there: the port may be the near end of somebody's connection."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def _find() -> str | None:
