@@ -14,7 +14,12 @@ import pytest
 
 from tests import QUICK_SCRYPT_N
 
-pytest_plugins = ["tests.programs.pcscd", "tests.programs.softhsm", "tests.programs.nss_token"]
+pytest_plugins = [
+    "tests.programs.pcscd",
+    "tests.programs.softhsm",
+    "tests.programs.nss_token",
+    "tests.programs.postgres",
+]
 
 OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
 IN_CI = os.environ.get("CI") == "true"
