@@ -1,0 +1,1 @@
+"""The bureau's register: who has which card, where each chip is, and the journal of all changes."""

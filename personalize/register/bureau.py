@@ -1,0 +1,256 @@
+"""The register of a bureau: its stations and its batches, in one database."""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, func, insert, select, text
+
+from cardlib.facts import ChipSerial
+
+from . import schema
+from .conflict import JournalConflict
+from .database import Database
+from .events import FIRST, Event
+from .states import Act, CardState
+from .station_file import StationFile
+from .writing import CardRow, Writing, card_rows, events_of, new_transaction_id
+
+T = TypeVar("T")
+_SALT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """What the register keeps of a batch, with the tags of its holders: tag to card number."""
+
+    batch: str
+    key_store_identity: str
+    key_version: int
+    count: int
+
+
+class Register:
+    """The register, as one station uses it; a context manager that closes it."""
+
+    def __init__(self, database: Database, identity: str, station: str, file: StationFile) -> None:
+        """Use `open_register`."""
+        self.database, self.identity, self.station, self.file = database, identity, station, file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and the station's file."""
+        self.file.close()
+        self.database.close()
+
+    def write(self, work: Callable[[Writing], T], recall: Callable[[list[Event]], T]) -> T:
+        """Do `work` in one transaction, with its events in the station's file before it ends.
+
+        `recall` gives the result from the events, when the transaction was done but its end was not
+        heard of. Raises as `Database.run`.
+        """
+        transaction = new_transaction_id()
+
+        def attempt(connection: Connection, again: bool) -> T:
+            if again and (found := events_of(connection, transaction)):
+                return recall(found)
+            writing = Writing(connection, self.station, transaction)
+            writing.begin()
+            result = work(writing)
+            if writing.events:
+                writing.end()
+                self.file.add(writing.events)
+            return result
+
+        return self.database.run(attempt)
+
+    def enter(self, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
+        """Enter a batch with a card `prepared` for each record; False when it is there already.
+
+        `tags` are those of its holders. JournalConflict when it is there with other facts or tags.
+        """
+
+        def work(writing: Writing) -> bool:
+            if self._check(writing.connection, facts, tags):
+                return False
+            rows = [
+                holder_row(facts.batch, number, secrets.token_bytes(_SALT), tag)
+                for tag, number in tags.items()
+            ]
+            _insert_batch(writing, facts, rows)
+            self.file.keep({"holders": [holder_as_list(row) for row in rows]})
+            return True
+
+        return self.write(work, lambda _: True)
+
+    def check(self, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
+        """Whether a batch is entered. JournalConflict as `enter`."""
+        return self.database.read(lambda connection: self._check(connection, facts, tags))
+
+    def _check(self, connection: Connection, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
+        table = schema.batch
+        found = connection.execute(select(table).where(table.c.id == facts.batch)).one_or_none()
+        if found is None:
+            return False
+        named = (facts.key_store_identity, facts.key_version, facts.count)
+        if tuple(found)[1:4] != named or _tags_of(connection, facts.batch) != dict(tags):
+            raise JournalConflict(
+                f"{self.database.name}: batch {facts.batch} was entered with other residents or"
+                " keys. One of the two copies of the batch folder is not the real one"
+            )
+        return True
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Read in a transaction of its own."""
+        return self.database.read(query)
+
+    def cards_of(self, batch: str) -> list[CardRow]:
+        """The current cards of a batch, by number."""
+        return self.read(lambda connection: card_rows(connection, schema.card.c.batch == batch))
+
+    def card_of_chip(self, chip: ChipSerial) -> CardRow | None:
+        """The current card that a chip is bound to, of whichever batch."""
+        condition = schema.card.c.chip == bytes(chip)
+        found = self.read(lambda connection: card_rows(connection, condition))
+        return found[0] if found else None
+
+
+def tags_commitment(rows: Iterable[tuple[int, bytes]]) -> str:
+    """One hash over the holders of a batch: of each the card number and its commitment."""
+    ordered = sorted(number.to_bytes(4, "big") + commitment for number, commitment in rows)
+    return hashlib.sha256(b"".join(ordered)).hexdigest()
+
+
+def commitment(salt: bytes, tag: bytes) -> bytes:
+    """What the journal holds of a tag: after salt and tag were erased, it names nobody."""
+    return hashlib.sha256(salt + tag).digest()
+
+
+HolderRow = dict[str, Any]
+"""One number of a holder, as a row of the table."""
+
+
+def holder_row(batch: str, number: int, salt: bytes, tag: bytes) -> HolderRow:
+    """The row of a holder whose card was not begun."""
+    return {
+        "batch": batch, "number": number, "commitment": commitment(salt, tag), "salt": salt,
+        "tag": tag, "in_use": False,
+    }  # fmt: skip
+
+
+def holder_as_list(row: HolderRow) -> list[int | str]:
+    """A holder's row in a station's file: number, salt and tag in hex."""
+    return [row["number"], row["salt"].hex(), row["tag"].hex()]
+
+
+def _insert_batch(writing: Writing, facts: BatchFacts, holders: list[HolderRow]) -> None:
+    insert_batch(writing.connection, facts, holders, writing.at)
+    held = tags_commitment((each["number"], each["commitment"]) for each in holders)
+    detail = {
+        "count": facts.count, "key_store_identity": facts.key_store_identity,
+        "key_version": facts.key_version, "holders": held,
+    }  # fmt: skip
+    writing.record(Act.ENTERED, batch=facts.batch, detail=detail)
+
+
+def insert_batch(
+    connection: Connection, facts: BatchFacts, holders: list[HolderRow], at: int
+) -> None:
+    """Insert the rows of a batch: the batch, its cards, all prepared, and its holders."""
+    row = {
+        "id": facts.batch, "key_store_identity": facts.key_store_identity,
+        "key_version": facts.key_version, "count": facts.count, "entered": at,
+    }  # fmt: skip
+    connection.execute(insert(schema.batch), row)
+    cards = [
+        {
+            "batch": facts.batch, "number": number, "attempt": 1, "is_current": True,
+            "state": CardState.PREPARED.value, "step": 0, "token": 0, "problem": "", "changed": at,
+        }
+        for number in range(1, facts.count + 1)
+    ]  # fmt: skip
+    if cards:
+        connection.execute(insert(schema.card), cards)
+    if holders:
+        connection.execute(insert(schema.holder), holders)
+
+
+def _tags_of(connection: Connection, batch: str) -> dict[bytes, int]:
+    table = schema.holder
+    query = select(table.c.tag, table.c.number).where(table.c.batch == batch)
+    return {row.tag: row.number for row in connection.execute(query)}
+
+
+def begin_tables(database: Database, tag_key: str) -> str:
+    """Make the tables if there are none; return the register's identity.
+
+    JournalConflict when the tables are of another version of this program, or when the register's
+    holders were entered with another key than `tag_key`.
+    """
+
+    def work(connection: Connection, _: bool) -> str:
+        if not database.is_sqlite:
+            # Two stations that start at once must not both make the tables.
+            connection.execute(text("SELECT pg_advisory_xact_lock(7265)"))
+        schema.metadata.create_all(connection)
+        row = connection.execute(select(schema.register)).one_or_none()
+        if row is None:
+            new = {"id": str(uuid.uuid4()), "format": schema.FORMAT, "tag_key": tag_key}
+            connection.execute(insert(schema.register), new)
+            return new["id"]  # type: ignore[return-value]
+        _check_register(database, row.format, row.tag_key, tag_key)
+        return str(row.id)
+
+    return database.run(work)
+
+
+def _check_register(database: Database, version: int, found: str, tag_key: str) -> None:
+    if version != schema.FORMAT:
+        raise JournalConflict(
+            f"{database.name} was written by another version of this program (register version"
+            f" {version}, this one reads {schema.FORMAT})"
+        )
+    if found != tag_key:
+        raise JournalConflict(
+            f"{database.name}: this is the register of another issuer (it names keys {found}, the"
+            f" batch {tag_key}). Give the register of this issuer"
+        )
+
+
+def add_station(database: Database, name: str) -> tuple[int, bytes]:
+    """The last event's number and hash of a station; a new station begins at 0."""
+
+    def work(connection: Connection, _: bool) -> tuple[int, bytes]:
+        table = schema.station
+        row = connection.execute(select(table).where(table.c.name == name)).one_or_none()
+        if row is not None:
+            return row.seq, row.head
+        connection.execute(insert(table), {"name": name, "seq": 0, "head": FIRST})
+        return 0, FIRST
+
+    return database.run(work)
+
+
+def count_by_state(connection: Connection, batch: str) -> dict[CardState, int]:
+    """How many current cards of a batch are in each state."""
+    table = schema.card
+    query = (
+        select(table.c.state, func.count())
+        .where(table.c.batch == batch, table.c.is_current)
+        .group_by(table.c.state)
+    )
+    return {CardState(state): count for state, count in connection.execute(query)}

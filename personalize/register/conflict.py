@@ -1,0 +1,11 @@
+"""What the register and the journals of batches raise."""
+
+from cardlib.errors import CardError
+
+
+class JournalConflict(CardError):
+    """Journal, batch and cards do not agree, or another program is working on them."""
+
+
+class LeaseEnded(CardError):
+    """A station worked too long on a card, or another station has the card now."""

@@ -1,0 +1,76 @@
+"""Opening a register for a station, after it was compared with the station's own file."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import select
+
+from . import schema
+from .bureau import Register, add_station, begin_tables
+from .conflict import JournalConflict
+from .database import PATIENCE, Database, open_database
+from .recovery import put_back
+from .station_file import StationFile, open_station_file
+
+_RECOVER = (
+    "It may be an older copy that was put back: cards may exist that it does not know, and a"
+    " resident could get a second one. Put the newest copy back, or run `rhcard journal recover`"
+    " with the files of all stations. No card was changed"
+)
+
+
+def open_register(
+    where: str, station: str, folder: Path, tag_key: str, *, patience: float = PATIENCE
+) -> Register:
+    """Open the register at a path or URL for a station whose own file is in `folder`.
+
+    `tag_key` names the keys that the tags of holders are made with. Raises what `open_database`
+    does; JournalConflict when the station is at work already, or when the database is behind the
+    station's own file.
+    """
+    database = open_database(where, patience=patience)
+    try:
+        identity = begin_tables(database, tag_key)
+        file = open_station_file(folder / identity, station)
+        try:
+            _compare(database, station, file)
+        except BaseException:
+            file.close()
+            raise
+    except BaseException:
+        database.close()
+        raise
+    return Register(database, identity, station, file)
+
+
+def _compare(database: Database, station: str, file: StationFile) -> None:
+    seq, head = add_station(database, station)
+    own, own_head = file.last
+    if own == seq + 1 and file.kept and file.kept[-1].event.previous == head:
+        # The last transaction was cut. Its card may have been begun, so it is put back, unless
+        # another station has made it since: then it was never committed.
+        with suppress(JournalConflict):
+            put_back(database, [file.kept[-1]])
+        return
+    if own > seq:
+        raise JournalConflict(
+            f"{database.name} ends with event {seq} of station {station}, whose own last one is"
+            f" {own}. {_RECOVER}"
+        )
+    if own < seq:
+        raise JournalConflict(
+            f"{database.name} has {seq} events of station {station}, whose own file {file.path} has"
+            f" {own}. It is the file of another computer, or an older copy. Give this station"
+            " another name: --station NAME"
+        )
+    if own_head != head:
+        raise JournalConflict(
+            f"{database.name}: event {seq} of station {station} is another than in the station's"
+            f" own file {file.path}. {_RECOVER}"
+        )
+
+
+def known_stations(database: Database) -> dict[str, tuple[int, bytes]]:
+    """The last event's number and hash of each station."""
+    rows = database.read(lambda connection: connection.execute(select(schema.station)).all())
+    return {row.name: (row.seq, row.head) for row in rows}

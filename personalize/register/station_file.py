@@ -1,0 +1,188 @@
+"""A station's own file: its last head, and its events since the last checkpoint.
+
+A database that is put back from a backup is behind this file. Then the station refuses it, and
+`rhcard journal recover` puts the lost events back. One line of JSON is one event. Beside it stands
+what the event must not hold: of a claim the sealed PINs, of a batch the tags and their salts.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cardlib.errors import DAMAGE, FormatError, StorageError
+from cardlib.regular_file import read_regular
+from cardlib.unfinished import sync_folder
+
+from .conflict import JournalConflict
+from .events import FIRST, Event, event_of_dict
+from .states import Act
+
+SUFFIX = ".station"
+_LARGEST = 256 << 20
+_AT_ONCE = frozenset(Act) - {Act.ACTIVATING, Act.ACTIVATED}
+"""The acts that are on the disk here before they are in the database.
+
+The card itself shows the others, so they may wait for the next of these acts.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """An event in a station's file, and what stands beside it: a JSON object, bytes in hex."""
+
+    event: Event
+    beside: Mapping[str, Any]
+
+
+class StationFile:
+    """The open file. The station has it alone, until it is closed or the process ends."""
+
+    def __init__(
+        self, path: Path, handle: int, start: tuple[int, bytes], kept: list[KeptEvent]
+    ) -> None:
+        """Use `open_station_file`."""
+        self.path, self._handle, self.kept = path, handle, tuple(kept)
+        self._last = _last(kept, start)
+        self._waiting = False
+        self._beside: Mapping[str, Any] = {}
+
+    @property
+    def last(self) -> tuple[int, bytes]:
+        """The number and the hash of the last event that was written here."""
+        return self._last
+
+    def keep(self, beside: Mapping[str, Any]) -> None:
+        """Write a JSON object beside the next event."""
+        self._beside = beside
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Append events, before their transaction is committed. StorageError when it cannot be."""
+        listed = list(events)
+        beside, self._beside = self._beside, {}
+        lines = [{"event": each.as_dict(), "beside": beside} for each in listed]
+        text = b"".join(json.dumps(each, sort_keys=True).encode() + b"\n" for each in lines)
+        self._append(text)
+        self._waiting = True
+        if any(event.act in _AT_ONCE for event in listed):
+            self.sync()
+        self._last = listed[-1].seq, listed[-1].hash
+
+    def sync(self) -> None:
+        """Put what was appended on the disk."""
+        if self._waiting:
+            os.fsync(self._handle)
+            self._waiting = False
+
+    def begin_anew(self, last: tuple[int, bytes]) -> None:
+        """Forget the events before a checkpoint, which holds this head."""
+        temporary = self.path.with_name(f"{self.path.name}.new")
+        head = {"seq": last[0], "hash": last[1].hex()}
+        temporary.write_text(json.dumps({"after": head}) + "\n")
+        handle = os.open(temporary, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        os.fchmod(handle, 0o600)
+        os.fsync(handle)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.rename(self.path)
+        sync_folder(self.path.parent)
+        os.close(self._handle)
+        self._handle, self._last = handle, last
+
+    def close(self) -> None:
+        """Put everything on the disk, and let others have the file."""
+        if self._handle >= 0:
+            try:
+                self.sync()
+            finally:
+                os.close(self._handle)
+                self._handle = -1
+
+    def _append(self, text: bytes) -> None:
+        before = os.fstat(self._handle).st_size
+        try:
+            written = os.write(self._handle, text)
+        except OSError as error:
+            raise StorageError(error.errno or 0, str(error.strerror), str(self.path)) from None
+        if written != len(text):
+            os.ftruncate(self._handle, before)
+            raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+
+def open_station_file(folder: Path, station: str) -> StationFile:
+    """Open or make the file of a station, and lock it.
+
+    JournalConflict when a program with this station's name is at work, or the file is damaged.
+    """
+    path = folder / f"{station}{SUFFIX}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        start, kept = read_station_file(path)
+        _drop_cut_line(path, handle)
+    except BlockingIOError:
+        os.close(handle)
+        raise JournalConflict(
+            f"station {station} is at work already in another program. Give this one another name:"
+            " --station NAME"
+        ) from None
+    except BaseException:
+        os.close(handle)
+        raise
+    sync_folder(folder)
+    return StationFile(path, handle, start, kept)
+
+
+def _drop_cut_line(path: Path, handle: int) -> None:
+    """Remove a last line that a cut left incomplete: its transaction was never committed."""
+    raw = path.read_bytes()
+    if raw and not raw.endswith(b"\n"):
+        os.ftruncate(handle, raw.rfind(b"\n") + 1)
+
+
+def read_station_file(path: Path) -> tuple[tuple[int, bytes], list[KeptEvent]]:
+    """The head before the first event of a file, and its events. Nothing is changed.
+
+    Of two events with one number the last counts: the transaction of the other was given up.
+    JournalConflict when the file is damaged.
+    """
+    start, kept = (0, FIRST), list[KeptEvent]()
+    try:
+        *lines, _ = read_regular(path, _LARGEST).split(b"\n")
+    except OSError as error:
+        raise StorageError(error.errno or 0, str(error.strerror), str(path)) from None
+    for line, text in enumerate(lines, 1):
+        try:
+            members = json.loads(text)
+            if "after" in members:
+                start, kept = _head(members["after"]), []
+                continue
+            found = _kept(members)
+            while kept and kept[-1].event.seq >= found.event.seq:
+                kept.pop()
+            before = _last(kept, start)
+            if (found.event.seq, found.event.previous) != (before[0] + 1, before[1]):
+                raise FormatError("it does not follow the event before it")
+        except DAMAGE as error:
+            raise JournalConflict(
+                f"{path} line {line} is damaged: {error}. Keep the file"
+            ) from None
+        kept.append(found)
+    return start, kept
+
+
+def _head(members: Mapping[str, Any]) -> tuple[int, bytes]:
+    return int(members["seq"]), bytes.fromhex(members["hash"])
+
+
+def _kept(members: Mapping[str, Any]) -> KeptEvent:
+    return KeptEvent(event_of_dict(members["event"]), dict(members["beside"]))
+
+
+def _last(kept: list[KeptEvent], start: tuple[int, bytes]) -> tuple[int, bytes]:
+    return (kept[-1].event.seq, kept[-1].event.hash) if kept else start

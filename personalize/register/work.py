@@ -1,0 +1,327 @@
+"""A batch as one station works on it: cards are claimed, and each step is recorded.
+
+Three transactions make a card: the claim, with its chip and PIN, before the chip is touched;
+`activating` right before ACTIVATE; the result after it. A claim is a lease, by the database's
+clock. While the lease lasts and nobody else claimed the card, the station may activate it. A chip
+that was bound once frees its resident only when the chip comes again, or when it is given up.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, insert, or_, select, update
+
+from cardlib.errors import DAMAGE
+from cardlib.facts import ChipSerial
+
+from . import schema
+from .bureau import BatchFacts, Register
+from .conflict import JournalConflict, LeaseEnded
+from .database import now
+from .events import Event
+from .states import IN_USE, TRANSITIONS, Act, CardState, ChipState
+from .writing import CardRow, Writing, card_row, card_rows, wrong_state
+
+LEASE = 600_000
+"""How long a claim lasts, in ms."""
+
+LOST = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card.md)"
+_ACTS: Mapping[CardState, Act] = {
+    CardState.PERSONALIZED: Act.PERSONALIZED,
+    CardState.ACTIVATING: Act.ACTIVATING,
+    CardState.ACTIVE: Act.ACTIVATED,
+}
+_PINS = ("for_mailer", "for_claim")
+Rows = Select[*tuple[Any, ...]]
+SealedPins = tuple[bytes, bytes]
+"""A sealed PIN for the mailer, and one for the station that makes the card."""
+
+
+class BatchWork:
+    """One batch in the register, for one station."""
+
+    def __init__(self, register: Register, facts: BatchFacts, *, lease: int = LEASE) -> None:
+        """Use a register that has the batch."""
+        self.register, self.facts, self._lease = register, facts, lease
+        self._tokens: dict[int, int] = {}
+
+    @property
+    def _is_mine(self) -> ColumnElement[bool]:
+        return schema.card.c.batch == self.facts.batch
+
+    def entries(self) -> tuple[CardRow, ...]:
+        """The current cards in the order of the batch."""
+        return tuple(self._rows())
+
+    def entry(self, number: int) -> CardRow:
+        """One card; JournalConflict when the batch has none of this number."""
+        found = self._rows(schema.card.c.number == number)
+        if not found:
+            raise JournalConflict(f"{self.register.database.name}: there is no card {number}")
+        return found[0]
+
+    def of_chip(self, chip: bytes) -> CardRow | None:
+        """The card of this batch that a chip is bound to; None if there is none."""
+        found = self._rows(schema.card.c.chip == bytes(chip))
+        return found[0] if found else None
+
+    def of_holder(self, tag: bytes) -> int | None:
+        """The number of the card for a holder, by one of the holder's tags; None if none."""
+        table = schema.holder
+        query = select(table.c.number).where(table.c.batch == self.facts.batch, table.c.tag == tag)
+        return self.register.read(lambda connection: connection.execute(query).scalar())
+
+    def spoiled(self) -> frozenset[ChipSerial]:
+        """The chips that were given up, in any batch."""
+        query = select(schema.chip.c.serial).where(schema.chip.c.state == ChipState.SPOILED.value)
+        rows = self.register.read(lambda connection: connection.execute(query).all())
+        return frozenset(ChipSerial(row.serial) for row in rows)
+
+    def has_waiting(self) -> bool:
+        """Whether a card of the batch waits for a chip, and may be made."""
+        query = self._waiting(schema.card.c.number).limit(1)
+        return self.register.read(lambda c: c.execute(query).first()) is not None
+
+    def begun(self) -> dict[int, ChipSerial]:
+        """The chips of the cards that were begun and are not active, by number."""
+        done = (CardState.PREPARED.value, CardState.ACTIVE.value, CardState.HANDED_OVER.value)
+        rows = self._rows(schema.card.c.state.not_in(done))
+        return {row.number: row.chip for row in rows if row.chip}
+
+    def other_cards(self) -> dict[int, ChipSerial]:
+        """The cards whose residents have another card: its chip.
+
+        The register has it in another batch, or somebody put in a card that it does not know.
+        """
+
+        def query(connection: Connection) -> dict[int, ChipSerial]:
+            found = {}
+            for rows in (self._seen(), self._elsewhere()):
+                for number, chip in connection.execute(rows):
+                    found[number] = ChipSerial(chip)
+            return found
+
+        return self.register.read(query)
+
+    def _seen(self) -> Rows:
+        table = schema.other_card
+        query = select(table.c.number, table.c.chip).where(table.c.batch == self.facts.batch)
+        return query.order_by(table.c.seen)
+
+    def _elsewhere(self) -> Rows:
+        mine, other, card = schema.holder, schema.holder.alias("other"), schema.card
+        same = and_(other.c.tag == mine.c.tag, other.c.in_use)
+        theirs = and_(card.c.batch == other.c.batch, card.c.number == other.c.number)
+        another = or_(other.c.batch != mine.c.batch, other.c.number != mine.c.number)
+        joined = mine.join(other, same).join(card, theirs)
+        query = select(mine.c.number, card.c.chip).select_from(joined)
+        return query.where(mine.c.batch == self.facts.batch, another, card.c.is_current)
+
+    def hold(self, number: int, other: bytes) -> None:
+        """Never begin or finish a card: its resident has another one, with the chip `other`."""
+
+        def work(writing: Writing) -> None:
+            card, table = self._locked(writing, number), schema.other_card
+            row = {"batch": card.batch, "number": number, "chip": bytes(other)}
+            known = select(table.c.number).filter_by(**row)
+            if writing.connection.execute(known).first() is not None:
+                return
+            writing.connection.execute(insert(table), row | {"seen": writing.at})
+            writing.note(card, Act.OTHER_CARD_SEEN, {}, other=ChipSerial(other).hex())
+
+        self.register.write(work, lambda _: None)
+
+    def take(self, chip: ChipSerial, seal: Callable[[int, int], SealedPins | None]) -> int | None:
+        """Bind a blank chip to the next card that waits; return its number, None if none waits.
+
+        `seal` makes a PIN for a card's number and attempt. It may be called again if another
+        station was faster. Chip and PIN are on the disk when this returns.
+        """
+
+        def work(writing: Writing) -> int | None:
+            query = self._waiting(*(schema.card.c[name] for name in CardRow.__dataclass_fields__))
+            query = query.order_by(schema.card.c.number).limit(1)
+            row = writing.connection.execute(
+                query.with_for_update(skip_locked=True, of=schema.card)
+            ).one_or_none()
+            if row is None:
+                return None
+            card = card_row(row._mapping)
+            sealed = seal(card.number, card.attempt)
+            if sealed is not None:
+                self._keep_pins(writing, card, chip, sealed)
+            writing.change(card, Act.CLAIMED, chip, lease=self._lease, token=card.token + 1)
+            self._tokens[card.number] = card.token + 1
+            return card.number
+
+        return self.register.write(work, self._recalled)
+
+    def _recalled(self, events: list[Event]) -> int | None:
+        """The result of a claim, when its transaction was done but its end was not heard of."""
+        number = events[-1].number
+        if number is not None:
+            self._tokens[number] = int(events[-1].detail["token"])
+        return number
+
+    def _keep_pins(
+        self, writing: Writing, card: CardRow, chip: ChipSerial, sealed: SealedPins
+    ) -> None:
+        pins = dict(zip(_PINS, sealed, strict=True))
+        row = {"batch": card.batch, "number": card.number, "attempt": card.attempt}
+        writing.connection.execute(insert(schema.pin), row | {"chip": bytes(chip), **pins})
+        self.register.file.keep({name: value.hex() for name, value in pins.items()})
+
+    def take_over(self, number: int) -> None:
+        """Claim a card again whose chip is in this station's reader: its lease begins anew."""
+
+        def work(writing: Writing) -> None:
+            card = self._locked(writing, number)
+            if card.chip is None:
+                raise JournalConflict(f"card {number} has no chip")
+            self._tokens[number] = card.token + 1
+            values = {
+                "token": card.token + 1, "station": self.register.station,
+                "lease_until": writing.at + self._lease,
+            }  # fmt: skip
+            writing.note(card, Act.TAKEN_OVER, values, token=card.token + 1)
+
+        self.register.write(work, lambda events: self._recalled(events) and None)
+
+    def release(self, number: int) -> None:
+        """Unbind a chip that was not changed."""
+        self._change(number, Act.RELEASED)
+
+    def advance(self, number: int, state: CardState) -> None:
+        """Record that a card was personalized, is now being activated, or is active.
+
+        LeaseEnded, before ACTIVATE, when the card is not this station's any more.
+        """
+        self._change(number, _ACTS[state])
+
+    def not_activated(self, number: int) -> None:
+        """Record that a card that was to be activated refused, and was not activated."""
+        self._change(number, Act.NOT_ACTIVATED)
+
+    def _change(self, number: int, act: Act) -> None:
+        def work(writing: Writing) -> None:
+            card = self._locked(writing, number)
+            self._check_token(card, writing, act)
+            if card.chip is None:
+                raise wrong_state(card, TRANSITIONS[act].before)
+            lease = None if TRANSITIONS[act].after not in _WORKED_ON else self._lease
+            writing.change(card, act, card.chip, lease=lease)
+            if act is Act.ACTIVATED:
+                self._forget_claim_pin(writing, card)
+
+        self.register.write(work, lambda _: None)
+
+    def _check_token(self, card: CardRow, writing: Writing, act: Act) -> None:
+        """LeaseEnded when another station claimed the card, or before ACTIVATE the lease ended."""
+        mine = self._tokens.get(card.number)
+        if mine != card.token:
+            raise LeaseEnded(
+                f"card {card.number} was taken over by station {card.station}. This station does"
+                " not change it any more. Insert the card again"
+            )
+        if act is Act.ACTIVATING and (card.lease_until or 0) <= writing.at:
+            raise LeaseEnded(
+                f"card {card.number}: the work took longer than {self._lease // 1000} s, so it was"
+                " not activated. Insert the card again"
+            )
+
+    def _forget_claim_pin(self, writing: Writing, card: CardRow) -> None:
+        table = schema.pin
+        where = (table.c.batch == card.batch, table.c.number == card.number)
+        writing.connection.execute(update(table).where(*where).values(for_claim=None))
+
+    def note(self, number: int, problem: str) -> None:
+        """Record what went wrong with a card. The text must not name the resident."""
+
+        def work(writing: Writing) -> None:
+            writing.note(self._locked(writing, number), Act.NOTED, {"problem": problem})
+
+        self.register.write(work, lambda _: None)
+
+    def give_up(self, chip: ChipSerial) -> int:
+        """Give up a chip that is lost or broken: its record gets another card. Returns its number.
+
+        JournalConflict when the chip is not in this batch, or when its card is active, or may be.
+        """
+        entry = self.of_chip(chip)
+        name = self.register.database.name
+        if entry is None:
+            raise JournalConflict(
+                f"{name}: no card was started on chip {chip}. Check the number of the chip"
+            )
+        check_not_active(entry)
+
+        def work(writing: Writing) -> None:
+            card = self._locked(writing, entry.number)
+            writing.change(card, Act.SPOILED, chip)
+
+        self.register.write(work, lambda _: None)
+        return entry.number
+
+    def pin(self, number: int) -> tuple[int, ChipSerial, bytes, bytes | None] | None:
+        """The sealed PIN of the current card: attempt, chip, for the mailer, for the claim."""
+        table, card = schema.pin, schema.card
+        same = and_(
+            table.c.batch == card.c.batch, table.c.number == card.c.number,
+            table.c.attempt == card.c.attempt, table.c.chip == card.c.chip,
+        )  # fmt: skip
+        query = (
+            select(table.c.attempt, table.c.chip, table.c.for_mailer, table.c.for_claim)
+            .select_from(table.join(card, same))
+            .where(self._is_mine, card.c.number == number, card.c.is_current)
+        )
+        row = self.register.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else (row[0], ChipSerial(row[1]), row[2], row[3])
+
+    def _waiting(self, *columns: Any) -> Rows:
+        """The cards that wait, and whose residents have no other card."""
+        card, mine = schema.card, schema.holder
+        other, seen = schema.holder.alias("other"), schema.other_card
+        has_other = exists().where(
+            mine.c.batch == card.c.batch, mine.c.number == card.c.number,
+            other.c.tag == mine.c.tag, other.c.in_use,
+        )  # fmt: skip
+        was_seen = exists().where(seen.c.batch == card.c.batch, seen.c.number == card.c.number)
+        free = or_(card.c.lease_until.is_(None), card.c.lease_until < now())
+        return select(*columns).where(
+            self._is_mine, card.c.is_current, card.c.state == CardState.PREPARED.value,
+            free, ~has_other, ~was_seen,
+        )  # fmt: skip
+
+    def _rows(self, *conditions: Any) -> list[CardRow]:
+        try:
+            return self.register.read(lambda c: card_rows(c, self._is_mine, *conditions))
+        except DAMAGE:
+            name = self.register.database.name
+            raise JournalConflict(f"{name}: damaged: a row holds a wrong value") from None
+
+    def _locked(self, writing: Writing, number: int) -> CardRow:
+        """A card's row, locked until the transaction ends."""
+        table = schema.card
+        query = select(*(table.c[name] for name in CardRow.__dataclass_fields__)).where(
+            self._is_mine, table.c.number == number, table.c.is_current
+        )
+        row = writing.connection.execute(query.with_for_update()).one_or_none()
+        if row is None:
+            raise JournalConflict(f"{self.register.database.name}: there is no card {number}")
+        return card_row(row._mapping)
+
+
+_WORKED_ON = IN_USE - {CardState.ACTIVE, CardState.HANDED_OVER, CardState.BLOCKED}
+
+
+def check_not_active(entry: CardRow) -> None:
+    """JournalConflict when a card is active or may be: its chip is not given up."""
+    if entry.state is CardState.ACTIVE:
+        raise JournalConflict(
+            f"chip {entry.chip}: its card is active, so it is not given up. {LOST}"
+        )
+    if entry.state is CardState.ACTIVATING:
+        raise JournalConflict(
+            f"chip {entry.chip}: its card was being activated, and may be active. So it is not"
+            f" given up. Run `rhcard issue` with this card: it is finished, or refused. {LOST}"
+        )
