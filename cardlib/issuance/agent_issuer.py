@@ -12,7 +12,7 @@ from ..keys import KeySet, retired_error
 from ..keys.agent.agent_connection import AgentConnection
 from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
 from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, choice, text
-from ..keys.issuer import CardJob, Scp03Set
+from ..keys.issuer import CardJob, PinOf, Scp03Set
 from ..layout.load import Grouping
 from ..messaging.scp03_failure import Cause, Scp03Failure
 
@@ -200,15 +200,15 @@ class AgentIssuer:
         whose = {"identity": self._whose, "batch": batch.bytes, "count": count}
         return AgentSealedBatch(self._connection, {**whose, "sealed_key": sealed_key})
 
-    def seal_pin(self, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
-        """Seal the PIN of a card, which is new for the `turn`-th time."""
-        found = self._connection.call("seal-pin", **self._pin(batch, number, turn), pin=str(pin))
+    def seal_pin(self, of: PinOf, pin: Pin) -> bytes:
+        """Seal the PIN of a card."""
+        found = self._connection.call("seal-pin", **self._pin(of), pin=str(pin))
         sealed: bytes = found["sealed"]
         return sealed
 
-    def unseal_pin(self, batch: UUID, number: int, turn: int, sealed: bytes) -> Pin:
-        """Open the PIN of a card. Raises CardKeyError when it is damaged or not this card's."""
-        found = self._connection.call("unseal-pin", **self._pin(batch, number, turn), sealed=sealed)
+    def unseal_pin(self, of: PinOf, sealed: bytes) -> Pin:
+        """Open the PIN of a card. Raises CardKeyError when it is damaged or another's."""
+        found = self._connection.call("unseal-pin", **self._pin(of), sealed=sealed)
         return Pin(found["pin"])
 
     def give_up(self, job: CardJob) -> None:
@@ -218,8 +218,11 @@ class AgentIssuer:
         """
         self._connection.call("give-up", **_members(job))
 
-    def _pin(self, batch: UUID, number: int, turn: int) -> Document:
-        return {"identity": self._whose, "batch": batch.bytes, "number": number, "turn": turn}
+    def _pin(self, of: PinOf) -> Document:
+        return {
+            "identity": self._whose, "batch": of.batch.bytes, "number": of.number,
+            "attempt": of.attempt, "chip": of.chip or b"", "use": of.use.value,
+        }  # fmt: skip
 
 
 def _members(job: CardJob) -> Document:

@@ -9,7 +9,7 @@ from ..crypto import Cipher
 from ..errors import CardKeyError, ChannelError, StatusWordError
 from ..facts import ChipSerial, Pin, Region, SpecVersion
 from ..keys import KeySet, Purpose, RootKeys, Scp03Keys
-from ..keys.issuer import CardJob, IssuerHost, Scp03Set, SealedBatch, SealingBatch
+from ..keys.issuer import CardJob, IssuerHost, PinOf, Scp03Set, SealedBatch, SealingBatch
 from ..layout import FILES, KEY_BY_NAME
 from ..layout.load import Grouping
 from ..messaging.scp03 import Scp03Host
@@ -173,13 +173,13 @@ class LocalIssuer:
         """Open a batch. Raises CardKeyError when it was sealed by other keys, or is damaged."""
         return LocalSealedBatch(self._keys, batch, count, sealed_key)
 
-    def seal_pin(self, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
-        """Seal the PIN of a card, which is new for the `turn`-th time."""
-        return self._keys.seal(Purpose.PIN, pin.digits, _pin_of(batch, number, turn))
+    def seal_pin(self, of: PinOf, pin: Pin) -> bytes:
+        """Seal the PIN of a card."""
+        return self._keys.seal(Purpose.PIN, pin.digits, _bound_to(of))
 
-    def unseal_pin(self, batch: UUID, number: int, turn: int, sealed: bytes) -> Pin:
-        """Open the PIN of a card. Raises CardKeyError when it is damaged or not this card's."""
-        digits = self._keys.unseal(Purpose.PIN, sealed, _pin_of(batch, number, turn))
+    def unseal_pin(self, of: PinOf, sealed: bytes) -> Pin:
+        """Open the PIN of a card. Raises CardKeyError when it is damaged or another's."""
+        digits = self._keys.unseal(Purpose.PIN, sealed, _bound_to(of))
         return Pin(digits.decode("ascii", "replace"))
 
     def give_up(self, job: CardJob) -> None:
@@ -192,7 +192,9 @@ def _keys_of(keys: RootKeys, key_set: Scp03Set, chip: ChipSerial) -> Scp03Keys:
     return keys.issuer_keys(chip)
 
 
-def _pin_of(batch: UUID, number: int, turn: int) -> bytes:
+def _bound_to(of: PinOf) -> bytes:
     """What the PIN of a card is bound to."""
-    again = f"\nturn {turn}" if turn else ""
-    return f"rhcard pins 1\n{batch}\n{number}{again}".encode()
+    if of.chip is None:
+        again = f"\nturn {of.attempt}" if of.attempt else ""
+        return f"rhcard pins 1\n{of.batch}\n{of.number}{again}".encode()
+    return f"rhcard pin {of.use}\n{of.batch}\n{of.number}\n{of.attempt}\n{of.chip}".encode()

@@ -31,6 +31,32 @@ class CardJob:
     chip: ChipSerial
 
 
+class PinUse(StrEnum):
+    """Who may open a sealed PIN.
+
+    `file` is for the PIN file of a batch with a journal of its own, `mailer` for the PIN letter,
+    `claim` for the station that makes the card.
+    """
+
+    FILE = "file"
+    MAILER = "mailer"
+    CLAIM = "claim"
+
+
+@dataclass(frozen=True, slots=True)
+class PinOf:
+    """Which PIN is sealed: that of one attempt to make a record, on one chip.
+
+    In a PIN file `chip` is None, and `attempt` counts from 0 how often the card got a new PIN.
+    """
+
+    batch: UUID
+    number: int
+    attempt: int
+    chip: ChipSerial | None = None
+    use: PinUse = PinUse.FILE
+
+
 class IssuerHost(HasKeyVersion, Protocol):
     """The issuer's side of one SCP03 session with one chip, without I/O, at level 33.
 
@@ -140,12 +166,12 @@ class Issuer(AboutKeys, Protocol):
         """Open a batch. Raises CardKeyError when it was sealed by other keys, or is damaged."""
         ...
 
-    def seal_pin(self, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
-        """Seal the PIN of a card. `turn` counts from 0 how often the card got a new PIN."""
+    def seal_pin(self, of: PinOf, pin: Pin) -> bytes:
+        """Seal the PIN of a card."""
         ...
 
-    def unseal_pin(self, batch: UUID, number: int, turn: int, sealed: bytes) -> Pin:
-        """Open the PIN of a card. Raises CardKeyError when it is damaged or not this card's."""
+    def unseal_pin(self, of: PinOf, sealed: bytes) -> Pin:
+        """Open the PIN of a card. Raises CardKeyError when it is damaged or another's."""
         ...
 
     def give_up(self, job: CardJob) -> None:

@@ -82,7 +82,7 @@ class Run:
     @property
     def error(self) -> str:
         """What is wrong with the folder; "" when nothing is."""
-        from ..production.journal import LOST
+        from ..register.conflict import LOST
 
         if self.elsewhere:
             return (
@@ -268,17 +268,18 @@ def _stop_in_order(stop_here: "Callable[[], None]") -> None:
 
 def _so_far(job: "Job") -> str:
     """What to say when issuing stops early: how far it is, and which chips are not finished."""
-    from ..production.journal import JournalConflict, Progress
+    from ..register.conflict import JournalConflict
+    from ..register.states import CardState
 
     try:
-        steps = [entry.progress for entry in job.journal.entries()]
+        steps = [entry.state for entry in job.journal.entries()]
         chips = [f"{chip} (card {number})" for number, chip in sorted(job.journal.begun().items())]
     except JournalConflict:
         return "stopped."
     more = f" and {len(chips) - _NAMED} more" if len(chips) > _NAMED else ""
     named = f" on chip {', '.join(chips[:_NAMED])}{more}" if chips else ""
     return (
-        f"stopped: {steps.count(Progress.ACTIVE)} of {len(steps)} cards are active, {len(chips)}"
+        f"stopped: {steps.count(CardState.ACTIVE)} of {len(steps)} cards are active, {len(chips)}"
         f" begun{named}, none is lost. Run the same command again to continue."
     )
 
@@ -324,7 +325,7 @@ def _print_failures(failed: "Sequence[CardResult]") -> None:
     from ..production.report import chip_name
 
     rows = [
-        (str(each.number), str(each.line), chip_name(each.chip), each.progress.value, each.problem)
+        (str(each.number), str(each.line), chip_name(each.chip), each.state.value, each.problem)
         for each in failed
     ]
     print_table("Cards that failed", ("card", "line", "chip", "state", "problem"), rows)

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from cardlib.facts import Pin
-from cardlib.keys.issuer import SealedBatch, SealingBatch
+from cardlib.errors import CardKeyError, FormatError, KeysUnavailable
+from cardlib.facts import ChipSerial, Pin
+from cardlib.keys.issuer import PinOf, PinUse, SealedBatch, SealingBatch
 
+from .jobs import JobState
 from .roles import Role
 from .service import Answer, Call, Verb
 
@@ -78,20 +80,45 @@ def _opened(call: Call) -> SealedBatch:
 
 
 def _seal_pin(call: Call) -> Answer:
-    batch, given = UUID(bytes=call.given["batch"]), call.given
-    pin = Pin(given["pin"])
-    return {"sealed": call.issuer.seal_pin(batch, given["number"], given["turn"], pin)}
+    return {"sealed": call.issuer.seal_pin(_pin_of(call), Pin(call.given["pin"]))}
 
 
 def _unseal_pin(call: Call) -> Answer:
-    batch, given = UUID(bytes=call.given["batch"]), call.given
-    pin = call.issuer.unseal_pin(batch, given["number"], given["turn"], given["sealed"])
-    return {"pin": str(pin)}
+    of, roles = _pin_of(call), call.caller.roles
+    if not roles & _OPENS[of.use]:
+        may = " or ".join(sorted(_OPENS[of.use]))
+        raise KeysUnavailable(f"a PIN that is sealed for the {of.use} is opened by {may} only")
+    if of.use is PinUse.MAILER and of.chip is not None:
+        _check_active(call, of.chip)
+    return {"pin": str(call.issuer.unseal_pin(of, call.given["sealed"]))}
+
+
+def _pin_of(call: Call) -> PinOf:
+    given = call.given
+    chip = ChipSerial(given["chip"]) if given["chip"] else None
+    of = PinOf(
+        UUID(bytes=given["batch"]), given["number"], given["attempt"], chip, PinUse(given["use"])
+    )
+    if (chip is None) != (of.use is PinUse.FILE):
+        raise FormatError("a PIN in a PIN file has no chip, and each other PIN has one")
+    return of
+
+
+def _check_active(call: Call, chip: ChipSerial) -> None:
+    """CardKeyError when the agent did not see a card being activated: its PIN is not proven."""
+    if call.service.jobs.state_of(chip) not in (JobState.ACTIVATING, JobState.ACTIVATED):
+        raise CardKeyError(f"the card on chip {chip} was not activated: its PIN is not released")
 
 
 _PREPARES = frozenset((Role.PREPARATION,))
 _BOTH = frozenset((Role.PREPARATION, Role.STATION))
-_PIN = ("batch", "number", "turn")
+_OPENS = {
+    PinUse.FILE: _BOTH,
+    PinUse.MAILER: _PREPARES,
+    PinUse.CLAIM: frozenset((Role.STATION,)),
+}
+"""Which role opens a PIN that is sealed for whom."""
+_PIN = ("batch", "number", "attempt", "chip", "use")
 
 BATCH_VERBS: Mapping[str, Verb] = {
     "security-code": Verb(_security_code, _PREPARES),

@@ -13,7 +13,10 @@ from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.batch import Batch
 from ..preparation.prepared import PreparedCard
-from .bookkeeping import opened_to_read
+from ..register.conflict import JournalConflict
+from ..register.states import CardState
+from .bookkeeping import Bureau, opened_to_read
+from .books import CardEntry, Pins, WorkView
 from .checking import check_card
 from .feed import (
     WAIT,
@@ -27,13 +30,17 @@ from .feed import (
     refuse_copy,
     refuse_deployed,
 )
-from .journal import Entry, Journal, JournalConflict, Progress
-from .pins import PinFile
 from .report import Verified
 
 
 def audit(
-    batch: Batch, issuer: Issuer, feed: Feed, *, full: bool = False, keys: KeySet | None = None
+    batch: Batch,
+    issuer: Issuer,
+    feed: Feed,
+    *,
+    full: bool = False,
+    keys: KeySet | None = None,
+    bureau: Bureau | None = None,
 ) -> Generator[Verified, None, None]:
     """Verify each card of a batch in the order in which the feed has them, missing cards last.
 
@@ -43,9 +50,9 @@ def audit(
     JournalConflict when no card was issued yet, when another run is working on batch or cards, or
     when two cards have the same chip serial.
     """
-    with opened_to_read(batch, issuer) as (journal, pins), feed.alone():
-        missing = {entry.number: entry for entry in journal.entries()}
-        run = _Audit(batch, issuer, feed, journal, pins, missing, full, keys)
+    with opened_to_read(batch, issuer, bureau) as books, feed.alone():
+        missing = {entry.number: entry for entry in books.work.entries()}
+        run = _Audit(batch, issuer, feed, books.work, books.pins, missing, full, keys)
         yield from feed.serve(run.work, run.wanted)
         yield from run.not_seen()
 
@@ -57,9 +64,9 @@ class _Audit:
     batch: Batch
     issuer: Issuer
     feed: Feed
-    journal: Journal
-    pins: PinFile
-    missing: dict[int, Entry]
+    journal: WorkView
+    pins: Pins
+    missing: dict[int, CardEntry]
     full: bool
     keys: KeySet | None
     seen: dict[ChipSerial, str] = field(default_factory=dict)
@@ -68,7 +75,7 @@ class _Audit:
 
     def wanted(self) -> Wanted | None:
         """A card that was not verified yet. A folder is looked through to its end."""
-        active = {n for n, each in self.missing.items() if each.progress is Progress.ACTIVE}
+        active = {n for n, each in self.missing.items() if each.state is CardState.ACTIVE}
         if not active and self.feed.comes_again:
             return None
         done, count = self.batch.header.count - len(self.missing), self.batch.header.count
@@ -85,7 +92,7 @@ class _Audit:
                 entry = self.journal.of_chip(chip)
                 if entry is None:
                     refuse_deployed(connection)
-                if entry is None or entry.progress is not Progress.ACTIVE:
+                if entry is None or entry.state is not CardState.ACTIVE:
                     return Worked(None, f"chip {chip} is no active card of this batch")
                 if entry.number not in self.missing:
                     return Worked(None, f"card {entry.number} (chip {chip}) was verified before")
@@ -127,11 +134,11 @@ class _Audit:
         """The results of the cards that did not come, or are not active yet."""
         others = self.journal.other_cards()
         for entry in self.missing.values():
-            problem = f"not active yet: its state is {entry.progress}"
+            problem = f"not active yet: its state is {entry.state}"
             if other := others.get(entry.number):
                 problem += f". It is not made: its resident has another card, with chip {other}"
             lost: tuple[Finding, ...] = ()
-            if entry.progress is Progress.ACTIVE and entry.chip is not None:
+            if entry.state is CardState.ACTIVE and entry.chip is not None:
                 seen = () if self.feed.comes_again else self.left_alone
                 problem = "; ".join((not_found(self.feed, entry.chip), *seen))
                 lost = _no_pin(self.pins, entry.number)
@@ -148,9 +155,9 @@ def _in_words(verified: Verified) -> str:
     return f"{name} is not good: {count} difference{'' if count == 1 else 's'}. Keep it apart"
 
 
-def _no_pin(pins: PinFile, number: int) -> tuple[Finding, ...]:
+def _no_pin(pins: Pins, number: int) -> tuple[Finding, ...]:
     """The finding about an active card without a PIN; none when it has one."""
-    return () if pins.get(number) else (_finding(pins.without_pin(number)),)
+    return () if pins.has(number) else (_finding(pins.without_pin(number)),)
 
 
 def _finding(problem: str) -> Finding:

@@ -18,7 +18,7 @@ from cardlib.layout.load import ISSUER_FILE
 from cardlib.messaging.scp03_failure import Cause, Scp03Failure
 from cardlib.transport import chip_serial
 
-from .journal import LOST, JournalConflict
+from ..register.conflict import LOST, JournalConflict
 
 T = TypeVar("T")
 

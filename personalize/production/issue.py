@@ -30,6 +30,9 @@ from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.prepared import PreparedCard
+from ..register.conflict import LOST, JournalConflict
+from ..register.states import CardState
+from .books import CardEntry
 from .checking import check_card
 from .feed import (
     WAIT,
@@ -42,7 +45,6 @@ from .feed import (
     not_found,
 )
 from .job import CardResult, Held, Job, NotUsed, check_no_double, held, in_hand
-from .journal import LOST, Entry, JournalConflict, Progress
 
 _NAMED = 5
 _COPY = "it is a copy. Keep it apart, and find out where it came from"
@@ -62,8 +64,8 @@ def issue(job: Job) -> Generator[CardResult, None, None]:
     missing: set[int] = set()
     failed: dict[int, CardResult] = {}
     for entry in job.journal.entries():
-        if entry.progress is Progress.ACTIVE:
-            lost = "" if job.pins.get(entry.number) else job.pins.without_pin(entry.number)
+        if entry.state is CardState.ACTIVE:
+            lost = "" if job.pins.has(entry.number) else job.pins.without_pin(entry.number)
             yield _result(job, entry.number, problem=lost, was_active=True)
         else:
             missing.add(entry.number)
@@ -113,7 +115,7 @@ def _result(
     entry, line = job.journal.entry(number), job.batch.card(number).line
     figures = meter.figures if meter else Figures()
     return CardResult(
-        number, line, entry.chip, entry.progress, problem, figures, seconds, was_active, left_out
+        number, line, entry.chip, entry.state, problem, figures, seconds, was_active, left_out
     )
 
 
@@ -123,7 +125,7 @@ def _not_there(job: Job, number: int) -> str:
     if chip is None:
         return "; ".join((f"no blank card is left for it in {job.feed.name}", *seen))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
-    if entry.progress is Progress.VERIFIED:
+    if entry.state is CardState.ACTIVATING:
         lost = f"It was being activated, and may be active. {LOST}"
     return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *seen))
 
@@ -171,7 +173,7 @@ def _in_words(result: CardResult, problem: CardError | None) -> str:
     if isinstance(problem, TransportError):
         again = "This card must be inserted again, now or later, in any of the readers"
         return f"{name} is not finished: {problem}. {again}"
-    if result.progress is Progress.VERIFIED:
+    if result.state is CardState.ACTIVATING:
         return f"{name} failed: {problem}. It may be active. It can be inserted again. {LOST}"
     spoiled = f"If it fails again, stop, and run the command with --spoiled {result.chip}"
     return f"{name} failed: {problem}. {spoiled}"
@@ -184,7 +186,11 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
     """
     check_no_double(job, found)
     entry = job.journal.of_chip(found.chip)
-    if entry is not None and entry.progress is Progress.STARTED and _is_anothers(job, entry, found):
+    if (
+        entry is not None
+        and entry.state is CardState.PERSONALIZING
+        and _is_anothers(job, entry, found)
+    ):
         # Another batch took the blank after a cut and before we had touched it.
         if identify(found.where, connection) != found:
             raise TransportError(f"{found.where} does not answer the same twice")
@@ -192,6 +198,7 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
         entry = None
     if entry is not None:
         _check_not_a_copy(job, entry, found)
+        job.journal.take_over(entry.number)
         return entry.number
     if found.stage is not CardStage.TRANSPORT:
         raise NotUsed(f"it is {found.stage}, but not by this batch")
@@ -199,10 +206,7 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
         raise NotUsed(f"chip {found.chip} was given up with --spoiled")
     if job.journal.has_waiting():
         _ask_for(job, found.chip)
-    with job.journal.take(found.chip) as number:
-        if number is not None:
-            job.pins.assign(number)
-    return number
+    return job.books.claim(found.chip)
 
 
 def _ask_for(job: Job, chip: ChipSerial) -> None:
@@ -215,18 +219,18 @@ def _ask_for(job: Job, chip: ChipSerial) -> None:
         raise NotUsed(str(error)) from None
 
 
-def _check_not_a_copy(job: Job, entry: Entry, found: Identified) -> None:
+def _check_not_a_copy(job: Job, entry: CardEntry, found: Identified) -> None:
     """NotUsed when the journal says that a chip is further than this card, or is active already."""
     name = f"card {entry.number} of this batch (chip {found.chip})"
     if _is_anothers(job, entry, found):
         raise NotUsed(f"its chip serial is that of {name}, and its card number another: {_COPY}")
-    if found.stage is not CardStage.PERSONALIZED and entry.progress is not Progress.STARTED:
+    if found.stage is not CardStage.PERSONALIZED and entry.state is not CardState.PERSONALIZING:
         raise NotUsed(f"{name} was personalized already, and this card is blank: {_COPY}")
-    if entry.progress is Progress.ACTIVE:
+    if entry.state is CardState.ACTIVE:
         raise NotUsed(f"it is card {entry.number} of this batch and is active already")
 
 
-def _is_anothers(job: Job, entry: Entry, found: Identified) -> bool:
+def _is_anothers(job: Job, entry: CardEntry, found: Identified) -> bool:
     return bool(found.card_number) and job.number_on(found) != entry.number
 
 
@@ -247,14 +251,17 @@ def _make(
             _personalize(job, card, found, pin, connection)
         except (ChannelError, StatusWordError) as error:
             _let_go(job, number, found, connection, error, may_be_foreign=may_be_foreign)
-    if entry.progress is Progress.STARTED:
-        job.journal.advance(number, Progress.PERSONALIZED)
-    if entry.progress is not Progress.VERIFIED:
-        left_out = _check(job, card, found.chip, connection, pin)
+    if entry.state is not CardState.ACTIVATING:
+        try:
+            left_out = _check(job, card, found.chip, connection, pin)
+        except CardError:
+            if entry.state is CardState.PERSONALIZING:
+                job.journal.advance(number, CardState.PERSONALIZED)
+            raise
         _refuse_if_held(job, number)
-        job.journal.advance(number, Progress.VERIFIED)
-    _activate(job, card, found.chip, connection, pin, again=entry.progress is Progress.VERIFIED)
-    job.journal.advance(number, Progress.ACTIVE)
+        job.journal.advance(number, CardState.ACTIVATING)
+    _activate(job, card, found.chip, connection, pin, again=entry.state is CardState.ACTIVATING)
+    job.journal.advance(number, CardState.ACTIVE)
     return left_out
 
 
@@ -264,11 +271,11 @@ def _refuse_if_held(job: Job, number: int) -> None:
         raise Held(held(job, number, other))
 
 
-def _without_pin(job: Job, entry: Entry) -> str:
-    if entry.progress is Progress.VERIFIED:
+def _without_pin(job: Job, entry: CardEntry) -> str:
+    if entry.state is CardState.ACTIVATING:
         return job.pins.without_pin(entry.number)
     return (
-        f"{job.pins.path}: the PIN of card {entry.number} is missing, so this card cannot be"
+        f"{job.pins.name}: the PIN of card {entry.number} is missing, so this card cannot be"
         f" finished. Run `rhcard issue` with --spoiled {entry.chip}: its resident gets another card"
     )
 

@@ -13,10 +13,11 @@ from cardlib.transport.meter import Figures
 
 from ..listing.holders import comparable, in_one_spelling
 from ..preparation.batch import Batch
-from .bookkeeping import opened_to_issue
+from ..register.conflict import JournalConflict
+from ..register.states import CardState
+from .bookkeeping import Bureau, opened_to_issue
+from .books import Books, Pins, Work
 from .feed import BroughtCard, Feed, Identified, identify, not_used, refuse_copy
-from .journal import Journal, JournalConflict, Progress
-from .pins import PinFile
 
 
 class NotUsed(CardError):
@@ -38,10 +39,19 @@ class Job:
     batch: Batch
     issuer: Issuer
     feed: Feed
-    journal: Journal
-    pins: PinFile
+    books: Books
     left_alone: list[str] = field(default_factory=list)
     in_hand: set[ChipSerial] = field(default_factory=set)
+
+    @property
+    def journal(self) -> Work:
+        """What was done on the batch."""
+        return self.books.work
+
+    @property
+    def pins(self) -> Pins:
+        """The PINs of the batch."""
+        return self.books.pins
 
     def leave_alone(self, card: BroughtCard, why: object) -> None:
         """Note that a card is not used, and why."""
@@ -50,7 +60,7 @@ class Job:
     def number_on(self, found: Identified) -> int | None:
         """Which card of the batch is for the holder whose number is on a card; None if none is."""
         for form in (comparable, in_one_spelling):
-            holder = self.issuer.holder_hash(form(found.card_number))
+            holder = self.books.tag(form(found.card_number))
             if found.card_number and (number := self.journal.of_holder(holder)) is not None:
                 return number
         return None
@@ -66,7 +76,7 @@ class CardResult:
     number: int
     line: int
     chip: ChipSerial | None
-    progress: Progress
+    state: CardState
     problem: str = ""
     figures: Figures = field(default_factory=Figures)
     seconds: float = 0.0
@@ -75,8 +85,10 @@ class CardResult:
 
 
 @contextmanager
-def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> Iterator[Job]:
-    """Lock batch and feed, open the journal and the PIN file, and look at the cards in the feed.
+def opened_job(
+    batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool, bureau: Bureau | None = None
+) -> Iterator[Job]:
+    """Open the books of the batch, lock the feed, and look at the cards in the feed.
 
     CardKeyError for the published test keys without `test_keys`. JournalConflict when another run
     is working on this, when a resident of the batch has another card already, or when the PIN file
@@ -88,9 +100,9 @@ def opened_job(batch: Batch, issuer: Issuer, feed: Feed, *, test_keys: bool) -> 
             " are made with them. For a trial add --test-keys. For residents use another key store"
         )
     with ExitStack() as stack:
-        journal, pins = stack.enter_context(opened_to_issue(batch, issuer))
+        books = stack.enter_context(opened_to_issue(batch, issuer, bureau))
         stack.enter_context(feed.alone())
-        job = Job(batch, issuer, feed, journal, pins)
+        job = Job(batch, issuer, feed, books)
         _look_at_all(job)
         yield job
 
@@ -101,7 +113,7 @@ def give_up(job: Job, chip: ChipSerial) -> None:
     JournalConflict as `Journal.give_up`; CardKeyError when the key agent does not allow it.
     """
     entry = job.journal.of_chip(chip)
-    if entry is not None and entry.progress not in (Progress.ACTIVE, Progress.VERIFIED):
+    if entry is not None and entry.state not in (CardState.ACTIVE, CardState.ACTIVATING):
         job.issuer.give_up(CardJob(job.batch.uuid, entry.number, chip))
     job.journal.give_up(chip)
 
@@ -120,7 +132,7 @@ def _look_at_all(job: Job) -> None:
         refuse_copy(seen, found.chip, card, job.feed)
         check_no_double(job, found)
         entry = job.journal.of_chip(found.chip)
-        is_open = entry is not None and entry.progress is not Progress.ACTIVE
+        is_open = entry is not None and entry.state is not CardState.ACTIVE
         if found.stage is CardStage.PERSONALIZED and not is_open:
             if entry is None and job.feed.named_one_by_one:
                 job.leave_alone(card, f"it is {found.stage}, but not by this batch")
@@ -152,7 +164,7 @@ def held(job: Job, number: int, other: ChipSerial) -> str:
     """What to say about a card of the batch whose resident has another card, with this chip."""
     entry = job.journal.entry(number)
     theirs = f"{_named(job, number)}: this resident has another card, with chip {other}"
-    if entry.progress is Progress.ACTIVE:
+    if entry.state is CardState.ACTIVE:
         return (
             f"{theirs}, beside that of this batch, with chip {entry.chip}. Find both, keep them"
             " apart, and give out one of them at most"

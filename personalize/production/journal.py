@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,6 +22,8 @@ from cardlib.errors import DAMAGE, CardError, StorageError
 from cardlib.facts import ChipSerial
 
 from ..preparation.batch import Batch, BatchHeader
+from ..register.conflict import LOST, JournalConflict
+from ..register.states import TRANSITIONS, Act, CardState
 from . import journal_form
 from .journal_log import begin_run, connect, log_fits, mark
 
@@ -37,13 +38,6 @@ _SELECT = "SELECT number, chip, state, problem, changed FROM card"
 _WAITING = "FROM card WHERE state = ? AND number NOT IN (SELECT number FROM other_card)"
 
 
-LOST = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card.md)"
-
-
-class JournalConflict(CardError):
-    """Journal, batch and cards do not agree, or another program is working on them."""
-
-
 class JournalMissing(JournalConflict):
     """There is no journal, or an empty one."""
 
@@ -51,32 +45,26 @@ class JournalMissing(JournalConflict):
         super().__init__(f"{path}: there is a PIN file, but no journal. {_RESTORE}")
 
 
-class Progress(StrEnum):
-    """How far a card of the batch is. Each step is recorded before the next one begins."""
-
-    PREPARED = "prepared"
-    STARTED = "started"
-    PERSONALIZED = "personalized"
-    VERIFIED = "verified"
-    ACTIVE = "active"
-
-
 _OF_THE_COMPUTER = {
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }  # fmt: skip
-_ORDER = list(Progress)
+_BEFORE = {
+    CardState.PERSONALIZED: TRANSITIONS[Act.PERSONALIZED].before,
+    CardState.ACTIVATING: TRANSITIONS[Act.ACTIVATING].before,
+    CardState.ACTIVE: TRANSITIONS[Act.ACTIVATED].before,
+}
 _DOUBLED = ("this chip already has another card", "two cards are for the same resident")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One card's row: its number in the batch, its chip (None before it has one), its progress."""
+    """One card's row: its number in the batch, its chip (None before it has one), its state."""
 
     number: int
     chip: ChipSerial | None
-    progress: Progress
+    state: CardState
     problem: str
     changed: str
 
@@ -84,7 +72,7 @@ class Entry:
 def _entry(row: tuple[int, bytes | None, str, str, str]) -> Entry:
     """Raises ValueError or FormatError when a value is damaged."""
     chip = None if row[1] is None else ChipSerial(row[1])
-    return Entry(row[0], chip, Progress(row[2]), row[3], row[4])
+    return Entry(row[0], chip, CardState(row[2]), row[3], row[4])
 
 
 class Journal:
@@ -137,12 +125,12 @@ class Journal:
 
     def has_waiting(self) -> bool:
         """Whether a card of the batch waits for a chip, and may be made."""
-        return bool(self._rows(f"SELECT 1 {_WAITING} LIMIT 1", Progress.PREPARED))
+        return bool(self._rows(f"SELECT 1 {_WAITING} LIMIT 1", CardState.PREPARED))
 
     def begun(self) -> dict[int, ChipSerial]:
         """The chips of the cards that were begun and are not active, by number."""
         query = f"{_SELECT} WHERE state NOT IN (?, ?)"
-        found = self._decoded(_entry, query, Progress.PREPARED, Progress.ACTIVE)
+        found = self._decoded(_entry, query, CardState.PREPARED, CardState.ACTIVE)
         return {entry.number: entry.chip for entry in found if entry.chip}
 
     def other_cards(self) -> dict[int, ChipSerial]:
@@ -161,7 +149,7 @@ class Journal:
         """The numbers of the cards whose row was never changed since the journal was begun."""
         oldest = "SELECT min(changed) FROM card"
         query = f"SELECT number FROM card WHERE state = ? AND changed = ({oldest}) ORDER BY number"
-        return [int(number) for (number,) in self._rows(query, Progress.PREPARED)]
+        return [int(number) for (number,) in self._rows(query, CardState.PREPARED)]
 
     def check_pins(self, pinned: Collection[int]) -> None:
         """JournalConflict when there are PINs (by card number) that this journal cannot explain.
@@ -177,35 +165,37 @@ class Journal:
                 f" chip for them: it is older than the PIN file. {_RESTORE}"
             )
 
-    @contextmanager
-    def take(self, chip: bytes) -> Iterator[int | None]:
+    def take(self, chip: bytes, assign: Callable[[int], object]) -> int | None:
         """Bind a blank chip (8 bytes) to the next card that waits, in one transaction.
 
-        Gives the card's number, or None when no card waits. The chip is bound when this ends:
-        what was done inside, such as saving the PIN, is on the disk before that.
+        Returns the card's number, or None when no card waits. `assign` is called with the number
+        before the chip is bound: what it does, such as saving the PIN, is on the disk before that.
         """
         if chip in self.spoiled():
             raise JournalConflict(f"chip {chip.hex().upper()} was given up with --spoiled")
         with self._committed():
             waiting = f"SELECT min(number) {_WAITING}"
-            ((number,),) = self._database.execute(waiting, (Progress.PREPARED,)).fetchall()
-            yield number
+            ((number,),) = self._database.execute(waiting, (CardState.PREPARED,)).fetchall()
             if number is not None:
-                self._update(number, Progress.PREPARED, Progress.STARTED, chip)
+                assign(number)
+                self._update(number, {CardState.PREPARED}, CardState.PERSONALIZING, chip)
+        return None if number is None else int(number)
+
+    def take_over(self, number: int) -> None:
+        """Nothing to do: only one run at a time works on a batch that has its own journal."""
 
     def release(self, number: int) -> None:
         """Unbind a chip that was not changed."""
-        self._change(number, Progress.STARTED, Progress.PREPARED, None)
+        self._change(number, {CardState.PERSONALIZING}, CardState.PREPARED, None)
 
-    def advance(self, number: int, progress: Progress) -> None:
-        """Record that a card made the step after its last one."""
-        before = _ORDER[_ORDER.index(progress) - 1]
-        self._change(number, before, progress, self.entry(number).chip)
+    def advance(self, number: int, state: CardState) -> None:
+        """Record that a card was personalized, is now being activated, or is active."""
+        self._change(number, _BEFORE[state], state, self.entry(number).chip)
 
     def not_activated(self, number: int) -> None:
         """Record that a card that was to be activated refused, and was not activated."""
         chip = self.entry(number).chip
-        self._change(number, Progress.VERIFIED, Progress.PERSONALIZED, chip)
+        self._change(number, {CardState.ACTIVATING}, CardState.PERSONALIZED, chip)
 
     def note(self, number: int, problem: str) -> None:
         """Record what went wrong with a card. The text must not name the resident."""
@@ -226,9 +216,9 @@ class Journal:
             raise JournalConflict(
                 f"{self._path}: no card was started on chip {name}. Check the number of the chip"
             )
-        if entry.progress is Progress.ACTIVE:
+        if entry.state is CardState.ACTIVE:
             raise JournalConflict(f"chip {name}: its card is active, so it is not given up. {LOST}")
-        if entry.progress is Progress.VERIFIED:
+        if entry.state is CardState.ACTIVATING:
             raise JournalConflict(
                 f"chip {name}: its card was being activated, and may be active. So it is not given"
                 f" up. Run `rhcard issue` with this card: it is finished, or refused. {LOST}"
@@ -236,23 +226,29 @@ class Journal:
         with self._committed():
             row = (chip, entry.number, _now())
             self._database.execute("INSERT INTO spoiled VALUES (?, ?, ?)", row)
-            self._update(entry.number, entry.progress, Progress.PREPARED, None)
+            self._update(entry.number, {entry.state}, CardState.PREPARED, None)
         return entry.number
 
-    def _change(self, number: int, before: Progress, after: Progress, chip: bytes | None) -> None:
+    def _change(
+        self, number: int, before: Collection[CardState], after: CardState, chip: bytes | None
+    ) -> None:
         with self._committed():
             self._update(number, before, after, chip)
 
-    def _update(self, number: int, before: Progress, after: Progress, chip: bytes | None) -> None:
+    def _update(
+        self, number: int, before: Collection[CardState], after: CardState, chip: bytes | None
+    ) -> None:
+        wanted = sorted(before)
+        marks = ", ".join("?" * len(wanted))
         done = self._database.execute(
             "UPDATE card SET state = ?, chip = ?, problem = '', changed = ?"
-            " WHERE number = ? AND state = ?",
-            (after, chip, _now(), number, before),
+            f" WHERE number = ? AND state IN ({marks})",
+            (after, chip, _now(), number, *wanted),
         )
         if done.rowcount != 1:
-            found = self.entry(number).progress
+            found, should = self.entry(number).state, " or ".join(wanted)
             raise JournalConflict(
-                f"{self._path}: card {number} is {found}, but it should be {before}"
+                f"{self._path}: card {number} is {found}, but it should be {should}"
             )
 
     def _decoded(
@@ -299,7 +295,7 @@ class Journal:
         with self._committed(counted=False):
             if begin and self._rows("PRAGMA user_version") == [(0,)]:
                 numbers, now = range(1, header.count + 1), _now()
-                cards = [(number, Progress.PREPARED, now) for number in numbers]
+                cards = [(number, CardState.PREPARED, now) for number in numbers]
                 journal_form.begin(self._database, _named(header), holders, cards)
             self.check(header, holders)
         self.renew()

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-VERSION = 3
-READABLE = (2, VERSION)
+VERSION = 4
+READABLE = (2, 3, VERSION)
 
 _OTHER_CARDS = """
 CREATE TABLE other_card (
@@ -54,9 +54,16 @@ def begin(
     database.execute(f"PRAGMA user_version = {VERSION}")
 
 
+_RENAMED = {"started": "personalizing", "verified": "activating"}
+"""States that versions 2 and 3 called otherwise."""
+
+
 def renew(database: sqlite3.Connection) -> None:
-    """Give a journal of version 2 the table that it lacks."""
-    database.execute(_OTHER_CARDS)
+    """Give a journal of version 2 or 3 the table and the names of the states that it lacks."""
+    if database.execute("PRAGMA user_version").fetchone() == (2,):
+        database.execute(_OTHER_CARDS)
+    for old, new in _RENAMED.items():
+        database.execute("UPDATE card SET state = ? WHERE state = ?", (new, old))
     database.execute(f"PRAGMA user_version = {VERSION}")
 
 

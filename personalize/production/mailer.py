@@ -6,8 +6,8 @@ from cardlib.facts import ChipSerial, Pin
 from cardlib.keys.issuer import Issuer
 
 from ..preparation.batch import Batch, BatchError
-from .bookkeeping import opened_to_read
-from .journal import Progress
+from ..register.states import CardState
+from .bookkeeping import Bureau, opened_to_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,17 @@ class Mailing:
     problems: list[str]
 
 
-def letters(batch: Batch, issuer: Issuer) -> Mailing:
+def letters(batch: Batch, issuer: Issuer, bureau: Bureau | None = None) -> Mailing:
     """The letters of a batch's active cards; nothing in its folder is changed.
 
     A card whose PIN or record is lost stops no other. JournalConflict when no card was issued yet,
     or when journal and PIN file do not agree.
     """
     found: list[Letter] = []
-    with opened_to_read(batch, issuer) as (journal, pins):
-        entries = journal.entries()
+    with opened_to_read(batch, issuer, bureau) as books:
+        entries, pins = books.work.entries(), books.pins
         problems = list(pins.faults)
-        active = [each for each in entries if each.progress is Progress.ACTIVE]
+        active = [each for each in entries if each.state is CardState.ACTIVE]
         for entry in active:
             pin = pins.get(entry.number)
             if pin is None or entry.chip is None:

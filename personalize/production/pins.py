@@ -16,7 +16,7 @@ from uuid import UUID
 
 from cardlib.errors import DAMAGE, CardKeyError, FormatError, KeysUnavailable, StorageError
 from cardlib.facts import Pin
-from cardlib.keys.issuer import Issuer
+from cardlib.keys.issuer import Issuer, PinOf
 from cardlib.regular_file import read_regular
 from cardlib.unfinished import sync_folder
 
@@ -91,6 +91,15 @@ class PinFile:
     def is_used(self) -> bool:
         """Whether anything was ever written to the file, readable or not."""
         return bool(self._content.size or self.faults)
+
+    @property
+    def name(self) -> str:
+        """The file, for a person."""
+        return str(self.path)
+
+    def has(self, number: int) -> bool:
+        """Whether a card has a PIN, and only one."""
+        return number in self._pins
 
     def get(self, number: int) -> Pin | None:
         """The PIN of a card, six digits; None if it has none yet."""
@@ -226,7 +235,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _line(issuer: Issuer, batch: UUID, number: int, turn: int, pin: Pin) -> bytes:
-    sealed = issuer.seal_pin(batch, number, turn, pin)
+    sealed = issuer.seal_pin(PinOf(batch, number, turn), pin)
     entry = {"card": number, "sealed": sealed.hex()} | ({"turn": turn} if turn else {})
     return json.dumps(entry).encode() + b"\n"
 
@@ -237,7 +246,7 @@ def _read(issuer: Issuer, batch: UUID, text: bytes, where: str) -> tuple[int, in
         number, turn, sealed = entry["card"], entry.get("turn", 0), bytes.fromhex(entry["sealed"])
         if type(number) is not int or type(turn) is not int:
             raise FormatError("no number")
-        return number, turn, issuer.unseal_pin(batch, number, turn, sealed)
+        return number, turn, issuer.unseal_pin(PinOf(batch, number, turn), sealed)
     except KeysUnavailable:
         raise
     except CardKeyError:

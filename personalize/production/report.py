@@ -8,8 +8,8 @@ from cardlib.checks.findings import NOTHING_LEFT_OUT, Finding, LeftOut
 from cardlib.facts import ChipSerial
 from cardlib.transport.meter import Figures
 
+from ..register.states import CardState
 from .job import CardResult
-from .journal import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Throughput:
 
 def throughput(results: Sequence[CardResult]) -> Throughput:
     """The figures of the cards that this run finished."""
-    made = [each for each in results if not each.was_active and each.progress is Progress.ACTIVE]
+    made = [each for each in results if not each.was_active and each.state is CardState.ACTIVE]
     return Throughput(
         len(made),
         sum(each.seconds for each in made),
@@ -133,7 +133,7 @@ def result_as_dict(result: CardResult) -> dict[str, Any]:
         "number": result.number,
         "line": result.line,
         "chip": chip_name(result.chip) or None,
-        "state": result.progress.value,
+        "state": result.state.value,
         "problem": result.problem,
         **result.left_out.as_dict(),
         "commands": result.figures.commands,

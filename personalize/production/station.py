@@ -201,7 +201,7 @@ def alone_with(folder: Path) -> Iterator[None]:
 
     The lock is the kernel's: it ends with the process, even if that is killed.
     """
-    from .journal import JournalConflict
+    from ..register.conflict import JournalConflict
 
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

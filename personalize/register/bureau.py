@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from cardlib.facts import ChipSerial
 
@@ -34,12 +34,15 @@ class BatchFacts:
     count: int
 
 
-class Register:
-    """The register, as one station uses it; a context manager that closes it."""
+class RegisterReader:
+    """The register, to be read; a context manager that closes it.
 
-    def __init__(self, database: Database, identity: str, station: str, file: StationFile) -> None:
-        """Use `open_register`."""
-        self.database, self.identity, self.station, self.file = database, identity, station, file
+    `identity` names the register, `tag_key` the keys that its holders' tags are made with.
+    """
+
+    def __init__(self, database: Database, identity: str, tag_key: str) -> None:
+        """Use `open_reader`."""
+        self.database, self.identity, self.tag_key = database, identity, tag_key
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +56,38 @@ class Register:
         self.close()
 
     def close(self) -> None:
-        """Close the database and the station's file."""
-        self.file.close()
+        """Close the database."""
         self.database.close()
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Read in a transaction of its own."""
+        return self.database.read(query)
+
+    def check(self, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
+        """Whether a batch is entered. JournalConflict when it is, with other facts or tags."""
+        return self.read(lambda connection: check_batch(connection, facts, tags))
+
+    def card_of_chip(self, chip: ChipSerial) -> CardRow | None:
+        """The current card that a chip is bound to, of whichever batch."""
+        condition = schema.card.c.chip == bytes(chip)
+        found = self.read(lambda connection: card_rows(connection, condition))
+        return found[0] if found else None
+
+
+class Register(RegisterReader):
+    """The register, as one station uses it."""
+
+    def __init__(
+        self, database: Database, identity: str, tag_key: str, station: str, file: StationFile
+    ) -> None:
+        """Use `open_register`."""
+        super().__init__(database, identity, tag_key)
+        self.station, self.file = station, file
+
+    def close(self) -> None:
+        """Close the station's file and the database."""
+        self.file.close()
+        super().close()
 
     def write(self, work: Callable[[Writing], T], recall: Callable[[list[Event]], T]) -> T:
         """Do `work` in one transaction, with its events in the station's file before it ends.
@@ -85,7 +117,7 @@ class Register:
         """
 
         def work(writing: Writing) -> bool:
-            if self._check(writing.connection, facts, tags):
+            if check_batch(writing.connection, facts, tags):
                 return False
             rows = [
                 holder_row(facts.batch, number, secrets.token_bytes(_SALT), tag)
@@ -97,36 +129,20 @@ class Register:
 
         return self.write(work, lambda _: True)
 
-    def check(self, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
-        """Whether a batch is entered. JournalConflict as `enter`."""
-        return self.database.read(lambda connection: self._check(connection, facts, tags))
 
-    def _check(self, connection: Connection, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
-        table = schema.batch
-        found = connection.execute(select(table).where(table.c.id == facts.batch)).one_or_none()
-        if found is None:
-            return False
-        named = (facts.key_store_identity, facts.key_version, facts.count)
-        if tuple(found)[1:4] != named or _tags_of(connection, facts.batch) != dict(tags):
-            raise JournalConflict(
-                f"{self.database.name}: batch {facts.batch} was entered with other residents or"
-                " keys. One of the two copies of the batch folder is not the real one"
-            )
-        return True
-
-    def read(self, query: Callable[[Connection], T]) -> T:
-        """Read in a transaction of its own."""
-        return self.database.read(query)
-
-    def cards_of(self, batch: str) -> list[CardRow]:
-        """The current cards of a batch, by number."""
-        return self.read(lambda connection: card_rows(connection, schema.card.c.batch == batch))
-
-    def card_of_chip(self, chip: ChipSerial) -> CardRow | None:
-        """The current card that a chip is bound to, of whichever batch."""
-        condition = schema.card.c.chip == bytes(chip)
-        found = self.read(lambda connection: card_rows(connection, condition))
-        return found[0] if found else None
+def check_batch(connection: Connection, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
+    """Whether a batch is entered. JournalConflict when it is, with other facts or tags."""
+    table = schema.batch
+    found = connection.execute(select(table).where(table.c.id == facts.batch)).one_or_none()
+    if found is None:
+        return False
+    named = (facts.key_store_identity, facts.key_version, facts.count)
+    if tuple(found)[1:4] != named or _tags_of(connection, facts.batch) != dict(tags):
+        raise JournalConflict(
+            f"the register has batch {facts.batch} with other residents or keys. One of the two"
+            " copies of the batch folder is not the real one"
+        )
+    return True
 
 
 def tags_commitment(rows: Iterable[tuple[int, bytes]]) -> str:
@@ -195,40 +211,49 @@ def _tags_of(connection: Connection, batch: str) -> dict[bytes, int]:
     return {row.tag: row.number for row in connection.execute(query)}
 
 
-def begin_tables(database: Database, tag_key: str) -> str:
-    """Make the tables if there are none; return the register's identity.
+def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
+    """Make the tables if there are none; return the register's identity and its tag key.
 
-    JournalConflict when the tables are of another version of this program, or when the register's
-    holders were entered with another key than `tag_key`.
+    JournalConflict when the tables are of another version of this program.
     """
 
-    def work(connection: Connection, _: bool) -> str:
+    def work(connection: Connection, _: bool) -> tuple[str, str]:
         if not database.is_sqlite:
             # Two stations that start at once must not both make the tables.
             connection.execute(text("SELECT pg_advisory_xact_lock(7265)"))
         schema.metadata.create_all(connection)
         row = connection.execute(select(schema.register)).one_or_none()
-        if row is None:
-            new = {"id": str(uuid.uuid4()), "format": schema.FORMAT, "tag_key": tag_key}
-            connection.execute(insert(schema.register), new)
-            return new["id"]  # type: ignore[return-value]
-        _check_register(database, row.format, row.tag_key, tag_key)
-        return str(row.id)
+        if row is not None:
+            return _checked(database, row.id, row.format, row.tag_key)
+        identity = str(uuid.uuid4())
+        new = {"id": identity, "format": schema.FORMAT, "tag_key": tag_key}
+        connection.execute(insert(schema.register), new)
+        return identity, tag_key
 
     return database.run(work)
 
 
-def _check_register(database: Database, version: int, found: str, tag_key: str) -> None:
+def find_register(database: Database) -> tuple[str, str]:
+    """The register's identity and its tag key. JournalConflict when there is no register."""
+
+    def query(connection: Connection) -> tuple[str, str]:
+        if not inspect(connection).has_table(schema.register.name):
+            raise JournalConflict(
+                f"{database.name} has no register yet: `rhcard issue` with this database begins it"
+            )
+        row = connection.execute(select(schema.register)).one()
+        return _checked(database, row.id, row.format, row.tag_key)
+
+    return database.read(query)
+
+
+def _checked(database: Database, identity: str, version: int, tag_key: str) -> tuple[str, str]:
     if version != schema.FORMAT:
         raise JournalConflict(
             f"{database.name} was written by another version of this program (register version"
             f" {version}, this one reads {schema.FORMAT})"
         )
-    if found != tag_key:
-        raise JournalConflict(
-            f"{database.name}: this is the register of another issuer (it names keys {found}, the"
-            f" batch {tag_key}). Give the register of this issuer"
-        )
+    return identity, tag_key
 
 
 def add_station(database: Database, name: str) -> tuple[int, bytes]:

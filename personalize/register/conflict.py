@@ -9,3 +9,6 @@ class JournalConflict(CardError):
 
 class LeaseEnded(CardError):
     """A station worked too long on a card, or another station has the card now."""
+
+
+LOST = "An active card cannot be replaced yet, also if it is lost (docs/how-to/replace-a-card.md)"

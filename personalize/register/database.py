@@ -151,7 +151,7 @@ class Database:
         return JournalConflict(f"{self.name}: it cannot be used ({words})")
 
 
-def open_database(where: str, *, patience: float = PATIENCE) -> Database:
+def open_database(where: str, *, patience: float = PATIENCE, must_exist: bool = False) -> Database:
     """Open the database at a path, or at a URL such as postgresql://user@host/name.
 
     JournalConflict for another kind of URL, DatabaseUnsafe when it may lose what was written,
@@ -159,6 +159,11 @@ def open_database(where: str, *, patience: float = PATIENCE) -> Database:
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
+        if must_exist and not os.path.exists(str(url.database)):
+            raise JournalConflict(
+                f"{url.database}: there is no register yet. `rhcard issue` with this database"
+                " begins it. Check the name"
+            )
         return _open_sqlite(url, patience)
     return _open_postgresql(url, patience)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from . import schema
-from .bureau import Register, add_station, begin_tables
+from .bureau import Register, RegisterReader, add_station, begin_tables, find_register
 from .conflict import JournalConflict
 from .database import PATIENCE, Database, open_database
 from .recovery import put_back
@@ -24,13 +24,13 @@ def open_register(
 ) -> Register:
     """Open the register at a path or URL for a station whose own file is in `folder`.
 
-    `tag_key` names the keys that the tags of holders are made with. Raises what `open_database`
-    does; JournalConflict when the station is at work already, or when the database is behind the
-    station's own file.
+    `tag_key` names the keys that the tags of holders in a new register are made with. Raises what
+    `open_database` does; JournalConflict when the station is at work already, or when the database
+    is behind the station's own file.
     """
     database = open_database(where, patience=patience)
     try:
-        identity = begin_tables(database, tag_key)
+        identity, tag_key = begin_tables(database, tag_key)
         file = open_station_file(folder / identity, station)
         try:
             _compare(database, station, file)
@@ -40,7 +40,20 @@ def open_register(
     except BaseException:
         database.close()
         raise
-    return Register(database, identity, station, file)
+    return Register(database, identity, tag_key, station, file)
+
+
+def open_reader(where: str, *, patience: float = PATIENCE) -> RegisterReader:
+    """Open a register to read it, also while stations work. Raises as `open_database`.
+
+    JournalConflict when there is no register.
+    """
+    database = open_database(where, patience=patience, must_exist=True)
+    try:
+        return RegisterReader(database, *find_register(database))
+    except BaseException:
+        database.close()
+        raise
 
 
 def _compare(database: Database, station: str, file: StationFile) -> None:

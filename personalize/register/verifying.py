@@ -10,7 +10,7 @@ from cardlib.errors import DAMAGE, CardError
 from cardlib.facts import ChipSerial
 
 from . import schema
-from .bureau import Register, commitment, tags_commitment
+from .bureau import RegisterReader, commitment, tags_commitment
 from .checkpoints import Checkpoint, CheckpointSigner, compare, stored
 from .events import FIRST, Event, event_of_row
 from .folding import Folded, FoldedRecord, Record, fold
@@ -31,7 +31,7 @@ class Verdict:
 
 
 def verify(
-    register: Register, signer: CheckpointSigner, against: Sequence[Checkpoint] = ()
+    register: RegisterReader, signer: CheckpointSigner, against: Sequence[Checkpoint] = ()
 ) -> Verdict:
     """Verify the journal, also against checkpoints that were kept outside the database."""
     return register.read(lambda connection: _verify(connection, register, signer, against))
@@ -39,7 +39,7 @@ def verify(
 
 def _verify(
     connection: Connection,
-    register: Register,
+    register: RegisterReader,
     signer: CheckpointSigner,
     against: Sequence[Checkpoint],
 ) -> Verdict:

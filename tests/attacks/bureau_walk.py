@@ -36,9 +36,11 @@ from personalize.production import reader_feed
 from personalize.production.feed import identify
 from personalize.production.issue import issue
 from personalize.production.job import CardResult, opened_job
-from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
+from personalize.production.journal import Journal, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
+from personalize.register.conflict import JournalConflict
+from personalize.register.states import CardState
 from tests.cards.bureau import issue_all, issuer, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
 from tests.cards.wrong_cards import Foreign, with_added_key_set
@@ -53,7 +55,7 @@ COUNTERS = 0
 SELECT, READ_RECORD = 0xA4, 0xB2
 """The instructions that a card may get that is not ours: they change nothing."""
 TAKE_OUT = "Take the card out"
-_MAY_BE_ACTIVE = (Progress.VERIFIED, Progress.ACTIVE)
+_MAY_BE_ACTIVE = (CardState.ACTIVATING, CardState.ACTIVE)
 
 
 Robot = Callable[[threading.Event], None]
@@ -329,12 +331,12 @@ def give_one_up(world: World) -> None:
         return
     with batch_journal(world.batch) as journal:
         for entry in journal.entries():
-            if entry.chip is None or entry.progress is Progress.ACTIVE:
+            if entry.chip is None or entry.state is CardState.ACTIVE:
                 continue
             try:
                 journal.give_up(entry.chip)
             except JournalConflict as refused:
-                assert entry.progress is Progress.VERIFIED, refused
+                assert entry.state is CardState.ACTIVATING, refused
                 world.seen["not given up"] += 1
             else:
                 world.seen["given up"] += 1
@@ -346,7 +348,7 @@ def finish(world: World) -> None:
     put_all_in(world)
     ours = {ChipSerial(card.chip) for card in (*world.mine, *world.strays)}
     with batch_journal(world.batch) as journal:
-        begun = [e.chip for e in journal.entries() if e.progress is Progress.STARTED and e.chip]
+        begun = [e.chip for e in journal.entries() if e.state is CardState.PERSONALIZING and e.chip]
         strange = [chip for chip in begun if chip not in ours]
         for chip in strange:
             journal.give_up(chip)
@@ -391,13 +393,13 @@ def judge(world: World) -> None:
         assert said.chip in spoiled or bound[said.chip].number == number, said
         if card.state.life_cycle == LifeCycle.ACTIVE:
             active.append((number, said.chip))
-            assert bound[said.chip].progress in _MAY_BE_ACTIVE, bound[said.chip]
+            assert bound[said.chip].state in _MAY_BE_ACTIVE, bound[said.chip]
     assert len({number for number, _ in active}) == len(active), f"two active cards: {active}"
-    made = {(e.number, e.chip) for e in entries.values() if e.progress is Progress.ACTIVE}
+    made = {(e.number, e.chip) for e in entries.values() if e.state is CardState.ACTIVE}
     assert made <= set(active), f"the journal says {made}, and active are {active}"
     for number in world.held:
-        assert entries[number].progress not in _MAY_BE_ACTIVE, f"card {number} was held"
-    world.held |= {n for n in others if entries[n].progress not in _MAY_BE_ACTIVE}
+        assert entries[number].state not in _MAY_BE_ACTIVE, f"card {number} was held"
+    world.held |= {n for n in others if entries[n].state not in _MAY_BE_ACTIVE}
     judge_others(world)
 
 
@@ -414,7 +416,7 @@ def judge_the_end(world: World) -> None:
     """Everybody whose card is not held has an active one, and its PIN is the one of the file."""
     batch = world.batch
     with batch_journal(batch) as journal:
-        left = {e.number for e in journal.entries() if e.progress is not Progress.ACTIVE}
+        left = {e.number for e in journal.entries() if e.state is not CardState.ACTIVE}
     assert left == world.held, (left, world.held, world.results, world.readers[0].lines)
     mailing = letters(batch, issuer())
     assert (len(mailing.letters), mailing.problems) == (COUNT - len(left), [])

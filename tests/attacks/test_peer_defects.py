@@ -36,8 +36,9 @@ from cardlib.messaging.scp03 import LEVELS, R_MAC, Scp03Host
 from cardlib.messaging.scp03_channel import Scp03Channel
 from cardlib.messaging.scp03_failure import Scp03Failure
 from cardlib.transport.recorder import Recorder
-from personalize.production.journal import Progress, batch_journal
+from personalize.production.journal import batch_journal
 from personalize.production.station import SUFFIX, in_reader
+from personalize.register.states import CardState
 from personalize.sample.sample_batch import SAMPLE
 from tests.cards.bureau import die, issue_all, new_batch, sample_names, sample_rows, store
 from tests.cards.software_cards import active_card, cut_at, terminal
@@ -221,9 +222,9 @@ def test_10_a_run_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
     with batch_journal(batch) as journal:
         before = journal.entries()
-    assert (before[0].progress, before[2].progress) == (Progress.ACTIVE, Progress.PREPARED)
+    assert (before[0].state, before[2].state) == (CardState.ACTIVE, CardState.PREPARED)
     outcomes = issue_all(batch, cards)
-    assert [outcome.progress for outcome in outcomes] == [Progress.ACTIVE] * 3
+    assert [outcome.state for outcome in outcomes] == [CardState.ACTIVE] * 3
     assert [outcome.chip for outcome in outcomes[:2]] == [entry.chip for entry in before[:2]]
     assert len({outcome.chip for outcome in outcomes}) == len(list(cards.glob(f"*{SUFFIX}"))) == 3
 
@@ -266,8 +267,8 @@ def test_11_success_is_what_the_card_answered_whatever_is_said(
     with patch.object(HostSession, "activate", talking):
         first, second = issue_all(batch, cards)
     assert words in capfd.readouterr().err
-    assert (first.progress, bool(first.problem)) == (Progress.PERSONALIZED, True)
-    assert (second.progress, second.problem) == (Progress.ACTIVE, "")
+    assert (first.state, bool(first.problem)) == (CardState.PERSONALIZED, True)
+    assert (second.state, second.problem) == (CardState.ACTIVE, "")
 
 
 # --- 12: emulators ------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from cardlib.issuance.making import HostSession, make_card
 from cardlib.keys.agent.agent_keys import versions
 from cardlib.keys.agent.agent_verbs import FORMS, OF_BATCHES, OF_CARDS, OF_EVERYBODY, OF_TERMINALS
 from cardlib.keys.agent.agent_wire import Document, from_frame
-from cardlib.keys.issuer import Scp03Set
+from cardlib.keys.issuer import PinOf, Scp03Set
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots
 from cardlib.keys.store import KeyStore
 from personalize.custody.own_roots import check_roots
@@ -243,8 +243,8 @@ def _day(connections: Mapping[Role, DirectConnection], protocol: int) -> None:
     stored = station.sealed_batch(JOB.batch, 1, batch.sealed_key)
     stored.check_header(b"header", seal)
     assert stored.unseal(1, sealed) == b"a record"
-    pin = station.seal_pin(JOB.batch, 1, 0, Pin("135790"))
-    assert station.unseal_pin(JOB.batch, 1, 0, pin) == "135790"
+    pin = station.seal_pin(PinOf(JOB.batch, 1, 0), Pin("135790"))
+    assert station.unseal_pin(PinOf(JOB.batch, 1, 0), pin) == "135790"
     card = blank(keys=own_keys(protocol))
     make_card(card, station, JOB, records(protocol), *CARDHOLDER)
     station_keys = station.terminal_keys.for_card(CHIP, REGION)

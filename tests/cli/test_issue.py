@@ -17,8 +17,8 @@ from personalize.cli.exits import Exit
 from personalize.cli.issue import Run
 from personalize.cli.places import Place
 from personalize.production.job import CardResult
-from personalize.production.journal import Progress
 from personalize.production.station import SUFFIX, alone_with
+from personalize.register.states import CardState
 from tests import ROOT
 from tests.cards.field_bench import card_of_profile
 from tests.cards.field_cards import DEPLOYED
@@ -298,10 +298,10 @@ def test_a_signal_lets_the_card_in_hand_be_finished_and_a_second_one_does_not(
     cards = tmp_path / "cards"
     program = (
         "import os, signal\n"
-        "from personalize.production.journal import Journal, Progress\n"
+        "from personalize.production.journal import Journal, CardState\n"
         "real = Journal.advance\n"
         "def advance(self, number, progress):\n"
-        "    if (number, progress) == (2, Progress.VERIFIED):\n"
+        "    if (number, progress) == (2, CardState.ACTIVATING):\n"
         f"        for _ in range({times}): os.kill(os.getpid(), signal.{sent})\n"
         "    real(self, number, progress)\n"
         "Journal.advance = advance\n"
@@ -351,7 +351,7 @@ def test_blanks_are_made_only_when_that_is_asked_for(batch: Path, tmp_path: Path
 
 @pytest.mark.parametrize("makes_blanks", [True, False])
 def test_make_blanks_is_advised_only_where_the_keys_can_make_them(makes_blanks: bool) -> None:
-    without = CardResult(1, 2, None, Progress.PREPARED, "no blank card")
+    without = CardResult(1, 2, None, CardState.PREPARED, "no blank card")
     run = Run(Path("batch"), Place(Path("cards")), [without], [], [], (), {}, makes_blanks)
     assert "1 blank card is lacking in cards. Put blank cards there" in run.error
     assert ("--make-blanks" in run.error) == makes_blanks

@@ -28,7 +28,7 @@ from personalize.cli.failures import Stopped, explain
 from personalize.cli.output import printable
 from personalize.cli.signals import Signalled
 from personalize.preparation.batch import BatchError
-from personalize.production.journal import JournalConflict
+from personalize.register.conflict import JournalConflict
 from tests import ROOT
 from tests.programs.rhcard import ran, rhcard
 

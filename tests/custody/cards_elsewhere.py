@@ -126,4 +126,4 @@ def main() -> None:
     batch = Batch.open(folder, issuer)
     with opened_job(batch, issuer, feed, test_keys=False) as job:
         for result in issue(job):
-            sys.stdout.write(f"{result.number} {result.progress} {result.problem}\n")
+            sys.stdout.write(f"{result.number} {result.state} {result.problem}\n")

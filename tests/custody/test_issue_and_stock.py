@@ -7,8 +7,9 @@ from cardlib.facts import ChipSerial
 from personalize.preparation.batch import Batch
 from personalize.production.issue import issue
 from personalize.production.job import opened_job
-from personalize.production.journal import Progress, batch_journal
+from personalize.production.journal import batch_journal
 from personalize.production.station import FolderFeed, card_path
+from personalize.register.states import CardState
 from tests.cards.bureau import new_batch
 from tests.custody.agents import folder_in_memory
 from tests.custody.desks import bench, own_keys
@@ -30,8 +31,8 @@ def test_a_chip_that_is_not_in_stock_is_named_and_takes_no_record() -> None:
                 results = list(issue(job))
                 left_alone = job.left_alone
         with batch_journal(batch) as journal:
-            entries = [(entry.chip, entry.progress) for entry in journal.entries()]
-    assert entries == [(RECEIVED, Progress.ACTIVE), (None, Progress.PREPARED)]
+            entries = [(entry.chip, entry.state) for entry in journal.entries()]
+    assert entries == [(RECEIVED, CardState.ACTIVE), (None, CardState.PREPARED)]
     assert [result.chip for result in results if not result.problem] == [RECEIVED]
     (named,) = left_alone
     assert f"chip {UNKNOWN} is not in received stock" in named

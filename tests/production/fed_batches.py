@@ -18,10 +18,11 @@ from personalize.production.audit import audit
 from personalize.production.feed import identify
 from personalize.production.issue import issue
 from personalize.production.job import CardResult, Job, opened_job
-from personalize.production.journal import Progress, batch_journal
+from personalize.production.journal import batch_journal
 from personalize.production.mailer import letters
 from personalize.production.reader_feed import ReaderFeed
 from personalize.production.report import Verified
+from personalize.register.states import CardState
 from tests.cards.bureau import issuer, new_batch, pin_is_right, store
 from tests.cards.fed_readers import FedReader, teller
 from tests.cards.field_bench import card_of_profile
@@ -143,7 +144,7 @@ def assert_everybody_has_one_card(batch: Batch, cards: list[SoftwareCard]) -> No
     """Of all cards there are, each resident has one; it is the journal's, and its PIN fits."""
     with batch_journal(batch) as journal:
         entries = journal.entries()
-    assert [entry.progress for entry in entries] == [Progress.ACTIVE] * len(entries)
+    assert [entry.state for entry in entries] == [CardState.ACTIVE] * len(entries)
     found = []
     for card in cards:
         card.reset()

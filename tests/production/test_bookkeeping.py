@@ -11,17 +11,21 @@ import pytest
 
 from cardlib.emulator import SoftwareCard
 from cardlib.errors import CardError, FormatError, StorageError
+from cardlib.facts import ChipSerial
 from cardlib.issuance.making import HostSession
 from personalize.preparation.batch import Batch
 from personalize.production import journal_log
 from personalize.production.bookkeeping import opened_to_read
 from personalize.production.issue import issue
+from personalize.production.job import Job
 from personalize.production.journal import NAME as JOURNAL
-from personalize.production.journal import JournalConflict, Progress, batch_journal
+from personalize.production.journal import Journal, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.pins import NAME as PINS
-from personalize.production.pins import open_pins
+from personalize.production.pins import PinFile, open_pins
 from personalize.production.station import in_reader
+from personalize.register.conflict import JournalConflict
+from personalize.register.states import CardState
 from tests.cards.bureau import (
     audit_all,
     die,
@@ -107,6 +111,11 @@ def test_pins_with_an_empty_journal_are_a_conflict(batch: Batch, tmp_path: Path)
     assert not list((tmp_path / "elsewhere").glob("*"))
 
 
+def pins_of(job: Job) -> PinFile:
+    assert isinstance(job.pins, PinFile)
+    return job.pins
+
+
 def test_a_journal_that_is_older_than_the_pin_file_is_a_conflict(
     batch: Batch, place: Path, tmp_path: Path
 ) -> None:
@@ -117,7 +126,7 @@ def test_a_journal_that_is_older_than_the_pin_file_is_a_conflict(
 def test_after_a_cut_the_next_card_may_have_a_pin_before_its_chip(tmp_path: Path) -> None:
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     with job_of(batch, cards) as job:
-        pin = job.pins.assign(1)
+        pin = pins_of(job).assign(1)
     assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
     assert letters(batch, issuer()).letters[0].pin == pin
 
@@ -126,7 +135,7 @@ def test_after_a_cut_the_next_card_may_have_a_pin_before_its_chip(tmp_path: Path
 def test_a_pin_of_a_card_that_is_not_the_next_is_a_conflict(tmp_path: Path, number: int) -> None:
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     with job_of(batch, cards) as job:
-        job.pins.assign(number)
+        pins_of(job).assign(number)
     with pytest.raises(JournalConflict, match=f"cards {number} have a PIN already"):
         issue_all(batch, cards)
 
@@ -135,12 +144,10 @@ def test_cards_whose_chips_were_let_go_or_given_up_keep_their_pins(tmp_path: Pat
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     with job_of(batch, cards) as job:
         for number in range(1, COUNT + 1):
-            with job.journal.take(bytes([number]) * 8) as taken:
-                assert taken == number
-                job.pins.assign(number)
+            assert job.books.claim(ChipSerial(bytes([number]) * 8)) == number
         job.journal.release(1)
         job.journal.release(2)
-        job.journal.give_up(bytes([3]) * 8)
+        job.journal.give_up(ChipSerial(bytes([3]) * 8))
     assert [result.problem for result in issue_all(batch, cards)] == [""] * COUNT
 
 
@@ -277,7 +284,7 @@ def test_issue_says_that_an_active_card_has_no_pin(
     lose(batch)
     before = (batch.folder / PINS).read_bytes()
     results = issue_all(batch, place / "cards")
-    assert [result.progress for result in results] == [Progress.ACTIVE] * COUNT
+    assert [result.state for result in results] == [CardState.ACTIVE] * COUNT
     assert [bool(result.problem) for result in results] == [False, True, False]
     assert "the PIN of card 2 is missing or damaged" in results[1].problem
     assert (batch.folder / PINS).read_bytes() == before
@@ -287,11 +294,10 @@ def test_a_damaged_line_stops_no_card_that_is_still_to_be_made(tmp_path: Path) -
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
     with job_of(batch, cards) as job:
         for number in (1, 2):
-            with job.journal.take(bytes([number]) * 8):
-                job.pins.assign(number)
+            job.books.claim(ChipSerial(bytes([number]) * 8))
     damage_second_line(batch)
     results = issue_all(batch, cards)
-    assert [result.progress for result in results][2] is Progress.ACTIVE
+    assert [result.state for result in results][2] is CardState.ACTIVE
     with job_of(batch, cards) as job:
         assert len(job.pins.faults) == 1
 
@@ -299,8 +305,8 @@ def test_a_damaged_line_stops_no_card_that_is_still_to_be_made(tmp_path: Path) -
 def test_a_half_line_that_may_be_a_cards_pin_is_kept(tmp_path: Path) -> None:
     """The end of the last line is lost, and its card is active: it is not the rest of a cut."""
     batch, cards = new_batch(tmp_path, COUNT), tmp_path / "cards"
-    with job_of(batch, cards) as job, job.journal.take(b"FIRSTONE"):
-        job.pins.assign(1)
+    with job_of(batch, cards) as job:
+        job.books.claim(ChipSerial(b"FIRSTONE"))
     path = batch.folder / PINS
     path.write_bytes(path.read_bytes()[:-2])
     half = path.read_bytes()
@@ -364,7 +370,7 @@ def second_pin(batch: Batch, number: int) -> None:
 def test_a_waiting_card_with_two_pins_gets_a_new_one_and_its_letter(tmp_path: Path) -> None:
     batch, cards = new_batch(tmp_path, 1), tmp_path / "cards"
     with job_of(batch, cards) as job:
-        job.pins.assign(1)
+        pins_of(job).assign(1)
     second_pin(batch, 1)
     with job_of(batch, cards) as job:
         assert [result.problem for result in issue(job)] == [""]
@@ -382,13 +388,13 @@ def test_a_started_card_with_two_pins_is_given_up_as_the_message_says(tmp_path: 
     cards.mkdir()
     chip.save(cards / "first.card")
     chip.close()
-    with job_of(batch, cards) as job, job.journal.take(b"FIRSTONE"):
-        job.pins.assign(1)
+    with job_of(batch, cards) as job:
+        job.books.claim(ChipSerial(b"FIRSTONE"))
     second_pin(batch, 1)
     (result,) = issue_all(batch, cards)
     assert f"with --spoiled {b'FIRSTONE'.hex().upper()}" in result.problem
     with job_of(batch, cards) as job:
-        job.journal.give_up(b"FIRSTONE")
+        job.journal.give_up(ChipSerial(b"FIRSTONE"))
         assert [each.problem for each in issue(job)] == [""]
     assert letters(batch, issuer()).problems == []
 
@@ -423,10 +429,11 @@ def test_verify_and_letters_change_nothing_in_the_batch(batch: Batch, place: Pat
 
 def test_a_journal_that_is_read_takes_no_change(batch: Batch) -> None:
     with (
-        opened_to_read(batch, issuer()) as (journal, _),
+        opened_to_read(batch, issuer()) as books,
         pytest.raises(StorageError, match="readonly"),
     ):
-        journal.note(1, "a problem")
+        assert isinstance(books.work, Journal)
+        books.work.note(1, "a problem")
 
 
 def test_nothing_is_changed_when_no_card_was_issued(tmp_path: Path) -> None:
@@ -451,7 +458,7 @@ def test_after_a_kill_readers_see_the_last_step_and_change_nothing(tmp_path: Pat
     assert [bool(result.findings) for result in audit_all(batch, cards)] == [False, True, True]
     assert everything(batch.folder) == before
     with batch_journal(batch) as journal:
-        assert journal.entry(2).progress is Progress.VERIFIED
+        assert journal.entry(2).state is CardState.ACTIVATING
     assert len(open_pins(batch.folder, batch.uuid, issuer())) == 2
 
 

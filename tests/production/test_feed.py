@@ -28,8 +28,9 @@ from personalize.production.feed import (
 )
 from personalize.production.issue import issue
 from personalize.production.job import CardResult, Job, opened_job
-from personalize.production.journal import JournalConflict, Progress
 from personalize.production.station import FolderFeed
+from personalize.register.conflict import JournalConflict
+from personalize.register.states import CardState
 from tests.cards.bureau import issue_all, issuer, new_batch, store
 
 T = TypeVar("T")
@@ -117,10 +118,10 @@ def batch(tmp_path: Path) -> Batch:
 def test_each_card_that_comes_gets_the_next_job(batch: Batch) -> None:
     slots = [blank(n) for n in (5, 3, 9)]
     results, left_alone = run(batch, Hopper(list(slots)))
-    assert [(r.number, r.chip, r.progress, r.problem) for r in results] == [
-        (1, bytes([5]) * 8, Progress.ACTIVE, ""),
-        (2, bytes([3]) * 8, Progress.ACTIVE, ""),
-        (3, bytes([9]) * 8, Progress.ACTIVE, ""),
+    assert [(r.number, r.chip, r.state, r.problem) for r in results] == [
+        (1, bytes([5]) * 8, CardState.ACTIVE, ""),
+        (2, bytes([3]) * 8, CardState.ACTIVE, ""),
+        (3, bytes([9]) * 8, CardState.ACTIVE, ""),
     ]
     assert left_alone == []
     for number, slot in enumerate(slots, 1):
@@ -145,7 +146,7 @@ def test_no_card_is_asked_for_when_none_is_needed_any_more(batch: Batch) -> None
 
 def test_a_card_for_which_no_blank_came_is_said_and_made_by_the_next_run(batch: Batch) -> None:
     results, _ = run(batch, Hopper([blank(1)]))
-    assert [r.progress for r in results] == [Progress.ACTIVE, Progress.PREPARED, Progress.PREPARED]
+    assert [r.state for r in results] == [CardState.ACTIVE, CardState.PREPARED, CardState.PREPARED]
     assert [r.problem for r in results][1:] == ["no blank card is left for it in the hopper"] * 2
     results, _ = run(batch, Hopper([blank(2), blank(3)]))
     assert [(r.number, r.was_active, r.problem) for r in results] == [
@@ -157,9 +158,7 @@ def test_a_card_for_which_no_blank_came_is_said_and_made_by_the_next_run(batch: 
 
 def cut_before_personalization(job: Job, slot: Slot) -> None:
     """What a run writes down before it touches a card, and no more."""
-    with job.journal.take(slot.card.chip) as number:
-        assert number is not None
-        job.pins.assign(number)
+    assert job.books.claim(ChipSerial(slot.card.chip)) is not None
 
 
 def test_a_card_that_was_begun_is_known_by_its_chip_whenever_it_comes(batch: Batch) -> None:
@@ -229,7 +228,7 @@ def test_a_reader_whose_own_blanks_cannot_be_used_is_not_asked_for_more(batch: B
     feed = Hopper([Slot(Silent(), f"made {n}", made_here=True) for n in (1, 2)])  # type: ignore[arg-type]
     results, left_alone = run(batch, feed)
     assert feed.brought == ["made 1"]
-    assert [r.progress for r in results] == [Progress.PREPARED] * 3
+    assert [r.state for r in results] == [CardState.PREPARED] * 3
     assert all(left_alone[0] in r.problem for r in results)
 
 

@@ -26,10 +26,12 @@ from personalize.production import pins
 from personalize.production.audit import audit
 from personalize.production.feed import Identified, identify
 from personalize.production.job import opened_job
-from personalize.production.journal import Journal, JournalConflict, Progress, batch_journal
+from personalize.production.journal import Journal, batch_journal
 from personalize.production.mailer import letters
 from personalize.production.pins import PinFile
 from personalize.production.station import SUFFIX, FolderFeed, alone_with, in_reader
+from personalize.register.conflict import JournalConflict
+from personalize.register.states import CardState
 from tests.cards.bureau import (
     audit_all,
     die,
@@ -66,9 +68,9 @@ def cards(tmp_path: Path) -> Path:
     return tmp_path / "cards"
 
 
-def stages(batch: Batch) -> list[Progress]:
+def stages(batch: Batch) -> list[CardState]:
     with batch_journal(batch) as journal:
-        return [entry.progress for entry in journal.entries()]
+        return [entry.state for entry in journal.entries()]
 
 
 def cards_in(folder: Path) -> list[Identified]:
@@ -82,7 +84,7 @@ def cards_in(folder: Path) -> list[Identified]:
 
 def assert_all_issued_once(batch: Batch, cards: Path) -> None:
     """Every resident's card is active, on one chip, holds what it should, and has its PIN."""
-    assert stages(batch) == [Progress.ACTIVE] * COUNT
+    assert stages(batch) == [CardState.ACTIVE] * COUNT
     numbers = Counter(card.card_number for card in cards_in(cards) if card.card_number)
     assert numbers == Counter(card.card_number for card in batch.cards())
     assert [result.findings for result in audit_all(batch, cards)] == [()] * COUNT
@@ -105,17 +107,16 @@ def blank(cards: Path, chip: bytes, keys: KeyStore, name: str = "") -> Path:
 def begin(batch: Batch, number: int, chip: bytes) -> None:
     """Write down what a run does before it touches a chip, and no more."""
     file = pins.open_pins(batch.folder, batch.uuid, issuer())
-    with batch_journal(batch) as journal, journal.take(chip) as taken:
-        assert taken == number
-        file.assign(number)
+    with batch_journal(batch) as journal:
+        assert journal.take(chip, file.assign) == number
 
 
 def test_a_batch_becomes_active_cards(batch: Batch, cards: Path) -> None:
     outcomes = issue_all(batch, cards)
-    assert [(o.number, o.line, o.progress, o.problem) for o in outcomes] == [
-        (1, 2, Progress.ACTIVE, ""),
-        (2, 3, Progress.ACTIVE, ""),
-        (3, 4, Progress.ACTIVE, ""),
+    assert [(o.number, o.line, o.state, o.problem) for o in outcomes] == [
+        (1, 2, CardState.ACTIVE, ""),
+        (2, 3, CardState.ACTIVE, ""),
+        (3, 4, CardState.ACTIVE, ""),
     ]
     assert all(o.figures.commands and o.seconds > 0 and not o.was_active for o in outcomes)
     assert_all_issued_once(batch, cards)
@@ -137,8 +138,8 @@ def test_running_again_changes_nothing(batch: Batch, cards: Path) -> None:
     first = issue_all(batch, cards)
     images = {path: path.read_bytes() for path in cards.iterdir()}
     again = issue_all(batch, cards)
-    assert [(o.chip, o.progress, o.was_active) for o in again] == [
-        (o.chip, Progress.ACTIVE, True) for o in first
+    assert [(o.chip, o.state, o.was_active) for o in again] == [
+        (o.chip, CardState.ACTIVE, True) for o in first
     ]
     assert {path: path.read_bytes() for path in cards.iterdir()} == images
 
@@ -211,7 +212,7 @@ def test_two_runs_on_one_batch_or_on_one_folder_exclude_each_other(
         job_of(other, cards),
     ):
         pass
-    assert stages(batch) == [Progress.PREPARED] * COUNT
+    assert stages(batch) == [CardState.PREPARED] * COUNT
 
 
 def test_a_resident_of_another_batch_gets_no_second_card(
@@ -223,7 +224,7 @@ def test_a_resident_of_another_batch_gets_no_second_card(
         JournalConflict, match=r"card 1 \(line 2 of the list\).*Nobody gets two cards"
     ):
         issue_all(again, cards)
-    assert stages(again) == [Progress.PREPARED]
+    assert stages(again) == [CardState.PREPARED]
 
 
 def test_another_batch_shares_the_folder(batch: Batch, cards: Path, tmp_path: Path) -> None:
@@ -258,8 +259,8 @@ def test_a_failed_card_stops_no_other_and_is_tried_again(
 ) -> None:
     monkeypatch.setattr(HostSession, "activate", failing_at(2, "ACTIVATE", HostSession.activate))
     outcomes = issue_all(batch, cards)
-    assert [o.progress for o in outcomes] == [
-        Progress.ACTIVE, Progress.PERSONALIZED, Progress.ACTIVE,
+    assert [o.state for o in outcomes] == [
+        CardState.ACTIVE, CardState.PERSONALIZED, CardState.ACTIVE,
     ]  # fmt: skip
     assert outcomes[1].problem.startswith("ACTIVATE: 6581")
     with batch_journal(batch) as journal:
@@ -281,7 +282,7 @@ def test_a_card_that_does_not_verify_is_not_activated(
 
     monkeypatch.setattr(HostSession, "load", without_a_name)
     outcomes = issue_all(batch, cards)
-    assert [o.progress for o in outcomes] == [Progress.PERSONALIZED] * COUNT
+    assert [o.state for o in outcomes] == [CardState.PERSONALIZED] * COUNT
     assert all("DDF1/EF06 record 1 name" in o.problem for o in outcomes)
     names = [card.name for card in batch.cards()]
     assert not any(name in o.problem for name in names for o in outcomes)
@@ -295,13 +296,13 @@ def test_a_lost_card_is_named_and_given_up_on_request(
     assert lost is not None
     (cards / f"{lost.hex().upper()}{SUFFIX}").unlink()
     outcome = issue_all(batch, cards)[0]
-    assert (outcome.chip, outcome.progress) == (lost, Progress.PERSONALIZED)
+    assert (outcome.chip, outcome.state) == (lost, CardState.PERSONALIZED)
     assert f"--spoiled {lost.hex().upper()}" in outcome.problem
     with job_of(batch, cards) as job:
         pin = job.pins.get(1)
         assert job.journal.give_up(lost) == 1
         outcome = results_of(job)[0]
-        assert (outcome.problem, outcome.progress, job.pins.get(1)) == ("", Progress.ACTIVE, pin)
+        assert (outcome.problem, outcome.state, job.pins.get(1)) == ("", CardState.ACTIVE, pin)
         assert outcome.chip != lost
     assert_all_issued_once(batch, cards)
 
@@ -312,15 +313,15 @@ def test_a_card_that_may_be_active_is_not_given_up(
     """A cut between ACTIVATE and the journal: with --spoiled the resident would get a second."""
     advance = Journal.advance
 
-    def cut(journal: Journal, number: int, progress: Progress) -> None:
-        if (number, progress) == (1, Progress.ACTIVE):
+    def cut(journal: Journal, number: int, progress: CardState) -> None:
+        if (number, progress) == (1, CardState.ACTIVE):
             raise TransportError("the card was pulled out")
         advance(journal, number, progress)
 
     monkeypatch.setattr(Journal, "advance", cut)
     first = issue_all(batch, cards)[0]
     monkeypatch.undo()
-    assert first.progress is Progress.VERIFIED and first.chip
+    assert first.state is CardState.ACTIVATING and first.chip
     path = cards / f"{first.chip}{SUFFIX}"
     path.rename(path.with_suffix(".away"))
     missing = issue_all(batch, cards)[0]
@@ -344,18 +345,18 @@ def test_a_card_whose_pin_was_lost_gets_no_other_pin(
     assert chip is not None
     (batch.folder / pins.NAME).unlink()
     outcome = issue_all(batch, cards)[0]
-    assert outcome.progress is Progress.PERSONALIZED
+    assert outcome.state is CardState.PERSONALIZED
     assert "pins.sealed: the PIN of card 1 is missing" in outcome.problem
     assert f"--spoiled {chip}" in outcome.problem
     with job_of(batch, cards) as job:
         job.journal.give_up(chip)
-        assert results_of(job)[0].progress is Progress.ACTIVE
+        assert results_of(job)[0].state is CardState.ACTIVE
 
 
 def test_aes_cards_are_issued_like_sm4_ones(tmp_path: Path, cards: Path) -> None:
     keys = KeyStore(new_roots(1, Cipher.AES))
     batch = new_batch(tmp_path, 1, keys=keys)
-    assert [o.progress for o in issue_all(batch, cards, keys)] == [Progress.ACTIVE]
+    assert [o.state for o in issue_all(batch, cards, keys)] == [CardState.ACTIVE]
     assert [result.findings for result in audit_all(batch, cards, keys)] == [()]
 
 
@@ -367,7 +368,7 @@ def test_a_spoiled_card_that_turns_up_again_is_no_conflict(
     assert spoiled is not None
     with job_of(batch, cards) as job:
         job.journal.give_up(spoiled)
-        assert results_of(job)[0].progress is Progress.ACTIVE
+        assert results_of(job)[0].state is CardState.ACTIVE
     assert issue_all(batch, cards)[0].chip != spoiled
 
 
@@ -463,7 +464,7 @@ def test_killed_at_a_write_and_run_again_everybody_gets_one_card(
 ) -> None:
     point = 1 + part * (writes - 1) // STRIDES
     assert in_child(lambda: issue_until(point, batch, cards)) == -signal.SIGKILL
-    assert stages(batch) != [Progress.ACTIVE] * COUNT
+    assert stages(batch) != [CardState.ACTIVE] * COUNT
     issue_all(batch, cards)
     assert_all_issued_once(batch, cards)
     assert len(list(cards.glob(f"*{SUFFIX}"))) == COUNT
@@ -486,8 +487,8 @@ def test_killed_again_and_again_the_batch_is_finished_in_the_end(
 def test_a_cut_between_activation_and_the_journal_is_noticed(
     batch: Batch, cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut(self: Journal, number: int, progress: Progress) -> None:
-        if progress is Progress.ACTIVE:
+    def cut(self: Journal, number: int, progress: CardState) -> None:
+        if progress is CardState.ACTIVE:
             die()
         real(self, number, progress)
 
@@ -495,7 +496,7 @@ def test_a_cut_between_activation_and_the_journal_is_noticed(
     monkeypatch.setattr(Journal, "advance", cut)
     assert in_child(lambda: issue_all(batch, cards)) == -signal.SIGKILL
     monkeypatch.undo()
-    assert stages(batch)[0] is Progress.VERIFIED
+    assert stages(batch)[0] is CardState.ACTIVATING
     issue_all(batch, cards)
     assert_all_issued_once(batch, cards)
 

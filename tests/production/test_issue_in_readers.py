@@ -22,8 +22,9 @@ from cardlib.keys.store import KeyStore
 from cardlib.transport.pcsc import find_reader, open_reader
 from personalize.preparation.batch import Batch
 from personalize.production.feed import identify
-from personalize.production.journal import Progress, batch_journal
+from personalize.production.journal import batch_journal
 from personalize.production.mailer import letters
+from personalize.register.states import CardState
 from tests.cards.bureau import pin_is_right
 from tests.cards.field_bench import card_of_profile
 from tests.cards.in_between import READ_RECORD, SELECT
@@ -170,7 +171,7 @@ def assert_everybody_has_one_card(folder: Path, store: KeyStore, cards: list[Sof
     batch = Batch.open(folder, LocalIssuer(store))
     with batch_journal(batch) as journal:
         entries = journal.entries()
-    assert {entry.progress for entry in entries} == {Progress.ACTIVE}
+    assert {entry.state for entry in entries} == {CardState.ACTIVE}
     found = []
     for card in cards:
         card.reset()

@@ -11,25 +11,20 @@ import pytest
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.preparation.batch import BatchHeader
-from personalize.production.journal import (
-    NAME,
-    Journal,
-    JournalConflict,
-    Progress,
-    open_journal,
-)
+from personalize.production.journal import NAME, Journal, open_journal
+from personalize.register.conflict import JournalConflict
+from personalize.register.states import CardState
 from tests.preparation.test_batch import header
 
 KEYS = KeyStore(new_roots())
 HOLDERS = {KEYS.holder_hash(f"99012119801007195{n}"): n for n in (1, 2, 3)}
 BATCH = header(3)
 CHIP_A, CHIP_B = bytes.fromhex("0102030405060708"), bytes.fromhex("1112131415161718")
-STEPS = [Progress.PERSONALIZED, Progress.VERIFIED, Progress.ACTIVE]
+STEPS = [CardState.PERSONALIZED, CardState.ACTIVATING, CardState.ACTIVE]
 
 
 def take(journal: Journal, chip: bytes) -> int | None:
-    with journal.take(chip) as number:
-        return number
+    return journal.take(chip, lambda _: None)
 
 
 @pytest.fixture
@@ -39,10 +34,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def test_a_new_journal_has_every_card_prepared(journal: Journal) -> None:
-    assert [(e.number, e.chip, e.progress) for e in journal.entries()] == [
-        (1, None, Progress.PREPARED),
-        (2, None, Progress.PREPARED),
-        (3, None, Progress.PREPARED),
+    assert [(e.number, e.chip, e.state) for e in journal.entries()] == [
+        (1, None, CardState.PREPARED),
+        (2, None, CardState.PREPARED),
+        (3, None, CardState.PREPARED),
     ]
 
 
@@ -50,12 +45,12 @@ def test_stages_are_walked_one_by_one(journal: Journal) -> None:
     assert take(journal, CHIP_A) == 1
     for stage in STEPS:
         journal.advance(1, stage)
-        assert (journal.entry(1).progress, journal.entry(1).chip) == (stage, CHIP_A)
-    assert journal.entry(2).progress is Progress.PREPARED
+        assert (journal.entry(1).state, journal.entry(1).chip) == (stage, CHIP_A)
+    assert journal.entry(2).state is CardState.PREPARED
 
 
 @pytest.mark.parametrize("stage", STEPS)
-def test_no_stage_is_skipped_or_repeated(journal: Journal, stage: Progress) -> None:
+def test_no_stage_is_skipped_or_repeated(journal: Journal, stage: CardState) -> None:
     take(journal, CHIP_A)
     for reached in STEPS[: STEPS.index(stage) + 1]:
         journal.advance(1, reached)
@@ -68,7 +63,7 @@ def test_a_chip_serves_one_card_only(journal: Journal) -> None:
     take(journal, CHIP_A)
     with pytest.raises(JournalConflict, match="already has another card"):
         take(journal, CHIP_A)
-    assert journal.entry(2).progress is Progress.PREPARED
+    assert journal.entry(2).state is CardState.PREPARED
 
 
 def test_a_released_chip_may_be_taken_again(journal: Journal) -> None:
@@ -89,13 +84,16 @@ def test_a_chip_is_bound_only_after_what_had_to_be_written_first(
     journal: Journal, tmp_path: Path
 ) -> None:
     with open_journal(tmp_path, BATCH, HOLDERS) as other:
-        with journal.take(CHIP_A) as number:
-            assert number == 1
-            assert other.entry(1).chip is None
-        assert other.entry(1).chip == CHIP_A
-        with pytest.raises(OSError, match="disk full"), journal.take(CHIP_B) as number:
+        seen: list[tuple[int, object]] = []
+        journal.take(CHIP_A, lambda number: seen.append((number, other.entry(number).chip)))
+        assert (seen, other.entry(1).chip) == ([(1, None)], CHIP_A)
+
+        def full(_: int) -> None:
             raise OSError("disk full")
-        assert (other.of_chip(CHIP_B), other.entry(2).progress) == (None, Progress.PREPARED)
+
+        with pytest.raises(OSError, match="disk full"):
+            journal.take(CHIP_B, full)
+        assert (other.of_chip(CHIP_B), other.entry(2).state) == (None, CardState.PREPARED)
     assert take(journal, CHIP_B) == 2
 
 
@@ -108,16 +106,16 @@ def test_a_holder_has_several_numbers_and_one_card(tmp_path: Path) -> None:
 
 def test_a_chip_is_not_released_once_it_was_personalized(journal: Journal) -> None:
     take(journal, CHIP_A)
-    journal.advance(1, Progress.PERSONALIZED)
+    journal.advance(1, CardState.PERSONALIZED)
     with pytest.raises(JournalConflict):
         journal.release(1)
 
 
 def test_a_spoiled_chip_gives_its_card_back_and_is_never_used_again(journal: Journal) -> None:
     take(journal, CHIP_A)
-    journal.advance(1, Progress.PERSONALIZED)
+    journal.advance(1, CardState.PERSONALIZED)
     assert journal.give_up(CHIP_A) == 1
-    assert journal.entry(1).progress is Progress.PREPARED
+    assert journal.entry(1).state is CardState.PREPARED
     assert journal.spoiled() == {CHIP_A}
     with pytest.raises(JournalConflict, match="was given up"):
         take(journal, CHIP_A)
@@ -138,13 +136,13 @@ def test_an_active_card_is_not_given_up(journal: Journal) -> None:
 def test_it_is_all_there_when_opened_again(tmp_path: Path) -> None:
     with open_journal(tmp_path, BATCH, HOLDERS) as first:
         take(first, CHIP_A)
-        first.advance(1, Progress.PERSONALIZED)
+        first.advance(1, CardState.PERSONALIZED)
         first.note(1, "card removed")
         before = first.entries()
     with open_journal(tmp_path, BATCH, HOLDERS) as second:
         assert second.entries() == before
         assert second.entry(1).problem == "card removed"
-        second.advance(1, Progress.VERIFIED)
+        second.advance(1, CardState.ACTIVATING)
         assert second.entry(1).problem == ""
 
 

@@ -11,6 +11,7 @@ from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
 from personalize.listing.holders import comparable
+from personalize.production.books import folder_books
 from personalize.production.feed import Identified
 from personalize.production.job import Job
 from personalize.production.journal import open_journal
@@ -26,7 +27,8 @@ def test_a_card_is_still_its_holders_in_a_batch_of_before(tmp_path: Path, number
         folder = tmp_path / name
         folder.mkdir()
         with open_journal(folder, header(1), {KEYS.holder_hash(stored): 1}) as journal:
-            job = Job(NOTHING, LocalIssuer(KEYS), NOTHING, journal, NOTHING)
+            books = folder_books(journal, NOTHING, LocalIssuer(KEYS))
+            job = Job(NOTHING, LocalIssuer(KEYS), NOTHING, books)
             assert job.number_on(said(number)) == 1
             assert job.number_on(said("E12345678")) is None
             assert job.number_on(said("")) is None

@@ -10,8 +10,9 @@ from cardlib.emulator import SoftwareCard
 from personalize.preparation.batch import Batch
 from personalize.production.issue import issue
 from personalize.production.job import opened_job
-from personalize.production.journal import Progress, batch_journal
+from personalize.production.journal import batch_journal
 from personalize.production.reader_feed import ReaderFeed
+from personalize.register.states import CardState
 from tests.cards.bureau import die, issue_all, issuer
 from tests.cards.fed_readers import FedReader, teller
 from tests.production.fed_batches import (
@@ -35,8 +36,8 @@ def test_a_batch_is_issued_and_verified_in_one_reader(
 ) -> None:
     left, cards = readers[0], [blank() for _ in range(COUNT)]
     results = issue_in(batch, [left], feeding(left, iter(cards), patient=True))
-    assert [(r.number, r.progress, r.problem) for r in results] == [
-        (n, Progress.ACTIVE, "") for n in (1, 2, 3)
+    assert [(r.number, r.state, r.problem) for r in results] == [
+        (n, CardState.ACTIVE, "") for n in (1, 2, 3)
     ]
     assert_everybody_has_one_card(batch, cards)
     assert [line for line in left.lines if "active" in line] == [
@@ -77,7 +78,7 @@ def test_both_readers_have_a_card_at_work_at_the_same_time(
         assert [next(results).problem, next(results).problem] == ["", ""]
         ended_by_hand.end()
         (last,) = results
-    assert (last.progress, last.chip) == (Progress.PREPARED, None)
+    assert (last.state, last.chip) == (CardState.PREPARED, None)
     assert last.problem == "no blank card is left for it in left and right"
 
 
@@ -172,7 +173,7 @@ def test_a_run_whose_readers_stay_away_ends_and_says_which_cards_are_missing(
         reader.unplug()
     with job_in(batch, readers, patience=0.0) as job:
         results = list(issue(job))
-    assert [r.progress for r in results] == [Progress.PREPARED] * COUNT
+    assert [r.state for r in results] == [CardState.PREPARED] * COUNT
     assert all(r.lines[-1].endswith("not used any more in this run") for r in readers)
 
 
@@ -203,7 +204,7 @@ def test_a_signal_lets_the_cards_in_hand_be_finished(
         left.insert(card)
         with closing(issue(job)) as results, pytest.raises(Told):
             list(results)
-        assert job.journal.entry(1).progress is Progress.ACTIVE
+        assert job.journal.entry(1).state is CardState.ACTIVE
 
 
 @pytest.mark.parametrize("command", [1, 8, 14, 30, 90])

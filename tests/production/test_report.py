@@ -8,18 +8,18 @@ from cardlib.facts import ChipSerial
 from cardlib.timing import CardTiming
 from cardlib.transport.meter import Figures, Meter
 from personalize.production.job import CardResult
-from personalize.production.journal import Progress
 from personalize.production.report import lines_in_words, result_as_dict, throughput
+from personalize.register.states import CardState
 from tests.cards.bureau import store
 
 
-def outcome(progress: Progress, *, was_active: bool = False) -> CardResult:
+def outcome(progress: CardState, *, was_active: bool = False) -> CardResult:
     figures = Figures(100, 20_000, 10_000, 2_500.0)
     return CardResult(1, 2, ChipSerial(b"12345678"), progress, "", figures, 0.5, was_active)
 
 
 def without_card(*lines: int) -> list[CardResult]:
-    none = Progress.PREPARED
+    none = CardState.PREPARED
     return [CardResult(n, line, None, none, "no blank") for n, line in enumerate(lines, 1)]
 
 
@@ -34,7 +34,7 @@ def without_card(*lines: int) -> list[CardResult]:
 def test_the_residents_without_a_card_are_named_by_their_lines(
     lines: tuple[int, ...], words: str
 ) -> None:
-    assert lines_in_words([outcome(Progress.ACTIVE), *without_card(*lines)]) == words
+    assert lines_in_words([outcome(CardState.ACTIVE), *without_card(*lines)]) == words
 
 
 def test_a_meter_counts_commands_and_bytes_and_changes_nothing() -> None:
@@ -59,9 +59,9 @@ def test_a_meter_counts_the_memory_writes_of_a_software_card_as_time() -> None:
 
 
 def test_figures_are_of_the_cards_that_were_made_now() -> None:
-    made = outcome(Progress.ACTIVE)
-    found = throughput([made, made, outcome(Progress.ACTIVE, was_active=True),
-                        outcome(Progress.STARTED)])  # fmt: skip
+    made = outcome(CardState.ACTIVE)
+    found = throughput([made, made, outcome(CardState.ACTIVE, was_active=True),
+                        outcome(CardState.PERSONALIZING)])  # fmt: skip
     assert (found.cards, found.seconds) == (2, 1.0)
     assert (found.cards_a_minute, found.commands_a_card, found.bytes_a_card) == (120, 100, 30_000)
     assert found.in_words() == (
@@ -78,6 +78,6 @@ def test_a_run_that_made_none_has_figures_too() -> None:
 
 
 def test_an_outcome_in_json_says_where_each_card_is() -> None:
-    found = result_as_dict(outcome(Progress.VERIFIED))
-    assert (found["number"], found["line"], found["state"]) == (1, 2, "verified")
+    found = result_as_dict(outcome(CardState.ACTIVATING))
+    assert (found["number"], found["line"], found["state"]) == (1, 2, "activating")
     assert found["chip"] == b"12345678".hex()

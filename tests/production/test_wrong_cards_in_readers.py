@@ -16,7 +16,7 @@ from personalize.production import reader_feed
 from personalize.production.feed import identify
 from personalize.production.issue import issue
 from personalize.production.job import doubles
-from personalize.production.journal import Progress
+from personalize.register.states import CardState
 from tests.cards.bureau import new_batch, store
 from tests.cards.fed_readers import FedReader
 from tests.cards.field_bench import card_of_profile
@@ -98,7 +98,7 @@ def test_a_resident_with_another_card_gets_none_then_or_later_and_the_others_get
     assert dict(theirs.memory.pages) == before
     spare = blank()
     again = issue_in(batch, [left], feeding(left, iter([spare])))
-    assert [(r.number, r.progress) for r in again if r.problem] == [(1, Progress.PREPARED)]
+    assert [(r.number, r.state) for r in again if r.problem] == [(1, CardState.PREPARED)]
     assert other in again[-1].problem or other in again[0].problem
     spare.reset()
     assert identify("", spare).stage is CardStage.TRANSPORT
@@ -118,7 +118,7 @@ def test_a_card_is_not_activated_when_another_of_its_resident_comes_meanwhile(
     right.cut = at(30, comes)
     cards = [mine, *[blank() for _ in range(COUNT - 1)]]
     results = issue_in(batch, readers, feeding(right, iter(cards)))
-    assert [(r.number, r.progress) for r in results if r.problem] == [(1, Progress.PERSONALIZED)]
+    assert [(r.number, r.state) for r in results if r.problem] == [(1, CardState.PERSONALIZED)]
     assert f"Keep chip {ChipSerial(mine.chip)} apart" in results[0].problem
     assert any("this card is not finished: card 1" in line for line in right.lines)
 

@@ -56,7 +56,8 @@ _SESSION: Members = {"session": _HANDLE}
 _OF_BATCH: Members = {**_WHOSE, "batch": _BATCH, "count": _COUNT}
 _SEALED_BATCH: Members = {**_OF_BATCH, "sealed_key": octets(28, 1024)}
 _PIN: Members = {
-    **_WHOSE, "batch": _BATCH, "number": _COUNT, "turn": _COUNT,
+    **_WHOSE, "batch": _BATCH, "number": _COUNT, "attempt": _COUNT, "chip": octets(0, 8),
+    "use": choice(("file", "mailer", "claim")),
 }  # fmt: skip
 _CALLER: Members = {
     "name": _NAME,
