@@ -15,7 +15,8 @@ LINE_HEIGHT = 1.25
 """From one line to the next, in em."""
 _STEP = 0.5
 _MM_IN_POINTS = 72 / 25.4
-_WORD = re.compile(r"[^\s·]*[\s·]*")
+_SEPARATORS = " \u3000·"
+_WORD = re.compile(f"[^{_SEPARATORS}]*[{_SEPARATORS}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +84,27 @@ def _rows(box: Box, size: float) -> int:
 
 
 def _broken(text: str, widths: dict[str, float], most: float) -> tuple[str, ...]:
-    """Lines of `most` em or less. They end after a space or ·, else anywhere."""
+    """Lines of `most` em or less. They end after a space or ·, else between any two characters."""
     lines = [""]
     for word in _WORD.findall(text):
         if lines[-1] and _width(lines[-1] + word, widths) > most:
             lines.append("")
-        for char in word:
-            full = _width(lines[-1] + char, widths) > most
-            if full and lines[-1] and not unicodedata.combining(char):
+        for cluster in _clusters(word):
+            if lines[-1] and _width(lines[-1] + cluster, widths) > most:
                 lines.append("")
-            lines[-1] += char
+            lines[-1] += cluster
     return tuple(lines)
+
+
+def _clusters(word: str) -> list[str]:
+    """The parts of a word between which a line may end."""
+    clusters: list[str] = []
+    for char in word:
+        if clusters and (char in _SEPARATORS or unicodedata.combining(char)):
+            clusters[-1] += char
+        else:
+            clusters.append(char)
+    return clusters
 
 
 def _width(text: str, widths: dict[str, float]) -> float:

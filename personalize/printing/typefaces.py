@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cardlib.errors import FileRefused
 from cardlib.regular_file import open_regular
@@ -115,10 +115,9 @@ def _face(file: Path, place: Path) -> Typeface:
         raise _no_font(file)
     chosen = _chosen(found)
     try:
-        font: Any = TTFont(file, fontNumber=chosen.index, lazy=True)
-        return Typeface(
-            chosen.family, font.getBestCmap(), font["hmtx"].metrics, font["head"].unitsPerEm
-        )
+        with TTFont(file, fontNumber=chosen.index, lazy=True) as font:
+            widths, units = font["hmtx"].metrics, font["head"].unitsPerEm
+            return Typeface(chosen.family, font.getBestCmap(), widths, units)
     except (NotAFont, KeyError, ValueError):
         raise _no_font(file) from None
 
