@@ -41,9 +41,9 @@ class ProofForm(StrEnum):
 
 
 _FACE: dict[str, Box] = {
-    "name": Box(50.0, 10.0, 15.0, 6.0),
-    "card_number": Box(34.0, 5.0, 10.5, 6.5),
-    "issuer_name": Box(75.6, 6.5, 8.5, 6.0),
+    "name": Box(32.6, 13.0, 15.0, 6.0),
+    "card_number": Box(32.6, 5.0, 10.5, 6.5),
+    "issuer_name": Box(54.6, 5.0, 8.5, 6.0),
 }
 _CARRIER: dict[str, Box] = {
     "addressee": Box(84.0, 10.0, 12.0, 7.0),

@@ -19,7 +19,10 @@ from tests.printing.prepared_cards import card_of, sample_cards
 from tests.programs import pdf
 
 A4 = (210.0, 297.0)
+NAME = card_faces._FACE["name"]
 PHOTO = dgi_of_record(FILE_BY_PATH["DDF1/EF07"], 1)
+CONTACTS = ((10.25, 19.23), (19.87, 28.55))
+"""Where a card has its contacts: the corners in millimetres (ISO/IEC 7816-2)."""
 LACKING = "\U0002a6d6"
 """A character of Extension B that Noto Sans CJK lacks."""
 
@@ -124,8 +127,8 @@ def test_a_long_name_is_printed_in_its_box(typefaces: Typefaces, tmp_path: Path)
     found = pdf.words(card_proofs([card_of(name=name)], ProofForm.CARD, typefaces), tmp_path)
     parts = [word for word in found if word.text and word.text in name]
     assert "".join(word.text for word in parts) == name
-    assert all(word.left > 29.9 and word.right < 30.1 + 50 for word in parts)
-    assert all(word.top > 17 and word.bottom < 30.2 for word in parts)
+    assert all(word.left > 25.9 and word.right < 26.1 + NAME.width for word in parts)
+    assert all(word.top > 16 and word.bottom < 17.5 + NAME.height for word in parts)
 
 
 def test_a_missing_glyph_names_card_line_column_and_character(typefaces: Typefaces) -> None:
@@ -155,7 +158,7 @@ def test_another_font_gives_the_glyphs_that_the_first_lacks(
 def test_a_text_that_is_too_long_at_the_least_size_is_a_fault(
     typefaces: Typefaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(card_faces._FACE["name"], width=20.0, height=3.0)
+    small = replace(NAME, width=20.0, height=3.0)
     monkeypatch.setitem(card_faces._FACE, "name", small)
     (fault,) = faults_of(card_of(name="阿卜杜热合曼·吐尔逊尼亚孜"), faces=typefaces)
     assert "name: the text is too long: it does not fit into 20 x 3 mm at 6 points" in fault
@@ -222,3 +225,17 @@ def test_two_fonts_of_one_family_are_refused(rare_font: Path, tmp_path: Path) ->
         opened_typefaces([rare_font, other]),
     ):
         pass
+
+
+def test_nothing_of_the_resident_is_printed_on_the_contacts(
+    typefaces: Typefaces, tmp_path: Path
+) -> None:
+    name = "阿卜杜热合曼·吐尔逊尼亚孜艾山"
+    proof = card_proofs([card_of(name=name, issuer_name="示" * 15)], ProofForm.CARD, typefaces)
+    (left, top), (right, bottom) = CONTACTS
+    on_them = [
+        word.text
+        for word in pdf.words(proof, tmp_path)
+        if word.left < right and word.right > left and word.top < bottom and word.bottom > top
+    ]
+    assert on_them == ["芯片", "chip"]

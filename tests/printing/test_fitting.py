@@ -5,7 +5,7 @@ import pytest
 from personalize.printing.fitting import LINE_HEIGHT, Box, Fitted, Misfit, fit
 from personalize.printing.typefaces import Typefaces
 
-NAME = Box(50.0, 10.0, 15.0, 6.0)
+NAME = Box(32.6, 13.0, 15.0, 6.0)
 LONG = (
     "阿卜杜热合曼·吐尔逊尼亚孜·买买提依明·艾则孜·努尔麦麦提·玉苏甫江·阿不都克里木·图尔荪托合提·艾"
 )
@@ -70,7 +70,7 @@ def test_a_combining_character_begins_no_line(typefaces: Typefaces) -> None:
 def test_a_text_that_does_not_fit_at_the_least_size_is_told(typefaces: Typefaces) -> None:
     found = fit(LONG * 3, NAME, typefaces)
     assert found == Misfit(
-        "the text is too long: it does not fit into 50 x 10 mm at 6 points, the least size",
+        "the text is too long: it does not fit into 32.6 x 13 mm at 6 points, the least size",
         "Shorten it in the list, and prepare the list again",
     )
 
