@@ -69,9 +69,9 @@ def command(
     numbers: range | None,
     fonts: tuple[Path, ...],
 ) -> int:
-    """Make a PDF of what will be printed on the cards of a batch, to look at before.
+    """Make a PDF of a batch's card faces or carriers.
 
-    A face has photo, name, card number, issuer, and a QR code of the card number. Texts become
+    It shows what will be printed, to look at before. A face has photo, name, card number, issuer, and a QR code of the card number. Texts become
     smaller, or are broken into lines, until they fit. If a text does not fit at the least size, or
     a font has no glyph for a character, nothing is written: every such text is listed.
 

@@ -14,7 +14,7 @@ from cardlib.layout.characters import printable
 
 from .fitting import Box, Fitted, fit
 from .print_faults import CannotPrint, PrintFault
-from .typefaces import Typefaces
+from .typefaces import Typefaces, opened_typefaces
 from .typesetting import typeset
 
 _TEMPLATE = "pin_letters.typ"
@@ -69,16 +69,18 @@ def pin_letters(
 ) -> bytes:
     """The letters in their order: UTF-8 text with a form feed between two, CSV, or PDF.
 
-    A PDF needs `typefaces`. CannotPrint names every text with a missing glyph, and every one that
-    is too long. The form feed is the page break of a printer.
+    A PDF is printed with `typefaces`, else with Noto Sans CJK as it is installed. CannotPrint names
+    every text with a missing glyph, and every one that is too long. The form feed is the page break
+    of a printer.
     """
     if form is LetterForm.TEXT:
         return "\f".join(map(_as_text, letters)).encode()
     if form is LetterForm.CSV:
         return _as_csv(letters)
-    if typefaces is None:
-        raise TypeError("a PDF needs typefaces")
-    return _as_pdf(letters, typefaces)
+    if typefaces is not None:
+        return _as_pdf(letters, typefaces)
+    with opened_typefaces() as installed:
+        return _as_pdf(letters, installed)
 
 
 def _as_text(letter: PinLetter) -> str:
