@@ -9,7 +9,7 @@ import click
 from .context import Context
 from .exits import Exit
 from .options import NewPath, batch_argument, batch_keys_option, json_option, passphrase_option
-from .output import print_error, print_line, print_table, progress, say
+from .output import print_error, print_line, print_table, progress, say, say_removed
 
 if TYPE_CHECKING:
     from ..preparation.batch import Batch
@@ -71,9 +71,10 @@ def command(
 ) -> int:
     """Make a PDF of a batch's card faces or carriers.
 
-    It shows what will be printed, to look at before. A face has photo, name, card number, issuer, and a QR code of the card number. Texts become
-    smaller, or are broken into lines, until they fit. If a text does not fit at the least size, or
-    a font has no glyph for a character, nothing is written: every such text is listed.
+    It shows what will be printed, to look at before. A face has photo, name, card number, issuer,
+    and a QR code of the card number. Texts become smaller, or are broken into lines, until they
+    fit. If a text does not fit at the least size, or a font has no glyph for a character, nothing
+    is written: every such text is listed.
 
     The PDF holds personal data and is not encrypted. No card and nothing in the batch is changed.
 
@@ -83,7 +84,7 @@ def command(
       rhcard proofs batch --out card-1.pdf --form card --one 1
       rhcard proofs batch --out carriers.pdf --form carrier
     """
-    from cardlib.unfinished import write_new
+    from cardlib.unfinished import remove_unfinished_files, write_new
 
     from ..printing.card_faces import ProofForm, card_proofs, pages
     from ..printing.print_faults import CannotPrint
@@ -96,6 +97,7 @@ def command(
     with opened_typefaces(fonts) as typefaces:
         batch, _, _ = context.batch(folder)
         numbers = _chosen(batch, numbers)
+        say_removed(remove_unfinished_files(out.absolute().parent))
         _warn(out, len(numbers))
         try:
             pdf = card_proofs(_opened(batch, numbers), ProofForm(form), typefaces)

@@ -1,5 +1,6 @@
 """Proofs of card faces and carriers: what is in the PDF is what was prepared."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,26 @@ def test_without_any_font_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
         opened_typefaces(),
     ):
         pass
+
+
+@pytest.mark.parametrize("package", ["typst", "fontTools.ttLib"])
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with (
+        pytest.raises(PrintingUnavailable, match=r"pip install 'rhcard\[print\]'"),
+        opened_typefaces(),
+    ):
+        pass
+
+
+def test_without_segno_it_says_what_to_install(
+    typefaces: Typefaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "segno", None)
+    with pytest.raises(PrintingUnavailable, match=r"pip install 'rhcard\[print\]'"):
+        card_proofs([card_of()], ProofForm.CARD, typefaces)
 
 
 def test_a_font_that_lacks_the_words_of_the_form_is_refused(

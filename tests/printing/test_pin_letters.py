@@ -91,6 +91,11 @@ def test_a_pdf_has_a_letter_a_page(typefaces: Typefaces, tmp_path: Path) -> None
     assert pdf.sizes(made, tmp_path) == {(210.0, 297.0)}
 
 
+def test_a_pdf_without_typefaces_has_the_installed_font(tmp_path: Path) -> None:
+    made = pin_letters(LETTERS, LetterForm.PDF)
+    assert "NotoSansCJKsc" in pdf.fonts(made, tmp_path)[0][0]
+
+
 def test_a_letter_whose_name_has_no_glyph_is_a_fault(typefaces: Typefaces) -> None:
     bad = replace(LETTERS[1], name="王\U0002a6d6")
     with pytest.raises(CannotPrint, match=r"card 2 \(line 3 of the list\), name: .*U\+2A6D6") as e:
