@@ -88,6 +88,14 @@ def test_a_qr_code_holds_the_card_number_and_nothing_else(
     assert found == [card.card_number for card in sample_cards()]
 
 
+def test_a_card_number_that_ends_with_x_is_read_from_its_code(
+    typefaces: Typefaces, tmp_path: Path
+) -> None:
+    card = card_of(card_number="99012119801007195X")
+    proof = card_proofs([card], ProofForm.CARRIER, typefaces)
+    assert pdf.qr_codes(proof, tmp_path) == ["99012119801007195X"]
+
+
 def test_a_photo_is_the_one_of_the_chip_byte_for_byte(
     proofs: Callable[[ProofForm], bytes], tmp_path: Path
 ) -> None:
