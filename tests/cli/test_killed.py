@@ -5,6 +5,7 @@ The command is killed (SIGKILL) before each of its steps in the folder, one afte
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def test_killed_proofs_leave_no_half_pdf_and_the_next_ones_clean_up(
     """typst has threads of its own, which a forked child lacks: its part is another one here."""
     whole = b"%PDF-1.7 whole"
     monkeypatch.setattr(card_faces, "typeset", lambda *_: whole)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with typefaces.opened_typefaces() as installed:
         (face,) = installed.faces
     monkeypatch.setattr(typefaces, "_face", lambda *_: face)
