@@ -130,6 +130,9 @@ need_test_programs() { # a virtual reader, and outside programs to talk to our c
     have scriptor || need pcsc-tools
     have openssl || need openssl
     have softhsm2-util || need softhsm2
+    have pdftotext || need poppler-utils
+    have zbarimg || need zbar-tools
+    ls /usr/share/fonts/*/noto*/NotoSansCJK-Regular.ttc >/dev/null 2>&1 || need fonts-noto-cjk
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need postgresql
     ls /usr/lib/*/libsoftokn3.so >/dev/null 2>&1 || need libnss3
     ls /usr/lib/pcsc/drivers/serial/libifdvpcd.so* >/dev/null 2>&1 || need vsmartcard-vpcd

@@ -120,7 +120,7 @@ def _language(given: object, _: Path | None) -> str:
     return text
 
 
-_KEY_COMMANDS = ("prepare", "issue", "verify", "pins", "read")
+_KEY_COMMANDS = ("prepare", "proofs", "issue", "verify", "pins", "read")
 
 SETTINGS = (
     ConfigSetting(

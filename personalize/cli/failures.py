@@ -46,6 +46,7 @@ _EXITS = {
     "NotGenuine": Exit.KEY_PROBLEM,
     "NotPersonalized": Exit.VERIFICATION_FAILED,
     "PolicyError": Exit.USAGE,
+    "PrintingUnavailable": Exit.ENVIRONMENT,
     "ProfileNeeded": Exit.VERIFICATION_FAILED,
     "StatusWordError": Exit.REFUSED,
     "TransportError": Exit.NO_CARD,

@@ -5,6 +5,7 @@ The command is killed (SIGKILL) before each of its steps in the folder, one afte
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from cardlib.unfinished import remove_unfinished_files, unfinished_file, unfinis
 from personalize.cli.exits import Exit
 from personalize.preparation.batch import Batch
 from personalize.preparation.leftovers import clear_unfinished
+from personalize.printing import card_faces, typefaces
 from personalize.sample.sample_batch import SAMPLE
 from tests.cards.bureau import die
 from tests.programs.child import in_child
-from tests.programs.rhcard import PASSPHRASE, key_file, residents, rhcard
+from tests.programs.rhcard import PASSPHRASE, key_file, prepare, residents, rhcard
 
 MARK = ".rhcard-unfinished-"
 STEPS = ("open", "os.", "tempfile.", "fcntl.flock")
@@ -104,6 +106,34 @@ def test_a_killed_keys_new_leaves_no_half_store(tmp_path: Path) -> None:
         assert all(f"Removed {left}" in other.err for left in before)
         assert left_in(out.parent) == []
         assert out.exists() == was
+    else:
+        raise AssertionError("too many steps")
+    assert step > 4
+
+
+def test_killed_proofs_leave_no_half_pdf_and_the_next_ones_clean_up(
+    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """typst has threads of its own, which a forked child lacks: its part is another one here."""
+    whole = b"%PDF-1.7 whole"
+    monkeypatch.setattr(card_faces, "typeset", lambda *_: whole)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with typefaces.opened_typefaces() as installed:
+        (face,) = installed.faces
+    monkeypatch.setattr(typefaces, "_face", lambda *_: face)
+    batch = prepare(tmp_path, keys, 1)
+    for step in range(1, MOST_STEPS):
+        out = tmp_path / f"at {step}" / "proofs.pdf"
+        out.parent.mkdir()
+        words = ("proofs", batch, "--out", out)
+        if not killed_at(step, out.parent, lambda words=words: rhcard(*words)):  # type: ignore[misc]
+            break
+        assert not out.exists() or out.read_bytes() == whole
+        before = left_in(out.parent)
+        again = rhcard("proofs", batch, "--out", out.with_name("other.pdf"))
+        assert again.code == 0
+        assert all(f"Removed {left}" in again.err for left in before)
+        assert left_in(out.parent) == []
     else:
         raise AssertionError("too many steps")
     assert step > 4

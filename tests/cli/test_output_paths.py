@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "prepare": ("prepare", SLOW, "--keys", "none.json", "--out"),
     "keys new": ("keys", "new", "--out"),
     "emulator new": ("emulator", "new", "--keys", "none.json", "--out"),
+    "proofs": ("proofs", ".", "--keys", "none.json", "--out"),
     "read": ("read", "none.card", "--keys", "none.json", "--photo"),
 }
 FOLDERS: dict[str, tuple[str, ...]] = {

@@ -109,6 +109,7 @@ def test_the_commands_on_cards(
         ("issue", batch, "--cards", cards, "--make-blanks"),
         ("verify", batch, "--cards", cards),
         ("pins", batch),
+        ("proofs", batch, "--out", place / f"proofs {BAD} {len(as_json)}"),
         ("read", card, "--keys", keys, "--photo", photo),
         ("emulator", "show", card),
         ("emulator", "new", "--out", place / f"blank {BAD} {len(as_json)}"),

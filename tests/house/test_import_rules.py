@@ -136,6 +136,22 @@ def test_pkcs11_is_imported_in_one_module_and_late() -> None:
     assert not any(within(target, "pkcs11") for target in targets)
 
 
+def test_what_prints_is_imported_in_one_room_and_late() -> None:
+    printers = ("typst", "segno", "fontTools")
+    found = forbidden(TREE, PACKAGES, printers)
+    allowed = str(Path("personalize", "printing"))
+    assert {line.rpartition(" ")[2].partition(".")[0] for line in found} == {*printers}
+    assert [line for line in found if not line.startswith(allowed)] == []
+    early = {
+        each.target
+        for source in TREE
+        if within(source.name, "personalize.printing")
+        for each in TREE.imports(source)
+        if each.at_import_time
+    }
+    assert not any(within(target, *printers) for target in early)
+
+
 def test_the_emulator_knows_no_host_side() -> None:
     host_side = ("cardlib.messaging", "cardlib.card", "cardlib.transport")
     assert forbidden(TREE, ("cardlib.emulator",), host_side) == []

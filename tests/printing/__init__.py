@@ -1,0 +1,1 @@
+"""What the bureau prints, read back by other people's programs."""
