@@ -96,6 +96,26 @@ def _digits(least: int, most: int) -> Reading:
     return read
 
 
+def _database(given: object, folder: Path | None) -> Value:
+    """A path, or a URL without a password: that would be read by everybody who reads the file."""
+    text = _text(given)
+    if "://" not in text:
+        return _path(given, folder)
+    address = text.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if ":" in address or "password=" in text:
+        raise FormatError(
+            "has a password: take it out, and put it into the file ~/.pgpass, or PGPASSWORD"
+        )
+    return text
+
+
+def _station(given: object, _: Path | None = None) -> str:
+    text = _text(given)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise FormatError(f"is {short(text)}")
+    return text
+
+
 def _readers(given: object, _: Path | None) -> tuple[str, ...]:
     """Names, or parts of them. A number is another reader when one is plugged in or out."""
     if not isinstance(given, list) or not given:
@@ -172,10 +192,15 @@ SETTINGS = (
         ("issue", "verify", "read"),
     ),
     ConfigSetting(
-        "journal", _text, "",
-        "refused: it comes with a journal for the whole bureau. Today each batch has its own",
-        later="comes with a journal for the whole bureau. Today the journal of a batch is in the"
-        " folder of the batch: leave journal out",
+        "database", _database, 'database = "FILE" or "postgresql://USER@HOST/NAME"',
+        "the bureau's register, as `--database`",
+        ("issue", "verify", "pins", "status", "journal"), "RHCARD_DATABASE",
+    ),
+    ConfigSetting(
+        "station", _station, 'station = "NAME"',
+        "the name of this station in the register, as `--station`: letters, digits, `-`, `_` and"
+        " `.`, 64 at most",
+        ("issue", "journal"), "RHCARD_STATION",
     ),
     ConfigSetting(
         "language", _language, 'language = "en"',

@@ -57,6 +57,8 @@ class Context:
     sam_pin_file: Path | None = None
     sam_reader: str | None = None
     trial: bool = False
+    database: str | None = None
+    station: str | None = None
     _configuration: "Configuration | None" = None
 
     @property

@@ -11,6 +11,7 @@ import click
 
 from cardlib.errors import CardError
 
+from .bureau_choice import chosen_bureau, database_option, station_option
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
@@ -119,6 +120,8 @@ class Run:
     help="Allow the published test keys. Never use them for real residents.",
 )
 @trial_option
+@database_option
+@station_option
 @click.option(
     "--spoiled",
     multiple=True,
@@ -151,6 +154,10 @@ def command(
 
     A key store that one passphrase opens is not for residents: with --reader it needs --trial.
 
+    With --database the cards are recorded in the bureau's register: several stations may work on
+    one batch, and nobody gets a second card from another batch. Residents' cards need it. Without
+    it a batch has a journal of its own, in its folder.
+
     If it stops early, run the same command again: it continues, and every resident gets exactly
     one card.
 
@@ -162,6 +169,7 @@ def command(
       rhcard issue batch --card BLANK.card
       rhcard issue batch --reader 0 --trial
       rhcard issue batch --reader 0 --reader 1 --trial
+      rhcard issue batch --cards cards --database bureau.sqlite
     """
     from ..production.job import doubles, give_up, opened_job
 
@@ -169,9 +177,10 @@ def command(
     place = _place(context, cards, files, readers, make_blanks=make_blanks)
     real = not (place.is_software or context.trial)
     batch, issuer, maker = context.batch(folder, issuing=True, for_residents=real)
+    bureau = chosen_bureau(context, issuer, for_residents=real)
     hands = hand_fed(place)
     feed = hands or of_files(place, maker if make_blanks else None)
-    with opened_job(batch, issuer, feed, test_keys=test_keys) as job:
+    with opened_job(batch, issuer, feed, test_keys=test_keys, bureau=bureau) as job:
         _remove_unfinished(place)
         for chip in chips:
             give_up(job, chip)
@@ -186,8 +195,12 @@ def command(
         return context.answer(_document(done), done.code)
     _print(done)
     if not (done.error or done.lacking or done.doubles or place.files):
-        context.suggest("verify", folder, *place.words)
+        context.suggest("verify", folder, *place.words, *_database(context))
     return done.code
+
+
+def _database(context: Context) -> tuple[str, ...]:
+    return () if context.database is None else ("--database", context.database)
 
 
 def _place(

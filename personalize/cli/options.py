@@ -16,7 +16,7 @@ from .context import ENVIRONMENT, Context
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 
 
-def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
     """Put an option into the Context, under its own name."""
     setattr(context.ensure_object(Context), str(option.name), value)
 
@@ -66,7 +66,7 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     expose_value=False,
-    callback=_keep,
+    callback=keep,
     help="Print one JSON document.",
 )
 
@@ -77,7 +77,7 @@ def _keys_option(help_text: str) -> Callable[[FC], FC]:
         type=click.Path(path_type=Path),
         metavar="FILE",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help=help_text,
     )
 
@@ -91,7 +91,7 @@ no_keys_option = click.option(
     "--no-keys",
     is_flag=True,
     expose_value=False,
-    callback=_keep,
+    callback=keep,
     help="Use no keys, though the configuration names some.",
 )
 passphrase_option = click.option(
@@ -99,7 +99,7 @@ passphrase_option = click.option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     expose_value=False,
-    callback=_keep,
+    callback=keep,
     help=(
         "Read the key store passphrase from the first line of FILE."
         f" Default: ${ENVIRONMENT}, then ask."
@@ -110,7 +110,7 @@ _SAM_OPTIONS = (
         "--sam",
         metavar="READER|FILE",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="Take the keys of the SAM in this reader or file, in the place of --keys.",
     ),
     click.option(
@@ -118,7 +118,7 @@ _SAM_OPTIONS = (
         type=click.Path(path_type=Path),
         metavar="FILE",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help=(
             "Read the PIN of the SAM from the first line of FILE."
             " Default: $RHCARD_SAM_PIN, then ask."
@@ -131,7 +131,7 @@ sam_profile_option = click.option(
     "--profile",
     metavar="NAME",
     expose_value=False,
-    callback=_keep,
+    callback=keep,
     help="How the SAM takes its PIN, and what key version 0 means: rhcard, field, or your own."
     " Default: that of the configuration, else rhcard.",
 )
@@ -148,7 +148,7 @@ trial_option = click.option(
     "--trial",
     is_flag=True,
     expose_value=False,
-    callback=_keep,
+    callback=keep,
     help="With --reader: allow a key store that one passphrase opens. Not for real residents.",
 )
 _PROFILE_OPTIONS = (
@@ -156,7 +156,7 @@ _PROFILE_OPTIONS = (
         "--profile",
         metavar="NAME",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="How the card behaves: rhcard, or field for a deployed card that does not say what it"
         " is, or a profile of your own. See `rhcard card-profile explain`. Default: that of the"
         " configuration, then rhcard.",
@@ -167,14 +167,14 @@ _PROFILE_OPTIONS = (
         metavar="NAME=VALUE",
         multiple=True,
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="Change one setting of the profile. May be repeated.",
     ),
     click.option(
         "--cipher",
         type=click.Choice(["sm4", "aes"]),
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="With --profile field: the cipher of the card's keys. Default: that of --keys.",
     ),
     click.option(
@@ -182,14 +182,14 @@ _PROFILE_OPTIONS = (
         type=click.IntRange(1, 7),
         metavar="NUMBER",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="With --profile field: the version of the card's keys. Default: that of --keys.",
     ),
     click.option(
         "--chip",
         metavar="SERIAL",
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="The chip serial, 16 hex digits, if it is not where the profile says.",
     ),
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from .bureau_choice import chosen_bureau, database_option
 from .context import Context
 from .exits import Exit
 from .options import batch_argument, batch_keys_option, json_option, passphrase_option
@@ -13,6 +14,7 @@ from .output import print_error, print_table, say
 @click.command(name="pins")
 @batch_argument
 @batch_keys_option
+@database_option
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -29,7 +31,7 @@ def command(context: Context, folder: Path) -> int:
     from ..production.mailer import letters
 
     batch, issuer, _ = context.batch(folder)
-    mailing = letters(batch, issuer)
+    mailing = letters(batch, issuer, chosen_bureau(context, issuer))
     code = Exit.FINISHED_WITH_FAILURES if mailing.problems else Exit.GOOD
     if context.as_json:
         rows = [letter.as_dict() for letter in mailing.letters]

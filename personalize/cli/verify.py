@@ -9,6 +9,7 @@ import click
 
 from cardlib.errors import TransportError
 
+from .bureau_choice import chosen_bureau, database_option
 from .context import Context
 from .exits import Exit
 from .failures import Stopped
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cardlib.keys.issuer import Issuer
 
     from ..preparation.batch import Batch
+    from ..production.bookkeeping import Bureau
     from ..production.report import Verified
 
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read every byte of every file, and try each protected file without keys.",
 )
+@database_option
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -84,7 +87,8 @@ def command(
     keys = sam_keys(context) if context.sam else None
     if keys and context.sam_reader in place.readers:
         raise click.UsageError(f"the SAM is in reader {context.sam_reader}: name another one")
-    results = run(batch, issuer, place, full=full, keys=keys)
+    bureau = chosen_bureau(context, issuer)
+    results = run(batch, issuer, place, full=full, keys=keys, bureau=bureau)
     good = sum(1 for result in results if not result.findings)
     code = Exit.GOOD if good == len(results) else Exit.VERIFICATION_FAILED
     error = _none_there(results, cards) if cards is not None else ""
@@ -132,6 +136,7 @@ def run(
     *,
     full: bool = False,
     keys: "KeySet | None" = None,
+    bureau: "Bureau | None" = None,
 ) -> "list[Verified]":
     """Verify with a progress bar, or with the lines for the people who feed the readers.
 
@@ -146,7 +151,7 @@ def run(
         watch(hands, lambda: None)
         with (
             progress("Verifying", shown=hands is None) as advance,
-            closing(audit(batch, issuer, feed, full=full, keys=keys)) as audited,
+            closing(audit(batch, issuer, feed, full=full, keys=keys, bureau=bureau)) as audited,
         ):
             for result in audited:
                 results.append(result)
