@@ -111,6 +111,7 @@ def command(  # noqa: PLR0913  # one for each option
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
+    from ..preparation.batch_writing import cut_batches
     from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
 
@@ -136,7 +137,9 @@ def command(  # noqa: PLR0913  # one for each option
         raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
     issuer, _ = context.issuer()
     cards = make_all(validated, shop, issuer, on_cards)
+    cut = cut_batches(out)
     header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
+    _say_continued(cut, header.batch_id)
     if context.as_json:
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
@@ -157,6 +160,15 @@ def _key_holder(context: Context, out: Path | None) -> Path | None:
         for found in clear_unfinished(out):
             say(found)
     return holder
+
+
+def _say_continued(cut: dict[Path, str], batch_id: str) -> None:
+    """Say of each batch that was cut whether it is the new one now."""
+    for place, cut_id in cut.items():
+        if cut_id == batch_id:
+            say(f"Continued {place}: its records are the same")
+        else:
+            say(f"Removed {place}: it was of another list or other settings. This batch is new")
 
 
 def _check_options(context: Context, out: Path | None) -> None:

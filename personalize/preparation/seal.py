@@ -39,8 +39,7 @@ def seal(
         key_version=issuer.key_version,
         key_store_hint=str(keys.absolute()),
     )
-    write_batch(out, header, cards, issuer)
-    return header
+    return write_batch(out, header, cards, issuer)
 
 
 def described(header: BatchHeader) -> dict[str, Any]:
