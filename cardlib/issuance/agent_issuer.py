@@ -12,7 +12,7 @@ from ..keys import KeySet, retired_error
 from ..keys.agent.agent_connection import AgentConnection
 from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
 from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, by_message, choice, text
-from ..keys.issuer import CardJob, RecordRange, RecordRefused, Scp03Set, Share, SiteOffer
+from ..keys.issuer import CardJob, RecordRange, RecordRefused, Scp03Set, Share
 from ..layout.load import Grouping
 from ..messaging.scp03_failure import Cause, Scp03Failure
 from .agent_batches import (
@@ -184,10 +184,11 @@ class AgentIssuer:
         members = self._of_batch(batch, count)
         return AgentSealedBatch(self._connection, members, ranges, transfers)
 
-    def offer_site_key(self, site: str) -> SiteOffer:
+    def offer_site_key(self, site: str) -> bytes:
         """Have a key pair made for one batch; the private key stays at the agent."""
         found = self._connection.call("offer-site-key", identity=self._whose, site=site)
-        return SiteOffer(site, UUID(bytes=found["key_id"]), found["public"])
+        signed: bytes = found["signed"]
+        return signed
 
     def transfer(
         self, batch: UUID, count: int, owned: RecordRange, to: Share, *, transferred: bool
@@ -197,13 +198,6 @@ class AgentIssuer:
         found = self._connection.call("transfer-records", **members, to=share_members(to))
         signed: bytes = found["signed"]
         return signed
-
-    def purge_batch(self, batch: UUID, key_ids: Sequence[UUID]) -> int:
-        """Have the site's private keys of a batch destroyed; return how many there were."""
-        named = [each.bytes for each in key_ids]
-        found = self._connection.call("purge-batch", batch=batch.bytes, key_ids=named)
-        keys: int = found["keys"]
-        return keys
 
     def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> AgentOldBatch:
         """Return a batch of format 2. What is wrong with its key is said when it is first used."""

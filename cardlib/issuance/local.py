@@ -23,11 +23,13 @@ from ..keys.issuer import (
 from ..layout import FILES, KEY_BY_NAME
 from ..layout.load import Grouping
 from ..messaging.scp03 import Scp03Host
+from ..pki.signed_data import sign
 from ..status import StatusWord
 from . import LEVEL, check_new_keys, put_key_command, store_data_commands
 from .batches import LocalSealedBatch, SiteKeys, begun, continued, new_site_key
 from .batches import transferred as make_transfer
 from .batches_of_format_2 import LocalOldBatch
+from .offers import offer_to_json
 
 
 class LocalHost:
@@ -201,13 +203,17 @@ class LocalIssuer:
         """Return a batch whose manifest and transfers were checked, the transfers in order."""
         return LocalSealedBatch(self._keys, batch, count, ranges, self._site_keys, transfers)
 
-    def offer_site_key(self, site: str) -> SiteOffer:
-        """Make a key pair for one batch. Raises CardKeyError when there is no place for it."""
+    def offer_site_key(self, site: str) -> bytes:
+        """Make a key pair for one batch that is not prepared yet; return its offer, signed.
+
+        Raises CardKeyError when there is no place for the private key.
+        """
         if self._site_keys is None:
             raise CardKeyError("there is no place here where a site's key could be kept")
         key_id, public, sealed = new_site_key(self._keys)
         self._site_keys.keep(key_id, None, sealed)
-        return SiteOffer(site, key_id, public)
+        offer = offer_to_json(SiteOffer(site, key_id, public))
+        return sign(offer, self._keys.preparation_signer)
 
     def transfer(
         self, batch: UUID, count: int, owned: RecordRange, to: Share, *, transferred: bool
@@ -216,13 +222,6 @@ class LocalIssuer:
         ranges, transfers = ([], [owned]) if transferred else ([owned], [])
         opened = LocalSealedBatch(self._keys, batch, count, ranges, self._site_keys, transfers)
         return make_transfer(self._keys, opened, batch, count, owned.key_id, to)
-
-    def purge_batch(self, batch: UUID, key_ids: Sequence[UUID]) -> int:
-        """Refuse: a copy of the key store and of the batch would still open it."""
-        raise CardKeyError(
-            "only a key agent can destroy the keys of a batch. These are in a key store: whoever"
-            " has a copy of it and of the batch can open the batch for ever. Remove both"
-        )
 
     def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> OldBatch:
         """Open a batch of format 2. Raises CardKeyError when its key is damaged, or of others."""

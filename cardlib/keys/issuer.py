@@ -244,8 +244,8 @@ class Issuer(AboutKeys, Protocol):
         """Return a batch whose manifest and transfers were checked, the transfers in order."""
         ...
 
-    def offer_site_key(self, site: str) -> SiteOffer:
-        """Make a key pair for one batch, which is not prepared yet. Raises CardKeyError."""
+    def offer_site_key(self, site: str) -> bytes:
+        """Make a key pair for one batch that is not prepared yet; return its offer, signed."""
         ...
 
     def transfer(
@@ -255,10 +255,6 @@ class Issuer(AboutKeys, Protocol):
 
         Raises RecordRefused when they are not ours, and CardKeyError when they are too many.
         """
-        ...
-
-    def purge_batch(self, batch: UUID, key_ids: Sequence[UUID]) -> int:
-        """Destroy the site's private keys of a batch; return how many. CardKeyError if refused."""
         ...
 
     def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> OldBatch:

@@ -17,8 +17,8 @@ from .. import __version__
 
 _OBJECTS_BEFORE_COLLECTION = 50_000
 COMMANDS = (
-    "demo", "keys", "prepare", "issue", "verify", "read", "pins", "readers", "apdu", "emulator",
-    "card-profile", "sam", "config", "agent", "operator",
+    "demo", "keys", "prepare", "batch", "issue", "verify", "read", "pins", "readers", "apdu",
+    "emulator", "card-profile", "sam", "config", "agent", "operator",
 )  # fmt: skip
 
 

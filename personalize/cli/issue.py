@@ -21,6 +21,7 @@ from .options import (
     json_option,
     passphrase_option,
     trial_option,
+    trusted_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
@@ -119,6 +120,7 @@ class Run:
     help="Allow the published test keys. Never use them for real residents.",
 )
 @trial_option
+@trusted_option
 @click.option(
     "--spoiled",
     multiple=True,
@@ -233,7 +235,7 @@ def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
     from .signals import held_back
 
     results: list[CardResult] = []
-    total = job.batch.header.count
+    total = len(job.batch.numbers)
     try:
         with (
             held_back() as stop_here,

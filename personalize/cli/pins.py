@@ -6,13 +6,20 @@ import click
 
 from .context import Context
 from .exits import Exit
-from .options import batch_argument, batch_keys_option, json_option, passphrase_option
+from .options import (
+    batch_argument,
+    batch_keys_option,
+    json_option,
+    passphrase_option,
+    trusted_option,
+)
 from .output import print_error, print_table, say
 
 
 @click.command(name="pins")
 @batch_argument
 @batch_keys_option
+@trusted_option
 @passphrase_option
 @json_option
 @click.pass_obj

@@ -105,8 +105,7 @@ def _unseal_record(call: Call) -> Answer:
 
 
 def _offer(call: Call) -> Answer:
-    offer = call.issuer.offer_site_key(call.given["site"])
-    return {"key_id": offer.key_id.bytes, "public": offer.public}
+    return {"signed": call.issuer.offer_site_key(call.given["site"])}
 
 
 def _transfer(call: Call) -> Answer:

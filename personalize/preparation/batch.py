@@ -6,18 +6,19 @@ each. The issuer seals and opens the records (`cardlib.issuance.batches`).
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from cardlib.crypto.merkle import leaf_hash, root_of
 from cardlib.errors import CardKeyError, FormatError, KeysUnavailable
 from cardlib.keys.issuer import Issuer, OldBatch, RecordRefused, SealedBatch
 from cardlib.pki import SignatureRefused
 
-from .batch_files import HOLDERS_FILE, RESTORE, Records, damaged, read_entries
+from .batch_files import Records, damaged
+from .batch_part import RecordsDiffer, check_records, read_contents
 from .batch_signature import MANIFEST_FILE, Trust, is_old, read_manifest, refuse_unfinished
+from .batch_transfers import read_transfers
 from .batch_writing import write_batch
-from .manifest import BatchError, BatchHeader, Manifest
+from .manifest import BatchError, BatchHeader
 from .old_batch import open_old_batch, read_old_header
 from .prepared import PreparedCard
 
@@ -46,10 +47,11 @@ class Batch:
         holders: Mapping[bytes, int],
         sealed: SealedBatch | OldBatch,
         records: Records,
+        begins: Collection[int] = (),
     ) -> None:
         """Internal: use `Batch.open`."""
         self.folder, self.header, self.holders = folder, header, holders
-        self._sealed, self._records = sealed, records
+        self._sealed, self._records, self._begins = sealed, records, begins
         self.uuid = uuid.UUID(header.batch_id)
 
     def __repr__(self) -> str:
@@ -68,23 +70,54 @@ class Batch:
             return cls(folder, header, holders, old, Records.read(folder, 1, header.count))
         manifest, signed = read_manifest(folder)
         header = manifest.header
+        known = (trust or Trust()).with_own(issuer.preparation_certificate)
         try:
-            (trust or Trust()).with_own(issuer.preparation_certificate).check(signed)
+            known.check(signed)
         except SignatureRefused as error:
             raise BatchError(
                 f"{folder / MANIFEST_FILE}: {error}. Perhaps the batch was prepared with another"
                 f" key store than this one (it names {header.key_store_identity})"
             ) from None
-        holders = _holders(folder, manifest)
-        sealed = issuer.sealed_batch(uuid.UUID(header.batch_id), header.count, manifest.ranges)
-        batch = cls(folder, header, holders, sealed, Records.read(folder, 1, header.count))
-        batch._check_root(manifest)
+        contents = read_contents(folder, manifest)
+        holders = {entry[4:]: int.from_bytes(entry[:4], "big") for entry in contents.entries}
+        given = [each.to for each in read_transfers(folder, manifest, known.check)]
+        begins = {each.first for each in (*manifest.ranges, *given)}
+        begins |= {each.last + 1 for each in given}
+        sealed = issuer.sealed_batch(
+            uuid.UUID(header.batch_id), header.count, manifest.ranges, given
+        )
+        batch = cls(folder, header, holders, sealed, contents.records, begins)
+        try:
+            check_records(contents, manifest)
+        except RecordsDiffer:
+            batch._name_the_damaged()
+            raise
         return batch
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the cards that are here: all, or those of a part."""
+        return range(self._records.first, self._records.first + len(self._records.ends))
 
     def cards(self) -> Iterator[PreparedCard]:
         """Give every card in order. Each is decrypted when it is asked for."""
-        for number in range(1, self.header.count + 1):
+        for number in self.numbers:
             yield self.card(number)
+
+    def refuse_foreign(self) -> None:
+        """Raise RecordRefused, before a card is made, unless all records here are of this site.
+
+        It opens one record of each range and transfer.
+        """
+        here = {*self._begins, self.numbers.start} & set(self.numbers)
+        for number in sorted(here):
+            try:
+                self.card(number)
+            except RecordRefused as error:
+                raise RecordRefused(
+                    f"{self.folder}: {error}. If other records of this folder are this site's, take"
+                    " them out of it first: `rhcard batch split`"
+                ) from None
 
     def card(self, number: int) -> PreparedCard:
         """Card `number`, from 1; BatchError if there is none or its record is damaged.
@@ -92,10 +125,11 @@ class Batch:
         RecordRefused when the record is another site's, or may not be opened any more.
         """
         path = self._records.path
-        if not 1 <= number <= self.header.count:
-            raise BatchError(
-                f"{path}: there is no record {number}, the batch has {self.header.count}"
-            )
+        if number not in self.numbers:
+            here = f"the batch has {self.header.count}"
+            if len(self.numbers) != self.header.count:
+                here = f"this part has {self.numbers[0]} to {self.numbers[-1]}"
+            raise BatchError(f"{path}: there is no record {number}, {here}")
         sealed = self._records.sealed(number)
         try:
             return PreparedCard.from_bytes(self._sealed.unseal(number, sealed))
@@ -104,25 +138,10 @@ class Batch:
         except (CardKeyError, FormatError, ValueError):
             raise damaged(path, number) from None
 
-    def _check_root(self, manifest: Manifest) -> None:
-        """BatchError unless the signed root is right; it names the record if that is found."""
-        if self._records.root == manifest.records_root:
-            return
-        for number in range(1, self.header.count + 1):
+    def _name_the_damaged(self) -> None:
+        """BatchError for the first record that does not open, if it can be found with our keys."""
+        for number in self.numbers:
             try:
                 self.card(number)
             except RecordRefused:
                 continue
-        raise BatchError(
-            f"{self._records.path}: damaged: the records are not those that were signed; {RESTORE}"
-        )
-
-
-def _holders(folder: Path, manifest: Manifest) -> dict[bytes, int]:
-    """The card of each holder hash; BatchError unless the file is the one that was signed."""
-    entries = read_entries(folder, manifest.header.count)
-    if root_of([leaf_hash(entry) for entry in entries]) != manifest.holders_root:
-        raise BatchError(
-            f"{folder / HOLDERS_FILE}: damaged, or copied from another batch; {RESTORE}"
-        )
-    return {entry[4:]: int.from_bytes(entry[:4], "big") for entry in entries}

@@ -65,7 +65,8 @@ def write_batch(
     try:
         with _begun(folder, header, issuer, shares or own) as begun:
             _fill(begun, cards, issuer)
-            _move(begun.folder, folder)
+            sync_folder(begun.folder)
+            move_into_place(begun.folder, folder)
             return begun.header
     except OSError as error:
         raise file_error(BatchError, error, folder) from None
@@ -238,9 +239,8 @@ def _write_holders(folder: Path, found: dict[bytes, int]) -> bytes:
     return tree.value
 
 
-def _move(temporary: Path, folder: Path) -> None:
-    """Move the finished folder into place in one step: a kill leaves no empty folder there."""
-    sync_folder(temporary)
+def move_into_place(temporary: Path, folder: Path) -> None:
+    """Move a finished folder into place in one step: a kill leaves no empty folder there."""
     _check_new(folder)
     try:
         temporary.rename(folder)

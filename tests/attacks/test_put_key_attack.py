@@ -25,6 +25,7 @@ from cardlib.facts import SECURITY_DOMAIN, Pin
 from cardlib.issuance import select_application
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import HostSession, make_card
+from cardlib.issuance.offers import offer_from_json
 from cardlib.issuance.transfers import Transfer
 from cardlib.keys import Purpose
 from cardlib.keys.agent.agent_keys import versions
@@ -170,8 +171,7 @@ def test_no_verb_takes_a_key_or_gives_one_but_the_session_keys_of_one_card() -> 
         for name, kind in form.returns.items()
         if kind.words.startswith("16 bytes")
     }
-    name_of_a_key = {("offer-site-key", "key_id")}
-    assert given == {("session-keys", "enc"), ("session-keys", "mac")} | name_of_a_key
+    assert given == {("session-keys", "enc"), ("session-keys", "mac")}
 
 
 def test_who_knows_a_blanks_keys_and_has_its_put_key_learns_the_keys_of_that_card_alone(
@@ -261,7 +261,8 @@ def _day(connections: Mapping[Role, DirectConnection], protocol: int) -> None:
     assert (signed.content, signed.signer.der) == (MANIFEST, station.preparation_certificate)
     stored = station.sealed_batch(JOB.batch, 1, batch.ranges)
     assert stored.unseal(1, sealed) == b"a record"
-    share = Share("north", 1, 1, station.offer_site_key("north"))
+    offered = opened_signed(station.offer_site_key("north")).content
+    share = Share("north", 1, 1, offer_from_json(offered))
     moved = station.transfer(JOB.batch, 1, batch.ranges[0], share, transferred=False)
     given = Transfer.from_json(opened_signed(moved).content).to
     there = station.sealed_batch(JOB.batch, 1, batch.ranges, [given])

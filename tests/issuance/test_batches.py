@@ -1,6 +1,7 @@
 """Sealed batches: each record once, in order, under a key of its own; each for one site."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from cardlib.errors import CardError, CardKeyError
+from cardlib.errors import CardError, CardKeyError, FormatError
 from cardlib.issuance.batches import (
     LocalSealedBatch,
     begun,
@@ -16,10 +17,14 @@ from cardlib.issuance.batches import (
     continued,
     new_site_key,
     record_key,
+    transferred,
 )
+from cardlib.issuance.transfers import Transfer
+from cardlib.keys import Purpose
 from cardlib.keys.issuer import RecordRefused, Share, SiteOffer
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
+from cardlib.pki.enveloped_data import opened
 from cardlib.pki.signed_data import opened as opened_signed
 
 BATCH = UUID(int=1)
@@ -151,6 +156,35 @@ def test_the_records_of_a_site_open_at_that_site_alone() -> None:
     for there, number, record in ((ours, 2, second), (at_north, 1, first)):
         with pytest.raises(RecordRefused, match=r"are for site .* is not here"):
             there.unseal(number, record)
+
+
+def test_a_transfer_gives_the_keys_of_its_records_alone() -> None:
+    """With the key of the range the other site could open all of it."""
+    batch = begun(STORE, BATCH, 4, [Share("here", 1, 4)], here := Kept())
+    sealed = [batch.seal(n, bytes((n,))) for n in range(1, 5)]
+    key_id, public, private = new_site_key(STORE)
+    to = Share("north", 2, 3, SiteOffer("north", key_id, public))
+    ours = LocalSealedBatch(STORE, BATCH, 4, batch.ranges, here)
+    signed = transferred(STORE, ours, BATCH, 4, batch.ranges[0].key_id, to)
+    given = Transfer.from_json(opened_signed(signed).content).to
+    north = Kept()
+    north.keep(key_id, BATCH, private)
+    theirs = LocalSealedBatch(STORE, BATCH, 4, batch.ranges, north, [given])
+    assert [theirs.unseal(n, sealed[n - 1]) for n in (2, 3)] == [b"\2", b"\3"]
+    content = opened(given.enveloped, STORE.unseal(Purpose.SITE, private, key_id.bytes))
+    assert content == b"".join(ours.record_key(n) for n in (2, 3))
+    for number in (1, 4):
+        with pytest.raises(RecordRefused):
+            theirs.unseal(number, sealed[number - 1])
+    for first, last in ((1, 0), (1, 4000)):
+        with pytest.raises(CardKeyError, match="make several transfers"):
+            transferred(STORE, ours, BATCH, 4, key_id, replace(to, first=first, last=last))
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"1", b'{"format":"rhcard transfer 1"}'])
+def test_a_statement_that_is_no_transfer_is_refused(raw: bytes) -> None:
+    with pytest.raises(FormatError, match="no statement"):
+        Transfer.from_json(raw)
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,9 @@ OF_BATCHES: Mapping[str, Form] = {
         _one("record", octets(0, _LARGE)),
     ),
     "offer-site-key": Form(
-        "Make a key pair for one batch, which is not prepared yet; the private key stays here",
+        "Make a key pair for one batch that is not prepared yet, and sign the offer of it",
         {**_WHOSE, "site": _NAME},
-        {"key_id": octets(16), "public": octets(65)},
+        _one("signed", octets(64, 8192)),
     ),
     "transfer-records": Form(
         "Give records away to another site: envelop their keys for it, and sign that",
