@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @click.group(name="batch")
 def command() -> None:
-    """Look at a batch, check it, split it, and move records between sites.
+    """Look at, check and split batches; give records to sites.
 
     \b
     Examples:
-      rhcard batch show new-batch
-      rhcard batch split new-batch --records 1-500 --out first-500
+      rhcard batch show batch
+      rhcard batch split batch --records 1-2 --out desk-1
     """
 
 
@@ -164,7 +164,7 @@ def split(context: Context, folder: Path, *, records: tuple[int, int], out: Path
 
     \b
     Examples:
-      rhcard batch split batch --records 1-500 --out first-500
+      rhcard batch split batch --records 1-2 --out part
     """
     from ..preparation.batch_split import split as split_batch
 
@@ -190,13 +190,13 @@ def split(context: Context, folder: Path, *, records: tuple[int, int], out: Path
 @json_option
 @click.pass_obj
 def merge(context: Context, folders: tuple[Path, ...], *, out: Path) -> int:
-    """Join parts of one batch to the whole batch, or to a larger part.
+    """Join parts of one batch to the whole, or to a larger part.
 
     This needs no keys. A part of another batch, a doubled record and a missing one are refused.
 
     \b
     Examples:
-      rhcard batch merge first-500 rest --out batch-again
+      rhcard batch merge part-1 part-2 --out batch-again
     """
     from ..preparation.batch_split import merge as merge_parts
     from ..preparation.batch_split import whole_or_part

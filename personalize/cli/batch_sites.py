@@ -35,7 +35,7 @@ _NO_PURGE = (
 @json_option
 @click.pass_obj
 def offer(context: Context, *, site: str, out: Path) -> int:
-    """Offer a key for one batch, so that some of its records can be for this site.
+    """Offer a key of this site, for records of one batch.
 
     The offer is a public key, signed. Send the file to those who prepare the batch, or who transfer
     records to this site. The private key stays at the key agent, or beside the key store.
@@ -65,7 +65,7 @@ _LONGEST_SITE = 64
 @json_option
 @click.pass_obj
 def certificate(context: Context, *, out: Path) -> int:
-    """Write the certificate of those who prepare batches with these keys.
+    """Write the certificate of those who prepare batches.
 
     Sites with other keys put it into their folder of --trusted. It has no secret.
 
@@ -110,7 +110,7 @@ def transfer(context: Context, folder: Path, *, offer_file: Path, records: str) 
 
     \b
     Examples:
-      rhcard batch transfer batch north.offer --records 401-500 --keys keys.json
+      rhcard batch transfer batch south.offer --records 2-3 --keys keys.json
     """
     from cardlib.keys.issuer import Share
 
