@@ -160,13 +160,17 @@ def test_what_is_no_cms_is_refused(raw: bytes) -> None:
 # --- keys as bytes ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("raw", [bytes(32), b"\xff" * 32, bytes(31), b""])
+@pytest.mark.parametrize("raw", [bytes(32), b"\xff" * 32, bytes(31), b""], ids=range(4))
 def test_a_number_that_is_no_private_key_is_refused(raw: bytes) -> None:
     with pytest.raises(FormatError):
         private_key(raw)
 
 
-@pytest.mark.parametrize("point", [b"\4" + bytes(64), PUBLIC[:-1], b"\2" + PUBLIC[1:33], b""])
+@pytest.mark.parametrize(
+    "point",
+    [b"\4" + bytes(64), PUBLIC[:-1], b"\2" + PUBLIC[1:33], b""],
+    ids=["not on the curve", "cut", "compressed", "nothing"],
+)
 def test_a_point_that_is_not_on_the_curve_is_refused(point: bytes) -> None:
     with pytest.raises(FormatError):
         public_key(point)

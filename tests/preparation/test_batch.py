@@ -16,6 +16,7 @@ from cardlib.layout import FILE_BY_PATH, encode_record
 from personalize.preparation.batch import Batch, BatchError, BatchHeader, read_header, write_batch
 from personalize.preparation.prepared import PreparedCard
 from personalize.production.journal import batch_journal
+from tests.cards.bureau import new_batch
 
 ISSUER, OTHER_ISSUER = KeyStore(new_roots()), KeyStore(new_roots())
 ISSUER_FILE, PERSON = FILE_BY_PATH["DDF1/EF05"], FILE_BY_PATH["DDF1/EF06"]
@@ -262,3 +263,14 @@ def test_a_card_that_is_not_there_is_told(batch: Path, number: int) -> None:
 def test_a_flat_record_that_is_none_is_told(raw: bytes) -> None:
     with pytest.raises(FormatError):
         PreparedCard.from_bytes(raw)
+
+
+def test_the_records_of_the_sample_cost_at_most_a_tenth_more_than_what_they_hold(
+    tmp_path: Path,
+) -> None:
+    """Length, tag and holders' entries; the manifest is there once, whatever the count."""
+    made = new_batch(tmp_path, 50)
+    payload = sum(len(each.to_bytes()) for each in made.cards())
+    files = sum((made.folder / name).stat().st_size for name in ("records.bin", "holders.bin"))
+    assert payload < files <= 1.10 * payload
+    assert (made.folder / "manifest.cms").stat().st_size < 4096
