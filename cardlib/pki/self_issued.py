@@ -93,6 +93,9 @@ def parsed(der: bytes) -> SignerCertificate:
         if not isinstance(public, ec.EllipticCurvePublicKey) or found.issuer != found.subject:
             raise ValueError
         found.verify_directly_issued_by(found)
+        signature = bytes((0x03, len(found.signature) + 1, 0)) + found.signature
+        if not der.endswith(signature):  # the readers of a BIT STRING pass over its unused bits
+            raise ValueError
         (name,) = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         usage = found.extensions.get_extension_for_class(x509.KeyUsage).value
     except _DAMAGE:

@@ -74,7 +74,7 @@ def _attributes(content: bytes, time: datetime) -> cms.CMSAttributes:
     if time.year < 2050:  # RFC 5652 11.3
         clock = cms.Time({"utc_time": core.UTCTime(time)})
     else:
-        clock = cms.Time({"general_time": core.GeneralizedTime(time)})
+        clock = cms.Time({"generalized_time": core.GeneralizedTime(time)})
     values = (("content_type", "data"), ("message_digest", digest), ("signing_time", clock))
     attributes = cms.CMSAttributes(
         [cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values]

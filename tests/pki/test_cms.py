@@ -69,6 +69,17 @@ def test_no_changed_byte_of_signed_data_passes() -> None:
                 signed_data.opened(bytes(changed))
 
 
+def test_unused_bits_of_a_certificates_signature_do_not_pass() -> None:
+    """They are told by one byte, and one signature in two ends with a bit 0."""
+    der = b""
+    while not der or der[-1] & 1:
+        der = LocalSigner(PRIVATE, "data preparation", 2026).certificate
+    at = len(der) - len(x509.load_der_x509_certificate(der).signature) - 1
+    assert parsed(der).der == der and der[at] == 0
+    with pytest.raises(SignatureRefused):
+        parsed(der[:at] + b"\1" + der[at + 1 :])
+
+
 def test_what_another_has_signed_has_his_certificate() -> None:
     """His certificate in our signed data, or ours in his: neither passes."""
     ours, his = SIGNER.certificate, b""
