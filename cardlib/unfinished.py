@@ -52,19 +52,27 @@ def unfinished_file(
 
 
 @contextmanager
-def unfinished_folder(path: Path) -> Iterator[Path]:
+def unfinished_folder(
+    path: Path, *, left_by: type[BaseException] | tuple[type[BaseException], ...] = ()
+) -> Iterator[Path]:
     """Make a folder (mode 0700) to fill before it is moved to `path`; remove what is left.
 
-    Raises OSError when the folder around it cannot be written.
+    It stays only when an error of `left_by` ends the block. Raises OSError when the folder around
+    it cannot be written.
     """
     import shutil
     from tempfile import mkdtemp
 
     with _locked(lambda: mkdtemp(prefix=f".{path.name}{_MARK}", dir=path.parent)) as place:
+        stays = False
         try:
             yield place
+        except left_by:
+            stays = True
+            raise
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            if not stays:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager

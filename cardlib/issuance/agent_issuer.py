@@ -11,20 +11,28 @@ from ..facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, 
 from ..keys import KeySet, retired_error
 from ..keys.agent.agent_connection import AgentConnection
 from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
-from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, choice, text
-from ..keys.issuer import CardJob, PinOf, Scp03Set
+from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, by_message, choice, text
+from ..keys.issuer import CardJob, PinOf, RecordRange, RecordRefused, Scp03Set, Share
 from ..layout.load import Grouping
 from ..messaging.scp03_failure import Cause, Scp03Failure
+from .agent_batches import (
+    AgentOldBatch,
+    AgentSealedBatch,
+    AgentSealingBatch,
+    owned_members,
+    share_members,
+)
 
 AGENT_ERRORS = (
     *ERRORS,
+    by_message(RecordRefused),
     ErrorForm(
         Scp03Failure,
         {"cause": choice(Cause), "detail": text(4000)},
         lambda cause, detail: Scp03Failure(Cause(cause), detail),
     ),
 )
-"""The errors that can come from the agent, with those of SCP03."""
+"""The errors that can come from the agent, with those of SCP03 and of batches."""
 _KEY_VERSIONS = {
     Scp03Set.TRANSPORT: TRANSPORT_KEY_VERSION,
     Scp03Set.ISSUER: ISSUER_KEY_VERSION,
@@ -95,50 +103,6 @@ class AgentHost:
         return self._connection.call(verb, session=self._session, **members)
 
 
-class AgentSealingBatch:
-    """A new batch whose key is at the agent."""
-
-    def __init__(
-        self, connection: AgentConnection, identity: bytes, batch: UUID, count: int
-    ) -> None:
-        begun = connection.call("new-batch", identity=identity, batch=batch.bytes, count=count)
-        self._connection, self._sealing = connection, begun["sealing"]
-        self.sealed_key: bytes = begun["sealed_key"]
-
-    def seal(self, number: int, record: bytes) -> bytes:
-        """Seal record `number`, from 1 in order."""
-        found = self._connection.call(
-            "seal-record", sealing=self._sealing, number=number, record=record
-        )
-        sealed: bytes = found["sealed"]
-        return sealed
-
-    def seal_header(self, header: bytes) -> bytes:
-        """Return the seal of the header, 16 bytes; nothing is sealed after that."""
-        found = self._connection.call("seal-header", sealing=self._sealing, header=header)
-        seal: bytes = found["seal"]
-        return seal
-
-
-class AgentSealedBatch:
-    """A batch whose key is at the agent."""
-
-    def __init__(self, connection: AgentConnection, members: Document) -> None:
-        self._connection, self._members = connection, members
-
-    def check_header(self, header: bytes, seal: bytes) -> None:
-        """Raise CardKeyError when the header is not the one that was sealed."""
-        self._connection.call("check-header", **self._members, header=header, seal=seal)
-
-    def unseal(self, number: int, sealed: bytes) -> bytes:
-        """Open record `number`. Raises CardKeyError when it is damaged or is another record."""
-        found = self._connection.call(
-            "unseal-record", **self._members, number=number, sealed=sealed
-        )
-        record: bytes = found["record"]
-        return record
-
-
 class AgentIssuer:
     """An `Issuer` over one key version of the key agent."""
 
@@ -191,14 +155,54 @@ class AgentIssuer:
         (digest,) = found["hashes"]
         return bytes(digest)
 
-    def new_batch(self, batch: UUID, count: int) -> AgentSealingBatch:
-        """Begin a batch of `count` records, with a random key."""
-        return AgentSealingBatch(self._connection, self._whose, batch, count)
+    @property
+    def preparation_certificate(self) -> bytes:
+        """The certificate of those who prepare batches with these keys, DER."""
+        found = self._connection.call("preparation-certificate", identity=self._whose)
+        certificate: bytes = found["certificate"]
+        return certificate
 
-    def sealed_batch(self, batch: UUID, count: int, sealed_key: bytes) -> AgentSealedBatch:
-        """Return a batch. That its key is damaged or another's is said when it is first used."""
-        whose = {"identity": self._whose, "batch": batch.bytes, "count": count}
-        return AgentSealedBatch(self._connection, {**whose, "sealed_key": sealed_key})
+    def new_batch(self, batch: UUID, count: int, shares: Sequence[Share]) -> AgentSealingBatch:
+        """Begin a batch of `count` records, each in one site's share, with random keys."""
+        members = {**self._of_batch(batch, count), "shares": [share_members(s) for s in shares]}
+        return AgentSealingBatch(self._connection, self._connection.call("new-batch", **members))
+
+    def continued_batch(self, batch: UUID, count: int, kept: bytes) -> AgentSealingBatch:
+        """Begin a batch again that was cut: the same records give the same bytes."""
+        members = {**self._of_batch(batch, count), "kept": kept}
+        begun = self._connection.call("continue-batch", **members)
+        return AgentSealingBatch(self._connection, begun)
+
+    def sealed_batch(
+        self,
+        batch: UUID,
+        count: int,
+        ranges: Sequence[RecordRange],
+        transfers: Sequence[RecordRange] = (),
+    ) -> AgentSealedBatch:
+        """Return a batch whose manifest and transfers were checked, the transfers in order."""
+        members = self._of_batch(batch, count)
+        return AgentSealedBatch(self._connection, members, ranges, transfers)
+
+    def offer_site_key(self, site: str) -> bytes:
+        """Have a key pair made for one batch; the private key stays at the agent."""
+        found = self._connection.call("offer-site-key", identity=self._whose, site=site)
+        signed: bytes = found["signed"]
+        return signed
+
+    def transfer(
+        self, batch: UUID, count: int, owned: RecordRange, to: Share, *, transferred: bool
+    ) -> bytes:
+        """Give records of a range, or of an earlier transfer, to a site; return CMS SignedData."""
+        members = {**self._of_batch(batch, count), **owned_members(owned, transferred)}
+        found = self._connection.call("transfer-records", **members, to=share_members(to))
+        signed: bytes = found["signed"]
+        return signed
+
+    def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> AgentOldBatch:
+        """Return a batch of format 2. What is wrong with its key is said when it is first used."""
+        members = {**self._of_batch(batch, count), "sealed_key": sealed_key}
+        return AgentOldBatch(self._connection, members)
 
     def seal_pin(self, of: PinOf, pin: Pin) -> bytes:
         """Seal the PIN of a card."""
@@ -223,6 +227,9 @@ class AgentIssuer:
             "identity": self._whose, "batch": of.batch.bytes, "number": of.number,
             "attempt": of.attempt, "chip": of.chip or b"", "use": of.use.value,
         }  # fmt: skip
+
+    def _of_batch(self, batch: UUID, count: int) -> Document:
+        return {"identity": self._whose, "batch": batch.bytes, "count": count}
 
 
 def _members(job: CardJob) -> Document:

@@ -9,13 +9,28 @@ from ..crypto import Cipher
 from ..errors import CardKeyError, ChannelError, StatusWordError
 from ..facts import ChipSerial, Pin, Region, SpecVersion
 from ..keys import KeySet, Purpose, RootKeys, Scp03Keys
-from ..keys.issuer import CardJob, IssuerHost, PinOf, Scp03Set, SealedBatch, SealingBatch
+from ..keys.issuer import (
+    CardJob,
+    IssuerHost,
+    OldBatch,
+    PinOf,
+    RecordRange,
+    Scp03Set,
+    SealedBatch,
+    SealingBatch,
+    Share,
+    SiteOffer,
+)
 from ..layout import FILES, KEY_BY_NAME
 from ..layout.load import Grouping
 from ..messaging.scp03 import Scp03Host
+from ..pki.signed_data import sign
 from ..status import StatusWord
 from . import LEVEL, check_new_keys, put_key_command, store_data_commands
-from .batches import LocalSealedBatch, LocalSealingBatch
+from .batches import LocalSealedBatch, SiteKeys, begun, continued, new_site_key
+from .batches import transferred as make_transfer
+from .batches_of_format_2 import LocalOldBatch
+from .offers import offer_to_json
 
 
 class LocalHost:
@@ -117,8 +132,9 @@ class LocalHost:
 class LocalIssuer:
     """An `Issuer` over root keys in this process."""
 
-    def __init__(self, keys: RootKeys) -> None:
-        self._keys = keys
+    def __init__(self, keys: RootKeys, site_keys: SiteKeys | None = None) -> None:
+        """Take the roots, and where the private keys of the site are, if not in its batches."""
+        self._keys, self._site_keys = keys, site_keys
 
     def __repr__(self) -> str:
         return f"<issuer with {self._keys!r}>"
@@ -165,13 +181,52 @@ class LocalIssuer:
         """Return the HMAC-SHA-256 of a number, 32 bytes."""
         return self._keys.holder_hash(number)
 
-    def new_batch(self, batch: UUID, count: int) -> SealingBatch:
-        """Begin a batch of `count` records, with a random key."""
-        return LocalSealingBatch(self._keys, batch, count)
+    @property
+    def preparation_certificate(self) -> bytes:
+        """The certificate of those who prepare batches with these keys, DER."""
+        return self._keys.preparation_signer.certificate
 
-    def sealed_batch(self, batch: UUID, count: int, sealed_key: bytes) -> SealedBatch:
-        """Open a batch. Raises CardKeyError when it was sealed by other keys, or is damaged."""
-        return LocalSealedBatch(self._keys, batch, count, sealed_key)
+    def new_batch(self, batch: UUID, count: int, shares: Sequence[Share]) -> SealingBatch:
+        """Begin a batch of `count` records, each in one site's share, with random keys."""
+        return begun(self._keys, batch, count, shares, self._site_keys)
+
+    def continued_batch(self, batch: UUID, count: int, kept: bytes) -> SealingBatch:
+        """Begin a batch again that was cut: the same records give the same bytes."""
+        return continued(self._keys, batch, count, kept)
+
+    def sealed_batch(
+        self,
+        batch: UUID,
+        count: int,
+        ranges: Sequence[RecordRange],
+        transfers: Sequence[RecordRange] = (),
+    ) -> SealedBatch:
+        """Return a batch whose manifest and transfers were checked, the transfers in order."""
+        return LocalSealedBatch(self._keys, batch, count, ranges, self._site_keys, transfers)
+
+    def offer_site_key(self, site: str) -> bytes:
+        """Make a key pair for one batch that is not prepared yet; return its offer, signed.
+
+        Raises CardKeyError when there is no place for the private key.
+        """
+        if self._site_keys is None:
+            raise CardKeyError("there is no place here where a site's key could be kept")
+        key_id, public, sealed = new_site_key(self._keys)
+        self._site_keys.keep(key_id, None, sealed)
+        offer = offer_to_json(SiteOffer(site, key_id, public))
+        return sign(offer, self._keys.preparation_signer)
+
+    def transfer(
+        self, batch: UUID, count: int, owned: RecordRange, to: Share, *, transferred: bool
+    ) -> bytes:
+        """Give records of a range, or of an earlier transfer, to a site; return CMS SignedData."""
+        ranges, transfers = ([], [owned]) if transferred else ([owned], [])
+        opened = LocalSealedBatch(self._keys, batch, count, ranges, self._site_keys, transfers)
+        return make_transfer(self._keys, opened, batch, count, owned.key_id, to)
+
+    def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> OldBatch:
+        """Open a batch of format 2. Raises CardKeyError when its key is damaged, or of others."""
+        return LocalOldBatch(self._keys, batch, count, sealed_key)
 
     def seal_pin(self, of: PinOf, pin: Pin) -> bytes:
         """Seal the PIN of a card."""

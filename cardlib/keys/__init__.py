@@ -12,6 +12,7 @@ from ..crypto import BlockCipher, Cipher
 from ..errors import CardKeyError
 from ..facts import ChipSerial, Pin, Region, SpecVersion
 from ..layout.load import Grouping
+from ..pki import Signer
 
 
 class Purpose(StrEnum):
@@ -19,6 +20,7 @@ class Purpose(StrEnum):
 
     BATCH = "batch"
     PIN = "pin"
+    SITE = "site key"
 
 
 class AboutKeys(Protocol):
@@ -79,6 +81,11 @@ class RootKeys(AboutKeys, Protocol):
 
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes: it finds equal holders without names."""
+        ...
+
+    @property
+    def preparation_signer(self) -> Signer:
+        """Whoever signs the batches that are prepared with these keys."""
         ...
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:

@@ -3,13 +3,14 @@
 Nothing here takes or gives a key: not the root keys, a chip's keys, or those of a batch.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from ..apdu import CommandAPDU, ResponseAPDU
+from ..errors import CardKeyError, FormatError
 from ..facts import ChipSerial, Pin, Region
 from ..layout.load import Grouping
 from . import AboutKeys, HasKeyVersion, KeySet
@@ -55,6 +56,71 @@ class PinOf:
     attempt: int
     chip: ChipSerial | None = None
     use: PinUse = PinUse.FILE
+
+
+class RecordRefused(CardKeyError):
+    """A record of a batch is not for this site, or may not be opened here any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOffer:
+    """What a site offers for one batch: a public key, 04 ‖ X ‖ Y. Only the site has the other."""
+
+    site: str
+    key_id: UUID
+    public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Records `first` to `last` of a new batch, for the site of an offer, or else for our own."""
+
+    site: str
+    first: int
+    last: int
+    offer: SiteOffer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRange:
+    """Records `first` to `last` of a batch, and the site that may open them.
+
+    `enveloped` is the key of the range, for the site's key `key_id` (CMS AuthEnvelopedData).
+    `sealed` is the site's private key, if it was sealed with the batch's own root keys and is kept
+    in the batch.
+    """
+
+    site: str
+    first: int
+    last: int
+    key_id: UUID
+    enveloped: bytes = field(repr=False)
+    sealed: bytes = field(repr=False, default=b"")
+
+    def as_dict(self) -> dict[str, object]:
+        """The range as JSON members."""
+        return {
+            "site": self.site, "first": self.first, "last": self.last, "key_id": str(self.key_id),
+            "key": self.enveloped.hex(), "sealed_site_key": self.sealed.hex(),
+        }  # fmt: skip
+
+    @classmethod
+    def of_dict(cls, members: Mapping[str, Any]) -> "RecordRange":
+        """Return the range of JSON members. Raises an error of `DAMAGE` when they are none."""
+        if {name: type(value) for name, value in members.items()} != _RANGE_TYPES:
+            raise FormatError("a range of the batch has missing, unknown or wrong values")
+        found = cls(
+            members["site"], members["first"], members["last"], UUID(members["key_id"]),
+            bytes.fromhex(members["key"]), bytes.fromhex(members["sealed_site_key"]),
+        )  # fmt: skip
+        if found.as_dict() != members:
+            raise FormatError("a range of the batch is not written as it should be")
+        return found
+
+
+_RANGE_TYPES: Mapping[str, type] = {
+    "site": str, "first": int, "last": int, "key_id": str, "key": str, "sealed_site_key": str,
+}  # fmt: skip
 
 
 class IssuerHost(HasKeyVersion, Protocol):
@@ -113,21 +179,41 @@ class SealingBatch(Protocol):
     """A new batch whose records are sealed, each once."""
 
     @property
-    def sealed_key(self) -> bytes:
-        """The batch's key, sealed: for `Issuer.sealed_batch`."""
+    def ranges(self) -> Sequence[RecordRange]:
+        """The ranges of the records, with their keys enveloped: a part of the manifest."""
+        ...
+
+    @property
+    def kept(self) -> bytes:
+        """The keys of the batch, sealed: for `Issuer.continued_batch`."""
         ...
 
     def seal(self, number: int, record: bytes) -> bytes:
         """Seal record `number`, from 1 in order. Raises CardKeyError when it is not the next."""
         ...
 
-    def seal_header(self, header: bytes) -> bytes:
-        """Return the seal of the header, 16 bytes; nothing is sealed after that."""
+    def sign(self, manifest: bytes) -> bytes:
+        """Sign the manifest after the last record; return CMS SignedData, DER.
+
+        Raises CardKeyError when it is of another batch, or records are missing.
+        """
         ...
 
 
 class SealedBatch(Protocol):
     """A batch whose records can be opened one by one."""
+
+    def unseal(self, number: int, sealed: bytes) -> bytes:
+        """Open record `number`.
+
+        Raises RecordRefused when it is another site's, or its key was destroyed, and CardKeyError
+        when it is damaged or is another record.
+        """
+        ...
+
+
+class OldBatch(Protocol):
+    """A batch of format 2, whose header has a seal and no signature."""
 
     def check_header(self, header: bytes, seal: bytes) -> None:
         """Raise CardKeyError when the header is not the one that was sealed."""
@@ -158,12 +244,47 @@ class Issuer(AboutKeys, Protocol):
         """Return the HMAC-SHA-256 of a number, 32 bytes: it finds equal holders without names."""
         ...
 
-    def new_batch(self, batch: UUID, count: int) -> SealingBatch:
-        """Begin a batch of `count` records, with a random key."""
+    @property
+    def preparation_certificate(self) -> bytes:
+        """The certificate of those who prepare batches with these keys, DER."""
         ...
 
-    def sealed_batch(self, batch: UUID, count: int, sealed_key: bytes) -> SealedBatch:
-        """Open a batch. Raises CardKeyError when it was sealed by other keys, or is damaged."""
+    def new_batch(self, batch: UUID, count: int, shares: Sequence[Share]) -> SealingBatch:
+        """Begin a batch of `count` records, each in one site's share, with random keys."""
+        ...
+
+    def continued_batch(self, batch: UUID, count: int, kept: bytes) -> SealingBatch:
+        """Begin a batch again that was cut: the same records give the same bytes.
+
+        Raises CardKeyError when `kept` is damaged, or is of other keys or another batch.
+        """
+        ...
+
+    def sealed_batch(
+        self,
+        batch: UUID,
+        count: int,
+        ranges: Sequence[RecordRange],
+        transfers: Sequence[RecordRange] = (),
+    ) -> SealedBatch:
+        """Return a batch whose manifest and transfers were checked, the transfers in order."""
+        ...
+
+    def offer_site_key(self, site: str) -> bytes:
+        """Make a key pair for one batch that is not prepared yet; return its offer, signed."""
+        ...
+
+    def transfer(
+        self, batch: UUID, count: int, owned: RecordRange, to: Share, *, transferred: bool
+    ) -> bytes:
+        """Give records of a range, or of an earlier transfer, to a site; return CMS SignedData.
+
+        Raises RecordRefused when they are not ours, and CardKeyError when they are too many.
+        """
+        ...
+
+    def old_batch(self, batch: UUID, count: int, sealed_key: bytes) -> OldBatch:
+        """Open a batch of format 2. Raises CardKeyError when its key is damaged, or of others."""
         ...
 
     def seal_pin(self, of: PinOf, pin: Pin) -> bytes:

@@ -5,6 +5,7 @@ A key store does it with keys in memory, a token with keys that stay inside it.
 
 import hashlib
 import secrets
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,7 +16,8 @@ from ..facts import Pin
 from ..layout import KEYS, dgi_of_key, encode
 from ..layout.load import ISSUER_FILE, Grouping
 from ..layout.records import DGI_PIN, DGI_PIN_TRIES
-from . import Purpose, Scp03Keys
+from ..pki import Signer
+from . import AboutKeys, Purpose, Scp03Keys
 from .software import SoftwareCardKeys
 
 _NONCE = 12
@@ -39,6 +41,16 @@ def security_code(cvk: BlockEncryption, card_number: str, issue_date: str) -> st
     stored = encode(_CARD_NUMBER, card_number) + encode(_ISSUE_DATE, issue_date)
     digest = hashlib.sha256(stored).digest()[:16]
     return f"{int.from_bytes(cvk.encrypt_ecb(digest), 'big') % 1000:03}"
+
+
+def preparation_signer(about: AboutKeys, derived: Callable[[bytes], bytes]) -> Signer:
+    """Return who signs batches: its key is made of 64 bytes that are derived from the secret."""
+    from ..pki.p256 import private_key_from  # here: who reads a card needs no certificates
+    from ..pki.self_issued import LocalSigner
+
+    seed = derived(b"batch signature 1") + derived(b"batch signature 2")
+    name = f"rhcard data preparation {about.identity} v{about.key_version}"
+    return LocalSigner(private_key_from(seed), name)
 
 
 def purpose_info(purpose: Purpose) -> bytes:

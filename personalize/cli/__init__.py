@@ -17,8 +17,8 @@ from .. import __version__
 
 _OBJECTS_BEFORE_COLLECTION = 50_000
 COMMANDS = (
-    "demo", "keys", "prepare", "proofs", "issue", "verify", "pins", "status", "journal", "read",
-    "readers", "apdu", "emulator", "card-profile", "sam", "config", "agent", "operator",
+    "demo", "keys", "prepare", "batch", "proofs", "issue", "verify", "pins", "status", "journal",
+    "read", "readers", "apdu", "emulator", "card-profile", "sam", "config", "agent", "operator",
 )  # fmt: skip
 
 

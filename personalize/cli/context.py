@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cardlib.keys.store.store_file import OpenStore
 
     from ..preparation.batch import Batch
+    from ..preparation.batch_signature import Trust
     from ..production.station import BlankMaker
     from .configuration import Configuration
 
@@ -59,6 +61,7 @@ class Context:
     trial: bool = False
     database: str | None = None
     station: str | None = None
+    trusted: Path | None = None
     _configuration: "Configuration | None" = None
 
     @property
@@ -185,9 +188,10 @@ class Context:
             issuer = AgentIssuer.at(self.agent)
             return issuer, AgentBlanks(issuer)
         from cardlib.issuance.local import LocalIssuer
+        from cardlib.issuance.site_key_files import SiteKeyFolder
 
-        store = self.store()
-        return LocalIssuer(store), store
+        store, path = self.store(), self.key_file()
+        return LocalIssuer(store, SiteKeyFolder(path)), store
 
     def batch(
         self, folder: Path, *, issuing: bool = False, for_residents: bool = False
@@ -200,18 +204,23 @@ class Context:
         """
         from cardlib.issuance.agent_issuer import AgentIssuer
         from cardlib.issuance.local import LocalIssuer
+        from cardlib.issuance.site_key_files import SiteKeyFolder
 
         from ..preparation.batch import Batch, read_header
         from ..production.blanks import AgentBlanks
 
         header = read_header(folder)
+        trust = self.trust(at=datetime.now(UTC) if issuing else None)
         self.take_configured_keys()
         path = self.keys or Path(header.key_store_hint)
         if self.agent is not None:
             agent = AgentIssuer.at(self.agent, header.key_store_identity, issuing=issuing)
             if for_residents and agent.is_of_one_person and not agent.is_test:
                 raise CardKeyError(_ONE_PERSON.format("the key agent's store"))
-            return Batch.open(folder, agent), agent, AgentBlanks(agent)
+            batch = Batch.open(folder, agent, trust)
+            if issuing:
+                batch.refuse_foreign()
+            return batch, agent, AgentBlanks(agent)
         store, wanted = self.open_store(path), header.key_store_identity
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
@@ -222,8 +231,17 @@ class Context:
         keys = store.for_issuing(wanted) if issuing else store.of(wanted)
         if for_residents and not (keys.is_test or store.is_production):
             raise CardKeyError(_ONE_PERSON.format(path))
-        issuer = LocalIssuer(keys)
-        return Batch.open(folder, issuer), issuer, keys
+        issuer = LocalIssuer(keys, SiteKeyFolder(path))
+        batch = Batch.open(folder, issuer, trust)
+        if issuing:
+            batch.refuse_foreign()
+        return batch, issuer, keys
+
+    def trust(self, at: datetime | None = None) -> "Trust":
+        """The certificates in the folder of --trusted; `at` is now when cards are made."""
+        from ..preparation.batch_signature import Trust, trusted_in
+
+        return Trust(trusted_in(self.trusted) if self.trusted else (), at=at)
 
     def _whence(self, path: Path) -> str:
         """Where a path is from, in brackets, if the configuration named it."""

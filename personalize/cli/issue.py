@@ -22,6 +22,7 @@ from .options import (
     json_option,
     passphrase_option,
     trial_option,
+    trusted_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_removed, say_where
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
@@ -122,6 +123,7 @@ class Run:
 @trial_option
 @database_option
 @station_option
+@trusted_option
 @click.option(
     "--spoiled",
     multiple=True,
@@ -246,7 +248,7 @@ def run(job: "Job", hands: "ReaderFeed | None" = None) -> "list[CardResult]":
     from .signals import held_back
 
     results: list[CardResult] = []
-    total = job.batch.header.count
+    total = len(job.batch.numbers)
     try:
         with (
             held_back() as stop_here,

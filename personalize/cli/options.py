@@ -217,6 +217,14 @@ def one_card_options(command: FC) -> FC:
     return reader_option(card_option(command))
 
 
+trusted_option = click.option(
+    "--trusted",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    expose_value=False,
+    callback=keep,
+    help="Folder of certificates whose signatures are taken too, besides that of the keys.",
+)
 batch_argument = click.argument(
     "folder", metavar="BATCH", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )

@@ -7,7 +7,13 @@ import click
 from .bureau_choice import chosen_bureau, database_option
 from .context import Context
 from .exits import Exit
-from .options import batch_argument, batch_keys_option, json_option, passphrase_option
+from .options import (
+    batch_argument,
+    batch_keys_option,
+    json_option,
+    passphrase_option,
+    trusted_option,
+)
 from .output import print_error, print_table, say
 
 
@@ -15,6 +21,7 @@ from .output import print_error, print_table, say
 @batch_argument
 @batch_keys_option
 @database_option
+@trusted_option
 @passphrase_option
 @json_option
 @click.pass_obj

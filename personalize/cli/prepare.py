@@ -13,11 +13,17 @@ from cardlib.layout.characters import printable
 
 from .context import Context
 from .exits import Exit
-from .options import NewPath, configured_keys_option, json_option, passphrase_option
+from .options import (
+    NewPath,
+    configured_keys_option,
+    json_option,
+    passphrase_option,
+    trusted_option,
+)
 from .output import print_error, print_line, print_table, progress, say
 
 if TYPE_CHECKING:
-    from cardlib.keys.issuer import Issuer
+    from cardlib.keys.issuer import Issuer, Share
 
     from ..listing.code_map import CodeMap
     from ..listing.consistency import Validated
@@ -73,6 +79,15 @@ _SHOWN, _LINES = 20, 5
     help="Date of issue on the cards. Default: today.",
 )
 @click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="OFFER:FIRST-LAST",
+    help="These records are for the site of an offer (`rhcard batch offer`). May be repeated. All"
+    " others are for this site.",
+)
+@trusted_option
+@click.option(
     "--check",
     "only_check",
     is_flag=True,
@@ -91,6 +106,7 @@ def command(  # noqa: PLR0913  # one for each option
     photos: Path | None,
     map_file: Path | None,
     issue_date: datetime | None,
+    sites: tuple[str, ...],
     only_check: bool,
 ) -> int:
     """Check a list of residents and prepare their cards.
@@ -111,6 +127,7 @@ def command(  # noqa: PLR0913  # one for each option
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
+    from ..preparation.batch_writing import cut_batches
     from ..preparation.prepare import all_faults, make_all
     from ..preparation.seal import described, seal
 
@@ -135,8 +152,11 @@ def command(  # noqa: PLR0913  # one for each option
     if holder is None or out is None:
         raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
     issuer, _ = context.issuer()
+    shares = _shares(context, issuer, sites, len(residents.rows))
     cards = make_all(validated, shop, issuer, on_cards)
-    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
+    cut = cut_batches(out)
+    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards, shares=shares)
+    _say_continued(cut, header.batch_id)
     if context.as_json:
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
@@ -157,6 +177,29 @@ def _key_holder(context: Context, out: Path | None) -> Path | None:
         for found in clear_unfinished(out):
             say(found)
     return holder
+
+
+def _shares(
+    context: Context, issuer: "Issuer", sites: Sequence[str], count: int
+) -> "Sequence[Share]":
+    """The shares of --site, each with the offer of its site, and the rest of the records."""
+    from ..preparation.sites import parse_share, read_offer, shares_of
+
+    if not sites:
+        return ()
+    known = context.trust().with_own(issuer.preparation_certificate)
+    wanted = [parse_share(each) for each in sites]
+    offers = [(read_offer(path, known), first, last) for path, first, last in wanted]
+    return shares_of(offers, count)
+
+
+def _say_continued(cut: dict[Path, str], batch_id: str) -> None:
+    """Say of each batch that was cut whether it is the new one now."""
+    for place, cut_id in cut.items():
+        if cut_id == batch_id:
+            say(f"Continued {place}: its records are the same")
+        else:
+            say(f"Removed {place}: it was of another list or other settings. This batch is new")
 
 
 def _check_options(context: Context, out: Path | None) -> None:

@@ -19,6 +19,7 @@ from .options import (
     json_option,
     passphrase_option,
     sam_options,
+    trusted_option,
 )
 from .output import print_error, print_line, print_table, progress, say, say_where
 from .places import Place, chosen, hand_fed, of_files, place_options, watch
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @batch_argument
 @place_options
 @batch_keys_option
+@trusted_option
 @sam_options
 @click.option(
     "--full",
@@ -155,10 +157,10 @@ def run(
         ):
             for result in audited:
                 results.append(result)
-                advance(len(results), batch.header.count)
+                advance(len(results), len(batch.numbers))
     except KeyboardInterrupt:
         raise Stopped(
-            f"stopped after {len(results)} of {batch.header.count} cards; nothing was changed"
+            f"stopped after {len(results)} of {len(batch.numbers)} cards; nothing was changed"
         ) from None
     return sorted(results, key=lambda result: result.number)
 

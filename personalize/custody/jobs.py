@@ -71,7 +71,12 @@ class JobBook:
             path.touch(0o600)
             made = sqlite3.connect(path, _WAIT, isolation_level=None, check_same_thread=False)
             self._open = made
-            for pragma in ("journal_mode=DELETE", "synchronous=FULL", "fullfsync=ON"):
+            for pragma in (
+                "journal_mode=DELETE",
+                "synchronous=FULL",
+                "fullfsync=ON",
+                "secure_delete=ON",
+            ):
                 made.execute(f"PRAGMA {pragma}")
             version = made.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -94,15 +99,15 @@ class JobBook:
     def transaction(self) -> Iterator[None]:
         """Keep all that is noted inside, or nothing. Raises StorageError when it is not stored."""
         with self._stored():
-            self._do("BEGIN")
+            self.do("BEGIN")
         try:
             yield
             with self._stored():
-                self._do("COMMIT")
+                self.do("COMMIT")
         except BaseException:
             if self._open is not None and self._open.in_transaction:
                 with self._stored():
-                    self._do("ROLLBACK")
+                    self.do("ROLLBACK")
             raise
 
     def claim(self, job: CardJob, caller: Caller) -> JobState:
@@ -112,7 +117,7 @@ class JobBook:
         given up, or when the chip is or was for another record.
         """
         self.check_no_sam(job.chip)
-        of_chip = self._row("SELECT batch, number, state FROM jobs WHERE chip = ?", bytes(job.chip))
+        of_chip = self.row("SELECT batch, number, state FROM jobs WHERE chip = ?", bytes(job.chip))
         if of_chip is not None:
             if of_chip[:2] != (job.batch.bytes, job.number):
                 raise CardKeyError(
@@ -129,7 +134,7 @@ class JobBook:
                 " chip up first"
             )
         row = (job.batch.bytes, job.number, bytes(job.chip), JobState.CLAIMED, caller.name)
-        self._do("INSERT INTO jobs (batch, number, chip, state, caller) VALUES (?,?,?,?,?)", *row)
+        self.do("INSERT INTO jobs (batch, number, chip, state, caller) VALUES (?,?,?,?,?)", *row)
         return JobState.CLAIMED
 
     def claim_sam(self, chip: ChipSerial, roles: Iterable[str]) -> None:
@@ -141,9 +146,9 @@ class JobBook:
         if self.state_of(chip) is not None:
             raise CardKeyError(f"chip {chip} is for a card: it cannot become a SAM. Take another")
         wanted = " ".join(sorted(set(roles)))
-        row = self._row("SELECT roles FROM sams WHERE chip = ?", bytes(chip))
+        row = self.row("SELECT roles FROM sams WHERE chip = ?", bytes(chip))
         if row is None:
-            self._do("INSERT INTO sams VALUES (?, ?)", bytes(chip), wanted)
+            self.do("INSERT INTO sams VALUES (?, ?)", bytes(chip), wanted)
         elif row[0] != wanted:
             raise CardKeyError(
                 f"chip {chip} is a SAM for {row[0]}: it is loaded again for these roles only. Take"
@@ -152,24 +157,24 @@ class JobBook:
 
     def check_no_sam(self, chip: ChipSerial) -> None:
         """Raise CardKeyError when a chip is a SAM."""
-        if self._row("SELECT 1 FROM sams WHERE chip = ?", bytes(chip)) is not None:
+        if self.row("SELECT 1 FROM sams WHERE chip = ?", bytes(chip)) is not None:
             raise CardKeyError(f"chip {chip} is a SAM: no card is made of it")
 
     def state_of(self, chip: bytes) -> JobState | None:
         """How far the job of a chip is; None when it has none."""
-        row = self._row("SELECT state FROM jobs WHERE chip = ?", bytes(chip))
+        row = self.row("SELECT state FROM jobs WHERE chip = ?", bytes(chip))
         return None if row is None else JobState(row[0])
 
     def activating(self, chip: bytes) -> None:
         """Note that ACTIVATE is made for a chip: from now on it may be active."""
-        self._do(
+        self.do(
             "UPDATE jobs SET state = ? WHERE chip = ? AND state = ?",
             JobState.ACTIVATING, bytes(chip), JobState.CLAIMED,
         )  # fmt: skip
 
     def activated(self, chip: bytes) -> None:
         """Note that a chip was activated: it cannot be given up any more."""
-        self._do("UPDATE jobs SET state = ? WHERE chip = ?", JobState.ACTIVATED, bytes(chip))
+        self.do("UPDATE jobs SET state = ? WHERE chip = ?", JobState.ACTIVATED, bytes(chip))
 
     def give_up(self, job: CardJob, caller: Caller) -> None:
         """Let a record have another chip. Once more for the same job changes nothing.
@@ -178,7 +183,7 @@ class JobBook:
         or when the caller may give up no more chips. One that may be active is a custodian's to
         give up.
         """
-        row = self._row(
+        row = self.row(
             "SELECT state FROM jobs WHERE batch = ? AND number = ? AND chip = ?",
             job.batch.bytes, job.number, bytes(job.chip),
         )  # fmt: skip
@@ -199,7 +204,7 @@ class JobBook:
                 f"{caller.name} may not give up more chips: it gave up {so_far}. The limit is"
                 " give_ups in the agent's policy"
             )
-        self._do(
+        self.do(
             "UPDATE jobs SET state = ?, gave_up = ? WHERE chip = ?",
             JobState.GIVEN_UP, caller.name, bytes(job.chip),
         )  # fmt: skip
@@ -210,7 +215,7 @@ class JobBook:
         Raises KeysUnavailable when it had as many chips as it may, in all or in this minute.
         """
         now = int(self._began + self._running())
-        known = self._row(
+        known = self.row(
             "SELECT last FROM chips WHERE caller = ? AND chip = ?", caller.name, bytes(chip)
         )
         if known is not None and 0 <= now - known[0] < _MINUTE:
@@ -223,7 +228,7 @@ class JobBook:
             in_all = self.cards_of(caller.name)
             _check_limit(caller, in_all, caller.cards, "cards in all", "cards")
             self._add(caller, 1)
-        self._do("INSERT OR REPLACE INTO chips VALUES (?, ?, ?)", caller.name, bytes(chip), now)
+        self.do("INSERT OR REPLACE INTO chips VALUES (?, ?, ?)", caller.name, bytes(chip), now)
 
     def count_records(self, caller: Caller, count: int) -> None:
         """Note that a caller seals so many records. Raises KeysUnavailable when it may not."""
@@ -233,7 +238,7 @@ class JobBook:
         self._add(caller, count)
 
     def _add(self, caller: Caller, count: int) -> None:
-        self._do(
+        self.do(
             "INSERT INTO counts VALUES (?, ?) ON CONFLICT DO UPDATE SET cards = cards + ?",
             caller.name, count, count,
         )  # fmt: skip
@@ -244,7 +249,7 @@ class JobBook:
 
     def note_log(self, number: int) -> None:
         """Note the number of the log entry that says what is noted in this transaction."""
-        self._do("UPDATE log SET number = ?", number)
+        self.do("UPDATE log SET number = ?", number)
 
     def log_number(self) -> int:
         """The number of the log's newest entry when something was noted last."""
@@ -258,13 +263,14 @@ class JobBook:
     _before = 0
 
     def _chip_of(self, job: CardJob) -> bytes | None:
-        row = self._row(
+        row = self.row(
             "SELECT chip FROM jobs WHERE batch = ? AND number = ? AND state != ?",
             job.batch.bytes, job.number, JobState.GIVEN_UP,
         )  # fmt: skip
         return None if row is None else bytes(row[0])
 
-    def _do(self, statement: str, *values: object) -> sqlite3.Cursor:
+    def do(self, statement: str, *values: object) -> sqlite3.Cursor:
+        """Run a statement of SQL. Raises StorageError when that cannot be done."""
         if self._open is None:
             raise StorageError(0, "it is not open", str(self.path))
         if statement == "BEGIN":
@@ -272,12 +278,13 @@ class JobBook:
         with self._stored():
             return self._open.execute(statement, values)
 
-    def _row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._do(statement, *values).fetchone()
+    def row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """Return the first row that a statement finds; None when there is none."""
+        row: tuple[Any, ...] | None = self.do(statement, *values).fetchone()
         return row
 
     def _number(self, statement: str, *values: object) -> int:
-        row = self._row(statement, *values)
+        row = self.row(statement, *values)
         return int(row[0]) if row else 0
 
     @contextmanager

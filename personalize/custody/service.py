@@ -27,6 +27,7 @@ from .log import AgentLog, LogDamaged, open_log
 from .policy import Caller, Policy, Stock
 from .receipts import Receipts
 from .roles import Role
+from .site_key_book import SiteKeyBook
 from .statement import Nonces
 from .vault import LOCKED, Vault
 
@@ -98,12 +99,14 @@ class Call:
     @property
     def issuer(self) -> LocalIssuer:
         """The issuer with the key version that the request names."""
-        return LocalIssuer(self.service.vault.of(self.given["identity"].hex()))
+        keys = self.service.vault.of(self.given["identity"].hex())
+        return LocalIssuer(keys, self.service.site_keys)
 
     @property
     def maker(self) -> LocalIssuer:
         """The same issuer, to make cards. Raises CardKeyError when its key version is retired."""
-        return LocalIssuer(self.service.vault.for_issuing(self.given["identity"].hex()))
+        keys = self.service.vault.for_issuing(self.given["identity"].hex())
+        return LocalIssuer(keys, self.service.site_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class AgentService:
         """Take the parts. Raises LogDamaged when the file of jobs knows a longer log."""
         self.vault, self.policy, self.jobs, self.log = vault, policy, jobs, log
         self.stock, self.hashes = Stock(policy), HashLimit()
+        self.site_keys = SiteKeyBook(jobs)
         self.nonces, self.receipts = Nonces(), Receipts(log.path.parent / "receipts")
         self._verbs, self._acts = verbs, threading.RLock()
         self._desks: dict[int, Desk] = {}
@@ -183,6 +187,11 @@ class AgentService:
             for desk in self._desks.values():
                 desk.clear()
             self.vault.lock()
+
+    def forget_batches(self) -> None:
+        """Drop the batches that were opened at every desk, with their keys."""
+        for desk in self._desks.values():
+            desk.batch = None
 
     def lock_if_idle(self) -> None:
         """Lock if nobody used the keys for long enough, and log that."""

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cardlib.regular_file import read_regular
 from cardlib.unfinished import lock, unfinished_in, wanted_name
 
-from .batch import BATCH_FILES, HEADER_FILE, LARGEST_HEADER, BatchError
+from .batch_signature import MANIFEST_FILE, read_manifest
+from .batch_writing import BATCH_FILES, unfinished_plan
+from .manifest import BatchError
 
 
 class BatchInUse(BatchError):
@@ -17,8 +18,9 @@ class BatchInUse(BatchError):
 def clear_unfinished(folder: Path) -> list[str]:
     """Remove the unfinished batches beside the place of a new batch; say what was found, in lines.
 
-    A folder that holds a whole header, or anything that is no part of a batch, is left and named.
-    So is one of another user. BatchInUse when a batch of this name is being written now.
+    One that can be continued is left: `write_batch` continues that of this name. A folder that
+    holds a whole batch, or anything that is no part of a batch, is left and named. So is one of
+    another user. BatchInUse when a batch of this name is being written now.
     """
     return list(_cleared(folder))
 
@@ -29,7 +31,7 @@ def _cleared(folder: Path) -> Iterator[str]:
             continue
         with lock(place) as ours:
             if ours:
-                yield _removed(place)
+                yield _looked_at(place, folder)
             elif wanted_name(place) == folder.name:
                 raise BatchInUse(
                     f"another rhcard prepares {folder} now. Wait until it has ended, or give"
@@ -37,10 +39,20 @@ def _cleared(folder: Path) -> Iterator[str]:
                 )
 
 
-def _removed(place: Path) -> str:
+def _looked_at(place: Path, folder: Path) -> str:
     """Remove an unfinished batch, file by file; say that, or why it was left."""
-    names = set(os.listdir(place))
-    if HEADER_FILE in names and names <= BATCH_FILES and _has_whole_header(place):
+    name, names = wanted_name(place), set(os.listdir(place))
+    if unfinished_plan(place) is not None:
+        if name == folder.name:
+            return (
+                f"Found {place}: a stopped `rhcard prepare` left it. It is continued if this is the"
+                " same list with the same settings; else it is removed"
+            )
+        return (
+            f"{place} was left by a stopped `rhcard prepare` of {name}: run that again to continue"
+            " it, or remove it"
+        )
+    if names <= BATCH_FILES and _is_whole(place):
         return (
             f"{place} is a complete batch, but a stopped `rhcard prepare` did not give it its name."
             " No card of it was made. It was left there: remove it"
@@ -48,17 +60,20 @@ def _removed(place: Path) -> str:
     if not names <= BATCH_FILES:
         return f"{place} was left by a stopped `rhcard prepare`, but has other files: look at it"
     try:
-        for name in names:
-            (place / name).unlink()
+        for each in names:
+            (place / each).unlink()
         place.rmdir()
     except OSError as error:
         return f"{place} was left by a stopped `rhcard prepare`: {error.strerror}. Remove it"
     return f"Removed {place}: a stopped `rhcard prepare` left it, and it was not complete"
 
 
-def _has_whole_header(place: Path) -> bool:
-    """Whether the header was written to its end: it is the last file of a batch."""
-    try:
-        return read_regular(place / HEADER_FILE, LARGEST_HEADER).endswith(b"}\n")
-    except OSError:
+def _is_whole(place: Path) -> bool:
+    """Whether the manifest was written to its end: it is the last file of a batch."""
+    if not (place / MANIFEST_FILE).exists():
         return False
+    try:
+        read_manifest(place)
+    except BatchError:
+        return False
+    return True

@@ -1,12 +1,12 @@
 """From prepared cards to a batch on disk, bound to the issuer's keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from cardlib.keys.issuer import Issuer
+from cardlib.keys.issuer import Issuer, Share
 
 from ..listing.consistency import compact
 from .batch import BatchHeader, write_batch
@@ -22,11 +22,12 @@ def seal(
     *,
     keys: Path,
     issue_date: date,
+    shares: Sequence[Share] = (),
 ) -> BatchHeader:
     """Write the cards of all residents of a list as a new batch; returns its header.
 
-    `keys` is where the issuer's key store is now: a later `issue` looks for it there. BatchError
-    as `write_batch`.
+    `keys` is where the issuer's key store is now: a later `issue` looks for it there. Without
+    `shares` all records are for the site that prepares. BatchError as `write_batch`.
     """
     header = BatchHeader(
         source_name=residents.name,
@@ -39,8 +40,7 @@ def seal(
         key_version=issuer.key_version,
         key_store_hint=str(keys.absolute()),
     )
-    write_batch(out, header, cards, issuer)
-    return header
+    return write_batch(out, header, cards, issuer, shares)
 
 
 def described(header: BatchHeader) -> dict[str, Any]:

@@ -78,7 +78,8 @@ class _Audit:
         active = {n for n, each in self.missing.items() if each.state is CardState.ACTIVE}
         if not active and self.feed.comes_again:
             return None
-        done, count = self.batch.header.count - len(self.missing), self.batch.header.count
+        count = len(self.batch.numbers)
+        done = count - len(self.missing)
         asks = WAIT if active and active <= self.in_hand else "insert a card of this batch"
         return Wanted(asks, f"{done} of {count} cards were verified")
 

@@ -114,7 +114,10 @@ def _in_register(batch: Batch, issuer: Issuer, bureau: Bureau) -> Iterator[Books
 def facts_of(batch: Batch) -> BatchFacts:
     """What the register keeps of a batch."""
     header = batch.header
-    return BatchFacts(header.batch_id, header.key_store_identity, header.key_version, header.count)
+    return BatchFacts(
+        header.batch_id, header.key_store_identity, header.key_version, header.count,
+        batch.numbers.start, batch.numbers.stop - 1,
+    )  # fmt: skip
 
 
 def tags_of(batch: Batch, issuer: Issuer, tag_key: str, bureau: Bureau) -> Mapping[bytes, int]:

@@ -93,7 +93,7 @@ def _wanted(job: Job, missing: set[int]) -> Wanted | None:
     others = job.journal.other_cards()
     if not missing - others.keys():
         return None
-    count = job.batch.header.count
+    count = len(job.batch.numbers)
     so_far = f"{count - len(missing)} of {count} cards are active"
     if job.journal.has_waiting():
         return Wanted("insert a blank card", so_far, blank=True)

@@ -294,7 +294,7 @@ class Journal:
         """Write the first rows of a new journal if allowed, or check it. Use `open_journal`."""
         with self._committed(counted=False):
             if begin and self._rows("PRAGMA user_version") == [(0,)]:
-                numbers, now = range(1, header.count + 1), _now()
+                numbers, now = sorted(set(holders.values())), _now()
                 cards = [(number, CardState.PREPARED, now) for number in numbers]
                 journal_form.begin(self._database, _named(header), holders, cards)
             self.check(header, holders)

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -26,12 +26,22 @@ _SALT = 16
 
 @dataclass(frozen=True, slots=True)
 class BatchFacts:
-    """What the register keeps of a batch, with the tags of its holders: tag to card number."""
+    """What the register keeps of a batch of `count` records.
+
+    A part of a batch has records `first` to `last` of it; `last` is 0 for the end of the batch.
+    """
 
     batch: str
     key_store_identity: str
     key_version: int
     count: int
+    first: int = 1
+    last: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the records that are here."""
+        return range(self.first, (self.last or self.count) + 1)
 
 
 class RegisterReader:
@@ -65,7 +75,8 @@ class RegisterReader:
 
     def check(self, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
         """Whether a batch is entered. JournalConflict when it is, with other facts or tags."""
-        return self.read(lambda connection: check_batch(connection, facts, tags))
+        there = self.read(lambda connection: check_batch(connection, facts, tags))
+        return there >= set(facts.numbers)
 
     def card_of_chip(self, chip: ChipSerial) -> CardRow | None:
         """The current card that a chip is bound to, of whichever batch."""
@@ -117,32 +128,48 @@ class Register(RegisterReader):
         """
 
         def work(writing: Writing) -> bool:
-            if check_batch(writing.connection, facts, tags):
+            there = check_batch(writing.connection, facts, tags)
+            new = [number for number in facts.numbers if number not in there]
+            if not new:
                 return False
+            if new != list(range(new[0], new[-1] + 1)):
+                raise JournalConflict(
+                    f"of batch {facts.batch} only records between those of this part are in the"
+                    " register. Enter the smaller parts one by one"
+                )
+            rest = replace(facts, first=new[0], last=new[-1])
             rows = [
                 holder_row(facts.batch, number, secrets.token_bytes(_SALT), tag)
                 for tag, number in tags.items()
+                if number in rest.numbers
             ]
-            _insert_batch(writing, facts, rows)
+            _insert_batch(writing, rest, rows, is_new=not there)
             self.file.keep({"holders": [holder_as_list(row) for row in rows]})
             return True
 
         return self.write(work, lambda _: True)
 
 
-def check_batch(connection: Connection, facts: BatchFacts, tags: Mapping[bytes, int]) -> bool:
-    """Whether a batch is entered. JournalConflict when it is, with other facts or tags."""
-    table = schema.batch
+def check_batch(
+    connection: Connection, facts: BatchFacts, tags: Mapping[bytes, int]
+) -> frozenset[int]:
+    """The records of a batch that are entered. JournalConflict for other facts or tags of them."""
+    table, card = schema.batch, schema.card
     found = connection.execute(select(table).where(table.c.id == facts.batch)).one_or_none()
     if found is None:
-        return False
+        return frozenset()
+    query = select(card.c.number).where(card.c.batch == facts.batch, card.c.is_current)
+    there = frozenset(row.number for row in connection.execute(query))
     named = (facts.key_store_identity, facts.key_version, facts.count)
-    if tuple(found)[1:4] != named or _tags_of(connection, facts.batch) != dict(tags):
+    own = {tag: number for tag, number in tags.items() if number in there}
+    stored = _tags_of(connection, facts.batch)
+    known = {tag: number for tag, number in stored.items() if number in facts.numbers}
+    if tuple(found)[1:4] != named or known != own:
         raise JournalConflict(
             f"the register has batch {facts.batch} with other residents or keys. One of the two"
             " copies of the batch folder is not the real one"
         )
-    return True
+    return there
 
 
 def tags_commitment(rows: Iterable[tuple[int, bytes]]) -> str:
@@ -173,31 +200,40 @@ def holder_as_list(row: HolderRow) -> list[int | str]:
     return [row["number"], row["salt"].hex(), row["tag"].hex()]
 
 
-def _insert_batch(writing: Writing, facts: BatchFacts, holders: list[HolderRow]) -> None:
-    insert_batch(writing.connection, facts, holders, writing.at)
+def _insert_batch(
+    writing: Writing, facts: BatchFacts, holders: list[HolderRow], *, is_new: bool
+) -> None:
+    insert_batch(writing.connection, facts, holders, writing.at, is_new=is_new)
     held = tags_commitment((each["number"], each["commitment"]) for each in holders)
     detail = {
         "count": facts.count, "key_store_identity": facts.key_store_identity,
         "key_version": facts.key_version, "holders": held,
+        "first": facts.numbers[0], "last": facts.numbers[-1],
     }  # fmt: skip
     writing.record(Act.ENTERED, batch=facts.batch, detail=detail)
 
 
 def insert_batch(
-    connection: Connection, facts: BatchFacts, holders: list[HolderRow], at: int
+    connection: Connection,
+    facts: BatchFacts,
+    holders: list[HolderRow],
+    at: int,
+    *,
+    is_new: bool = True,
 ) -> None:
-    """Insert the rows of a batch: the batch, its cards, all prepared, and its holders."""
+    """Insert the rows of a batch: the batch if it is new, its cards, prepared, its holders."""
     row = {
         "id": facts.batch, "key_store_identity": facts.key_store_identity,
         "key_version": facts.key_version, "count": facts.count, "entered": at,
     }  # fmt: skip
-    connection.execute(insert(schema.batch), row)
+    if is_new:
+        connection.execute(insert(schema.batch), row)
     cards = [
         {
             "batch": facts.batch, "number": number, "attempt": 1, "is_current": True,
             "state": CardState.PREPARED.value, "step": 0, "token": 0, "problem": "", "changed": at,
         }
-        for number in range(1, facts.count + 1)
+        for number in facts.numbers
     ]  # fmt: skip
     if cards:
         connection.execute(insert(schema.card), cards)

@@ -44,7 +44,7 @@ class FoldedChip:
 class Folded:
     """What the events say. `faults` names each event that cannot be."""
 
-    batches: dict[str, Event] = field(default_factory=dict)
+    batches: dict[str, list[Event]] = field(default_factory=dict)
     records: dict[Record, FoldedRecord] = field(default_factory=dict)
     chips: dict[ChipSerial, FoldedChip] = field(default_factory=dict)
     heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -77,10 +77,10 @@ def fold(events: Iterable[Event]) -> Folded:
 
 
 def _enter(folded: Folded, batch: str, event: Event) -> None:
-    if batch in folded.batches:
-        folded.faults.append(f"batch {batch} was entered twice")
-    folded.batches[batch] = event
-    for number in range(1, int(event.detail.get("count", 0)) + 1):
+    folded.batches.setdefault(batch, []).append(event)
+    for number in range(int(event.detail.get("first", 1)), int(event.detail.get("last", 0)) + 1):
+        if (batch, number) in folded.records:
+            folded.faults.append(f"card {number} of batch {batch} was entered twice")
         folded.records[batch, number] = FoldedRecord(changed=event.at)
 
 

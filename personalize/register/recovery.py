@@ -90,13 +90,15 @@ def _insert_beside(connection: Connection, event: Event, beside: Mapping[str, An
         detail = event.detail
         facts = BatchFacts(
             event.batch, str(detail["key_store_identity"]), int(detail["key_version"]),
-            int(detail["count"]),
+            int(detail["count"]), int(detail["first"]), int(detail["last"]),
         )  # fmt: skip
+        known = select(schema.batch.c.id).where(schema.batch.c.id == event.batch)
+        is_new = connection.execute(known).first() is None
         holders = [
             holder_row(event.batch, number, bytes.fromhex(salt), bytes.fromhex(tag))
             for number, salt, tag in beside["holders"]
         ]
-        insert_batch(connection, facts, holders, event.at)
+        insert_batch(connection, facts, holders, event.at, is_new=is_new)
     elif event.act is Act.CLAIMED and event.chip is not None and "for_mailer" in beside:
         pins = {name: bytes.fromhex(beside[name]) for name in _PINS}
         row = {"batch": event.batch, "number": event.number, "attempt": event.attempt}

@@ -116,6 +116,9 @@ def _stations(connection: Connection, folded: Folded) -> list[str]:
     ]
 
 
+_FACTS = ("key_store_identity", "key_version", "count")
+
+
 def _batches(connection: Connection, folded: Folded) -> list[str]:
     found = {row.id: row for row in connection.execute(select(schema.batch))}
     faults = [
@@ -123,10 +126,10 @@ def _batches(connection: Connection, folded: Folded) -> list[str]:
         for batch in sorted(found.keys() ^ folded.batches.keys())
     ]
     for batch in sorted(found.keys() & folded.batches.keys()):
-        row, detail = found[batch], folded.batches[batch].detail
-        told = tuple(detail.get(name) for name in ("key_store_identity", "key_version", "count"))
-        if tuple(row)[1:4] != told:
-            faults.append(f"batch {batch}: its row is another than its event")
+        for event in folded.batches[batch]:
+            told = tuple(event.detail.get(name) for name in _FACTS)
+            if tuple(found[batch])[1:4] != told:
+                faults.append(f"batch {batch}: its row is another than its event")
     return faults
 
 
@@ -204,9 +207,12 @@ def _holders(connection: Connection, folded: Folded) -> list[str]:
                 faults.append(
                     f"{where} and card {other[1]} of batch {other[0]}: one holder has both"
                 )
-    for batch, event in folded.batches.items():
-        if tags_commitment(of_batch.get(batch, [])) != event.detail.get("holders"):
-            faults.append(f"batch {batch}: its holders are not those that were entered")
+    for event in (each for entered in folded.batches.values() for each in entered):
+        first, last = int(event.detail.get("first", 1)), int(event.detail.get("last", 0))
+        rows = of_batch.get(str(event.batch), [])
+        held = tags_commitment(row for row in rows if first <= row[0] <= last)
+        if held != event.detail.get("holders"):
+            faults.append(f"batch {event.batch}: its holders are not those that were entered")
     return faults
 
 

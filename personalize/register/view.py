@@ -26,7 +26,9 @@ class BatchView:
 
     @property
     def _is_mine(self) -> ColumnElement[bool]:
-        return schema.card.c.batch == self.facts.batch
+        numbers, card = self.facts.numbers, schema.card
+        between = card.c.number.between(numbers.start, numbers.stop - 1)
+        return and_(card.c.batch == self.facts.batch, between)
 
     def entries(self) -> tuple[CardRow, ...]:
         """The current cards in the order of the batch."""

@@ -20,7 +20,7 @@ from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.trace import Trace
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
 from cardlib.facts import ChipSerial, Pin
-from cardlib.issuance.local import LocalIssuer
+from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.keys.roots import Roots
 from cardlib.keys.store import KeyStore
 from cardlib.keys.store.custodians import opened_pair, pair_of
@@ -289,7 +289,8 @@ def cards(day: Day, roots: Roots, chips: list[ChipSerial], name: str, skip: int 
     day.do("verify", batch, "--cards", folder, "--full", "--json")
     day.do("verify", batch, "--cards", folder)
     day.both("pins", batch, hide=True)
-    opened = Batch.open(batch, LocalIssuer(KeyStore(roots)))
+    issuer = AgentIssuer.at(Path(os.environ["RHCARD_AGENT"]), roots.identity)
+    opened = Batch.open(batch, issuer)  # the agent alone has the site's key
     for number, chip in enumerate(chips, 1):
         region = opened.card(number).region
         found = keys_of(roots, chip, region)

@@ -21,6 +21,7 @@ from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import make_card
 from cardlib.keys.agent.agent_keys import versions
 from cardlib.keys.agent.agent_wire import from_frame
+from cardlib.keys.issuer import Share
 from cardlib.keys.public_test_keys import public_test_keys
 from personalize.cli.exits import Exit
 from personalize.custody.roles import Role
@@ -79,11 +80,12 @@ def test_authentications_and_records_and_hashes_are_limited_too(tmp_path: Path) 
         with pytest.raises(CardKeyError, match="holder hashes in this minute: it had 3"):
             preparing.call("holder-hashes", **whose, numbers=["4"])
         batch = {**whose, "batch": bytes(16)}
+        shares = [{"site": "here", "first": 1, "last": 2}]
         with pytest.raises(CardKeyError, match="cards in all"):
-            preparing.call("new-batch", **batch, count=3)
-        preparing.call("new-batch", **batch, count=2)
+            preparing.call("new-batch", **batch, count=3, shares=shares)
+        preparing.call("new-batch", **batch, count=2, shares=shares)
         with pytest.raises(CardKeyError, match="cards in all"):
-            preparing.call("new-batch", **batch, count=1)
+            preparing.call("new-batch", **batch, count=1, shares=shares)
 
 
 # --- replayed and reordered requests --------------------------------------------------
@@ -119,7 +121,7 @@ def test_a_request_that_is_repeated_on_its_connection_makes_nothing_new(tmp_path
     with bench(tmp_path / "s") as agent:
         preparing = agent.connection(Role.PREPARATION)
         issuer = AgentIssuer(preparing, versions(preparing)[0])
-        batch = issuer.new_batch(JOB.batch, 2)
+        batch = issuer.new_batch(JOB.batch, 2, [Share("here", 1, 2)])
         batch.seal(1, b"one")
         with pytest.raises(CardKeyError, match="record 1 was given where 2"):
             batch.seal(1, b"another")
@@ -315,7 +317,7 @@ def _makes(path: Path, count: int) -> int:
         job = type(JOB)(JOB.batch, number, chip)
         make_card(card, issuer, job, records(2), *CARDHOLDER)
     with pytest.raises(CardKeyError, match="may not use new-batch"):
-        issuer.new_batch(JOB.batch, 1)
+        issuer.new_batch(JOB.batch, 1, [Share("here", 1, 1)])
     return count
 
 

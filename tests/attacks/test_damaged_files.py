@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "keys.json": ("verify", "{}/batch", "--cards", "{}/cards", "--keys", "{}/keys.json"),
-    "batch/batch.json": ("verify", "{}/batch", "--cards", "{}/cards", "--keys", "{}/keys.json"),
+    "batch/manifest.cms": ("verify", "{}/batch", "--cards", "{}/cards", "--keys", "{}/keys.json"),
     "batch/holders.bin": ("verify", "{}/batch", "--cards", "{}/cards", "--keys", "{}/keys.json"),
     "batch/records.bin": ("verify", "{}/batch", "--cards", "{}/cards", "--keys", "{}/keys.json"),
     "batch/pins.sealed": ("pins", "{}/batch", "--keys", "{}/keys.json"),

@@ -6,12 +6,14 @@ keys of all cards. The attacker here is a station: its chip is in stock, and it 
 transport keys.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cardlib.apdu import CommandAPDU
 from cardlib.card import ResidentHealthCard
@@ -23,12 +25,17 @@ from cardlib.facts import SECURITY_DOMAIN, Pin
 from cardlib.issuance import select_application
 from cardlib.issuance.agent_issuer import AgentIssuer
 from cardlib.issuance.making import HostSession, make_card
+from cardlib.issuance.offers import offer_from_json
+from cardlib.issuance.transfers import Transfer
+from cardlib.keys import Purpose
 from cardlib.keys.agent.agent_keys import versions
-from cardlib.keys.agent.agent_verbs import FORMS, OF_BATCHES, OF_CARDS, OF_EVERYBODY, OF_TERMINALS
+from cardlib.keys.agent.agent_verbs import FORMS, OF_CARDS, OF_EVERYBODY, OF_TERMINALS
 from cardlib.keys.agent.agent_wire import Document, from_frame
-from cardlib.keys.issuer import PinOf, Scp03Set
+from cardlib.keys.agent.batch_forms import OF_BATCHES
+from cardlib.keys.issuer import PinOf, RecordRefused, Scp03Set, Share
 from cardlib.keys.roots import TEST_TRANSPORT_ROOT, Roots, new_roots
 from cardlib.keys.store import KeyStore
+from cardlib.pki.signed_data import opened as opened_signed
 from personalize.custody.own_roots import check_roots
 from personalize.custody.roles import Role
 from tests.cards.cards import CHIP, REGION
@@ -150,7 +157,7 @@ def test_a_blank_of_his_own_that_was_not_received_gets_no_session(
 
 def test_no_verb_takes_a_key_or_gives_one_but_the_session_keys_of_one_card() -> None:
     """16 or 32 bytes that could be a key, by verb: names of things, and what a card answers."""
-    named = {"identity", "batch", "sealed_key", "chaining", "seal"}
+    named = {"identity", "batch", "sealed_key", "chaining", "seal", "key_ids"}
     members = {
         name
         for form in HERE.values()
@@ -164,7 +171,7 @@ def test_no_verb_takes_a_key_or_gives_one_but_the_session_keys_of_one_card() -> 
         for name, kind in form.returns.items()
         if kind.words.startswith("16 bytes")
     }
-    assert given == {("session-keys", "enc"), ("session-keys", "mac"), ("seal-header", "seal")}
+    assert given == {("session-keys", "enc"), ("session-keys", "mac")}
 
 
 def test_who_knows_a_blanks_keys_and_has_its_put_key_learns_the_keys_of_that_card_alone(
@@ -230,6 +237,14 @@ def test_no_answer_of_any_verb_holds_a_key(tmp_path: Path) -> None:
     assert used.keys() == HERE.keys()
 
 
+MANIFEST = json.dumps({"batch_id": str(JOB.batch), "count": 1}).encode()
+
+
+def _of_old_batch(number: int) -> bytes:
+    """What a record of a batch of format 2 is bound to."""
+    return JOB.batch.bytes + number.to_bytes(4, "big") + (1).to_bytes(4, "big")
+
+
 def _day(connections: Mapping[Role, DirectConnection], protocol: int) -> None:
     issuers = {
         role: AgentIssuer(connections[role], versions(connections[role])[0])
@@ -238,13 +253,34 @@ def _day(connections: Mapping[Role, DirectConnection], protocol: int) -> None:
     preparing, station = issuers[Role.PREPARATION], issuers[Role.STATION]
     preparing.holder_hash("1234")
     preparing.security_code("990101199001019999", "20260101")
-    batch = preparing.new_batch(JOB.batch, 1)
-    sealed, seal = batch.seal(1, b"a record"), batch.seal_header(b"header")
-    stored = station.sealed_batch(JOB.batch, 1, batch.sealed_key)
-    stored.check_header(b"header", seal)
+    batch = preparing.new_batch(JOB.batch, 1, [Share("here", 1, 1)])
+    again = preparing.continued_batch(JOB.batch, 1, batch.kept)
+    sealed = batch.seal(1, b"a record")
+    assert again.seal(1, b"a record") == sealed
+    signed = opened_signed(batch.sign(MANIFEST))
+    assert (signed.content, signed.signer.der) == (MANIFEST, station.preparation_certificate)
+    stored = station.sealed_batch(JOB.batch, 1, batch.ranges)
     assert stored.unseal(1, sealed) == b"a record"
     pin = station.seal_pin(PinOf(JOB.batch, 1, 0), Pin("135790"))
     assert station.unseal_pin(PinOf(JOB.batch, 1, 0), pin) == "135790"
+    offered = opened_signed(station.offer_site_key("north")).content
+    share = Share("north", 1, 1, offer_from_json(offered))
+    moved = station.transfer(JOB.batch, 1, batch.ranges[0], share, transferred=False)
+    given = Transfer.from_json(opened_signed(moved).content).to
+    there = station.sealed_batch(JOB.batch, 1, batch.ranges, [given])
+    assert there.unseal(1, sealed) == b"a record"
+    with pytest.raises(RecordRefused, match="records 1 to 1 were transferred to site north"):
+        stored.unseal(1, sealed)
+    members = {"batch": JOB.batch.bytes, "key_ids": []}
+    assert connections[Role.CUSTODIAN].call("purge-batch", **members) == {"keys": 2}
+    for each in (stored, there):
+        with pytest.raises(RecordRefused, match="were destroyed here"):
+            each.unseal(1, sealed)
+    sealed_key = own_keys(protocol).seal(Purpose.BATCH, bytes(32), _of_old_batch(0))
+    old, key = station.old_batch(JOB.batch, 1, sealed_key), AESGCM(bytes(32))
+    old.check_header(b"header", key.encrypt(bytes(12), b"", b"header"))
+    old_record = key.encrypt(bytes(11) + b"\1", b"a record", _of_old_batch(1))
+    assert old.unseal(1, old_record) == b"a record"
     card = blank(keys=own_keys(protocol))
     make_card(card, station, JOB, records(protocol), *CARDHOLDER)
     station_keys = station.terminal_keys.for_card(CHIP, REGION)

@@ -24,7 +24,7 @@ from tests.listing.workbooks import workbook
 from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
 from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "apdu", "emulator", "card-profile", "config", "operator", "agent")
+GROUPS = ("keys", "batch", "apdu", "emulator", "card-profile", "config", "operator", "agent")
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
@@ -134,6 +134,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator
         "keys rotate --keys rotated.json",
         "prepare residents.csv --keys keys.json --out batch --issue-date 2026-11-23",
         "issue batch --cards cards --make-blanks",
+        "batch split batch --records 1-2 --out part-1",
+        "batch split batch --records 3-3 --out part-2",
+        "batch offer --site south --out south.offer --keys keys.json",
         "emulator new --out TEST.card",
         "emulator new --out BLANK.card --keys keys.json",
         "sam blank --out BLANK.sam --keys keys.json",
@@ -178,9 +181,8 @@ def needs_a_reader(line: list[str]) -> bool:
 
 def needs_people(line: list[str]) -> bool:
     """Whether people type at it, or a key agent runs: tests/custody runs these."""
-    return (
-        line[1] in ("operator", "agent") or "--operator" in line or line[1:3] == ["keys", "receipt"]
-    )
+    with_people = (["keys", "receipt"], ["batch", "purge"])
+    return line[1] in ("operator", "agent") or "--operator" in line or line[1:3] in with_people
 
 
 @pytest.mark.usefixtures("pcscd")

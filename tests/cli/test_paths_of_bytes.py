@@ -1,6 +1,5 @@
 """Paths that are not UTF-8: every command takes them, and says them as a shell would read them."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import pytest
 
 from cardlib.transport.player import Player
 from cardlib.transport.recorder import Recorder
+from personalize.preparation.batch import read_header
 from personalize.sample import sample_batch
 from personalize.sample.sample_batch import ISSUE_DATE, SAMPLE
 from tests.cards.cards import personalized_card
@@ -83,9 +83,9 @@ def test_the_next_command_works_in_a_shell(place: Path, keys: Path) -> None:
 
 def test_the_batch_finds_its_key_store_again(batch: Path, cards: Path, keys: Path) -> None:
     assert "2 of 2 verified" in good(ran("verify", batch, "--cards", cards)).out
-    header = json.loads((batch / "batch.json").read_text("utf-8"))
-    assert os.fsencode(header["key_store_hint"]) == os.fsencode(keys)
-    assert os.fsencode(header["source_name"]) == os.fsencode(f"list {BAD}.csv")
+    header = read_header(batch)
+    assert os.fsencode(header.key_store_hint) == os.fsencode(keys)
+    assert os.fsencode(header.source_name) == os.fsencode(f"list {BAD}.csv")
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])

@@ -74,7 +74,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], set[Exit]]] = {
     "list.csv": (("prepare", "{}/list.csv"), {Exit.USAGE, Exit.BAD_INPUT}),
     "keys.json": (("verify", *CARDS), {Exit.KEY_PROBLEM}),
     "passphrase": (("verify", *CARDS, "--passphrase-file", "{}/passphrase"), {Exit.KEY_PROBLEM}),
-    "batch/batch.json": (("verify", *CARDS), {Exit.BAD_INPUT}),
+    "batch/manifest.cms": (("verify", *CARDS), {Exit.BAD_INPUT}),
     "batch/records.bin": (("verify", *CARDS), {Exit.BAD_INPUT}),
     "batch/holders.bin": (("verify", *CARDS), {Exit.BAD_INPUT}),
     "batch/journal.sqlite": (("issue", *CARDS), {Exit.JOURNAL_CONFLICT}),

@@ -233,14 +233,14 @@ def test_jobs_that_could_not_be_stored_are_not_counted(
     state = tmp_path / "state"
     with bench(state, stock=CHIPS) as agent:
         _session(agent, b"chip 001")
-        do = agent.service.jobs._do
+        do = agent.service.jobs.do
 
         def full(statement: str, *values: object) -> sqlite3.Cursor:
             if statement == "COMMIT":
                 raise StorageError(28, "No space left on device")
             return do(statement, *values)
 
-        monkeypatch.setattr(agent.service.jobs, "_do", full)
+        monkeypatch.setattr(agent.service.jobs, "do", full)
         with pytest.raises(KeysUnavailable, match="No space left on device"):
             _session(agent, b"chip 002")
         monkeypatch.undo()

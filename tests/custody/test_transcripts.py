@@ -12,6 +12,7 @@ import pytest
 
 from cardlib.crypto import Cipher
 from cardlib.emulator.sam_card.software_sam import SoftwareSam
+from cardlib.issuance.local import LocalIssuer
 from cardlib.keys.agent.agent_connection import AgentConnection
 from cardlib.keys.store.custodians import opened_pair, pair_of
 from cardlib.keys.store.store_file import open_with_data_key, read_header
@@ -20,9 +21,11 @@ from personalize.cli.keys_ceremony import to_its_end
 from personalize.custody.ceremony import split
 from personalize.custody.component import check_value
 from personalize.custody.key_blocks import unwrapped
+from personalize.preparation.batch import write_batch
 from tests.cli.test_help import PATHS, examples, needs_people
 from tests.custody.bureaus import Bureau, running_bureau
 from tests.custody.people import person
+from tests.preparation.test_batch import ISSUER, card, header
 
 ANN, BOB, CAI = PEOPLE = [person(name) for name in ("ann", "bob", "cai")]
 EVE = person("eve")
@@ -372,6 +375,7 @@ ANSWERS = (
     ("ann: its check value: ", OTHER_FIRST.check_value),
     (r"bob: component 2 of 2 \(.*: ", OTHER_SECOND.text()),
     ("is .* the check value that you expect.*: |is its check value .*: ", "y"),
+    ("Destroy the keys of batch .* for ever.*: ", "y"),
     (pexpect.EOF, ""),
 )
 """What people answer at any prompt of the examples."""
@@ -400,6 +404,7 @@ def test_the_examples_with_people_run_as_they_stand(unlocked: Bureau) -> None:
     lines.sort(key=lambda line: line[1] != "sam")  # the others change the transport root
     lines.sort(key=lambda line: line[2] == "custodians")  # then ann and bob open it no more
     save_blank_sam(unlocked)
+    write_batch(unlocked.folder / "batch", header(1), [card(1)], LocalIssuer(ISSUER))
     retire = next(line for line in lines if line[1:3] == ["keys", "retire"])
     oldest = next(each for each in read_header(unlocked.store).versions if not each.retired)
     retire[3] = str(oldest.version)

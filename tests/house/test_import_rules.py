@@ -24,6 +24,7 @@ FLOORS = (
     {"timing"},
     {"layout"},
     {"transport"},
+    {"pki"},
     {"keys"},
     {"messaging"},
     {"card"},

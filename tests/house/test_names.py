@@ -20,6 +20,7 @@ SHARED_MODULE_NAMES: Mapping[frozenset[str], str] = {
     frozenset({"cardlib.messaging.v2", "cardlib.emulator.sessions.v2"}): _BOTH_SIDES,
     frozenset({"cardlib.messaging.scp03", "cardlib.emulator.sessions.scp03"}): _BOTH_SIDES,
     frozenset({"personalize.cli.apdu", "cardlib.apdu"}): _COMMAND,
+    frozenset({"personalize.cli.batch", "personalize.preparation.batch"}): _COMMAND,
     frozenset({"personalize.cli.card_profile", "cardlib.layout.card_profile"}): _COMMAND,
     frozenset({"personalize.cli.issue", "personalize.production.issue"}): _COMMAND,
     frozenset({"personalize.cli.pins", "personalize.production.pins"}): _COMMAND,

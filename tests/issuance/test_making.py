@@ -12,7 +12,6 @@ from cardlib.errors import CardKeyError, ChannelError, StatusWordError
 from cardlib.exchange import send
 from cardlib.facts import HEALTH_APPLICATION, SECURITY_DOMAIN, ChipSerial, Pin, Region
 from cardlib.issuance import CardStage, select_application, stage
-from cardlib.issuance.batches import LocalSealedBatch, LocalSealingBatch
 from cardlib.issuance.local import LocalHost, LocalIssuer
 from cardlib.issuance.making import HostSession, make_card
 from cardlib.keys.issuer import CardJob, Scp03Set
@@ -152,31 +151,3 @@ def test_a_session_is_opened_before_anything_is_made() -> None:
     host = LocalHost(STORE, Scp03Set.ISSUER, CHIP_SERIAL)
     with pytest.raises(ChannelError):
         host.load(JOB, RECORDS, *CARDHOLDER)
-
-
-def test_each_record_of_a_batch_is_sealed_once_and_in_order() -> None:
-    batch = LocalSealingBatch(STORE, BATCH, 2)
-    with pytest.raises(CardKeyError, match="record 2 was given where 1 of 2 is next"):
-        batch.seal(2, b"second")
-    first = batch.seal(1, b"first")
-    with pytest.raises(CardKeyError, match="record 1 was given where 2 of 2 is next"):
-        batch.seal(1, b"another first")
-    with pytest.raises(CardKeyError, match="1 of 2 records were sealed"):
-        batch.seal_header(b"header")
-    second, seal = batch.seal(2, b"second"), batch.seal_header(b"header")
-    for number in (1, 2, 3):
-        with pytest.raises(CardKeyError):
-            batch.seal(number, b"more")
-    with pytest.raises(CardKeyError):
-        batch.seal_header(b"another header")
-    opened_again = LocalSealedBatch(STORE, BATCH, 2, batch.sealed_key)
-    opened_again.check_header(b"header", seal)
-    assert [opened_again.unseal(1, first), opened_again.unseal(2, second)] == [b"first", b"second"]
-    with pytest.raises(CardKeyError, match="record 2 is damaged, or is another record"):
-        opened_again.unseal(2, first)
-    with pytest.raises(CardKeyError):
-        opened_again.check_header(b"other", seal)
-    with pytest.raises(CardKeyError):
-        LocalSealedBatch(STORE, UUID(int=2), 2, batch.sealed_key)
-    with pytest.raises(CardKeyError):
-        LocalSealedBatch(STORE, BATCH, 3, batch.sealed_key)

@@ -15,7 +15,7 @@ from cardlib.facts import ChipSerial
 from cardlib.issuance import CardStage
 from cardlib.keys.roots import new_roots
 from cardlib.keys.store import KeyStore
-from personalize.preparation import batch as batch_module
+from personalize.preparation import batch_writing
 from personalize.preparation.batch import Batch
 from personalize.production.audit import audit
 from personalize.production.feed import (
@@ -258,7 +258,7 @@ def test_a_holder_is_known_by_each_number(tmp_path: Path, monkeypatch: pytest.Mo
     issue_all(made, tmp_path / "cards")
     taken = made.card(1).card_number
     monkeypatch.setattr(
-        batch_module, "holders", lambda values: frozenset({values["card_number"], taken})
+        batch_writing, "holders", lambda values: frozenset({values["card_number"], taken})
     )
     batch = new_batch(tmp_path, 1, skip=1, name="second")
     assert set(batch.holders.values()) == {1} and len(batch.holders) == 2

@@ -1,15 +1,17 @@
 """A batch at a station: one chip a card, one step after the other, on the disk before it counts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from personalize.register.bureau import Register
 from personalize.register.conflict import JournalConflict, LeaseEnded
 from personalize.register.states import CardState
+from personalize.register.verifying import verify
 from personalize.register.work import BatchWork
 
-from .registers import BATCH, OTHER, TAGS, Place, chip, place, seal, tag
+from .registers import BATCH, OTHER, TAGS, Place, TestSigner, chip, place, seal, tag
 
 __all__ = ["place"]
 
@@ -194,3 +196,29 @@ def test_a_batch_is_not_entered_again_with_other_residents(register: Register) -
     assert not register.enter(BATCH, TAGS)
     with pytest.raises(JournalConflict, match="with other residents or keys"):
         register.enter(BATCH, TAGS | {tag("somebody"): 3})
+
+
+def test_the_parts_of_a_batch_are_entered_one_by_one_and_worked_on_apart(
+    place: Place, register: Register
+) -> None:
+    first, rest = replace(BATCH, last=2), replace(BATCH, first=3, last=3)
+    tags = {part: {t: n for t, n in TAGS.items() if n in part.numbers} for part in (first, rest)}
+    assert register.enter(first, tags[first])
+    assert not register.check(BATCH, TAGS)
+    assert register.enter(rest, tags[rest])
+    assert register.check(BATCH, TAGS)
+    work = BatchWork(register, rest)
+    assert [entry.number for entry in work.entries()] == [3]
+    assert (work.take(A, seal), work.take(B, seal)) == (3, None)
+    assert BatchWork(register, first).take(B, seal) == 1
+    assert verify(register, TestSigner()).faults == ()
+
+
+def test_a_whole_batch_is_entered_after_a_part_of_it(register: Register) -> None:
+    part = replace(BATCH, last=1)
+    register.enter(part, {t: n for t, n in TAGS.items() if n == 1})
+    BatchWork(register, part).take(A, seal)
+    assert register.enter(BATCH, TAGS)
+    states = [entry.state for entry in BatchWork(register, BATCH).entries()]
+    assert states == [CardState.PERSONALIZING, CardState.PREPARED, CardState.PREPARED]
+    assert verify(register, TestSigner()).faults == ()

@@ -5,11 +5,11 @@ transport, issuer or card key, or an input from which it would make one for some
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ...layout import KEY_BY_NAME
 from ...layout.sam_data import MEANINGS_OF_0, PIN_FORMS
 from .agent_wire import (
+    Form,
     MemberKind,
     Members,
     choice,
@@ -22,19 +22,10 @@ from .agent_wire import (
     table_of,
     text,
 )
+from .batch_forms import OF_BATCHES
 
 MOST_COMMANDS = 256
-MOST_HASHES = 1000
-"""The most commands of one load; the most numbers of one `holder-hashes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What a verb does, in one line; the members that it takes, and those of its reply."""
-
-    does: str
-    takes: Members
-    returns: Members
+"""The most commands of one load."""
 
 
 _NAME = text(64)
@@ -43,8 +34,6 @@ _IDENTITY = octets(16)
 _CHIP, _BATCH = octets(8), octets(16)
 _HANDLE = number(1, 1 << 53)
 _RECORD_NUMBER = number(1, (1 << 32) - 1)
-_COUNT = number(0, (1 << 32) - 1)
-_LARGE = 1 << 18
 _REPLY = octets(2, 65_538)
 _COMMAND = octets(4, 65_544)
 _COMMANDS = list_of(_COMMAND, MOST_COMMANDS)
@@ -53,12 +42,6 @@ _WHOSE: Members = {"identity": _IDENTITY}
 _CARD: Members = {**_WHOSE, "key": _KEY, "chip": _CHIP, "region": octets(8)}
 _JOB: Members = {"batch": _BATCH, "number": _RECORD_NUMBER, "chip": _CHIP}
 _SESSION: Members = {"session": _HANDLE}
-_OF_BATCH: Members = {**_WHOSE, "batch": _BATCH, "count": _COUNT}
-_SEALED_BATCH: Members = {**_OF_BATCH, "sealed_key": octets(28, 1024)}
-_PIN: Members = {
-    **_WHOSE, "batch": _BATCH, "number": _COUNT, "attempt": _COUNT, "chip": octets(0, 8),
-    "use": choice(("file", "mailer", "claim")),
-}  # fmt: skip
 _CALLER: Members = {
     "name": _NAME,
     "cards": number(0, 1 << 62),
@@ -160,49 +143,6 @@ OF_CARDS: Mapping[str, Form] = {
         {},
     ),
     "give-up": Form("Let a record have another chip, because its own is spoiled", _JOB, {}),
-}
-OF_BATCHES: Mapping[str, Form] = {
-    "security-code": Form(
-        "Calculate a card's security code",
-        {**_WHOSE, "card_number": text(64), "issue_date": text(8)},
-        _one("code", text(3)),
-    ),
-    "holder-hashes": Form(
-        "Calculate the holder hash of each number",
-        {**_WHOSE, "numbers": list_of(text(256, 0), MOST_HASHES)},
-        _one("hashes", list_of(octets(32), MOST_HASHES)),
-    ),
-    "new-batch": Form(
-        "Begin a batch, whose records can be sealed on this connection, each once",
-        _OF_BATCH,
-        {"sealing": _HANDLE, "sealed_key": octets(28, 1024)},
-    ),
-    "seal-record": Form(
-        "Seal the next record of a batch that was begun on this connection",
-        {"sealing": _HANDLE, "number": _RECORD_NUMBER, "record": octets(1, _LARGE)},
-        _one("sealed", octets(16, _LARGE + 16)),
-    ),
-    "seal-header": Form(
-        "Seal the header of a batch, after its last record",
-        {"sealing": _HANDLE, "header": octets(1, _LARGE)},
-        _one("seal", octets(16)),
-    ),
-    "check-header": Form(
-        "Check the header of a batch",
-        {**_SEALED_BATCH, "header": octets(1, _LARGE), "seal": octets(16)},
-        {},
-    ),
-    "unseal-record": Form(
-        "Open one record of a batch",
-        {**_SEALED_BATCH, "number": _RECORD_NUMBER, "sealed": octets(16, _LARGE + 16)},
-        _one("record", octets(0, _LARGE)),
-    ),
-    "seal-pin": Form(
-        "Seal the PIN of a record", {**_PIN, "pin": text(6)}, _one("sealed", octets(1, 256))
-    ),
-    "unseal-pin": Form(
-        "Open the PIN of a record", {**_PIN, "sealed": octets(0, 256)}, _one("pin", text(6))
-    ),
 }
 _CHECK_VALUE = octets(3)
 OF_TERMINALS: Mapping[str, Form] = {

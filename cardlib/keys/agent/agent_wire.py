@@ -45,6 +45,15 @@ Members = Mapping[str, MemberKind]
 """The members that a request or a reply has, by name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a verb does, in one line; the members that it takes, and those of its reply."""
+
+    does: str
+    takes: Members
+    returns: Members
+
+
 def octets(least: int, most: int | None = None) -> MemberKind:
     """Return the type of bytes as hex text: `least` of them, or up to `most`."""
     longest = least if most is None else most

@@ -4,6 +4,7 @@
 """
 
 import hmac
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,8 +13,16 @@ from ...crypto import BlockCipher, Cipher, key_check_value, static_keys
 from ...errors import CardKeyError
 from ...facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, Pin, Region, SpecVersion
 from ...layout.load import Grouping
+from ...pki import Signer
 from .. import Purpose, Scp03Keys, WrappedKey
-from ..root_work import card_groupings, purpose_info, sealed, security_code, unsealed
+from ..root_work import (
+    card_groupings,
+    preparation_signer,
+    purpose_info,
+    sealed,
+    security_code,
+    unsealed,
+)
 from ..roots import Roots, new_roots, public_test_roots
 from ..software import SoftwareKeySet
 from ..static_keys import SoftwareScp03Keys
@@ -103,6 +112,11 @@ class KeyStore:
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes."""
         return hmac.digest(self._holders, number.encode(), "sha256")
+
+    @cached_property
+    def preparation_signer(self) -> Signer:
+        """Whoever signs the batches that are prepared with these keys."""
+        return preparation_signer(self, self._roots.derived)
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Encrypt data under the key of a purpose: nonce (12) ‖ ciphertext ‖ tag (16)."""

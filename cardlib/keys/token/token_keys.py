@@ -6,6 +6,7 @@ SCP03 keys, and the keys that seal records (docs/explanation/keys-in-a-token.md)
 
 import hmac
 from collections.abc import Callable
+from functools import cached_property
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -14,8 +15,16 @@ from ...errors import CardKeyError
 from ...facts import ISSUER_KEY_VERSION, TRANSPORT_KEY_VERSION, ChipSerial, Pin, Region, SpecVersion
 from ...layout import KEY_BY_NAME
 from ...layout.load import Grouping
+from ...pki import Signer
 from .. import Purpose, Scp03Keys
-from ..root_work import card_groupings, purpose_info, sealed, security_code, unsealed
+from ..root_work import (
+    card_groupings,
+    preparation_signer,
+    purpose_info,
+    sealed,
+    security_code,
+    unsealed,
+)
 from ..software import SoftwareCardKeys, check_use
 from ..static_keys import SoftwareScp03Keys
 from .pkcs11 import DerivedKey
@@ -114,6 +123,11 @@ class TokenKeys:
         if self._holders is None:
             self._holders = self._derived(b"holders")
         return hmac.digest(self._holders, number.encode(), "sha256")
+
+    @cached_property
+    def preparation_signer(self) -> Signer:
+        """Whoever signs the batches that are prepared with these keys."""
+        return preparation_signer(self, self._derived)
 
     def seal(self, purpose: Purpose, data: bytes, bound: bytes) -> bytes:
         """Encrypt data under the key of a purpose: nonce (12) ‖ ciphertext ‖ tag (16)."""
