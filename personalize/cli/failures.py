@@ -41,6 +41,7 @@ _EXITS = {
     "ChannelError": Exit.REFUSED,
     "ConfigError": Exit.USAGE,
     "FormatError": Exit.BAD_INPUT,
+    "ListChanged": Exit.BAD_INPUT,
     "JournalConflict": Exit.JOURNAL_CONFLICT,
     "LogDamaged": Exit.KEY_PROBLEM,
     "NotGenuine": Exit.KEY_PROBLEM,
@@ -49,6 +50,8 @@ _EXITS = {
     "ProfileNeeded": Exit.VERIFICATION_FAILED,
     "StatusWordError": Exit.REFUSED,
     "TransportError": Exit.NO_CARD,
+    "WorkerDied": Exit.ENVIRONMENT,
+    "WorkerFault": Exit.INTERNAL,
 }
 
 

@@ -1,7 +1,9 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
     from cardlib.keys.issuer import Issuer
 
     from ..listing.code_map import CodeMap
-    from ..listing.consistency import Validated
     from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
-    from ..listing.source import Encoding
-    from ..preparation.prepare import ResidentList
+    from ..listing.resident_list import ResidentList
+    from ..listing.text_survey import Encoding
+    from ..preparation.many_residents import CheckedList
+    from ..preparation.prepared import PreparedCard
+    from ..preparation.workers import Workers
+
+_WORTH_A_PROCESS = 1000
+"""Residents for each process; to start one takes as long as some hundred residents."""
 
 _SHOWN, _LINES = 20, 5
 """How many errors are shown one by one, and how many lines of each group."""
@@ -78,6 +85,12 @@ _SHOWN, _LINES = 20, 5
     is_flag=True,
     help="Only check the list. This needs no keys and writes nothing.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="How many processes prepare the list. Default: one for each core, fewer for a short list.",
+)
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -92,6 +105,7 @@ def command(  # noqa: PLR0913  # one for each option
     map_file: Path | None,
     issue_date: datetime | None,
     only_check: bool,
+    jobs: int | None,
 ) -> int:
     """Check a list of residents and prepare their cards.
 
@@ -108,11 +122,10 @@ def command(  # noqa: PLR0913  # one for each option
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
       rhcard prepare residents.xlsx --check
+      rhcard prepare residents.csv --check --jobs 2
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
-    from ..preparation.prepare import all_faults, make_all
-    from ..preparation.seal import described, seal
 
     if only_check:
         _check_options(context, out)
@@ -123,25 +136,67 @@ def command(  # noqa: PLR0913  # one for each option
         return _report(context, map_file, code_map.faults)
     residents, defaults_from = _read(context, source, encoding, sheet, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
-    validated = _checked(residents, shop, on_cards)
-    if faults := all_faults(residents, validated):
-        return _report(context, source, faults, residents.sheet)
-    if not context.as_json:
-        _show_filled(residents, defaults_from)
-        _show_mapped(residents)
-    changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
-    if only_check:
-        return _say_good(context, source, residents, changed)
-    if holder is None or out is None:
-        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
+    with _workers(len(residents.rows), jobs) as workers:
+        checked = _checked(residents, shop, on_cards, workers)
+        if checked.faults:
+            return _report(context, source, checked.faults, residents.sheet)
+        if not context.as_json:
+            _show_filled(residents, defaults_from)
+            _show_mapped(residents)
+        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+        if only_check:
+            return _say_good(context, source, residents, changed)
+        if holder is None or out is None:
+            raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
+        work = _Work(residents, checked, shop, on_cards, workers)
+        return _sealed(context, work, out, holder, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A checked list, and who makes its cards."""
+
+    residents: "ResidentList"
+    checked: "CheckedList"
+    photos: "PhotoShop"
+    issue_date: date
+    workers: "Workers"
+
+
+def _sealed(
+    context: Context, work: _Work, out: Path, holder: Path, changed: dict[str, object]
+) -> int:
+    """Make the cards of a list without faults, seal them, and say so."""
+    from ..preparation.many_residents import made_cards
+    from ..preparation.seal import described, seal
+
     issuer, _ = context.issuer()
-    cards = make_all(validated, shop, issuer, on_cards)
-    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards)
+    residents, issued = work.residents, work.issue_date
+    cards = made_cards(residents, work.checked, work.photos, issuer, issued, work.workers)
+    with progress("Preparing") as advance:
+        shown = _counted(cards, len(residents.rows), advance)
+        header = seal(out, residents, shown, issuer, keys=holder, issue_date=issued)
     if context.as_json:
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
     _say_next(context, out, issuer)
     return Exit.GOOD
+
+
+def _counted(
+    cards: "Iterable[PreparedCard]", count: int, advance: Callable[[int, int], None]
+) -> "Iterator[PreparedCard]":
+    for number, card in enumerate(cards, 1):
+        yield card
+        advance(number, count)
+
+
+def _workers(count: int, jobs: int | None) -> "AbstractContextManager[Workers]":
+    """Who prepares so many residents: this process alone, if others would take longer to start."""
+    from ..preparation.workers import InProcess, Processes
+
+    wanted = min(len(os.sched_getaffinity(0)), count // _WORTH_A_PROCESS) if jobs is None else jobs
+    return Processes(wanted) if wanted > 1 else nullcontext(InProcess())
 
 
 def _key_holder(context: Context, out: Path | None) -> Path | None:
@@ -214,7 +269,7 @@ def _read(
     code_map: "CodeMap | None",
 ) -> "tuple[ResidentList, str]":
     """The list, with the defaults of the configuration, and the file where those stand."""
-    from ..preparation.prepare import read_list
+    from ..listing.resident_list import read_list
     from .config_check import list_defaults
 
     defaults, where = list_defaults(context.configuration)
@@ -238,16 +293,15 @@ def _check_file_options(source: Path, residents: "ResidentList", sheet: str | No
         raise click.UsageError(f"--sheet has no effect: {source} is no Excel workbook")
 
 
-def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
-    """Validate each resident; shows a progress bar."""
-    from ..preparation.prepare import validate_all
+def _checked(
+    residents: "ResidentList", photos: "PhotoShop", issue_date: date, workers: "Workers"
+) -> "CheckedList":
+    """Check each resident; shows a progress bar."""
+    from ..preparation.many_residents import check_list
 
-    validated: list[Validated] = []
     with progress("Checking") as advance:
-        for resident in validate_all(residents, photos, issue_date):
-            validated.append(resident)
-            advance(len(validated), len(residents.rows))
-    return validated
+        count = len(residents.rows)
+        return check_list(residents, photos, issue_date, workers, lambda done: advance(done, count))
 
 
 def _show_mapped(residents: "ResidentList") -> None:

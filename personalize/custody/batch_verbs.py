@@ -30,9 +30,9 @@ class OpenBatch:
     batch: SealedBatch
 
 
-def _security_code(call: Call) -> Answer:
+def _security_codes(call: Call) -> Answer:
     given = call.given
-    return {"code": call.issuer.security_code(given["card_number"], given["issue_date"])}
+    return {"codes": call.issuer.security_codes(given["card_numbers"], given["issue_date"])}
 
 
 def _holder_hashes(call: Call) -> Answer:
@@ -94,7 +94,7 @@ _BOTH = frozenset((Role.PREPARATION, Role.STATION))
 _PIN = ("batch", "number", "turn")
 
 BATCH_VERBS: Mapping[str, Verb] = {
-    "security-code": Verb(_security_code, _PREPARES),
+    "security-codes": Verb(_security_codes, _PREPARES),
     "holder-hashes": Verb(_holder_hashes, _BOTH),
     "new-batch": Verb(_new_batch, _PREPARES, ("batch", "count")),
     "seal-record": Verb(_seal_record, _PREPARES, ("sealing", "number"), handle="sealing"),

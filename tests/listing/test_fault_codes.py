@@ -13,7 +13,7 @@ from PIL import Image
 
 from cardlib.issuance.local import LocalIssuer
 from cardlib.layout import State
-from personalize.listing.code_map import map_rows
+from personalize.listing.code_map import Mapper
 from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.list_rows import read_rows
@@ -267,8 +267,10 @@ def test_wrong_maps_and_values_that_they_lack_have_their_codes(tmp_path: Path) -
         "not-mappable", "duplicate-mapping",
     }  # fmt: skip
     source.write_text("column,from,to\nsex,M,1\n")
-    rows = read_rows(csv_of(GOOD | {"sex": "F"}).decode(), is_json=False).rows
-    assert {f.code for f in map_rows(rows, read_code_map(source)).faults} == {"unmapped-code"}
+    (row,) = read_rows(csv_of(GOOD | {"sex": "F"}).decode(), is_json=False).rows
+    mapper = Mapper(read_code_map(source))
+    mapper.of(row)
+    assert {fault.code for fault in mapper.faults} == {"unmapped-code"}
 
 
 def test_every_code_is_provoked_here_and_is_in_the_table() -> None:

@@ -25,7 +25,7 @@ from .agent_wire import (
 
 MOST_COMMANDS = 256
 MOST_HASHES = 1000
-"""The most commands of one load; the most numbers of one `holder-hashes`."""
+"""The most commands of one load; the most numbers of `holder-hashes` and `security-codes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,10 @@ OF_CARDS: Mapping[str, Form] = {
     "give-up": Form("Let a record have another chip, because its own is spoiled", _JOB, {}),
 }
 OF_BATCHES: Mapping[str, Form] = {
-    "security-code": Form(
-        "Calculate a card's security code",
-        {**_WHOSE, "card_number": text(64), "issue_date": text(8)},
-        _one("code", text(3)),
+    "security-codes": Form(
+        "Calculate the security codes of cards by their card numbers",
+        {**_WHOSE, "card_numbers": list_of(text(64), MOST_HASHES), "issue_date": text(8)},
+        _one("codes", list_of(text(3), MOST_HASHES)),
     ),
     "holder-hashes": Form(
         "Calculate the holder hash of each number",
