@@ -53,7 +53,7 @@ class _Lines(Iterator[str]):
 
 def rows_of_csv(lines: Iterable[str], listing: Listing) -> Iterator[Row]:
     """Each row of a CSV text; what cannot be read is a fault of the listing, never an exception."""
-    rest = _Lines(lines)
+    rest = iter(lines)
     start = [next(rest, ""), next(rest, "")]
     separator = separator_of(start)
     if isinstance(separator, Wrong):

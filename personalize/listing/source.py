@@ -20,7 +20,7 @@ from .file_kinds import LOOKED_AT, is_packed, is_workbook, no_list
 from .list_faults import ListFault, Wrong, of_the_file
 from .text_survey import Encoding, TextSurvey
 
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 
 

@@ -92,7 +92,9 @@ def _to_make(residents: ResidentList, checked: CheckedList) -> Iterator[RowToMak
     for number, row in enumerate(residents.rows, 1):
         note = next(notes, None)
         if note is None:
-            raise ListChanged(f"{residents.name} has got more residents. Start the command again")
+            raise ListChanged(
+                f"{residents.name} was changed while it was read. Start the command again"
+            )
         yield RowToMake(number, row, note)
 
 
