@@ -40,6 +40,7 @@ _EXITS = {
     "CardKeyError": Exit.KEY_PROBLEM,
     "ChannelError": Exit.REFUSED,
     "ConfigError": Exit.USAGE,
+    "ExtraMissing": Exit.ENVIRONMENT,
     "FormatError": Exit.BAD_INPUT,
     "ListChanged": Exit.BAD_INPUT,
     "JournalConflict": Exit.JOURNAL_CONFLICT,

@@ -109,9 +109,9 @@ def command(  # noqa: PLR0913  # one for each option
 ) -> int:
     """Check a list of residents and prepare their cards.
 
-    INPUT is CSV, JSON Lines or an Excel workbook (.xlsx). The whole list is checked first, and
-    every error is reported: line, column, value, what is wrong, and how to correct it. Only a list
-    without errors becomes a batch. No card is written.
+    INPUT is CSV, JSON Lines, an Excel workbook (.xlsx) or Parquet. The whole list is checked first,
+    and every error is reported: line, column, value, what is wrong, and how to correct it. Only a
+    list without errors becomes a batch. No card is written.
 
     With --check the list is only checked: no keys, no --out, and exit code 0 if it has no errors.
 
@@ -286,8 +286,9 @@ def _check_file_options(source: Path, residents: "ResidentList", sheet: str | No
     from ..listing.fault_codes import FaultCode
 
     encoding = click.get_current_context().get_parameter_source("encoding")
-    if residents.is_workbook and encoding is ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"--encoding has no effect: {source} is a workbook")
+    packed = "a workbook" if residents.is_workbook else "a Parquet file"
+    if encoding is ParameterSource.COMMANDLINE and (residents.is_workbook or residents.is_parquet):
+        raise click.UsageError(f"--encoding has no effect: {source} is {packed}")
     is_text = all(fault.code is not FaultCode.NOT_A_LIST for fault in residents.faults)
     if sheet is not None and not residents.is_workbook and is_text:
         raise click.UsageError(f"--sheet has no effect: {source} is no Excel workbook")

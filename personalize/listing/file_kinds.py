@@ -38,6 +38,7 @@ _UTF16 = Wrong(FaultCode.WRONG_ENCODING, "UTF-16, not UTF-8", SAVE_AS_UTF8)
 _UTF32 = Wrong(FaultCode.WRONG_ENCODING, "UTF-32, not UTF-8", SAVE_AS_UTF8)
 _XLSX = rb"PK\x03\x04.*(xl/|\[Content_Types\]\.xml)"
 _OFFICE_PART = re.compile(rb"PK\x03\x04(?!.*opendocument).*(xl/|docProps/|_rels/)", re.DOTALL)
+_PARQUET = re.compile(rb"PAR[1E]([^\t\r\n -~]|$)")
 _ZIP, _OFFICE = b"PK\x03\x04", ("xl/", "[Content_Types].xml")
 _OLD, _ENCRYPTED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
 _PASSWORD = Wrong(
@@ -55,6 +56,7 @@ _KINDS = (
     _kind(rb"\x09[\x00\x02\x04\x08]", "an old Excel workbook (.xls), not CSV", _EXPORT_OLD),
     _kind(rb"\x1f\x8b|Rar!|7z\xbc\xaf", "a packed archive, not CSV", _UNPACK),
     _kind(rb"%PDF-", "a PDF file, not CSV", _EXPORT),
+    _Kind(_PARQUET, Wrong(FaultCode.NOT_A_LIST, "a Parquet file, not CSV", SAVE_AS_UTF8)),
     _kind(rb"\{\\rtf", "an RTF document, not CSV", _EXPORT),
     _kind(
         rb"(\xef\xbb\xbf)?\s*<(\?xml|!DOCTYPE|!--|html|table|head|meta|workbook)",
@@ -98,8 +100,13 @@ def no_list(head: bytes, nuls: int = 0, nul_line: int = 1) -> ListFault | None:
 
 
 def is_packed(head: bytes) -> bool:
-    """Whether only the whole file tells what it is: an archive, or an old Office file."""
-    return head.startswith((_ZIP, _OLD))
+    """Whether a file is read as a whole: an archive, an old Office file, or a Parquet file."""
+    return head.startswith((_ZIP, _OLD)) or is_parquet(head)
+
+
+def is_parquet(head: bytes) -> bool:
+    """Whether a file is a Parquet file; maybe damaged."""
+    return bool(_PARQUET.match(head))
 
 
 def _is_utf16(raw: bytes) -> bool:

@@ -25,12 +25,16 @@ def rows_of_lines(lines: Iterable[str], listing: Listing, *, is_json: bool) -> I
 
     All faults are there after the last row.
     """
-    count = 0
-    for row in (rows_of_json if is_json else rows_of_csv)(lines, listing):
+    return not_empty((rows_of_json if is_json else rows_of_csv)(lines, listing), listing)
+
+
+def not_empty(rows: Iterable[Row], listing: Listing) -> Iterator[Row]:
+    """Give the rows; if there are none and no fault says why, that is a fault."""
+    row = None
+    for row in rows:
         yield row
-        count += 1
-    if not count:
-        _not_empty(listing)
+    if row is None:
+        _tell_empty(listing)
 
 
 def read_sheet_rows(workbook: bytes, sheet: str | None = None) -> Listing:
@@ -40,10 +44,12 @@ def read_sheet_rows(workbook: bytes, sheet: str | None = None) -> Listing:
     """
     from .sheet_rows import read_sheet
 
-    return _not_empty(read_sheet(workbook, sheet))
-
-
-def _not_empty(listing: Listing) -> Listing:
-    if not listing.rows and not listing.faults:
-        listing.fault(1, "", "", _NO_RESIDENTS)
+    listing = read_sheet(workbook, sheet)
+    if not listing.rows:
+        _tell_empty(listing)
     return listing
+
+
+def _tell_empty(listing: Listing) -> None:
+    if not listing.faults:
+        listing.fault(1, "", "", _NO_RESIDENTS)

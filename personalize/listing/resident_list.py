@@ -1,7 +1,8 @@
 """A list of residents: what is known of it as a whole, and its rows, which are read as needed.
 
 The rows of a text are read from the disk each time that they are gone through, so that a large
-list takes as little memory as a small one. Of a workbook they are kept.
+list takes as little memory as a small one. Of a workbook they are kept; a Parquet file is kept
+packed.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,8 @@ from typing import Literal, Protocol
 from .code_map import CodeMap, MappedColumn, Mapper
 from .list_defaults import DefaultsSurvey, FilledColumn, Filling, ListDefaults
 from .list_faults import ListFault
-from .list_rows import read_sheet_rows, rows_of_lines
+from .list_rows import not_empty, read_sheet_rows, rows_of_lines
+from .parquet_rows import rows_of_parquet
 from .rounding import Rounded, RoundingSurvey
 from .rows import Listing, Row
 from .source import Source, read_source
@@ -44,6 +46,7 @@ class ResidentList:
     filled: tuple[FilledColumn, ...] = ()
     why_no_city: str = ""
     is_workbook: bool = False
+    is_parquet: bool = False
     sheet: str = ""
     rounded: Rounded = field(default_factory=Rounded)
 
@@ -73,13 +76,13 @@ def read_list(
     defaults: ListDefaults | None = None,
     sheet: str | None = None,
 ) -> ResidentList:
-    """Read a list: CSV, JSON Lines or an Excel workbook; OSError when the file cannot be read.
+    """Read a list: CSV, JSON Lines, an Excel workbook or Parquet; OSError when that cannot be done.
 
     Of a workbook it is the only sheet with content, or the named `sheet`. With a map, the rows
     have the card's codes in the place of the list's own. Defaults are for columns that the list
     lacks. To go through the rows raises ListChanged when the file is not what it was.
     """
-    source = read_source(path, encoding, workbooks=True)
+    source = read_source(path, encoding, packed=True)
     if source.faults:
         return ResidentList(path.name, source.sha256, (), source.faults)
     listing = Listing()
@@ -102,6 +105,7 @@ def read_list(
         filled=filling.filled,
         why_no_city=filling.why_no_city,
         is_workbook=bool(source.workbook),
+        is_parquet=bool(source.parquet),
         sheet=listing.sheet,
         rounded=rounding.found(),
     )
@@ -115,6 +119,8 @@ def _rows_of(
         read = read_sheet_rows(source.workbook, sheet)
         listing.faults, listing.sheet = read.faults, read.sheet
         return lambda _: read.rows
+    if source.parquet:
+        return lambda found: not_empty(rows_of_parquet(source.parquet, found), found)
     is_json = source.is_json
     ends: Literal["", "\n"] = "\n" if is_json else ""
     return lambda found: rows_of_lines(source.lines(ends), found, is_json=is_json)

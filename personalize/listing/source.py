@@ -16,7 +16,7 @@ from cardlib.layout import gb18030
 from cardlib.regular_file import open_regular
 
 from .fault_codes import FaultCode
-from .file_kinds import LOOKED_AT, is_packed, is_workbook, no_list
+from .file_kinds import LOOKED_AT, is_packed, is_parquet, is_workbook, no_list
 from .list_faults import ListFault, Wrong, of_the_file
 from .text_survey import Encoding, TextSurvey
 
@@ -44,7 +44,7 @@ class ListChanged(CardError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file by its SHA-256 (hex); its text, to read from the disk; or the bytes of a workbook.
+    """A file by its SHA-256 (hex); its text, to read from the disk; or the bytes of a packed list.
 
     If there are `faults`, the text must not be used.
     """
@@ -55,6 +55,7 @@ class Source:
     faults: tuple[ListFault, ...] = ()
     encoding: Encoding = "utf-8"
     workbook: bytes = field(default=b"", repr=False)
+    parquet: bytes = field(default=b"", repr=False)
 
     def lines(self, ends: Literal["", "\n"] = "") -> Iterator[str]:
         r"""Each line with its end: \n, \r or \r\n, or with `ends` that one only.
@@ -98,25 +99,27 @@ class _Hashed(io.RawIOBase):
         return len(found)
 
 
-def read_source(path: Path, encoding: Encoding, *, workbooks: bool = False) -> Source:
+def read_source(path: Path, encoding: Encoding, *, packed: bool = False) -> Source:
     """Look at a list of residents; OSError when it cannot be read.
 
-    It has 64 MiB and 200,000 lines at most; more is a fault. So is a workbook, unless `workbooks`
-    are wanted.
+    It has 64 MiB and 200,000 lines at most; more is a fault. So is a workbook or a Parquet file,
+    unless `packed` lists are wanted.
     """
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             return Source("", path, faults=(of_the_file(_TOO_LARGE),))
         head = file.read(LOOKED_AT)
         if is_packed(head):
-            return _packed(path, head + file.read(MOST_BYTES), workbooks=workbooks)
+            return _packed(path, head + file.read(MOST_BYTES), packed=packed)
         return _text(path, head, file, encoding)
 
 
-def _packed(path: Path, raw: bytes, *, workbooks: bool) -> Source:
+def _packed(path: Path, raw: bytes, *, packed: bool) -> Source:
     digest = hashlib.sha256(raw).hexdigest()
-    if workbooks and is_workbook(raw):
+    if packed and is_workbook(raw):
         return Source(digest, path, workbook=raw)
+    if packed and is_parquet(raw):
+        return Source(digest, path, parquet=raw)
     fault = no_list(raw)
     return Source(digest, path, faults=(fault,) if fault else ())
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -163,6 +165,7 @@ PROVOKED_ELSEWHERE = {
     "file-too-large", "not-checked", "rounded-number", "not-read-back",
     "photo-too-large", "not-a-picture", "photo-colours", "no-face", "photo-does-not-fit",
     "duplicate-photo", "unmapped-code", "not-mappable", "duplicate-mapping",
+    "wrong-column-type", "damaged-parquet",
 }  # fmt: skip
 """By a test of its own in this module."""
 
@@ -197,6 +200,13 @@ def test_a_wrong_workbook_has_its_code(code: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_parquet_files_have_their_codes(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({name: [value] for name, value in GOOD.items()} | {"sex": [1]}), file)
+    assert codes(tmp_path, file.getvalue(), "list.parquet") == {"wrong-column-type"}
+    assert codes(tmp_path, file.getvalue()[:-9], "list.parquet") == {"damaged-parquet"}
+
+
 def test_what_was_not_checked_has_a_code(name: str, tmp_path: Path) -> None:
     lines = [b'"a"b' if name == "list.csv" else b"{"] * 102
     assert "not-checked" in codes(tmp_path, b"\n".join([HEADER, *lines]), name)

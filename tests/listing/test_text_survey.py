@@ -1,5 +1,7 @@
 """A file that is looked at in pieces is what it would be as a whole."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from personalize.listing.text_survey import Encoding, TextSurvey
 
 PIECES = [
     b"a", b"\r", b"\n", b"\0", b"\xff", b"\x81\x30", b"\xef\xbb\xbf", "王".encode(),
-    "王".encode("gb18030"), "\u9fb4".encode("gb18030"), b"\xfe\x59", "𠅤".encode(), "示例".encode("big5"),
+    "王".encode("gb18030"), "\u9fb4".encode("gb18030"), b"\xfe\x59", "𠅤".encode(),
+    "示例".encode("big5"),
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=2), max_size=30).map(b"".join)
 
@@ -28,7 +31,7 @@ def survey(pieces: list[bytes], encoding: Encoding) -> tuple[object, ...]:
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_the_pieces_make_no_difference(encoding: Encoding, raw: bytes, cuts: list[int]) -> None:
     ends = sorted({0, *cuts, len(raw)})
-    pieces = [raw[at:to] for at, to in zip(ends, ends[1:], strict=False)]
+    pieces = [raw[at:to] for at, to in pairwise(ends)]
     assert survey(pieces, encoding) == survey([raw], encoding)
 
 
