@@ -39,6 +39,8 @@ _EXITS = {
     "CardImageError": Exit.NO_CARD,
     "CardKeyError": Exit.KEY_PROBLEM,
     "ChannelError": Exit.REFUSED,
+    "ClusterError": Exit.ENVIRONMENT,
+    "ClusterRefused": Exit.USAGE,
     "ConfigError": Exit.USAGE,
     "ExtraMissing": Exit.ENVIRONMENT,
     "FormatError": Exit.BAD_INPUT,

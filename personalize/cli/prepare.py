@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from ..listing.photos import PhotoShop
     from ..listing.resident_list import ResidentList
     from ..listing.text_survey import Encoding
+    from ..preparation.cluster import Cluster
     from ..preparation.many_residents import CheckedList
     from ..preparation.prepared import PreparedCard
     from ..preparation.workers import Workers
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _WORTH_A_PROCESS = 1000
 """Residents for each process; to start one takes as long as some hundred residents."""
 
@@ -91,6 +93,15 @@ _SHOWN, _LINES = 20, 5
     metavar="N",
     help="How many processes prepare the list. Default: one for each core, fewer for a short list.",
 )
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Prepare on the Dask cluster with this scheduler: tls://HOST:PORT, or on this computer"
+    " tcp://127.0.0.1:PORT. The photos must be at the same path on its machines.",
+)
+@click.option("--dask-ca", type=_FILE, metavar="FILE", help="Certificate of the cluster's CA, PEM.")
+@click.option("--dask-cert", type=_FILE, metavar="FILE", help="Our client certificate, PEM.")
+@click.option("--dask-key", type=_FILE, metavar="FILE", help="The key of that certificate, PEM.")
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -106,6 +117,10 @@ def command(  # noqa: PLR0913  # one for each option
     issue_date: datetime | None,
     only_check: bool,
     jobs: int | None,
+    dask: str | None,
+    dask_ca: Path | None,
+    dask_cert: Path | None,
+    dask_key: Path | None,
 ) -> int:
     """Check a list of residents and prepare their cards.
 
@@ -127,6 +142,7 @@ def command(  # noqa: PLR0913  # one for each option
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
 
+    cluster = _cluster(dask, (dask_ca, dask_cert, dask_key), jobs)
     if only_check:
         _check_options(context, out)
     holder = _key_holder(context, out)
@@ -136,7 +152,7 @@ def command(  # noqa: PLR0913  # one for each option
         return _report(context, map_file, code_map.faults)
     residents, defaults_from = _read(context, source, encoding, sheet, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
-    with _workers(len(residents.rows), jobs) as workers:
+    with _workers(len(residents.rows), jobs, cluster) as workers:
         checked = _checked(residents, shop, on_cards, workers)
         if checked.faults:
             return _report(context, source, checked.faults, residents.sheet)
@@ -191,8 +207,32 @@ def _counted(
         advance(number, count)
 
 
-def _workers(count: int, jobs: int | None) -> "AbstractContextManager[Workers]":
+def _cluster(dask: str | None, files: Sequence[Path | None], jobs: int | None) -> "Cluster | None":
+    """The Dask cluster that is to prepare the list. UsageError for options that do not fit."""
+    given = [path for path in files if path is not None]
+    if dask is None and given:
+        raise click.UsageError(
+            "--dask-ca, --dask-cert and --dask-key have no effect without --dask"
+        )
+    if dask is None:
+        return None
+    if jobs is not None:
+        raise click.UsageError("--jobs has no effect with --dask: leave out one of them")
+    from ..preparation.cluster import ClientFiles, Cluster
+
+    if not given:
+        return Cluster(dask)
+    if len(given) < len(files):
+        raise click.UsageError("--dask-ca, --dask-cert and --dask-key belong together")
+    return Cluster(dask, ClientFiles(*given))
+
+
+def _workers(
+    count: int, jobs: int | None, cluster: "Cluster | None"
+) -> "AbstractContextManager[Workers]":
     """Who prepares so many residents: this process alone, if others would take longer to start."""
+    if cluster is not None:
+        return cluster
     from ..preparation.workers import InProcess, Processes
 
     wanted = min(len(os.sched_getaffinity(0)), count // _WORTH_A_PROCESS) if jobs is None else jobs

@@ -242,12 +242,13 @@ def _serve(pipe: Connection) -> None:
             given, chunk = pipe.recv()
             work = given or work
             assert work
-            pipe.send(_result(work, chunk))
+            pipe.send(result_of(work, chunk))
         except (EOFError, OSError):
             return
 
 
-def _result(work: Callable[[Any], Any], chunk: Any) -> Any:
+def result_of(work: Callable[[Any], Any], chunk: Any) -> Any:
+    """The result of the work, or why there is none."""
     try:
         return work(chunk)
     except Exception as error:  # noqa: BLE001  # it is raised where the result is wanted

@@ -200,16 +200,16 @@ def test_a_wrong_workbook_has_its_code(code: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_what_was_not_checked_has_a_code(name: str, tmp_path: Path) -> None:
+    lines = [b'"a"b' if name == "list.csv" else b"{"] * 102
+    assert "not-checked" in codes(tmp_path, b"\n".join([HEADER, *lines]), name)
+
+
 def test_parquet_files_have_their_codes(tmp_path: Path) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({name: [value] for name, value in GOOD.items()} | {"sex": [1]}), file)
     assert codes(tmp_path, file.getvalue(), "list.parquet") == {"wrong-column-type"}
     assert codes(tmp_path, file.getvalue()[:-9], "list.parquet") == {"damaged-parquet"}
-
-
-def test_what_was_not_checked_has_a_code(name: str, tmp_path: Path) -> None:
-    lines = [b'"a"b' if name == "list.csv" else b"{"] * 102
-    assert "not-checked" in codes(tmp_path, b"\n".join([HEADER, *lines]), name)
 
 
 def test_a_file_that_is_too_large_has_a_code_and_is_not_read(tmp_path: Path) -> None:
