@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from cardlib.layout.characters import printable
-
 from .context import Context
 from .exits import Exit
+from .list_report import report, show_filled, show_mapped
 from .options import NewPath, configured_keys_option, json_option, passphrase_option
-from .output import print_error, print_line, print_table, progress, say
+from .output import print_line, progress, say
 
 if TYPE_CHECKING:
     from cardlib.keys.issuer import Issuer
 
     from ..listing.code_map import CodeMap
-    from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
     from ..listing.resident_list import ResidentList
     from ..listing.text_survey import Encoding
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _WORTH_A_PROCESS = 1000
 """Residents for each process; to start one takes as long as some hundred residents."""
-
-_SHOWN, _LINES = 20, 5
-"""How many errors are shown one by one, and how many lines of each group."""
 
 
 @click.command(name="prepare")
@@ -149,16 +144,16 @@ def command(  # noqa: PLR0913  # one for each option
     on_cards = (issue_date or datetime.now()).date()
     code_map = None if map_file is None else read_code_map(map_file)
     if map_file is not None and code_map is not None and code_map.faults:
-        return _report(context, map_file, code_map.faults)
+        return report(context, map_file, code_map.faults)
     residents, defaults_from = _read(context, source, encoding, sheet, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
     with _workers(len(residents.rows), jobs, cluster) as workers:
         checked = _checked(residents, shop, on_cards, workers)
         if checked.faults:
-            return _report(context, source, checked.faults, residents.sheet)
+            return report(context, source, checked.faults, residents.sheet)
         if not context.as_json:
-            _show_filled(residents, defaults_from)
-            _show_mapped(residents)
+            show_filled(residents, defaults_from)
+            show_mapped(residents)
         changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
         if only_check:
             return _say_good(context, source, residents, changed)
@@ -345,35 +340,6 @@ def _checked(
         return check_list(residents, photos, issue_date, workers, lambda done: advance(done, count))
 
 
-def _show_mapped(residents: "ResidentList") -> None:
-    """Show what each value of a mapped column became, and how many of them there are."""
-    if not residents.mapped:
-        return
-    from cardlib.layout import code_table
-
-    from ..listing.columns import COLUMN_BY_NAME, field_of
-
-    rows: list[tuple[str, ...]] = []
-    for each in residents.mapped:
-        table = field_of(COLUMN_BY_NAME[each.column]).table
-        for (own, code), count in sorted(each.counts.items()):
-            label = code_table(table).label(code) if table else ("no", "yes")[code == "1"]
-            rows.append((each.column, own, f"{code} {label or ''}".strip(), str(count)))
-        if not each.counts:
-            rows.append((each.column, "", "", "0"))
-    print_table("Mapped", ("column", "in the list", "on the card", "values"), rows)
-    if any("blood_group" in each.column for each in residents.mapped):
-        say("Before you issue, compare three residents whose blood group you know for certain.")
-
-
-def _show_filled(residents: "ResidentList", source: str) -> None:
-    """Show which default was taken for how many residents."""
-    if residents.filled:
-        rows = [(each.column, each.value, str(each.count)) for each in residents.filled]
-        headings = ("column that the list lacks", "on the cards", "residents")
-        print_table(f"Defaults from {source}", headings, rows)
-
-
 def _filled_in_json(residents: "ResidentList", source: str) -> dict[str, object]:
     if not residents.filled:
         return {}
@@ -389,47 +355,3 @@ def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap | None") -> di
         for (own, code), count in sorted(each.counts.items())
     ]
     return {"map_sha256": code_map.sha256, "mapped": rows}
-
-
-def _report(context: Context, source: Path, faults: "Sequence[ListFault]", sheet: str = "") -> int:
-    count = f"{len(faults)} error{'' if len(faults) == 1 else 's'}"
-    of_sheet = f", sheet {printable(sheet)}" if sheet else ""
-    message = f"{source}{of_sheet}: {count}. No batch was written."
-    if context.as_json:
-        rows = [fault.as_dict() for fault in faults]
-        where = {"sheet": sheet} if sheet else {}
-        return context.answer({**where, "faults": rows, "error": message}, Exit.BAD_INPUT)
-    title = count if len(faults) <= _SHOWN else f"The first {_SHOWN} of {count}"
-    place = "cell or row" if sheet else "line"
-    headings: tuple[str, ...] = (place, "column", "value", "problem", "remedy")
-    rows_of_text = [
-        (f.cell or str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults[:_SHOWN]
-    ]
-    print_table(title, headings, rows_of_text)
-    if len(faults) > _SHOWN:
-        headings = ("errors", "column", "code", "meaning", "lines")
-        print_table(f"All {count}, by column and problem", headings, _grouped(faults))
-        say("--json gives every error.")
-    print_error(message)
-    return Exit.BAD_INPUT
-
-
-def _grouped(faults: "Sequence[ListFault]") -> list[tuple[str, ...]]:
-    """One row for the errors of a column that have one code; the most frequent first."""
-    groups: dict[tuple[str, str], list[ListFault]] = {}
-    for fault in faults:
-        groups.setdefault((fault.field, fault.code), []).append(fault)
-    rows: list[tuple[str, ...]] = []
-    for alike in sorted(groups.values(), key=len, reverse=True):
-        lines = ", ".join(str(each.line) for each in alike[:_LINES])
-        more = ", …" if len(alike) > _LINES else ""
-        code = alike[0].code
-        rows.append((str(len(alike)), _column(alike[0]), code, code.meaning, lines + more))
-    return rows
-
-
-def _column(fault: "ListFault") -> str:
-    """The column as the list calls it, with our name if the list's own is Chinese."""
-    from ..listing.headers import with_name
-
-    return with_name(fault.column, fault.field)

@@ -8,6 +8,8 @@ Parquet, PageHeader: 2 is the uncompressed size, 3 the compressed size).
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cardlib.errors import FormatError
+
 _UNPACKED, _PACKED = 2, 3
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY = (1, 2), 3, (4, 5, 6), 7, 8
 _LISTS, _STRUCT = (9, 10), 12
@@ -22,17 +24,17 @@ class PageSize(NamedTuple):
 
 
 def page_sizes(raw: bytes, start: int, length: int) -> Iterator[PageSize]:
-    """Each page of a column chunk of `length` bytes. ValueError or IndexError if it is damaged."""
+    """Each page of a column chunk of `length` bytes. FormatError, LookupError if it is damaged."""
     at, end = start, start + length
     if not 0 <= start <= end <= len(raw):
-        raise ValueError("a column is not inside the file")
+        raise FormatError("a column is not inside the file")
     while at < end:
         reader = _Reader(raw, at)
         sizes = reader.struct()
         packed, unpacked = sizes[_PACKED], sizes[_UNPACKED]
         in_file = reader.at - at + packed
         if packed < 0 or unpacked < 0 or at + in_file > end:
-            raise ValueError("a page is not inside its column")
+            raise FormatError("a page is not inside its column")
         yield PageSize(in_file, unpacked)
         at += in_file
 
@@ -46,7 +48,7 @@ class _Reader:
     def struct(self, depth: int = 0) -> dict[int, int]:
         """The integers of a struct by their field; all else is passed over."""
         if depth > _DEEPEST:
-            raise ValueError("nested too deep")
+            raise FormatError("nested too deep")
         found: dict[int, int] = {}
         field = 0
         while head := self._byte():
@@ -73,7 +75,7 @@ class _Reader:
         head = self._byte()
         count = self._number() if head >> 4 == 0x0F else head >> 4
         if count > len(self._raw):
-            raise ValueError("a list is longer than the file")
+            raise FormatError("a list is longer than the file")
         for _ in range(count):
             if head & 0x0F in _BOOLEANS:
                 self.at += 1
@@ -91,7 +93,7 @@ class _Reader:
             found |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
                 return found
-        raise ValueError("a number is too long")
+        raise FormatError("a number is too long")
 
     def _integer(self) -> int:
         number = self._number()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from cardlib.errors import CardError
+from cardlib.errors import CardError, FormatError
 
 from .csv_form import no_title, too_many
 from .extras import ExtraMissing
@@ -82,10 +82,10 @@ def _refused_if_damaged() -> Iterator[None]:
         raise ExtraMissing("a list in Parquet", "pyarrow", "parquet") from None
     try:
         yield
-    except CardError:
+    except _Refused:
         raise
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError,
-            RuntimeError, MemoryError):  # fmt: skip
+    except (FormatError, pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError,
+            ArithmeticError, RuntimeError, MemoryError):  # fmt: skip
         raise _Refused(_DAMAGED) from None
 
 
