@@ -35,14 +35,14 @@ def write_list(path: Path, count: int, *, first: int = 0, photos: bool = False) 
 
 
 def draw_photos(folder: Path, count: int) -> None:
-    """Draw `count` photos of 358 × 441 pixels: the sample's, each with its number in 16 marks."""
+    """Draw `count` photos of 358 × 441 pixels: the sample's, each with its number in 24 marks."""
     folder.mkdir(exist_ok=True)
     portraits = [
         Image.open(path).convert("RGB") for path in sorted((SAMPLE.parent / "photos").iterdir())
     ]
     for number in range(count):
         picture = portraits[number % len(portraits)].copy()
-        for bit in range(2 * _MARKS):
+        for bit in range(3 * _MARKS):
             if number >> bit & 1:
                 x, y = (8 + _BETWEEN * place for place in (bit % _MARKS, bit // _MARKS))
                 picture.paste("white", (x, y, x + _MARK_PIXELS, y + _MARK_PIXELS))
@@ -59,7 +59,7 @@ def _residents(first: int, count: int) -> Iterator[dict[str, str]]:
 def _resident(row: dict[str, str], number: int) -> dict[str, str]:
     """A resident of the sample with other numbers, names, dates and address."""
     born = f"{_FIRST_BIRTH + timedelta(days=7 * number % _BIRTHS):%Y%m%d}"
-    serial = 2 * number % 1000 + int(row["sex"]) % 2
+    serial = 2 * (number + number // _BIRTHS) % 1000 + int(row["sex"]) % 2
     identity = f"{_REGION}{born}{serial:03}"
     identity += ric.calc_check_digit(f"{identity}0")
     old = row["resident_id_number"]

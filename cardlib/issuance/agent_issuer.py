@@ -12,6 +12,7 @@ from ..keys import KeySet, retired_error
 from ..keys.agent.agent_connection import AgentConnection
 from ..keys.agent.agent_keys import AgentKeySet, KeysOfVersion, versions
 from ..keys.agent.agent_wire import ERRORS, Document, ErrorForm, by_message, choice, text
+from ..keys.agent.batch_forms import MOST_HASHES
 from ..keys.issuer import CardJob, PinOf, RecordRange, RecordRefused, Scp03Set, Share
 from ..layout.load import Grouping
 from ..messaging.scp03_failure import Cause, Scp03Failure
@@ -115,6 +116,7 @@ class AgentIssuer:
         self.spec: SpecVersion = SpecVersion.of_protocol(about.protocol)
         self.cipher: Cipher = about.cipher
         self.terminal_keys: KeySet = AgentKeySet(connection, about)
+        self._hashes: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         return f"<issuer {self.identity} of {self._connection!r}>"
@@ -143,17 +145,30 @@ class AgentIssuer:
 
     def security_code(self, card_number: str, issue_date: str) -> str:
         """Calculate three digits from card number and issue date."""
-        found = self._connection.call(
-            "security-code", identity=self._whose, card_number=card_number, issue_date=issue_date
-        )
-        code: str = found["code"]
+        (code,) = self.security_codes([card_number], issue_date)
         return code
 
+    def security_codes(self, card_numbers: Sequence[str], issue_date: str) -> Sequence[str]:
+        """Calculate the security code of each card number, of 1,000 at most, with one request."""
+        given = {"card_numbers": list(card_numbers), "issue_date": issue_date}
+        found = self._connection.call("security-codes", identity=self._whose, **given)
+        codes: Sequence[str] = found["codes"]
+        return codes
+
+    def holder_hashes(self, numbers: Sequence[str]) -> Sequence[bytes]:
+        """Return the `holder_hash` of each number; 1,000 take one request."""
+        found: list[bytes] = []
+        for at in range(0, len(numbers), MOST_HASHES):
+            asked = {"identity": self._whose, "numbers": list(numbers[at : at + MOST_HASHES])}
+            found += self._connection.call("holder-hashes", **asked)["hashes"]
+        self._hashes = dict(zip(numbers, found, strict=True))
+        return found
+
     def holder_hash(self, number: str) -> bytes:
-        """Return the HMAC-SHA-256 of a number, 32 bytes."""
-        found = self._connection.call("holder-hashes", identity=self._whose, numbers=[number])
-        (digest,) = found["hashes"]
-        return bytes(digest)
+        """Return the HMAC-SHA-256 of a number, 32 bytes. Those of `holder_hashes` are known."""
+        if number not in self._hashes:
+            self.holder_hashes([number])
+        return self._hashes[number]
 
     @property
     def preparation_certificate(self) -> bytes:

@@ -177,6 +177,14 @@ class LocalIssuer:
         """Calculate three digits from card number and issue date."""
         return self._keys.security_code(card_number, issue_date)
 
+    def security_codes(self, card_numbers: Sequence[str], issue_date: str) -> Sequence[str]:
+        """Calculate the security code of each card number."""
+        return [self._keys.security_code(each, issue_date) for each in card_numbers]
+
+    def holder_hashes(self, numbers: Sequence[str]) -> Sequence[bytes]:
+        """Return the `holder_hash` of each number."""
+        return [self._keys.holder_hash(each) for each in numbers]
+
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes."""
         return self._keys.holder_hash(number)

@@ -240,6 +240,14 @@ class Issuer(AboutKeys, Protocol):
         """Calculate three digits from card number and issue date, as `RootKeys` does."""
         ...
 
+    def security_codes(self, card_numbers: Sequence[str], issue_date: str) -> Sequence[str]:
+        """Calculate the security code of each card number, of 1,000 at most."""
+        ...
+
+    def holder_hashes(self, numbers: Sequence[str]) -> Sequence[bytes]:
+        """Return the `holder_hash` of each number. One of them alone then needs no more work."""
+        ...
+
     def holder_hash(self, number: str) -> bytes:
         """Return the HMAC-SHA-256 of a number, 32 bytes: it finds equal holders without names."""
         ...

@@ -38,7 +38,11 @@ def decode(raw: bytes, errors: str = "strict") -> str:
     Old codecs decode the bytes of the 2022 edition to private-use characters, new codecs do so
     with the old bytes. Both are replaced by the character that is meant.
     """
-    text = raw.decode("gb18030", errors)
+    return meant(raw.decode("gb18030", errors))
+
+
+def meant(text: str) -> str:
+    """Replace the private-use characters that Python's codec decodes by those that are meant."""
     if text.isascii() or not _PRIVATE_USE.search(text):
         return text
     return _PRIVATE_USE.sub(lambda found: _CHARACTERS[found[0]], text)

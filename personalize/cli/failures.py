@@ -39,8 +39,12 @@ _EXITS = {
     "CardImageError": Exit.NO_CARD,
     "CardKeyError": Exit.KEY_PROBLEM,
     "ChannelError": Exit.REFUSED,
+    "ClusterError": Exit.ENVIRONMENT,
+    "ClusterRefused": Exit.USAGE,
     "ConfigError": Exit.USAGE,
+    "ExtraMissing": Exit.ENVIRONMENT,
     "FormatError": Exit.BAD_INPUT,
+    "ListChanged": Exit.BAD_INPUT,
     "JournalConflict": Exit.JOURNAL_CONFLICT,
     "LogDamaged": Exit.KEY_PROBLEM,
     "NotGenuine": Exit.KEY_PROBLEM,
@@ -50,6 +54,8 @@ _EXITS = {
     "ProfileNeeded": Exit.VERIFICATION_FAILED,
     "StatusWordError": Exit.REFUSED,
     "TransportError": Exit.NO_CARD,
+    "WorkerDied": Exit.ENVIRONMENT,
+    "WorkerFault": Exit.INTERNAL,
 }
 
 

@@ -1,7 +1,9 @@
 """rhcard prepare: check a list of residents and seal prepared cards into a batch."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from cardlib.layout.characters import printable
-
 from .context import Context
 from .exits import Exit
+from .list_report import report, show_filled, show_mapped
 from .options import (
     NewPath,
     configured_keys_option,
@@ -20,20 +21,23 @@ from .options import (
     passphrase_option,
     trusted_option,
 )
-from .output import print_error, print_line, print_table, progress, say
+from .output import print_line, progress, say
 
 if TYPE_CHECKING:
     from cardlib.keys.issuer import Issuer, Share
 
     from ..listing.code_map import CodeMap
-    from ..listing.consistency import Validated
-    from ..listing.list_faults import ListFault
     from ..listing.photos import PhotoShop
-    from ..listing.source import Encoding
-    from ..preparation.prepare import ResidentList
+    from ..listing.resident_list import ResidentList
+    from ..listing.text_survey import Encoding
+    from ..preparation.cluster import Cluster
+    from ..preparation.many_residents import CheckedList
+    from ..preparation.prepared import PreparedCard
+    from ..preparation.workers import Workers
 
-_SHOWN, _LINES = 20, 5
-"""How many errors are shown one by one, and how many lines of each group."""
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_WORTH_A_PROCESS = 1000
+"""Residents for each process; to start one takes as long as some hundred residents."""
 
 
 @click.command(name="prepare")
@@ -93,6 +97,21 @@ _SHOWN, _LINES = 20, 5
     is_flag=True,
     help="Only check the list. This needs no keys and writes nothing.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="How many processes prepare the list. Default: one for each core, fewer for a short list.",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Prepare on the Dask cluster with this scheduler: tls://HOST:PORT, or on this computer"
+    " tcp://127.0.0.1:PORT. The photos must be at the same path on its machines.",
+)
+@click.option("--dask-ca", type=_FILE, metavar="FILE", help="Certificate of the cluster's CA, PEM.")
+@click.option("--dask-cert", type=_FILE, metavar="FILE", help="Our client certificate, PEM.")
+@click.option("--dask-key", type=_FILE, metavar="FILE", help="The key of that certificate, PEM.")
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -108,12 +127,17 @@ def command(  # noqa: PLR0913  # one for each option
     issue_date: datetime | None,
     sites: tuple[str, ...],
     only_check: bool,
+    jobs: int | None,
+    dask: str | None,
+    dask_ca: Path | None,
+    dask_cert: Path | None,
+    dask_key: Path | None,
 ) -> int:
     """Check a list of residents and prepare their cards.
 
-    INPUT is CSV, JSON Lines or an Excel workbook (.xlsx). The whole list is checked first, and
-    every error is reported: line, column, value, what is wrong, and how to correct it. Only a list
-    without errors becomes a batch. No card is written.
+    INPUT is CSV, JSON Lines, an Excel workbook (.xlsx) or Parquet. The whole list is checked first,
+    and every error is reported: line, column, value, what is wrong, and how to correct it. Only a
+    list without errors becomes a batch. No card is written.
 
     With --check the list is only checked: no keys, no --out, and exit code 0 if it has no errors.
 
@@ -124,44 +148,110 @@ def command(  # noqa: PLR0913  # one for each option
     Examples:
       rhcard prepare residents.csv --keys keys.json --out new-batch
       rhcard prepare residents.xlsx --check
+      rhcard prepare residents.csv --check --jobs 2
     """
     from ..listing.code_map_file import read_code_map
     from ..listing.photos import PhotoShop
-    from ..preparation.batch_writing import cut_batches
-    from ..preparation.prepare import all_faults, make_all
-    from ..preparation.seal import described, seal
 
+    cluster = _cluster(dask, (dask_ca, dask_cert, dask_key), jobs)
     if only_check:
         _check_options(context, out)
     holder = _key_holder(context, out)
     on_cards = (issue_date or datetime.now()).date()
     code_map = None if map_file is None else read_code_map(map_file)
     if map_file is not None and code_map is not None and code_map.faults:
-        return _report(context, map_file, code_map.faults)
+        return report(context, map_file, code_map.faults)
     residents, defaults_from = _read(context, source, encoding, sheet, code_map)
     shop = PhotoShop(source.parent if photos is None else photos)
-    validated = _checked(residents, shop, on_cards)
-    if faults := all_faults(residents, validated):
-        return _report(context, source, faults, residents.sheet)
-    if not context.as_json:
-        _show_filled(residents, defaults_from)
-        _show_mapped(residents)
-    changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
-    if only_check:
-        return _say_good(context, source, residents, changed)
-    if holder is None or out is None:
-        raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
+    with _workers(len(residents.rows), jobs, cluster) as workers:
+        checked = _checked(residents, shop, on_cards, workers)
+        if checked.faults:
+            return report(context, source, checked.faults, residents.sheet)
+        if not context.as_json:
+            show_filled(residents, defaults_from)
+            show_mapped(residents)
+        changed = _filled_in_json(residents, defaults_from) | _mapped_in_json(residents, code_map)
+        if only_check:
+            return _say_good(context, source, residents, changed)
+        if holder is None or out is None:
+            raise click.UsageError(f"{source} has no errors. {_only_checked(context, out)}")
+        work = _Work(residents, checked, shop, on_cards, workers, sites)
+        return _sealed(context, work, out, holder, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A checked list, and who makes its cards."""
+
+    residents: "ResidentList"
+    checked: "CheckedList"
+    photos: "PhotoShop"
+    issue_date: date
+    workers: "Workers"
+    sites: tuple[str, ...]
+
+
+def _sealed(
+    context: Context, work: _Work, out: Path, holder: Path, changed: dict[str, object]
+) -> int:
+    """Make the cards of a list without faults, seal them, and say so."""
+    from ..preparation.batch_writing import cut_batches
+    from ..preparation.many_residents import made_cards
+    from ..preparation.seal import described, seal
+
     issuer, _ = context.issuer()
-    shares = _shares(context, issuer, sites, len(residents.rows))
-    cards = make_all(validated, shop, issuer, on_cards)
-    cut = cut_batches(out)
-    header = seal(out, residents, cards, issuer, keys=holder, issue_date=on_cards, shares=shares)
+    residents, issued = work.residents, work.issue_date
+    shares, cut = _shares(context, issuer, work.sites, len(residents.rows)), cut_batches(out)
+    cards = made_cards(residents, work.checked, work.photos, issuer, issued, work.workers)
+    with progress("Preparing") as advance:
+        shown = _counted(cards, len(residents.rows), advance)
+        header = seal(out, residents, shown, issuer, keys=holder, issue_date=issued, shares=shares)
     _say_continued(cut, header.batch_id)
     if context.as_json:
         return context.answer({"batch": str(out), **described(header), **changed, "faults": []})
     print_line(f"{out}: {header.count} card{'' if header.count == 1 else 's'} prepared")
     _say_next(context, out, issuer)
     return Exit.GOOD
+
+
+def _counted(
+    cards: "Iterable[PreparedCard]", count: int, advance: Callable[[int, int], None]
+) -> "Iterator[PreparedCard]":
+    for number, card in enumerate(cards, 1):
+        yield card
+        advance(number, count)
+
+
+def _cluster(dask: str | None, files: Sequence[Path | None], jobs: int | None) -> "Cluster | None":
+    """The Dask cluster that is to prepare the list. UsageError for options that do not fit."""
+    given = [path for path in files if path is not None]
+    if dask is None and given:
+        raise click.UsageError(
+            "--dask-ca, --dask-cert and --dask-key have no effect without --dask"
+        )
+    if dask is None:
+        return None
+    if jobs is not None:
+        raise click.UsageError("--jobs has no effect with --dask: leave out one of them")
+    from ..preparation.cluster import ClientFiles, Cluster
+
+    if not given:
+        return Cluster(dask)
+    if len(given) < len(files):
+        raise click.UsageError("--dask-ca, --dask-cert and --dask-key belong together")
+    return Cluster(dask, ClientFiles(*given))
+
+
+def _workers(
+    count: int, jobs: int | None, cluster: "Cluster | None"
+) -> "AbstractContextManager[Workers]":
+    """Who prepares so many residents: this process alone, if others would take longer to start."""
+    if cluster is not None:
+        return cluster
+    from ..preparation.workers import InProcess, Processes
+
+    wanted = min(len(os.sched_getaffinity(0)), count // _WORTH_A_PROCESS) if jobs is None else jobs
+    return Processes(wanted) if wanted > 1 else nullcontext(InProcess())
 
 
 def _key_holder(context: Context, out: Path | None) -> Path | None:
@@ -257,7 +347,7 @@ def _read(
     code_map: "CodeMap | None",
 ) -> "tuple[ResidentList, str]":
     """The list, with the defaults of the configuration, and the file where those stand."""
-    from ..preparation.prepare import read_list
+    from ..listing.resident_list import read_list
     from .config_check import list_defaults
 
     defaults, where = list_defaults(context.configuration)
@@ -274,52 +364,23 @@ def _check_file_options(source: Path, residents: "ResidentList", sheet: str | No
     from ..listing.fault_codes import FaultCode
 
     encoding = click.get_current_context().get_parameter_source("encoding")
-    if residents.is_workbook and encoding is ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"--encoding has no effect: {source} is a workbook")
+    packed = "a workbook" if residents.is_workbook else "a Parquet file"
+    if encoding is ParameterSource.COMMANDLINE and (residents.is_workbook or residents.is_parquet):
+        raise click.UsageError(f"--encoding has no effect: {source} is {packed}")
     is_text = all(fault.code is not FaultCode.NOT_A_LIST for fault in residents.faults)
     if sheet is not None and not residents.is_workbook and is_text:
         raise click.UsageError(f"--sheet has no effect: {source} is no Excel workbook")
 
 
-def _checked(residents: "ResidentList", photos: "PhotoShop", issue_date: date) -> "list[Validated]":
-    """Validate each resident; shows a progress bar."""
-    from ..preparation.prepare import validate_all
+def _checked(
+    residents: "ResidentList", photos: "PhotoShop", issue_date: date, workers: "Workers"
+) -> "CheckedList":
+    """Check each resident; shows a progress bar."""
+    from ..preparation.many_residents import check_list
 
-    validated: list[Validated] = []
     with progress("Checking") as advance:
-        for resident in validate_all(residents, photos, issue_date):
-            validated.append(resident)
-            advance(len(validated), len(residents.rows))
-    return validated
-
-
-def _show_mapped(residents: "ResidentList") -> None:
-    """Show what each value of a mapped column became, and how many of them there are."""
-    if not residents.mapped:
-        return
-    from cardlib.layout import code_table
-
-    from ..listing.columns import COLUMN_BY_NAME, field_of
-
-    rows: list[tuple[str, ...]] = []
-    for each in residents.mapped:
-        table = field_of(COLUMN_BY_NAME[each.column]).table
-        for (own, code), count in sorted(each.counts.items()):
-            label = code_table(table).label(code) if table else ("no", "yes")[code == "1"]
-            rows.append((each.column, own, f"{code} {label or ''}".strip(), str(count)))
-        if not each.counts:
-            rows.append((each.column, "", "", "0"))
-    print_table("Mapped", ("column", "in the list", "on the card", "values"), rows)
-    if any("blood_group" in each.column for each in residents.mapped):
-        say("Before you issue, compare three residents whose blood group you know for certain.")
-
-
-def _show_filled(residents: "ResidentList", source: str) -> None:
-    """Show which default was taken for how many residents."""
-    if residents.filled:
-        rows = [(each.column, each.value, str(each.count)) for each in residents.filled]
-        headings = ("column that the list lacks", "on the cards", "residents")
-        print_table(f"Defaults from {source}", headings, rows)
+        count = len(residents.rows)
+        return check_list(residents, photos, issue_date, workers, lambda done: advance(done, count))
 
 
 def _filled_in_json(residents: "ResidentList", source: str) -> dict[str, object]:
@@ -337,47 +398,3 @@ def _mapped_in_json(residents: "ResidentList", code_map: "CodeMap | None") -> di
         for (own, code), count in sorted(each.counts.items())
     ]
     return {"map_sha256": code_map.sha256, "mapped": rows}
-
-
-def _report(context: Context, source: Path, faults: "Sequence[ListFault]", sheet: str = "") -> int:
-    count = f"{len(faults)} error{'' if len(faults) == 1 else 's'}"
-    of_sheet = f", sheet {printable(sheet)}" if sheet else ""
-    message = f"{source}{of_sheet}: {count}. No batch was written."
-    if context.as_json:
-        rows = [fault.as_dict() for fault in faults]
-        where = {"sheet": sheet} if sheet else {}
-        return context.answer({**where, "faults": rows, "error": message}, Exit.BAD_INPUT)
-    title = count if len(faults) <= _SHOWN else f"The first {_SHOWN} of {count}"
-    place = "cell or row" if sheet else "line"
-    headings: tuple[str, ...] = (place, "column", "value", "problem", "remedy")
-    rows_of_text = [
-        (f.cell or str(f.line), _column(f), f.value, f.problem, f.remedy) for f in faults[:_SHOWN]
-    ]
-    print_table(title, headings, rows_of_text)
-    if len(faults) > _SHOWN:
-        headings = ("errors", "column", "code", "meaning", "lines")
-        print_table(f"All {count}, by column and problem", headings, _grouped(faults))
-        say("--json gives every error.")
-    print_error(message)
-    return Exit.BAD_INPUT
-
-
-def _grouped(faults: "Sequence[ListFault]") -> list[tuple[str, ...]]:
-    """One row for the errors of a column that have one code; the most frequent first."""
-    groups: dict[tuple[str, str], list[ListFault]] = {}
-    for fault in faults:
-        groups.setdefault((fault.field, fault.code), []).append(fault)
-    rows: list[tuple[str, ...]] = []
-    for alike in sorted(groups.values(), key=len, reverse=True):
-        lines = ", ".join(str(each.line) for each in alike[:_LINES])
-        more = ", …" if len(alike) > _LINES else ""
-        code = alike[0].code
-        rows.append((str(len(alike)), _column(alike[0]), code, code.meaning, lines + more))
-    return rows
-
-
-def _column(fault: "ListFault") -> str:
-    """The column as the list calls it, with our name if the list's own is Chinese."""
-    from ..listing.headers import with_name
-
-    return with_name(fault.column, fault.field)

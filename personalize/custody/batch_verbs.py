@@ -35,9 +35,9 @@ class OpenBatch:
     batch: SealedBatch
 
 
-def _security_code(call: Call) -> Answer:
+def _security_codes(call: Call) -> Answer:
     given = call.given
-    return {"code": call.issuer.security_code(given["card_number"], given["issue_date"])}
+    return {"codes": call.issuer.security_codes(given["card_numbers"], given["issue_date"])}
 
 
 def _holder_hashes(call: Call) -> Answer:
@@ -183,7 +183,7 @@ _OPENS = {
 _PIN = ("batch", "number", "attempt", "chip", "use")
 
 BATCH_VERBS: Mapping[str, Verb] = {
-    "security-code": Verb(_security_code, _PREPARES),
+    "security-codes": Verb(_security_codes, _PREPARES),
     "holder-hashes": Verb(_holder_hashes, _BOTH),
     "preparation-certificate": Verb(_certificate, _BOTH),
     "new-batch": Verb(_new_batch, _PREPARES, ("batch", "count")),

@@ -35,45 +35,38 @@ class MappedColumn:
     counts: Mapping[tuple[str, str], int]
 
 
-@dataclass(frozen=True, slots=True)
-class MappedRows:
-    """The rows of a list with mapped values, what was mapped, and the values that have no code."""
+class Mapper:
+    """Maps each value of the mapped columns once, row by row. Blank values stay blank.
 
-    rows: tuple[Row, ...]
-    columns: tuple[MappedColumn, ...]
-    faults: tuple[ListFault, ...]
-
-
-def map_rows(rows: Iterable[Row], code_map: CodeMap) -> MappedRows:
-    """Map each value of the mapped columns once. Blank values stay blank.
-
-    A value that the map does not have is a fault, and its row keeps the value.
+    It counts what it mapped. A value that the map does not have is a fault, and its row keeps it.
     """
-    counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in code_map.columns}
-    faults: list[ListFault] = []
-    mapped = tuple(_map_row(row, code_map.columns, counts, faults) for row in rows)
-    columns = tuple(MappedColumn(name, found) for name, found in counts.items())
-    return MappedRows(mapped, columns, tuple(faults))
 
+    def __init__(self, code_map: CodeMap) -> None:
+        self.faults: list[ListFault] = []
+        self._codes = code_map.columns
+        self._counts: dict[str, Counter[tuple[str, str]]] = {
+            name: Counter() for name in code_map.columns
+        }
 
-def _map_row(
-    row: Row,
-    columns: Mapping[str, Mapping[str, str]],
-    counts: Mapping[str, Counter[tuple[str, str]]],
-    faults: list[ListFault],
-) -> Row:
-    new: dict[str, str] = {}
-    refused: set[str] = set()
-    for column, own in _own_values(row, columns):
-        code = _code_of(column, own, columns[column])
-        if isinstance(code, Wrong):
-            faults.append(row.fault(column, code))
-            refused.add(column)
-        else:
-            new[column] = code
-            counts[column][own, code] += 1
-    values = Texts(dict(row.values) | new)
-    return replace(row, values=values, faulty=row.faulty | refused)
+    @property
+    def columns(self) -> tuple[MappedColumn, ...]:
+        """What was mapped so far."""
+        return tuple(MappedColumn(name, found) for name, found in self._counts.items())
+
+    def of(self, row: Row) -> Row:
+        """A row with mapped values."""
+        new: dict[str, str] = {}
+        refused: set[str] = set()
+        for column, own in _own_values(row, self._codes):
+            code = _code_of(column, own, self._codes[column])
+            if isinstance(code, Wrong):
+                self.faults.append(row.fault(column, code))
+                refused.add(column)
+            else:
+                new[column] = code
+                self._counts[column][own, code] += 1
+        values = Texts(dict(row.values) | new)
+        return replace(row, values=values, faulty=row.faulty | refused)
 
 
 def _own_values(row: Row, columns: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,8 @@ from .holders import unseen_in
 from .list_faults import ListFault, Wrong, printable
 from .remedies import code_remedy, flag_remedy
 from .rules import BLANKS
-from .source import Source, read_source, undecoded_byte
+from .source import Source, read_source
+from .text_survey import undecoded_byte
 
 _NEEDED = ("column", "from", "to")
 _TITLES = (*_NEEDED, "note")

@@ -28,6 +28,7 @@ class FaultCode(StrEnum):
         "damaged-workbook",
         "the workbook is damaged or cut",
     )
+    DAMAGED_PARQUET = "damaged-parquet", "the Parquet file is damaged, cut or not readable"
     WHICH_SHEET = "which-sheet", "several sheets have content, or none has the given name"
     NOT_TEXT = "not-text", "the file has NUL bytes, as no text has"
     NOT_JSON_LINES = "not-json-lines", "one JSON list, not an object on each line"
@@ -49,6 +50,8 @@ class FaultCode(StrEnum):
     NUMBER_CELL = "number-cell", "a cell is a number: digits or zeros of it may be lost"
     MERGED_CELL = "merged-cell", "cells are merged: all of them but one have lost their value"
     HIDDEN_CELLS = "hidden-cells", "rows or columns with values are hidden"
+    # The form of a Parquet file
+    WRONG_COLUMN_TYPE = "wrong-column-type", "a column of a Parquet file is not text"
     # A map of code values
     NOT_MAPPABLE = "not-mappable", "a map is for columns with codes or flags only"
     DUPLICATE_MAPPING = "duplicate-mapping", "a map gives two codes for one value"

@@ -17,7 +17,7 @@ _EXPORT_OLD = (
     " encoding UTF-8"
 )
 _UNPACK = "unpack it, and give the list that is in it"
-_LOOKED_AT = 1 << 16
+LOOKED_AT = 1 << 16
 _MOST_NULS = 16
 """Fewer NUL bytes are faults of their fields; more say that the file is no text."""
 
@@ -38,6 +38,7 @@ _UTF16 = Wrong(FaultCode.WRONG_ENCODING, "UTF-16, not UTF-8", SAVE_AS_UTF8)
 _UTF32 = Wrong(FaultCode.WRONG_ENCODING, "UTF-32, not UTF-8", SAVE_AS_UTF8)
 _XLSX = rb"PK\x03\x04.*(xl/|\[Content_Types\]\.xml)"
 _OFFICE_PART = re.compile(rb"PK\x03\x04(?!.*opendocument).*(xl/|docProps/|_rels/)", re.DOTALL)
+_PARQUET = re.compile(rb"PAR[1E]([^\t\r\n -~]|$)")
 _ZIP, _OFFICE = b"PK\x03\x04", ("xl/", "[Content_Types].xml")
 _OLD, _ENCRYPTED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "EncryptedPackage".encode("utf-16-le")
 _PASSWORD = Wrong(
@@ -55,6 +56,7 @@ _KINDS = (
     _kind(rb"\x09[\x00\x02\x04\x08]", "an old Excel workbook (.xls), not CSV", _EXPORT_OLD),
     _kind(rb"\x1f\x8b|Rar!|7z\xbc\xaf", "a packed archive, not CSV", _UNPACK),
     _kind(rb"%PDF-", "a PDF file, not CSV", _EXPORT),
+    _Kind(_PARQUET, Wrong(FaultCode.NOT_A_LIST, "a Parquet file, not CSV", SAVE_AS_UTF8)),
     _kind(rb"\{\\rtf", "an RTF document, not CSV", _EXPORT),
     _kind(
         rb"(\xef\xbb\xbf)?\s*<(\?xml|!DOCTYPE|!--|html|table|head|meta|workbook)",
@@ -74,30 +76,41 @@ def is_workbook(raw: bytes) -> bool:
     try:
         names = ZipFile(BytesIO(raw)).namelist()
     except (BadZipFile, ValueError, OSError, NotImplementedError):
-        return bool(_OFFICE_PART.match(raw, 0, _LOOKED_AT))
+        return bool(_OFFICE_PART.match(raw, 0, LOOKED_AT))
     return any(name.startswith(_OFFICE) for name in names)
 
 
-def no_list(raw: bytes) -> ListFault | None:
-    """Why a file is no CSV or JSON Lines at all, and how to make one of it; None if it may be."""
-    if raw.startswith(_OLD) and _ENCRYPTED in raw:
+def no_list(head: bytes, nuls: int = 0, nul_line: int = 1) -> ListFault | None:
+    """Why a file is no CSV or JSON Lines at all, and how to make one of it; None if it may be.
+
+    `head` is its first 64 KiB or more; it has `nuls` NUL bytes, the first in line `nul_line`.
+    """
+    if head.startswith(_OLD) and _ENCRYPTED in head:
         return of_the_file(_PASSWORD)
     for kind in _KINDS:
-        if kind.start.match(raw, 0, _LOOKED_AT):
+        if kind.start.match(head, 0, LOOKED_AT):
             return of_the_file(kind.wrong)
-    nuls = raw.count(0)
-    if nuls and _is_utf16(raw):
+    if nuls and _is_utf16(head):
         return of_the_file(_UTF16)
     if nuls < _MOST_NULS:
         return None
-    line = raw.count(b"\n", 0, raw.index(0)) + 1
     remedy = "the file is damaged or is no text: export the list again as CSV, encoding UTF-8"
     problem = f"{nuls} NUL bytes, the first in this line"
-    return of_the_file(Wrong(FaultCode.NOT_TEXT, problem, remedy), line)
+    return of_the_file(Wrong(FaultCode.NOT_TEXT, problem, remedy), nul_line)
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether a file is read as a whole: an archive, an old Office file, or a Parquet file."""
+    return head.startswith((_ZIP, _OLD)) or is_parquet(head)
+
+
+def is_parquet(head: bytes) -> bool:
+    """Whether a file is a Parquet file; maybe damaged."""
+    return bool(_PARQUET.match(head))
 
 
 def _is_utf16(raw: bytes) -> bool:
     """Whether it is UTF-16 without a mark: every ASCII character has a NUL byte, on one side."""
-    looked_at = raw[:_LOOKED_AT]
+    looked_at = raw[:LOOKED_AT]
     even, odd = looked_at[::2].count(0), looked_at[1::2].count(0)
     return max(4 * min(even, odd), len(looked_at) // 16, 2) < max(even, odd)

@@ -1,6 +1,7 @@
 """Rows from JSON Lines."""
 
 import json
+from collections.abc import Iterable, Iterator
 
 from cardlib.layout import FILE_BY_PATH
 
@@ -36,33 +37,36 @@ class _Object(tuple[tuple[str, object], ...]):
     __slots__ = ()
 
 
-def read_json(text: str) -> Listing:
-    """The rows of JSON Lines; what cannot be read is a fault, never an exception."""
-    reader = _JsonReader()
-    if text.lstrip().startswith("["):
-        wrong = Wrong(FaultCode.NOT_JSON_LINES, "a JSON list, not JSON Lines", _ONE_A_LINE)
-        reader.listing.fault(1, "", "[", wrong)
-        return reader.listing
-    for line, content in enumerate(text.split("\n"), 1):
+def rows_of_json(lines: Iterable[str], listing: Listing) -> Iterator[Row]:
+    r"""Each row of JSON Lines, which end in \n; what cannot be read is a fault of the listing."""
+    reader = _JsonReader(listing)
+    is_first = True
+    for line, content in enumerate(lines, 1):
         if reader.broken == MOST_BROKEN_LINES:
             wrong = Wrong(FaultCode.NOT_CHECKED, NOT_CHECKED, _ONE_A_LINE)
-            reader.listing.fault(line, "", "", wrong)
-            break
-        if content.strip():
-            reader.read(line, content)
-    return reader.listing
+            listing.fault(line, "", "", wrong)
+            return
+        if not content.strip():
+            continue
+        if is_first and content.lstrip().startswith("["):
+            wrong = Wrong(FaultCode.NOT_JSON_LINES, "a JSON list, not JSON Lines", _ONE_A_LINE)
+            listing.fault(1, "", "[", wrong)
+            return
+        is_first = False
+        if row := reader.row(line, content.removesuffix("\n")):
+            yield row
 
 
 class _JsonReader:
     """Rows from JSON lines; a member that no field has is one fault, at its first line."""
 
-    def __init__(self) -> None:
-        self.listing = Listing()
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
         self.broken = 0
         self._unknown: set[str] = set()
 
-    def read(self, line: int, content: str) -> None:
-        """Add the row of one line, or its fault."""
+    def row(self, line: int, content: str) -> Row | None:
+        """The row of one line; None if it has none, or only a fault."""
         try:
             found = json.loads(
                 content,
@@ -77,18 +81,18 @@ class _JsonReader:
             problem = "broken JSON: nested too deep"
         else:
             if isinstance(found, _Object):
-                self._add(line, found)
-                return
+                return self._row(line, found)
             problem = "not a JSON object"
         self.broken += 1
         wrong = Wrong(FaultCode.BROKEN_JSON, problem, _ONE_A_LINE)
         self.listing.fault(line, "", content.strip(), wrong)
+        return None
 
-    def _add(self, line: int, members: _Object) -> None:
+    def _row(self, line: int, members: _Object) -> Row | None:
         row = _JsonRow(self.listing, line)
         if found := too_many([title for title, _ in members]):
             self.listing.fault(line, "", "", found)
-            return
+            return None
         for title, value in members:
             if nested := nested_named(title):
                 self._add_nested(row, nested, value)
@@ -97,8 +101,8 @@ class _JsonReader:
             else:
                 self._report_unknown(line, title, suggestion(title))
         if any(text.strip() for text in row.values.values()) or row.faulty:
-            row_of_text = Row(line, Texts(row.values), frozenset(row.faulty), Headers(row.titles))
-            self.listing.rows.append(row_of_text)
+            return Row(line, Texts(row.values), frozenset(row.faulty), Headers(row.titles))
+        return None
 
     def _add_nested(self, row: "_JsonRow", nested: str, value: object) -> None:
         path = NESTED[nested]

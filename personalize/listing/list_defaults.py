@@ -1,6 +1,6 @@
 """Values for columns that a whole list lacks: the issuer and the city, which are a bureau's own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .fault_codes import FaultCode
@@ -30,63 +30,69 @@ class FilledColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class FilledRows:
-    """The rows with defaults, the faults that are left, and what was filled.
+class Filling:
+    """What a whole list gets: the new values, for how many residents, and the faults then left.
 
     `why_no_city` says why the city's default was not taken, if the list needed it.
     """
 
-    rows: tuple[Row, ...]
+    new: Mapping[str, str]
     faults: tuple[ListFault, ...]
     filled: tuple[FilledColumn, ...]
     why_no_city: str = ""
 
+    def of(self, row: Row) -> Row:
+        """A row with the new values."""
+        if not self.new:
+            return row
+        values = Texts({**row.values, **self.new})
+        return replace(row, values=values, faulty=row.faulty - self.new.keys())
 
-def fill_in(rows: Sequence[Row], faults: Sequence[ListFault], defaults: ListDefaults) -> FilledRows:
-    """Give all residents the defaults of columns that the list lacks.
+
+class DefaultsSurvey:
+    """Finds out from the rows, one by one, which defaults a list gets.
 
     A column that is there, though blank, is the list's own: a blank value stays an error. Name and
     code of the issuer are taken together or not at all. The city decides the region of the card's
     keys, so it is taken only where every resident has the issuer that it belongs to.
     """
-    if not rows:
-        return FilledRows((), tuple(faults), ())
-    lacks = {column for column in defaults.values if not _is_there(column, rows, faults)}
-    wanted = set(ISSUER_COLUMNS) if lacks >= set(ISSUER_COLUMNS) else set()
-    if CITY_COLUMN in lacks:
-        own = defaults.values["issuer_code"]
-        others = [] if wanted else [row for row in rows if _issuer_of(row) != own]
-        if others:
-            why = (
-                f"city_code {defaults.values[CITY_COLUMN]} was not taken: it is for issuer_code"
-                f" {own}, and line {others[0].line} has another"
-            )
-            return replace(_filled(rows, faults, defaults, wanted), why_no_city=why)
-        wanted.add(CITY_COLUMN)
-    return _filled(rows, faults, defaults, wanted)
 
+    def __init__(self, defaults: ListDefaults) -> None:
+        self._values = defaults.values
+        self._lacks = set(defaults.values)
+        self._own = defaults.values.get("issuer_code")
+        self._count, self._other = 0, 0
 
-def _filled(
-    rows: Sequence[Row], faults: Iterable[ListFault], defaults: ListDefaults, wanted: set[str]
-) -> FilledRows:
-    new = {column: value for column, value in defaults.values.items() if column in wanted}
-    return FilledRows(
-        tuple(_with(row, new) for row in rows) if new else tuple(rows),
-        tuple(fault for fault in faults if not (_is_missing(fault) and fault.field in new)),
-        tuple(FilledColumn(column, value, len(rows)) for column, value in new.items()),
-    )
+    def add(self, row: Row) -> None:
+        """Look at the next row."""
+        self._count += 1
+        self._lacks -= row.values.keys()
+        if not self._other and _issuer_of(row) != self._own:
+            self._other = row.line
 
-
-def _with(row: Row, new: Mapping[str, str]) -> Row:
-    values = Texts({**row.values, **new})
-    return replace(row, values=values, faulty=row.faulty - new.keys())
-
-
-def _is_there(column: str, rows: Iterable[Row], faults: Iterable[ListFault]) -> bool:
-    """Whether the list has a column, be it one whose values could not be read."""
-    if any(fault.field == column and not _is_missing(fault) for fault in faults):
-        return True
-    return any(column in row.values for row in rows)
+    def found(self, faults: Sequence[ListFault]) -> Filling:
+        """What the list gets, by all its rows and the faults of its form."""
+        if not self._count:
+            return Filling({}, tuple(faults), ())
+        there = {fault.field for fault in faults if not _is_missing(fault)}
+        lacks = self._lacks - there
+        wanted = set(ISSUER_COLUMNS) if lacks >= set(ISSUER_COLUMNS) else set()
+        why = ""
+        if CITY_COLUMN in lacks:
+            if self._other and not wanted:
+                why = (
+                    f"city_code {self._values[CITY_COLUMN]} was not taken: it is for issuer_code"
+                    f" {self._own}, and line {self._other} has another"
+                )
+            else:
+                wanted.add(CITY_COLUMN)
+        new = {column: value for column, value in self._values.items() if column in wanted}
+        return Filling(
+            new,
+            tuple(fault for fault in faults if not (_is_missing(fault) and fault.field in new)),
+            tuple(FilledColumn(column, value, self._count) for column, value in new.items()),
+            why,
+        )
 
 
 def _is_missing(fault: ListFault) -> bool:

@@ -6,10 +6,11 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
@@ -51,6 +52,10 @@ _FAITHFUL = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK",
 
 _SCALES = (1.0, 0.84, 0.7, 0.58, 0.48, 0.4, 0.25)
 _QUALITIES = (75, 65, 55, 45, 35)
+_STEPS = [(scale, quality) for scale in _SCALES for quality in _QUALITIES]
+_MOST_KEPT = 256
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _PHOTOMETRIC = ExifTags.Base.PhotometricInterpretation
 """A TIFF's tag that is 0 where 0 is white; Pillow inverts only what has 8 bits."""
 
@@ -101,47 +106,84 @@ class PhotoError(CardError):
         return self.wrong.remedy
 
 
+class Fitted(NamedTuple):
+    """A JPEG that fits the card, and the step of `fitted` that gave it."""
+
+    jpeg: bytes
+    step: int
+
+
+class Picture(NamedTuple):
+    """A photo as a JPEG for the card, and the step of `fitted` that gave it.
+
+    `fingerprint` is 32 bytes that two photos share if they are the same picture on the card. It is
+    None for a photo of the sample, which is nobody's and may stand for many made-up residents.
+    """
+
+    jpeg: bytes
+    step: int
+    fingerprint: bytes | None
+
+
 class PhotoShop:
-    """The photos of one folder, each file read once and each picture prepared once."""
+    """The photos of one folder. Those that were asked for last need not be prepared again.
 
-    def __init__(self, folder: Path, limit: int = PHOTO_LIMIT) -> None:
-        """Look for photos in `folder`; make them fit `limit` bytes."""
-        self._folder = folder
-        self._limit = limit
-        self._by_name: dict[str, bytes | PhotoError] = {}
-        self._by_content: dict[bytes, bytes] = {}
-        self._samples: set[str] = set()
+    In another process it begins anew, with the same folder.
+    """
 
-    def jpeg(self, name: str) -> bytes:
-        """The JPEG of a photo, by its path in the folder; PhotoError when there is none."""
+    def __init__(self, folder: Path, limit: int = PHOTO_LIMIT, place: Path | None = None) -> None:
+        """Look for photos in `folder`, which is at `place`; make them fit `limit` bytes."""
+        self._folder, self._limit = folder, limit
+        self._place = folder if place is None else place
+        self._by_name: dict[str, Picture | PhotoError] = {}
+        self._by_content: dict[bytes, Fitted] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., "PhotoShop"], tuple[Path, int, Path]]:
+        return _shop, (self._folder, self._limit, self._place.absolute())
+
+    def picture(self, name: str, step: int = 0) -> Picture:
+        """A photo, by its path in the folder; PhotoError when there is none.
+
+        `step` is the one that gave it before, if it was prepared before.
+        """
         found = self._by_name.get(name)
         if found is None:
             try:
-                found = self._prepare(name)
+                found = self._prepare(name, step)
             except PhotoError as error:
                 found = error
-            self._by_name[name] = found
+            _keep(self._by_name, name, found)
         if isinstance(found, PhotoError):
             raise PhotoError(*found.wrong)
         return found
 
-    def fingerprint(self, name: str) -> bytes | None:
-        """32 bytes that two photos share if they are the same picture on the card.
+    def jpeg(self, name: str) -> bytes:
+        """The JPEG of a photo; PhotoError as for `picture`."""
+        return self.picture(name).jpeg
 
-        None for a photo of the sample, which is nobody's and may stand for many made-up residents.
-        PhotoError as for `jpeg`.
-        """
-        jpeg = self.jpeg(name)
-        return None if name in self._samples else hashlib.sha256(jpeg).digest()
-
-    def _prepare(self, name: str) -> bytes:
-        raw = _read(self._folder, name)
+    def _prepare(self, name: str, step: int) -> Picture:
+        raw = _read(self._folder, self._place, name)
         digest = hashlib.sha256(raw).digest()
-        if digest in _sample_photos():
-            self._samples.add(name)
-        if digest not in self._by_content:
-            self._by_content[digest] = fit(raw, self._limit)
-        return self._by_content[digest]
+        found = self._by_content.get(digest)
+        if found is None:
+            found = fitted(raw, self._limit, step)
+            _keep(self._by_content, digest, found)
+        is_sample = digest in _sample_photos()
+        fingerprint = None if is_sample else hashlib.sha256(found.jpeg).digest()
+        return Picture(*found, fingerprint)
+
+
+@lru_cache(maxsize=16)
+def _shop(folder: Path, limit: int, place: Path) -> PhotoShop:
+    """The shop of a folder in this process, which came here from another one."""
+    return PhotoShop(folder, limit, place)
+
+
+def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Keep a value with the last ones, and forget the oldest."""
+    if len(kept) >= _MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
 
 
 @cache
@@ -151,15 +193,15 @@ def _sample_photos() -> frozenset[bytes]:
     return frozenset(bytes.fromhex(row["sha256"]) for row in rows)
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, place: Path, name: str) -> bytes:
     """A photo file's bytes; it must be a plain file inside the folder."""
     relative = PurePosixPath(name.replace("\\", "/"))
     inside = "name a file inside the photo folder, such as photos/0001.jpg"
     if relative.is_absolute() or ".." in relative.parts or ":" in name:
         raise PhotoError(FaultCode.PHOTO_PATH, "not a path inside the photo folder", inside)
     try:
-        path = (folder / relative).resolve()
-        if not path.is_relative_to(folder.resolve()):
+        path = (place / relative).resolve()
+        if not path.is_relative_to(place.resolve()):
             raise PhotoError(
                 FaultCode.PHOTO_PATH, "a link that leads out of the photo folder", inside
             )
@@ -183,10 +225,16 @@ def _refused(error: FileRefused) -> PhotoError:
 
 
 def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
+    """The JPEG alone that `fitted` gives."""
+    return fitted(raw, limit).jpeg
+
+
+def fitted(raw: bytes, limit: int = PHOTO_LIMIT, step: int = 0) -> Fitted:
     """A picture of any common format as a JPEG of at most `limit` bytes, without its metadata.
 
-    The same bytes give the same JPEG. PhotoError for what is no picture, cannot be
-    so small, cannot be converted without a guess, or shows no face: too few pixels, one colour.
+    The same bytes give the same JPEG. A picture that was fitted before is fitted again in less time
+    with its `step`. PhotoError for what is no picture, cannot be so small, cannot be converted
+    without a guess, or shows no face: too few pixels, one colour.
     """
     with warnings.catch_warnings():
         # Damaged metadata is worth no word on stderr: it is left behind anyway.
@@ -198,13 +246,15 @@ def fit(raw: bytes, limit: int = PHOTO_LIMIT) -> bytes:
         except _UNREADABLE:
             raise PhotoError(FaultCode.NOT_A_PICTURE, _DAMAGED, _SAVE_AGAIN) from None
     _check_face(picture)
-    for scale in _SCALES:
-        size = tuple(max(1, round(side * scale)) for side in picture.size)
-        scaled = picture if scale == 1.0 else picture.resize((size[0], size[1]))
-        for quality in _QUALITIES:
-            jpeg = _encoded(scaled, quality)
-            if len(jpeg) <= limit:
-                return jpeg
+    scaled, at = picture, 1.0
+    for number in range(step, len(_STEPS)):
+        scale, quality = _STEPS[number]
+        if scale != at:
+            size = tuple(max(1, round(side * scale)) for side in picture.size)
+            scaled, at = picture.resize((size[0], size[1])), scale
+        jpeg = _encoded(scaled, quality)
+        if len(jpeg) <= limit:
+            return Fitted(jpeg, number)
     problem = f"does not fit {limit} bytes"
     remedy = "use a photo with a plain background"
     raise PhotoError(FaultCode.PHOTO_DOES_NOT_FIT, problem, remedy)

@@ -5,7 +5,7 @@ One rounded identity number in eleven has a right check digit, so the list is lo
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .columns import COLUMN_BY_NAME
@@ -61,8 +61,8 @@ class Rounded:
         return text in self.numbers and column in _NUMBERS
 
 
-def rounded_numbers(rows: Iterable[Row]) -> Rounded:
-    """Find the numbers that a spreadsheet rounded, by four rules.
+class RoundingSurvey:
+    """Finds the numbers that a spreadsheet rounded, by four rules, from the rows one by one.
 
     A long number has 16 digits or more; it ends in zeros if all digits after the 15th are 0.
 
@@ -73,35 +73,50 @@ def rounded_numbers(rows: Iterable[Row]) -> Rounded:
        many as by chance: one in five with 17 digits, one in fifty with 18 or more.
     4. The list shows a spreadsheet's damage elsewhere, or an identity number that is wrong and ends
        in 000: then every number with three such zeros or more is rounded.
+
+    It keeps only those that end in zeros.
     """
-    whole: Counter[_Place] = Counter()
-    zeros: dict[_Place, set[str]] = {}
-    damaged = False
-    for column, text in _numbers(rows):
+
+    def __init__(self) -> None:
+        self._whole: Counter[_Place] = Counter()
+        self._zeros: dict[_Place, set[str]] = {}
+        self._damaged = False
+
+    def add(self, row: Row) -> None:
+        """Look at the numbers of the next row."""
+        for column in row.values.keys() & _READ:
+            if text := row.values[column].strip():
+                self._add(column, text)
+
+    def _add(self, column: str, text: str) -> None:
         if not _LONG.fullmatch(text):
-            damaged = damaged or not (text.isalnum() or damage_in(column, text) is None)
-            continue
+            self._damaged = self._damaged or not (text.isalnum() or damage_in(column, text) is None)
+            return
         place = column, len(text)
         if text[_KEPT:].strip("0"):
-            whole[place] += 1
-            whole[_LIST] += 1
+            self._whole[place] += 1
+            self._whole[_LIST] += 1
         else:
-            damaged = damaged or _is_wrong_identity(column, text)
-            zeros.setdefault(place, set()).add(text)
-            zeros.setdefault(_LIST, set()).add(text)
-    found = {text for place, numbers in zeros.items() for text in numbers
-             if _are_rounded(place, numbers, whole[place])}  # fmt: skip
-    if damaged:
-        found |= {text for text in zeros.get(_LIST, ()) if len(text) >= _KEPT + _SURE_ZEROS}
-    return Rounded(frozenset(found))
+            self._damaged = self._damaged or _is_wrong_identity(column, text)
+            self._zeros.setdefault(place, set()).add(text)
+            self._zeros.setdefault(_LIST, set()).add(text)
+
+    def found(self) -> Rounded:
+        """The numbers that were rounded, from all rows so far."""
+        found = {text for place, numbers in self._zeros.items() for text in numbers
+                 if _are_rounded(place, numbers, self._whole[place])}  # fmt: skip
+        if self._damaged:
+            certain = _KEPT + _SURE_ZEROS
+            found |= {text for text in self._zeros.get(_LIST, ()) if len(text) >= certain}
+        return Rounded(frozenset(found))
 
 
-def _numbers(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
-    """Each value of a column of numbers, without blanks around; cheap, as every list is read."""
+def rounded_numbers(rows: Iterable[Row]) -> Rounded:
+    """The numbers of these rows that a spreadsheet rounded (see RoundingSurvey)."""
+    survey = RoundingSurvey()
     for row in rows:
-        for column in row.values.keys() & _READ:
-            if value := row.values[column].strip():
-                yield column, value
+        survey.add(row)
+    return survey.found()
 
 
 def _are_rounded(place: _Place, numbers: set[str], whole: int) -> bool:

@@ -15,8 +15,8 @@ from .list_faults import Wrong
 from .lookalikes import first_look_alike
 from .misreading import misread
 from .remedies import code_remedy, date_remedy, flag_remedy, label_hint
-from .source import undecoded_byte
 from .spreadsheet import damage_in
+from .text_survey import undecoded_byte
 
 BLANKS = " \u00a0\u3000"
 _MASKS = "*xX•●＊"
@@ -50,6 +50,9 @@ _REFUSED = {
 """What a value is that the codec of its kind refuses. Text has been checked before."""
 
 _EXACT_DIGITS = {"city_code": 6}
+_IDENTITY = "resident_id_number"
+_HEXADECIMAL = frozenset(name for name in COLUMN_BY_NAME
+                         if field_of(COLUMN_BY_NAME[name]).kind is Kind.AID)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,14 @@ class Checked:
     def remedy(self) -> str:
         """What to do; "" if it can be stored."""
         return self.wrong.remedy if self.wrong else ""
+
+
+def text_of(column: str, given: str) -> str:
+    """A good value as it will read back from the card: `check_value` says whether it is good."""
+    text = given.strip(BLANKS)
+    if column == _IDENTITY:
+        return text.upper()
+    return bytes.fromhex(text).hex().upper() if column in _HEXADECIMAL else text
 
 
 @lru_cache(maxsize=1 << 13)
@@ -91,8 +102,8 @@ def check_value(column: str, given: str) -> Checked:
 def _check_kind(column: str, text: str) -> Checked:
     """Check what the field of a column needs: its number, its code table, its coding."""
     field = field_of(COLUMN_BY_NAME[column])
-    if column == "resident_id_number":
-        text = text.upper()
+    if column == _IDENTITY:
+        text = text_of(column, text)
         if wrong := identity_problem(text):
             return Checked(text, wrong)
     if column == "bank_account_masked" and _is_account_in_clear(text):
@@ -102,7 +113,7 @@ def _check_kind(column: str, text: str) -> Checked:
         return _check_code(field, text)
     if field.coding == "ans" and (found_one := first_look_alike(column, text)):
         return _refused(text, FaultCode.LOOK_ALIKE, found_one.problem, found_one.remedy)
-    return _check_length(column, field, text) or _check_coding(field, text)
+    return _check_length(column, field, text) or _check_coding(column, field, text)
 
 
 def _refused(text: str, code: FaultCode, problem: str, remedy: str) -> Checked:
@@ -155,7 +166,7 @@ def _check_length(column: str, field: FieldSpec, text: str) -> Checked | None:
     return None
 
 
-def _check_coding(field: FieldSpec, text: str) -> Checked:
+def _check_coding(column: str, field: FieldSpec, text: str) -> Checked:
     """Encode and decode the value: the card must give the very value that was put in."""
     try:
         raw = encode(field, text)
@@ -163,8 +174,7 @@ def _check_coding(field: FieldSpec, text: str) -> Checked:
         return _refused(text, _code(field, text), _problem(field, error), _remedy(field, text))
     _, value, why = decode(field, raw)
     back = value.hex().upper() if isinstance(value, bytes) else value
-    if isinstance(value, bytes):
-        text = bytes.fromhex(text).hex().upper()
+    text = text_of(column, text)
     if back != text:
         problem = f"would not read back from the card: {why or 'it reads blank'}"
         return _refused(text, FaultCode.NOT_READ_BACK, problem, _remedy(field, text))

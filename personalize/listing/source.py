@@ -1,28 +1,27 @@
-"""An input file as text: its encoding is checked, never guessed."""
+"""An input file as text: its encoding is checked, never guessed.
 
-import errno
+A text is read in pieces, again each time that it is gone through; a packed file is kept.
+"""
+
 import hashlib
-import re
+import io
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
-from cardlib.errors import FileRefused
+from cardlib.errors import CardError
 from cardlib.layout import gb18030
-from cardlib.regular_file import read_regular
+from cardlib.regular_file import open_regular
 
 from .fault_codes import FaultCode
-from .file_kinds import SAVE_AS_UTF8, is_workbook, no_list
+from .file_kinds import LOOKED_AT, is_packed, is_parquet, is_workbook, no_list
 from .list_faults import ListFault, Wrong, of_the_file
+from .text_survey import Encoding, TextSurvey
 
-Encoding = Literal["utf-8", "gb18030"]
-
-_LOOKED_AT = 1 << 16
-_SECOND_BYTES, _FEWEST_RARE = 0x7F, 3
-_UTF8_MARK = b"\xef\xbb\xbf"
-_UNDECODED = re.compile("[\udc80-\udcff]")
-_BROKEN = 4
-"""With more whole characters than this for each bad byte, it is UTF-8 that was damaged."""
+_PIECE = 1 << 16
+_JSON_NAMES = (".jsonl", ".ndjson", ".json")
 
 
 MOST_BYTES, MOST_LINES = 64 << 20, 200_000
@@ -34,121 +33,123 @@ _TOO_LARGE = Wrong(
     f"the file is too large: {MOST_BYTES >> 20} MiB are the most",
     DIVIDE,
 )
-_UTF8 = Wrong(
-    FaultCode.WRONG_ENCODING, "the file is UTF-8, not GB 18030", "leave out --encoding gb18030"
-)
-_BIG5 = Wrong(FaultCode.WRONG_ENCODING, "the file is Big5, not GB 18030", SAVE_AS_UTF8)
 _EMPTY = Wrong(
     FaultCode.EMPTY_FILE, "empty file", "write a header line, and a line for each resident"
 )
 
 
+class ListChanged(CardError):
+    """A list, or a photo of it, is not what it was when this program read it first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's bytes by their SHA-256 (hex), and its text; or the bytes of a workbook.
+    """A file by its SHA-256 (hex); its text, to read from the disk; or the bytes of a packed list.
 
-    A byte that the encoding cannot read is U+DC80..U+DCFF in the text (PEP 383), so that its line
-    and field can be named. If there are `faults`, the text must not be used.
+    If there are `faults`, the text must not be used.
     """
 
     sha256: str
-    text: str
-    is_json: bool
+    path: Path
+    is_json: bool = False
     faults: tuple[ListFault, ...] = ()
+    encoding: Encoding = "utf-8"
     workbook: bytes = field(default=b"", repr=False)
+    parquet: bytes = field(default=b"", repr=False)
+
+    def lines(self, ends: Literal["", "\n"] = "") -> Iterator[str]:
+        r"""Each line with its end: \n, \r or \r\n, or with `ends` that one only.
+
+        A byte that the encoding cannot read is U+DC80..U+DCFF in the text (PEP 383), so that its
+        line and field can be named. After the last line, ListChanged when the file has changed.
+        """
+        with open_regular(self.path) as file:
+            digest = hashlib.sha256()
+            pieces = io.BufferedReader(_Hashed(file, digest), _PIECE)
+            text = io.TextIOWrapper(pieces, self.encoding, "surrogateescape", newline=ends)
+            first = True
+            for line in text:
+                found = gb18030.meant(line) if self.encoding == "gb18030" else line
+                yield found.removeprefix("\ufeff") if first else found
+                first = False
+            if digest.hexdigest() != self.sha256:
+                raise ListChanged(
+                    f"{self.path} was changed while it was read. Start the command again"
+                )
+
+    @property
+    def text(self) -> str:
+        """The whole text, for a small file."""
+        return "".join(self.lines())
 
 
-def read_source(path: Path, encoding: Encoding, *, workbooks: bool = False) -> Source:
-    """Read a list of residents; OSError when it cannot be read.
+class _Hashed(io.RawIOBase):
+    """A file that is hashed as it is read."""
 
-    It has 64 MiB and 200,000 lines at most; more is a fault. So is a workbook, unless `workbooks`
-    are wanted.
+    def __init__(self, file: BinaryIO, digest: "hashlib._Hash") -> None:
+        self._file, self._digest = file, digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        found = self._file.read(len(buffer))
+        buffer[: len(found)] = found
+        self._digest.update(found)
+        return len(found)
+
+
+def read_source(path: Path, encoding: Encoding, *, packed: bool = False) -> Source:
+    """Look at a list of residents; OSError when it cannot be read.
+
+    It has 64 MiB and 200,000 lines at most; more is a fault. So is a workbook or a Parquet file,
+    unless `packed` lists are wanted.
     """
-    try:
-        raw = read_regular(path, MOST_BYTES)
-    except FileRefused as error:
-        if error.errno != errno.EFBIG:
-            raise
-        return Source("", "", False, (of_the_file(_TOO_LARGE),))
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            return Source("", path, faults=(of_the_file(_TOO_LARGE),))
+        head = file.read(LOOKED_AT)
+        if is_packed(head):
+            return _packed(path, head + file.read(MOST_BYTES), packed=packed)
+        return _text(path, head, file, encoding)
+
+
+def _packed(path: Path, raw: bytes, *, packed: bool) -> Source:
     digest = hashlib.sha256(raw).hexdigest()
-    if workbooks and is_workbook(raw):
-        return Source(digest, "", False, workbook=raw)
-    fault = no_list(raw) or _too_many_lines(raw) or _encoding_fault(raw, encoding)
-    if fault:
-        return Source(digest, "", False, (fault,))
-    decode = gb18030.decode if encoding == "gb18030" else bytes.decode
-    text = decode(raw, errors="surrogateescape").removeprefix("\ufeff")
-    if not text.strip("\0\t\r\n ,;"):
-        return Source(digest, "", False, (of_the_file(_EMPTY),))
-    return Source(digest, text, _is_json(path, text))
+    if packed and is_workbook(raw):
+        return Source(digest, path, workbook=raw)
+    if packed and is_parquet(raw):
+        return Source(digest, path, parquet=raw)
+    fault = no_list(raw)
+    return Source(digest, path, faults=(fault,) if fault else ())
 
 
-def _is_json(path: Path, text: str) -> bool:
-    """By the file's extension, or by its first character: no CSV header begins like JSON."""
-    return path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] in ("{", "[")
+def _text(path: Path, head: bytes, file: BinaryIO, encoding: Encoding) -> Source:
+    survey, digest, size = TextSurvey(encoding), hashlib.sha256(), 0
+    piece = head
+    while piece:
+        digest.update(piece)
+        survey.add(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            return Source("", path, faults=(of_the_file(_TOO_LARGE),))
+        piece = file.read(_PIECE)
+    survey.add(b"", final=True)
+    fault = (
+        no_list(head, survey.nuls, survey.nul_line)
+        or _too_many_lines(survey.lines)
+        or survey.fault()
+        or (None if survey.has_content else of_the_file(_EMPTY))
+    )
+    is_json = path.suffix.lower() in _JSON_NAMES or survey.begins_with in ("{", "[")
+    # By the file's extension, or by its first character: no CSV header begins like JSON.
+    faults = (fault,) if fault else ()
+    return Source(digest.hexdigest(), path, is_json and not faults, faults, encoding)
 
 
-def _too_many_lines(raw: bytes) -> ListFault | None:
+def _too_many_lines(lines: int) -> ListFault | None:
     """Each line may have faults, so their number is bounded before any is looked for."""
-    lines = raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n")
     if lines <= MOST_LINES:
         return None
     problem = f"too many lines: {lines:,}, and {MOST_LINES:,} are the most"
     return of_the_file(Wrong(FaultCode.TOO_MANY_LINES, problem, DIVIDE))
-
-
-def _encoding_fault(raw: bytes, encoding: Encoding) -> ListFault | None:
-    """Why the whole file has another encoding. Single bad bytes are a fault of their field."""
-    if encoding == "gb18030":
-        if _is_plainly_utf8(raw):
-            return of_the_file(_UTF8)
-        return of_the_file(_BIG5) if _is_big5(raw) else None
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return _another_encoding(raw, error.start)
-    return None
-
-
-def _is_plainly_utf8(raw: bytes) -> bool:
-    """Whether it is UTF-8 that GB 18030 would read as other characters, without an error.
-
-    One character of three or more bytes tells: two bytes may be GB 18030 (C4 A3 is 模). A few
-    bytes that are no UTF-8 do not make it GB 18030.
-    """
-    text = raw.decode("utf-8", "surrogateescape")
-    bad = len(_UNDECODED.findall(text))
-    long = sum(char >= "\u0800" for char in text) - bad
-    return raw.startswith(_UTF8_MARK) or long > _BROKEN * bad
-
-
-def _is_big5(raw: bytes) -> bool:
-    """Whether it is Big5 that GB 18030 would read as other characters.
-
-    Big5 has second bytes below 7F in four characters of ten, GB 18030 in rare ones only.
-    """
-    try:
-        raw.decode("cp950")
-    except UnicodeDecodeError:
-        return False
-    text = gb18030.decode(raw[:_LOOKED_AT], "surrogateescape")
-    pairs = [found for char in text if len(found := char.encode("gb18030", "replace")) == 2]
-    rare = sum(second < _SECOND_BYTES for _, second in pairs)
-    return rare >= _FEWEST_RARE and 5 * rare >= len(pairs)
-
-
-def _another_encoding(raw: bytes, start: int) -> ListFault | None:
-    """Whether more of the text beyond ASCII fails as UTF-8 than is UTF-8."""
-    text = raw.decode("utf-8", "surrogateescape")
-    if 2 * len(_UNDECODED.findall(text)) <= sum(not char.isascii() for char in text):
-        return None
-    line = raw.count(b"\n", 0, start) + 1
-    remedy = f"if the list is GB 18030, add --encoding gb18030; if not, {SAVE_AS_UTF8}"
-    problem = f"not UTF-8: byte {raw[start]:02X}"
-    return of_the_file(Wrong(FaultCode.WRONG_ENCODING, problem, remedy), line)
-
-
-def undecoded_byte(text: str) -> str | None:
-    """The first byte that the encoding could not read, in hex, if there is one."""
-    found = _UNDECODED.search(text)
-    return f"{ord(found[0]) - 0xDC00:02X}" if found else None

@@ -1,6 +1,6 @@
 """From a resident's values to the data groupings that do not depend on the chip."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cardlib.layout import (
     FILE_BY_PATH,
@@ -15,6 +15,8 @@ from cardlib.layout.load import ISSUER_FILE, SERIAL_RECORD, Grouping
 from ..listing.columns import COLUMN_BY_NAME, PHOTO_COLUMN
 
 PHOTO = FILE_BY_PATH["DDF1/EF07"]
+
+_CODE = next(field for field in ISSUER_FILE.fields if field.name == "security_code")
 
 _Records = dict[int, dict[str, str | bytes]]
 """Record number → field → text, or the photo's bytes; a transparent file is record 1."""
@@ -44,6 +46,13 @@ def lay_out(
             records = dict(enumerate((records[n] for n in sorted(records)), 1))
         groupings += _groupings(file, records)
     return tuple(groupings)
+
+
+def with_security_code(groupings: Sequence[Grouping], code: str) -> tuple[Grouping, ...]:
+    """The groupings of a card with its security code, which only the issuer can calculate."""
+    raw = encode_record(ISSUER_FILE, _CODE.record, {_CODE.name: code})
+    dgi = dgi_of_record(ISSUER_FILE, _CODE.record)
+    return tuple((each, raw if each == dgi else value) for each, value in groupings)
 
 
 def _by_file(columns: Mapping[str, str]) -> dict[str, _Records]:

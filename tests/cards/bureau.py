@@ -21,7 +21,7 @@ from cardlib.keys.store import KeyStore
 from personalize.listing.consistency import Validated
 from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop
-from personalize.listing.source import Encoding
+from personalize.listing.text_survey import Encoding
 from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import (
     ResidentList,

@@ -7,7 +7,7 @@ import pytest
 
 from cardlib.issuance.local import LocalIssuer
 from cardlib.layout import gb18030
-from personalize.listing.source import Encoding
+from personalize.listing.text_survey import Encoding
 from tests import DATA
 from tests.cards.bureau import Preparation, prepare_list, store
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize.listing.code_map import CodeMap, map_rows
+from personalize.listing.code_map import CodeMap, Mapper
 from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.headers import Headers
@@ -23,17 +23,22 @@ def row(**values: str) -> Row:
     return Row(2, values, frozenset(), Headers({name: name for name in values}))
 
 
+def map_rows(rows: list[Row], code_map: CodeMap) -> tuple[list[Row], Mapper]:
+    mapper = Mapper(code_map)
+    return [mapper.of(row) for row in rows], mapper
+
+
 def mapped(value: str, codes: dict[str, str], column: str = ABO) -> str | FaultCode:
     """The value after mapping, or the code of its fault."""
-    found = map_rows([row(**{column: value})], CodeMap("", {column: codes}))
-    if found.faults:
-        (fault,) = found.faults
-        assert found.rows[0].values[column] == value
-        assert found.rows[0].faulty == {column}
+    (found,), mapper = map_rows([row(**{column: value})], CodeMap("", {column: codes}))
+    if mapper.faults:
+        (fault,) = mapper.faults
+        assert found.values[column] == value
+        assert found.faulty == {column}
         assert (fault.line, fault.field) == (2, column)
         assert fault.remedy
         return fault.code
-    return found.rows[0].values[column]
+    return found.values[column]
 
 
 @pytest.fixture
@@ -68,18 +73,18 @@ def test_two_codes_that_are_exchanged_are_exchanged_once() -> None:
 def test_every_value_is_mapped_exactly_once(order: list[str], values: list[str]) -> None:
     codes = dict(zip("12345", order, strict=True))
     rows = [row(**{ABO: value}) for value in values]
-    found = map_rows(rows, CodeMap("", {ABO: codes}))
-    assert [each.values[ABO] for each in found.rows] == [codes[value] for value in values]
-    assert found.faults == ()
-    counts = found.columns[0].counts
+    found, mapper = map_rows(rows, CodeMap("", {ABO: codes}))
+    assert [each.values[ABO] for each in found] == [codes[value] for value in values]
+    assert mapper.faults == []
+    counts = mapper.columns[0].counts
     assert {own: n for (own, _), n in counts.items()} == {v: values.count(v) for v in values}
     back = CodeMap("", {ABO: {code: own for own, code in codes.items()}})
-    assert [each.values[ABO] for each in map_rows(found.rows, back).rows] == values
+    assert [each.values[ABO] for each in map_rows(found, back)[0]] == values
 
 
 def test_only_the_mapped_column_changes() -> None:
-    (found,) = map_rows([row(abo_blood_group="3", rh_blood_group="3")],
-                        CodeMap("", {ABO: SWAPPED})).rows  # fmt: skip
+    both = row(abo_blood_group="3", rh_blood_group="3")
+    (found,), _ = map_rows([both], CodeMap("", {ABO: SWAPPED}))
     assert dict(found.values) == {"abo_blood_group": "4", "rh_blood_group": "3"}
 
 
@@ -114,8 +119,8 @@ def test_a_value_is_mapped_blank_or_refused(
 
 def test_a_column_that_has_a_fault_already_is_left_alone() -> None:
     faulty = Row(2, {ABO: "x"}, frozenset({ABO}))
-    found = map_rows([faulty], CodeMap("", {ABO: SWAPPED}))
-    assert (found.rows[0].values[ABO], found.faults) == ("x", ())
+    (found,), mapper = map_rows([faulty], CodeMap("", {ABO: SWAPPED}))
+    assert (found.values[ABO], mapper.faults) == ("x", [])
 
 
 # --- How a map is read ------------------------------------------------------------------

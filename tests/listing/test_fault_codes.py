@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from cardlib.issuance.local import LocalIssuer
 from cardlib.layout import State
-from personalize.listing.code_map import map_rows
+from personalize.listing.code_map import Mapper
 from personalize.listing.code_map_file import read_code_map
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.list_rows import read_rows
@@ -163,6 +165,7 @@ PROVOKED_ELSEWHERE = {
     "file-too-large", "not-checked", "rounded-number", "not-read-back",
     "photo-too-large", "not-a-picture", "photo-colours", "no-face", "photo-does-not-fit",
     "duplicate-photo", "unmapped-code", "not-mappable", "duplicate-mapping",
+    "wrong-column-type", "damaged-parquet",
 }  # fmt: skip
 """By a test of its own in this module."""
 
@@ -200,6 +203,13 @@ def test_a_wrong_workbook_has_its_code(code: str, tmp_path: Path) -> None:
 def test_what_was_not_checked_has_a_code(name: str, tmp_path: Path) -> None:
     lines = [b'"a"b' if name == "list.csv" else b"{"] * 102
     assert "not-checked" in codes(tmp_path, b"\n".join([HEADER, *lines]), name)
+
+
+def test_parquet_files_have_their_codes(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({name: [value] for name, value in GOOD.items()} | {"sex": [1]}), file)
+    assert codes(tmp_path, file.getvalue(), "list.parquet") == {"wrong-column-type"}
+    assert codes(tmp_path, file.getvalue()[:-9], "list.parquet") == {"damaged-parquet"}
 
 
 def test_a_file_that_is_too_large_has_a_code_and_is_not_read(tmp_path: Path) -> None:
@@ -267,8 +277,10 @@ def test_wrong_maps_and_values_that_they_lack_have_their_codes(tmp_path: Path) -
         "not-mappable", "duplicate-mapping",
     }  # fmt: skip
     source.write_text("column,from,to\nsex,M,1\n")
-    rows = read_rows(csv_of(GOOD | {"sex": "F"}).decode(), is_json=False).rows
-    assert {f.code for f in map_rows(rows, read_code_map(source)).faults} == {"unmapped-code"}
+    (row,) = read_rows(csv_of(GOOD | {"sex": "F"}).decode(), is_json=False).rows
+    mapper = Mapper(read_code_map(source))
+    mapper.of(row)
+    assert {fault.code for fault in mapper.faults} == {"unmapped-code"}
 
 
 def test_every_code_is_provoked_here_and_is_in_the_table() -> None:

@@ -4,9 +4,9 @@ import csv
 import io
 import json
 
-from personalize.listing.list_defaults import FilledRows, ListDefaults, fill_in
+from personalize.listing.list_defaults import DefaultsSurvey, Filling, ListDefaults
 from personalize.listing.list_rows import read_rows
-from personalize.listing.rows import REQUIRED
+from personalize.listing.rows import REQUIRED, Listing
 
 ISSUER = {"issuer_name": "示例市卫生健康委员会", "issuer_code": "99010001234"}
 CITY = {"city_code": "990100"}
@@ -14,7 +14,14 @@ DEFAULTS = ListDefaults(ISSUER | CITY)
 OWN = [name for name in (*REQUIRED, "document_number") if name not in ISSUER | CITY]
 
 
-def filled(*rows: dict[str, str], as_json: bool = False) -> FilledRows:
+def survey(listing: Listing) -> Filling:
+    found = DefaultsSurvey(DEFAULTS)
+    for row in listing.rows:
+        found.add(row)
+    return found.found(listing.faults)
+
+
+def listed(*rows: dict[str, str], as_json: bool = False) -> Listing:
     """A list with these values beside the columns that have no default."""
     whole = [dict.fromkeys(OWN, "1") | row for row in rows]
     if as_json:
@@ -25,8 +32,11 @@ def filled(*rows: dict[str, str], as_json: bool = False) -> FilledRows:
         writer.writeheader()
         writer.writerows(whole)
         text = file.getvalue()
-    listing = read_rows(text, is_json=as_json)
-    return fill_in(listing.rows, listing.faults, DEFAULTS)
+    return read_rows(text, is_json=as_json)
+
+
+def filled(*rows: dict[str, str], as_json: bool = False) -> Filling:
+    return survey(listed(*rows, as_json=as_json))
 
 
 def test_a_list_without_issuer_and_city_gets_both_for_all_residents() -> None:
@@ -36,15 +46,15 @@ def test_a_list_without_issuer_and_city_gets_both_for_all_residents() -> None:
         assert [(f.column, f.value, f.count) for f in found.filled] == [
             (column, value, 2) for column, value in DEFAULTS.values.items()
         ]
-        for row in found.rows:
+        for row in map(found.of, listed({}, {}, as_json=as_json).rows):
             assert {column: row.values[column] for column in DEFAULTS.values} == DEFAULTS.values
             assert not row.faulty
 
 
 def test_a_value_of_the_list_stands_over_the_default_and_a_blank_one_stays_blank() -> None:
     own = {"issuer_name": "b", "issuer_code": ISSUER["issuer_code"], "city_code": ""}
-    found = filled(own)
-    assert (found.filled, dict(found.rows[0].values)["city_code"]) == ((), "")
+    found, (row,) = filled(own), listed(own).rows
+    assert (found.filled, dict(found.of(row).values)["city_code"]) == ((), "")
 
 
 def test_name_and_code_of_the_issuer_are_taken_together_or_not_at_all() -> None:
@@ -65,11 +75,11 @@ def test_a_city_is_taken_only_where_every_resident_has_its_issuer() -> None:
 def test_a_value_that_cannot_be_read_is_not_lacking() -> None:
     row = dict.fromkeys(OWN, "1") | {"issuer_code": 5}
     listing = read_rows(json.dumps(row), is_json=True)
-    found = fill_in(listing.rows, listing.faults, DEFAULTS)
+    found = survey(listing)
     assert not found.filled and [fault.field for fault in found.faults] == ["issuer_code"]
 
 
 def test_a_list_without_residents_is_not_made_right() -> None:
     listing = read_rows(",".join(OWN) + "\n", is_json=False)
-    found = fill_in(listing.rows, listing.faults, DEFAULTS)
+    found = survey(listing)
     assert found.faults == tuple(listing.faults) and found.faults

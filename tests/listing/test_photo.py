@@ -173,7 +173,7 @@ def test_paths_are_relative_to_the_folder(folder: Path, name: str) -> None:
 def test_one_picture_is_prepared_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = PhotoShop(folder)
     first = shop.jpeg("photos/a.jpg")
-    monkeypatch.setattr("personalize.listing.photos.fit", None)
+    monkeypatch.setattr("personalize.listing.photos.fitted", None)
     assert shop.jpeg("photos/a.jpg") is first
     assert shop.jpeg("photos/copy.jpg") is first
 

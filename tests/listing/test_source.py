@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from personalize.listing.list_faults import ListFault
-from personalize.listing.source import Encoding, Source, read_source, undecoded_byte
+from personalize.listing.source import Source, read_source
+from personalize.listing.text_survey import Encoding, undecoded_byte
 from tests import DATA
 
 UTF16 = "UTF-16, not UTF-8"

@@ -22,7 +22,7 @@ from cardlib.layout.tables import read_table
 from personalize.listing.fault_codes import FaultCode
 from personalize.listing.list_faults import ListFault
 from personalize.listing.photos import PhotoShop, fit
-from personalize.listing.source import Encoding
+from personalize.listing.text_survey import Encoding
 from personalize.preparation.batch import Batch
 from personalize.preparation.prepare import read_list, validate_all
 from personalize.preparation.prepared import PreparedCard

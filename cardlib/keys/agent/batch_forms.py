@@ -52,10 +52,10 @@ def _one(name: str, kind: MemberKind) -> Members:
 
 
 OF_BATCHES: Mapping[str, Form] = {
-    "security-code": Form(
-        "Calculate a card's security code",
-        {**_WHOSE, "card_number": text(64), "issue_date": text(8)},
-        _one("code", text(3)),
+    "security-codes": Form(
+        "Calculate the security codes of cards by their card numbers",
+        {**_WHOSE, "card_numbers": list_of(text(64), MOST_HASHES), "issue_date": text(8)},
+        _one("codes", list_of(text(3), MOST_HASHES)),
     ),
     "holder-hashes": Form(
         "Calculate the holder hash of each number",
