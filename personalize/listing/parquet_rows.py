@@ -100,6 +100,7 @@ def _opened(raw: bytes) -> "ParquetFile":
     limits = {
         "thrift_string_size_limit": _MOST_STRING,
         "thrift_container_size_limit": _MOST_ITEMS,
+        "page_checksum_verification": True,
     }
     file = ParquetFile(pyarrow.BufferReader(raw), pre_buffer=False, **limits)
     about = file.metadata

@@ -166,6 +166,19 @@ def test_a_file_that_was_changed_anywhere_is_read_or_refused(
         assert len(values(found)) == len(found.rows)
 
 
+def test_a_changed_value_is_noticed_where_the_pages_have_checksums(tmp_path: Path) -> None:
+    """A wrong blood group kills: of the file without checksums nobody can tell."""
+    how = {
+        "compression": "none", "use_dictionary": False, "write_page_checksum": True,
+        "write_statistics": False,
+    }  # fmt: skip
+    raw = packed({name: texts[:3] for name, texts in COLUMNS.items()}, **how)
+    at = raw.index(COLUMNS["name"][0].encode())
+    changed = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+    assert listed(tmp_path, raw).faults == ()
+    assert the_fault(listed(tmp_path, changed)).code == FaultCode.DAMAGED_PARQUET
+
+
 def test_a_text_that_comes_again_and_again_takes_no_more_memory(tmp_path: Path) -> None:
     """Unpacked it would be 2 GB; the file has 50 kB."""
     long = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["y" * 1_000_000])
