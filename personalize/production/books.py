@@ -73,6 +73,10 @@ class WorkView(Protocol):
         """The cards whose residents have another card: its chip."""
         ...
 
+    def other_card(self, number: int) -> ChipSerial | None:
+        """The chip of another card that a card's resident has."""
+        ...
+
 
 class Work(WorkView, Protocol):
     """A batch that a run works on. Each change is on the disk when its method returns."""

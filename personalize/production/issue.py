@@ -267,7 +267,7 @@ def _make(
 
 def _refuse_if_held(job: Job, number: int) -> None:
     """Held when a card of this resident came that this batch did not make, perhaps just now."""
-    if other := job.journal.other_cards().get(number):
+    if other := job.journal.other_card(number):
         raise Held(held(job, number, other))
 
 

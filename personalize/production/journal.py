@@ -138,6 +138,10 @@ class Journal:
         query = "SELECT number, chip FROM other_card ORDER BY changed DESC"
         return dict(self._decoded(lambda row: (int(row[0]), ChipSerial(row[1])), query))
 
+    def other_card(self, number: int) -> ChipSerial | None:
+        """The chip of another card that a card's resident has; None if there is none."""
+        return self.other_cards().get(number)
+
     def hold(self, number: int, other: bytes) -> None:
         """Never begin or finish a card: its resident has another one, with the chip `other`."""
         with self._committed():

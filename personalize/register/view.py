@@ -25,6 +25,10 @@ class BatchView:
         self.reader, self.facts = reader, facts
 
     @property
+    def _of_batch(self) -> ColumnElement[bool]:
+        return schema.card.c.batch == self.facts.batch
+
+    @property
     def _is_mine(self) -> ColumnElement[bool]:
         numbers, card = self.facts.numbers, schema.card
         between = card.c.number.between(numbers.start, numbers.stop - 1)
@@ -36,10 +40,13 @@ class BatchView:
 
     def entry(self, number: int) -> CardRow:
         """One card; JournalConflict when the batch has none of this number."""
-        found = self._rows(schema.card.c.number == number)
+        found = self._rows(schema.card.c.number == number) if self._has(number) else ()
         if not found:
             raise JournalConflict(f"{self.reader.database.name}: there is no card {number}")
         return found[0]
+
+    def _has(self, number: int) -> bool:
+        return number in self.facts.numbers
 
     def of_chip(self, chip: bytes) -> CardRow | None:
         """The card of this batch that a chip is bound to; None if there is none."""
@@ -84,6 +91,19 @@ class BatchView:
 
         return self.reader.read(query)
 
+    def other_card(self, number: int) -> ChipSerial | None:
+        """The chip of another card that a card's resident has; None if there is none."""
+        seen, holder = schema.other_card.c.number, schema.holder.c.number
+        queries = (self._seen().where(seen == number), self._elsewhere().where(holder == number))
+
+        def query(connection: Connection) -> ChipSerial | None:
+            for each in queries:
+                for row in connection.execute(each):
+                    return ChipSerial(row.chip)
+            return None
+
+        return self.reader.read(query)
+
     def _seen(self) -> Rows:
         table = schema.other_card
         query = select(table.c.number, table.c.chip).where(table.c.batch == self.facts.batch)
@@ -108,7 +128,7 @@ class BatchView:
         query = (
             select(table.c.attempt, table.c.chip, table.c.for_mailer, table.c.for_claim)
             .select_from(table.join(card, same))
-            .where(self._is_mine, card.c.number == number, card.c.is_current)
+            .where(self._of_batch, card.c.number == number, card.c.is_current)
         )
         row = self.reader.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else (row[0], ChipSerial(row[1]), row[2], row[3])
@@ -137,7 +157,8 @@ class BatchView:
 
     def _rows(self, *conditions: Any) -> list[CardRow]:
         try:
-            return self.reader.read(lambda c: card_rows(c, self._is_mine, *conditions))
+            found = self.reader.read(lambda c: card_rows(c, self._of_batch, *conditions))
+            return [row for row in found if self._has(row.number)]
         except DAMAGE:
             name = self.reader.database.name
             raise JournalConflict(f"{name}: damaged: a row holds a wrong value") from None

@@ -191,7 +191,7 @@ class BatchWork(BatchView):
         """A card's row, locked until the transaction ends."""
         table = schema.card
         query = select(*(table.c[name] for name in CardRow.__dataclass_fields__)).where(
-            self._is_mine, table.c.number == number, table.c.is_current
+            self._of_batch, table.c.number == number, table.c.is_current
         )
         row = writing.connection.execute(query.with_for_update()).one_or_none()
         if row is None:
