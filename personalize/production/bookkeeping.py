@@ -13,12 +13,14 @@ from cardlib.regular_file import read_regular
 from ..listing.holders import NUMBER_COLUMNS, holders
 from ..preparation.batch import Batch
 from ..register.bureau import BatchFacts, Register
+from ..register.checkpoints import checkpoint_if_due
 from ..register.conflict import JournalConflict
 from ..register.opening import open_reader, open_register
 from ..register.states import CardState
 from ..register.view import BatchView
 from ..register.work import LEASE, BatchWork
 from .books import Books, ReadBooks, RegisterPins, folder_books, register_books
+from .checkpoint_seal import CheckpointSeal
 from .journal import NAME, Journal, JournalMissing, batch_journal
 from .journal_copy import read_journal
 from .pins import PinFile, open_pins
@@ -108,7 +110,10 @@ def _in_register(batch: Batch, issuer: Issuer, bureau: Bureau) -> Iterator[Books
         register.enter(facts, tags)
         _mark(batch.folder, register)
         work = BatchWork(register, facts, lease=bureau.lease)
+        seal = CheckpointSeal(of_tags.holder_hash)
+        checkpoint_if_due(register, seal)
         yield register_books(work, batch.uuid, issuer, of_tags.holder_hash)
+        checkpoint_if_due(register, seal)
 
 
 def facts_of(batch: Batch) -> BatchFacts:

@@ -72,6 +72,11 @@ def make_checkpoint(register: Register, signer: CheckpointSigner) -> Checkpoint:
     return made
 
 
+def checkpoint_if_due(register: Register, signer: CheckpointSigner) -> Checkpoint | None:
+    """Make a checkpoint when the station's own file has EVERY events or more."""
+    return make_checkpoint(register, signer) if register.file.count >= EVERY else None
+
+
 def _content(connection: Any, register: str) -> bytes:
     stations, table = schema.station, schema.checkpoint
     heads = {

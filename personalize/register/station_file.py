@@ -40,14 +40,17 @@ class KeptEvent:
 
 
 class StationFile:
-    """The open file. The station has it alone, until it is closed or the process ends."""
+    """The open file. The station has it alone, until it is closed or the process ends.
+
+    `count` is how many events it holds.
+    """
 
     def __init__(
         self, path: Path, handle: int, start: tuple[int, bytes], kept: list[KeptEvent]
     ) -> None:
         """Use `open_station_file`."""
         self.path, self._handle, self.kept = path, handle, tuple(kept)
-        self._last = _last(kept, start)
+        self._last, self.count = _last(kept, start), len(kept)
         self._waiting = False
         self._beside: Mapping[str, Any] = {}
 
@@ -71,6 +74,7 @@ class StationFile:
         if any(event.act in _AT_ONCE for event in listed):
             self.sync()
         self._last = listed[-1].seq, listed[-1].hash
+        self.count += len(listed)
 
     def sync(self) -> None:
         """Put what was appended on the disk."""
@@ -90,7 +94,7 @@ class StationFile:
         temporary.rename(self.path)
         sync_folder(self.path.parent)
         os.close(self._handle)
-        self._handle, self._last = handle, last
+        self._handle, self._last, self.count = handle, last, 0
 
     def close(self) -> None:
         """Put everything on the disk, and let others have the file."""
