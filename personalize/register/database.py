@@ -66,6 +66,7 @@ class Database:
         """Use `open_database`."""
         self.name, self.patience, self._engine = name, patience, engine
         self._connection: Connection | None = None
+        self._is_reading = False
         self._lock = threading.RLock()
 
     @property
@@ -104,8 +105,17 @@ class Database:
                     raise JournalConflict(f"{self.name}: it cannot be used ({error})") from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Read, in a transaction of its own. Raises as `run`."""
-        return self.run(lambda connection, _: query(connection))
+        """Read, in a transaction of its own, which waits for no station. Raises as `run`."""
+        with self._lock:
+            self._is_reading = True
+            try:
+                return self.run(lambda connection, _: query(connection))
+            finally:
+                self._is_reading = False
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction of SQLite: one that writes waits for the others here, not later."""
+        connection.exec_driver_sql("BEGIN" if self._is_reading else "BEGIN IMMEDIATE")
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -146,6 +156,11 @@ class Database:
         name = str(getattr(error.orig, "sqlite_errorname", ""))
         if any(each in f"{state} {words}" for each in _DISK_FULL):
             return StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.name)
+        if name.startswith("SQLITE_BUSY"):
+            return JournalConflict(
+                f"{self.name}: another station has kept it for {_BUSY // 1000} s. Is a station"
+                " stopped? Let it go on, or end it, and run the command again"
+            )
         if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             return StorageError(errno.EIO, words, self.name)
         return JournalConflict(f"{self.name}: it cannot be used ({words})")
@@ -198,8 +213,9 @@ def _open_sqlite(url: URL, patience: float) -> Database:
             connection.execute(f"PRAGMA {pragma}")
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return Database(engine, str(path), patience)
+    database = Database(engine, str(path), patience)
+    event.listen(engine, "begin", database.begin)
+    return database
 
 
 def _check_place(path: Path) -> None:
