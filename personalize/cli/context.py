@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,7 @@ class Context:
     trial: bool = False
     database: str | None = None
     station: str | None = None
+    batch_store: "OpenStore | None" = field(default=None, repr=False)
     _configuration: "Configuration | None" = None
 
     @property
@@ -213,6 +214,7 @@ class Context:
                 raise CardKeyError(_ONE_PERSON.format("the key agent's store"))
             return Batch.open(folder, agent), agent, AgentBlanks(agent)
         store, wanted = self.open_store(path), header.key_store_identity
+        self.batch_store = store
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
             raise CardKeyError(

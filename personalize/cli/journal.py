@@ -31,11 +31,11 @@ _SHOWN = 20
 
 @click.group(name="journal")
 def command() -> None:
-    """Verify the bureau's journal, make checkpoints, put lost events back.
+    """Verify the bureau's journal, and mend it.
 
     \b
     Examples:
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys
+      rhcard journal verify --database bureau.sqlite --keys keys.json
     """
 
 
@@ -61,8 +61,8 @@ def verify(context: Context, files: tuple[Path, ...]) -> int:
 
     \b
     Examples:
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys --against monday.json
+      rhcard journal verify --database bureau.sqlite --keys keys.json
+      rhcard journal verify --database bureau.sqlite --against friday.json
     """
     from ..register import verifying
     from ..register.opening import open_reader
@@ -105,7 +105,7 @@ def checkpoint(context: Context, out: Path) -> int:
 
     \b
     Examples:
-      rhcard journal checkpoint --database bureau.sqlite --keys issuer.keys --out friday.json
+      rhcard journal checkpoint --database bureau.sqlite --out today.json
     """
     from cardlib.unfinished import write_new
 
@@ -120,7 +120,7 @@ def checkpoint(context: Context, out: Path) -> int:
         made = make_checkpoint(register, seal)
     write_new(out, json.dumps(made.as_dict(), indent=2).encode() + b"\n")
     if context.as_json:
-        return context.answer({"checkpoint": str(out), **made.as_dict()})
+        return context.answer({"file": str(out), **made.as_dict()})
     print_line(f"Checkpoint {made.number} of {len(made.heads)} stations is in {out}")
     say("Keep it outside the bureau.")
     return Exit.GOOD
@@ -173,8 +173,7 @@ def _kept(folder: Path) -> "list[KeptEvent]":
 def _seal(context: Context, tag_key: str, *, needed: bool = False) -> "CheckpointSigner":
     from ..production.checkpoint_seal import CheckpointSeal, UncheckedSeal
 
-    if context.keys is None and context.agent is None and not needed:
-        context.take_configured_keys()
+    context.take_configured_keys()
     if context.keys is None and context.agent is None and not needed:
         say("Without keys the seals of the checkpoints are not checked: give --keys FILE.")
         return UncheckedSeal()

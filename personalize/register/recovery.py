@@ -70,8 +70,12 @@ def _insert(connection: Connection, kept: KeptEvent) -> None:
         card.c.card_step == event.card_step,
     )  # fmt: skip
     same_chip = card.c.chip == event.chip, card.c.chip_step == event.chip_step
-    for where, what in ((same_card, "card"), (same_chip, "chip")):
-        if connection.execute(select(card.c.seq).where(*where)).first() is not None:
+    steps = ((event.card_step, same_card, "card"), (event.chip_step, same_chip, "chip"))
+    for step, where, what in steps:
+        if (
+            step is not None
+            and connection.execute(select(card.c.seq).where(*where)).first() is not None
+        ):
             raise _conflict(event, f"the {what} went another way in the database")
     connection.execute(insert(schema.event), event.as_row())
     known = connection.execute(select(station.c.seq).where(station.c.name == event.station))
