@@ -54,7 +54,7 @@ def command() -> None:
 @json_option
 @click.pass_obj
 def verify(context: Context, files: tuple[Path, ...]) -> int:
-    """Tell the journal again from its events, and compare every row of the register.
+    """Tell the journal again from its events, and compare all rows.
 
     With the keys the seals of the checkpoints are checked too. A journal that is wholly rewritten
     is in order in itself: only --against a checkpoint that was kept elsewhere finds that.
@@ -98,7 +98,9 @@ def verify(context: Context, files: tuple[Path, ...]) -> int:
 @json_option
 @click.pass_obj
 def checkpoint(context: Context, out: Path) -> int:
-    """Make a checkpoint: the last event of every station, sealed with the issuer's keys.
+    """Make a checkpoint: the last event of every station, sealed.
+
+    It is sealed with the issuer's keys (HMAC), not with a public signature.
 
     Keep the file outside the bureau, or print it. `rhcard journal verify --against` compares the
     journal with it.
@@ -139,11 +141,12 @@ def checkpoint(context: Context, out: Path) -> int:
 @json_option
 @click.pass_obj
 def recover(context: Context, folder: Path) -> int:
-    """Put events back that a database has lost, from the stations' own files.
+    """Put events back that a database has lost.
 
-    Use it when an older copy of the database was put back. First stop all stations, and copy their
-    files into one folder. Cards that were begun then wait for their own chips. If cards were made
-    since the copy was put back, and the two do not fit, nothing is changed and the cards are named.
+    They come from the stations' own files. Use it when an older copy of the database was put back.
+    First stop all stations, and copy their files into one folder. Cards that were begun then wait
+    for their own chips. If cards were made since the copy was put back, and the two do not fit,
+    nothing is changed and the cards are named.
 
     \b
     Examples:

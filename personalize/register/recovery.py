@@ -31,6 +31,8 @@ def put_back(database: Database, kept: Sequence[KeptEvent]) -> int:
         missing = [each for each in _ordered(kept) if _is_missing(connection, each.event)]
         for each in missing:
             _insert(connection, each)
+        for each in missing:
+            _check_follows(connection, each.event)
         _tell_again(connection, [each.event for each in missing])
         return len(missing)
 
@@ -52,6 +54,21 @@ def _is_missing(connection: Connection, event: Event) -> bool:
     if found is not None and found != event.hash:
         raise _conflict(event, "the database has another event in its place")
     return found is None
+
+
+def _check_follows(connection: Connection, event: Event) -> None:
+    """JournalConflict when the event before it is lost: the copy is older than a checkpoint."""
+    table = schema.event
+    query = select(table.c.hash).where(
+        table.c.station == event.station, table.c.seq == event.seq - 1
+    )
+    before = connection.execute(query).scalar() if event.seq > 1 else FIRST
+    if before != event.previous:
+        raise JournalConflict(
+            f"event {event.seq - 1} of station {event.station} is neither in the database nor in"
+            " the station's file: the copy is older than the station's last checkpoint. Put back a"
+            " copy from after that checkpoint. Nothing was changed"
+        )
 
 
 def _conflict(event: Event, why: str) -> JournalConflict:

@@ -373,6 +373,26 @@ def test_an_older_copy_is_refused_and_recover_mends_it(
     assert nothing.out.startswith("0 of ")
 
 
+def test_a_copy_from_before_the_last_checkpoint_is_not_half_mended(
+    issued: Path, tmp_path: Path, keys: Path, database: Path, stations: Path
+) -> None:
+    """Events from before the checkpoint are in no station's file any more."""
+    copy, where = tmp_path / "copy.sqlite", ("--database", database)
+    shutil.copy(database, copy)
+    for skip, name in ((5, "batch-2"), (6, "batch-3")):
+        more = prepare(tmp_path, keys, 1, skip=skip, name=name)
+        assert issue(more, tmp_path / "cards", database).code == 0
+        if name == "batch-2":
+            point = tmp_path / "friday.json"
+            assert rhcard("journal", "checkpoint", *where, "--keys", keys, "--out", point).code == 0
+    shutil.copy(copy, database)
+    done = rhcard("journal", "recover", *where, "--from", stations)
+    assert done.code == Exit.JOURNAL_CONFLICT
+    assert "older than the station's last checkpoint" in done.err
+    assert issue(issued, tmp_path / "cards", database).code == Exit.JOURNAL_CONFLICT
+    assert in_order(database)
+
+
 def test_recover_needs_a_station_s_file(issued: Path, tmp_path: Path, database: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = rhcard("journal", "recover", "--database", database, "--from", tmp_path / "empty")
