@@ -21,7 +21,14 @@ pytest_plugins = [
     "tests.programs.postgres",
 ]
 
-OWN_SETTINGS = ("RHCARD_CONFIG", "RHCARD_KEYS", "RHCARD_AGENT", "RHCARD_PROFILE")
+OWN_SETTINGS = (
+    "RHCARD_CONFIG",
+    "RHCARD_KEYS",
+    "RHCARD_AGENT",
+    "RHCARD_PROFILE",
+    "RHCARD_DATABASE",
+    "RHCARD_STATION",
+)
 IN_CI = os.environ.get("CI") == "true"
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 2_000_000_000  # bytes; one run of all tests has used 300 MB at most
@@ -103,6 +110,14 @@ def quick_scrypt() -> Generator[None]:
     from cardlib.keys.store import passphrase
 
     with mock.patch.dict(passphrase.SCRYPT, n=QUICK_SCRYPT_N):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_stations(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """The stations' own files are in a folder of this run, and not in the home folder."""
+    folder = str(tmp_path_factory.mktemp("state"))
+    with mock.patch.dict(os.environ, XDG_STATE_HOME=folder):
         yield
 
 

@@ -15,21 +15,21 @@ from .filesystem.tree import PROFILE, Directory, ElementaryFile
 from .handlers import data_objects
 from .handlers.access import ACTIVATED, DEACTIVATED, TERMINATED
 from .profile.card_options import CardOptions
-from .profile.card_state import CardState, LifeCycle
+from .profile.card_state import LifeCycle, StoredState
 from .sessions.v2 import SPEC_2_0
 
 _SPECS = (0x10, SPEC_2_0)
 _FILE_STATES = (ACTIVATED, DEACTIVATED, TERMINATED)
 
 
-def damage(memory: Memory, state: CardState) -> str:
+def damage(memory: Memory, state: StoredState) -> str:
     """Say what is wrong with a card's memory, or "" if it is whole."""
     if memory.journal_is_damaged:
         return "the journal of an interrupted command is damaged"
     return next(_problems(memory, state), "")
 
 
-def _problems(memory: Memory, state: CardState) -> Iterator[str]:
+def _problems(memory: Memory, state: StoredState) -> Iterator[str]:
     yield from state.damaged_parts()
     if state.life_cycle not in list(LifeCycle):
         yield f"the life cycle {state.life_cycle:02X} is not valid"

@@ -16,7 +16,7 @@ from .handlers.access import enter, has_name, unusable_nodes
 from .processing import process
 from .profile.answer_to_reset import answer_to_reset
 from .profile.card_options import CardOptions
-from .profile.card_state import KEY_TRIES, LIFE_CYCLE_ADDRESS, CardState, LifeCycle, StoredKeySet
+from .profile.card_state import KEY_TRIES, LIFE_CYCLE_ADDRESS, LifeCycle, StoredKeySet, StoredState
 from .sam_card.sam_state import is_sam
 from .sessions.logical_channel import LogicalChannel
 
@@ -31,7 +31,7 @@ class SoftwareCard(Chip):
 
     def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
         super().__init__(memory, randomness)
-        self.state = CardState(memory)
+        self.state = StoredState(memory)
         self.options = CardOptions()
         self.created: dict[Directory, dict[int, Node]] = {}
         self.power_on()
@@ -50,7 +50,7 @@ class SoftwareCard(Chip):
         With a seed its challenges are the same in every run, for tests.
         """
         memory = Memory()
-        state = CardState(memory)
+        state = StoredState(memory)
         state.chip = ChipSerial(chip)
         state.life_cycle = LifeCycle.BLANK
         state.blocked_directories = 0

@@ -114,7 +114,7 @@ def issuer_of(context: Context) -> "Callable[[str], Issuer]":
             return AgentIssuer.at(context.agent, identity)
         from cardlib.issuance.local import LocalIssuer
 
-        store = context.open_store()
+        store = context.batch_store or context.open_store()
         known = [each.identity for each in store.header.versions]
         if identity not in known:
             raise CardKeyError(

@@ -49,7 +49,7 @@ def show(context: Context) -> int:
 
     configuration = context.configuration
     configuration.key_holder()
-    found = [configuration.setting(row.name) for row in SETTINGS if not row.later]
+    found = [configuration.setting(row.name) for row in SETTINGS]
     profiles = sorted(configuration.profiles)
     if context.as_json:
         return context.answer(

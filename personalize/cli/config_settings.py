@@ -23,10 +23,7 @@ _LONGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class ConfigSetting:
-    """One row of the table. FormatError of `read` says what is wrong, `example` what to write.
-
-    `later` says why no value is taken yet.
-    """
+    """One row of the table. FormatError of `read` says what is wrong, `example` what to write."""
 
     name: str
     read: Reading
@@ -35,7 +32,6 @@ class ConfigSetting:
     used_by: tuple[str, ...] = ()
     environment: str = ""
     default: str | None = None
-    later: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -44,8 +40,6 @@ class ConfigSetting:
 
     def value(self, given: object, folder: Path | None = None) -> Value:
         """Read a value. Raises FormatError, which names the setting and what to write."""
-        if self.later:
-            raise FormatError(f"{self.name} {self.later}")
         try:
             return self.read(given, folder)
         except FormatError as error:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -62,6 +62,7 @@ class Context:
     database: str | None = None
     station: str | None = None
     trusted: Path | None = None
+    batch_store: "OpenStore | None" = field(default=None, repr=False)
     _configuration: "Configuration | None" = None
 
     @property
@@ -222,6 +223,7 @@ class Context:
                 batch.refuse_foreign()
             return batch, agent, AgentBlanks(agent)
         store, wanted = self.open_store(path), header.key_store_identity
+        self.batch_store = store
         known = [each.identity for each in store.header.versions]
         if wanted not in known:
             raise CardKeyError(

@@ -14,7 +14,7 @@ from cardlib.regular_file import read_regular
 
 if TYPE_CHECKING:
     from ..custody.operators import Operator
-    from ..custody.register import Register
+    from ..custody.register import OperatorRegister
 
 _MOST_BYTES = 2**16
 ROLE = "custodian"
@@ -67,7 +67,7 @@ class Custodians:
         """Their names and X25519 public keys (32 bytes). CardKeyError as `operators`."""
         return [(each.name, each.wrapping) for each in self.operators()]
 
-    def registry(self) -> "Register | None":
+    def registry(self) -> "OperatorRegister | None":
         """The register of --register. CardKeyError when it cannot be read."""
         from ..custody.register import read_register
 
@@ -101,7 +101,7 @@ def _packed(command: Callable[..., int]) -> Callable[..., int]:
     return packed
 
 
-def _in_register(word: str, registry: "Register") -> "Operator":
+def _in_register(word: str, registry: "OperatorRegister") -> "Operator":
     if word not in registry.operators and Path(word).suffix:
         raise CardKeyError(
             f"{word}: with --register, give the name of each custodian and not a file"

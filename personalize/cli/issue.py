@@ -165,13 +165,12 @@ def command(
 
     \b
     Examples:
-      rhcard issue batch --reader 0 --trial
       rhcard issue batch --cards cards
       rhcard issue batch --cards cards --make-blanks
       rhcard issue batch --card BLANK.card
       rhcard issue batch --reader 0 --trial
       rhcard issue batch --reader 0 --reader 1 --trial
-      rhcard issue batch --cards cards --database bureau.sqlite
+      rhcard issue batch-2 --cards cards --database bureau.sqlite
     """
     from ..production.job import doubles, give_up, opened_job
 

@@ -31,11 +31,11 @@ _SHOWN = 20
 
 @click.group(name="journal")
 def command() -> None:
-    """Verify the bureau's journal, make checkpoints, put lost events back.
+    """Verify the bureau's journal, and mend it.
 
     \b
     Examples:
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys
+      rhcard journal verify --database bureau.sqlite --keys keys.json
     """
 
 
@@ -54,15 +54,15 @@ def command() -> None:
 @json_option
 @click.pass_obj
 def verify(context: Context, files: tuple[Path, ...]) -> int:
-    """Tell the journal again from its events, and compare every row of the register.
+    """Tell the journal again from its events, and compare all rows.
 
     With the keys the seals of the checkpoints are checked too. A journal that is wholly rewritten
     is in order in itself: only --against a checkpoint that was kept elsewhere finds that.
 
     \b
     Examples:
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys
-      rhcard journal verify --database bureau.sqlite --keys issuer.keys --against monday.json
+      rhcard journal verify --database bureau.sqlite --keys keys.json
+      rhcard journal verify --database bureau.sqlite --against friday.json
     """
     from ..register import verifying
     from ..register.opening import open_reader
@@ -98,14 +98,16 @@ def verify(context: Context, files: tuple[Path, ...]) -> int:
 @json_option
 @click.pass_obj
 def checkpoint(context: Context, out: Path) -> int:
-    """Make a checkpoint: the last event of every station, sealed with the issuer's keys.
+    """Make a checkpoint: the last event of every station, sealed.
+
+    It is sealed with the issuer's keys (HMAC), not with a public signature.
 
     Keep the file outside the bureau, or print it. `rhcard journal verify --against` compares the
     journal with it.
 
     \b
     Examples:
-      rhcard journal checkpoint --database bureau.sqlite --keys issuer.keys --out friday.json
+      rhcard journal checkpoint --database bureau.sqlite --out today.json
     """
     from cardlib.unfinished import write_new
 
@@ -120,7 +122,7 @@ def checkpoint(context: Context, out: Path) -> int:
         made = make_checkpoint(register, seal)
     write_new(out, json.dumps(made.as_dict(), indent=2).encode() + b"\n")
     if context.as_json:
-        return context.answer({"checkpoint": str(out), **made.as_dict()})
+        return context.answer({"file": str(out), **made.as_dict()})
     print_line(f"Checkpoint {made.number} of {len(made.heads)} stations is in {out}")
     say("Keep it outside the bureau.")
     return Exit.GOOD
@@ -139,11 +141,12 @@ def checkpoint(context: Context, out: Path) -> int:
 @json_option
 @click.pass_obj
 def recover(context: Context, folder: Path) -> int:
-    """Put events back that a database has lost, from the stations' own files.
+    """Put events back that a database has lost.
 
-    Use it when an older copy of the database was put back. First stop all stations, and copy their
-    files into one folder. Cards that were begun then wait for their own chips. If cards were made
-    since the copy was put back, and the two do not fit, nothing is changed and the cards are named.
+    They come from the stations' own files. Use it when an older copy of the database was put back.
+    First stop all stations, and copy their files into one folder. Cards that were begun then wait
+    for their own chips. If cards were made since the copy was put back, and the two do not fit,
+    nothing is changed and the cards are named.
 
     \b
     Examples:
@@ -173,8 +176,7 @@ def _kept(folder: Path) -> "list[KeptEvent]":
 def _seal(context: Context, tag_key: str, *, needed: bool = False) -> "CheckpointSigner":
     from ..production.checkpoint_seal import CheckpointSeal, UncheckedSeal
 
-    if context.keys is None and context.agent is None and not needed:
-        context.take_configured_keys()
+    context.take_configured_keys()
     if context.keys is None and context.agent is None and not needed:
         say("Without keys the seals of the checkpoints are not checked: give --keys FILE.")
         return UncheckedSeal()

@@ -148,7 +148,7 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
       rhcard operator add dan.json --register operators.json
     """
     from ..custody.operators import Operator
-    from ..custody.register import Register, read_register, write_register
+    from ..custody.register import OperatorRegister, read_register, write_register
 
     raw = read_operator(public)
     try:
@@ -160,7 +160,7 @@ def add(context: Context, public: Path, register: Path, fingerprint: str | None)
             f"{public} has the fingerprint {operator.fingerprint}, not {fingerprint}: it is not"
             " the file that the person made"
         )
-    registry = read_register(register) if register.exists() else Register()
+    registry = read_register(register) if register.exists() else OperatorRegister()
     write_register(register, registry.with_new(operator))
     return _told(context, operator, f"{operator.name} is in {register} now.")
 

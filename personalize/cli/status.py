@@ -34,7 +34,7 @@ def command(context: Context, what: str | None) -> int:
     \b
     Examples:
       rhcard status --database bureau.sqlite
-      rhcard status batch --database bureau.sqlite
+      rhcard status batch-2 --database bureau.sqlite
       rhcard status 1122334455667788 --database bureau.sqlite
     """
     from ..register.opening import open_reader

@@ -6,13 +6,13 @@ from cardlib.errors import CardKeyError
 from cardlib.keys.store.store_header import StoreHeader
 
 from .operators import Operator
-from .register import Register
+from .register import OperatorRegister
 from .roles import Role
 
 IN_OFFICE = "in office"
 
 
-def standing(name: str, key: bytes, registry: Register) -> str:
+def standing(name: str, key: bytes, registry: OperatorRegister) -> str:
     """Say in a few words what the register knows of a custodian; `key` is that of the store."""
     found = registry.operators.get(name)
     if found is None:
@@ -24,7 +24,7 @@ def standing(name: str, key: bytes, registry: Register) -> str:
     return IN_OFFICE if Role.CUSTODIAN in found.roles else "no custodian in the register"
 
 
-def fingerprint(name: str, key: bytes, registry: Register) -> str | None:
+def fingerprint(name: str, key: bytes, registry: OperatorRegister) -> str | None:
     """Return the fingerprint of a custodian; None when the register does not know this key."""
     found = registry.operators.get(name)
     return found.fingerprint if found is not None and found.wrapping == key else None
@@ -46,7 +46,7 @@ def check_deciders(header: StoreHeader, people: Collection[Operator]) -> None:
 
 
 def successors(
-    header: StoreHeader, registry: Register, wanted: Mapping[str, str]
+    header: StoreHeader, registry: OperatorRegister, wanted: Mapping[str, str]
 ) -> tuple[Operator, ...]:
     """Return the operators who are to be the custodians; `wanted` has fingerprints by name.
 

@@ -20,7 +20,7 @@ _MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class OperatorRegister:
     """All operators by name. A name and a key stand for one person, also after they have left.
 
     Raises CardKeyError when two records have the same name or a key in common.
@@ -45,21 +45,21 @@ class Register:
             raise CardKeyError(f"operator {name} was retired on {found.retired}")
         return found
 
-    def with_new(self, operator: Operator) -> "Register":
+    def with_new(self, operator: Operator) -> "OperatorRegister":
         """Return the register with one more. Raises CardKeyError when the name or key is taken."""
         if operator.name in self.operators:
             raise CardKeyError(
                 f"there is or was an operator {operator.name}: a name is never given twice"
             )
-        return Register(MappingProxyType({**self.operators, operator.name: operator}))
+        return OperatorRegister(MappingProxyType({**self.operators, operator.name: operator}))
 
-    def without(self, name: str, today: date) -> "Register":
+    def without(self, name: str, today: date) -> "OperatorRegister":
         """Return the register with an operator retired. Raises CardKeyError as `of` does."""
         retired = replace(self.of(name), retired=today)
-        return Register(MappingProxyType({**self.operators, name: retired}))
+        return OperatorRegister(MappingProxyType({**self.operators, name: retired}))
 
 
-def read_register(path: Path, *, guarded: bool = False) -> Register:
+def read_register(path: Path, *, guarded: bool = False) -> OperatorRegister:
     """Read the register. `guarded`: as the agent does, only a file that nobody else may write.
 
     Raises CardKeyError when it is not there, is damaged, or other users may write it.
@@ -81,7 +81,7 @@ def read_register(path: Path, *, guarded: bool = False) -> Register:
     by_name = {each.name: each for each in records}
     if len(by_name) != len(records):
         raise CardKeyError(f"{path}: two operators have the same name")
-    return Register(MappingProxyType(by_name))
+    return OperatorRegister(MappingProxyType(by_name))
 
 
 def _check_guarded(status: os.stat_result, path: Path) -> None:
@@ -92,7 +92,7 @@ def _check_guarded(status: os.stat_result, path: Path) -> None:
         )
 
 
-def write_register(path: Path, registry: Register) -> None:
+def write_register(path: Path, registry: OperatorRegister) -> None:
     """Write the register (mode 0644) in place of the old one, whole or not at all.
 
     Raises StorageError when it cannot be written.

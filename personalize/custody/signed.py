@@ -14,7 +14,7 @@ from .custodianship import check_deciders
 from .key_change import KeyChange, VersionFacts
 from .operators import Operator
 from .receipts import Receipt
-from .register import Register, read_register
+from .register import OperatorRegister, read_register
 from .service import Call
 from .statement import Statement, StatementCheck, allowed_people
 from .vault import StoreSource
@@ -48,7 +48,7 @@ class Signed:
         )
 
 
-def register(call: Call) -> Register:
+def register(call: Call) -> OperatorRegister:
     """Read the register of operators. Raises CardKeyError when others may write it."""
     path = call.service.policy.operators
     if path is None:

@@ -18,7 +18,7 @@ from typing import Any
 from cardlib.errors import DAMAGE, CardKeyError
 
 from .operators import Operator, OperatorKey
-from .register import Register
+from .register import OperatorRegister
 from .roles import Role
 
 LIFETIME = timedelta(minutes=10)
@@ -176,7 +176,7 @@ class Nonces:
 class StatementCheck:
     """How an agent looks at statements: with its operators, its nonces and its store's name."""
 
-    registry: Register
+    registry: OperatorRegister
     nonces: Nonces
     store: str
 
@@ -208,7 +208,9 @@ class StatementCheck:
         return people
 
 
-def allowed_people(registry: Register, action: str, names: Collection[str]) -> tuple[Operator, ...]:
+def allowed_people(
+    registry: OperatorRegister, action: str, names: Collection[str]
+) -> tuple[Operator, ...]:
     """Return the operators of these names, if they may do this together.
 
     Raises CardKeyError when one is named twice, there are too few, or one is unknown, retired or

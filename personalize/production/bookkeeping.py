@@ -1,14 +1,16 @@
 """The books of a batch, opened and compared: in the bureau's register, or in the batch's folder."""
 
+import errno
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cardlib.errors import DAMAGE, FormatError
 from cardlib.keys.issuer import Issuer, PinUse
 from cardlib.regular_file import read_regular
+from cardlib.unfinished import write_new
 
 from ..listing.holders import NUMBER_COLUMNS, holders
 from ..preparation.batch import Batch
@@ -29,6 +31,7 @@ from .station import alone_with
 MARK = "register.json"
 """The file in a batch's folder that names the register it was entered in."""
 _MOST = 4096
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def opened_to_read(
     JournalConflict as for `opened_to_issue`, and when no card was issued yet.
     """
     if bureau is not None:
+        _check_no_journal(batch.folder)
         facts = facts_of(batch)
         with open_reader(bureau.where) as reader:
             if not reader.check(facts, tags_of(batch, issuer, reader.tag_key, bureau)):
@@ -98,17 +102,13 @@ def opened_to_read(
 
 @contextmanager
 def _in_register(batch: Batch, issuer: Issuer, bureau: Bureau) -> Iterator[Books]:
-    if (batch.folder / NAME).exists():
-        raise JournalConflict(
-            f"{batch.folder} has a journal of its own, from an `issue` without the bureau's"
-            " register. Finish the batch without --database"
-        )
+    _check_no_journal(batch.folder)
     identity = batch.header.key_store_identity
     with open_register(bureau.where, bureau.station, bureau.files, identity) as register:
         of_tags = issuer if register.tag_key == identity else bureau.issuer_of(register.tag_key)
         facts, tags = facts_of(batch), tags_of(batch, issuer, register.tag_key, bureau)
-        register.enter(facts, tags)
         _mark(batch.folder, register)
+        register.enter(facts, tags)
         work = BatchWork(register, facts, lease=bureau.lease)
         seal = CheckpointSeal(of_tags.holder_hash)
         checkpoint_if_due(register, seal)
@@ -142,13 +142,19 @@ def tags_of(batch: Batch, issuer: Issuer, tag_key: str, bureau: Bureau) -> Mappi
 def _mark(folder: Path, register: Register) -> None:
     """Note in a batch's folder which register has it. A folder on read-only media stays as it is.
 
-    JournalConflict when it is another register.
+    It is on the disk before the batch is entered. JournalConflict when it is another register;
+    OSError when there is no room.
     """
     found = _marked(folder)
     if found is None:
         text = json.dumps({"register": register.identity, "where": register.database.name})
-        with suppress(OSError):
-            (folder / MARK).write_text(text + "\n")
+        try:
+            write_new(folder / MARK, text.encode() + b"\n")
+        except FileExistsError:  # another station was faster
+            _mark(folder, register)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
     elif found.get("register") != register.identity:
         raise JournalConflict(
             f"{folder} was entered in another register: {found.get('where')}. In this one its"
@@ -164,6 +170,14 @@ def _marked(folder: Path) -> dict[str, object] | None:
     except (OSError, *DAMAGE):
         found = None
     return found if isinstance(found, dict) else {"where": f"{folder / MARK} is damaged"}
+
+
+def _check_no_journal(folder: Path) -> None:
+    if (folder / NAME).exists():
+        raise JournalConflict(
+            f"{folder} has a journal of its own, from an `issue` without the bureau's register."
+            " Finish the batch without --database"
+        )
 
 
 def _check_unmarked(folder: Path) -> None:

@@ -189,7 +189,9 @@ def _url(where: str) -> URL:
     try:
         url = make_url(where)
     except ArgumentError:
-        raise JournalConflict("the database's URL is not right: see docs/bureau.md") from None
+        raise JournalConflict(
+            "the database's URL is not right. Write postgresql://USER@HOST/NAME"
+        ) from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
     if url.drivername == "sqlite" and url.database:

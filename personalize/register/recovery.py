@@ -31,6 +31,8 @@ def put_back(database: Database, kept: Sequence[KeptEvent]) -> int:
         missing = [each for each in _ordered(kept) if _is_missing(connection, each.event)]
         for each in missing:
             _insert(connection, each)
+        for each in missing:
+            _check_follows(connection, each.event)
         _tell_again(connection, [each.event for each in missing])
         return len(missing)
 
@@ -54,6 +56,21 @@ def _is_missing(connection: Connection, event: Event) -> bool:
     return found is None
 
 
+def _check_follows(connection: Connection, event: Event) -> None:
+    """JournalConflict when the event before it is lost: the copy is older than a checkpoint."""
+    table = schema.event
+    query = select(table.c.hash).where(
+        table.c.station == event.station, table.c.seq == event.seq - 1
+    )
+    before = connection.execute(query).scalar() if event.seq > 1 else FIRST
+    if before != event.previous:
+        raise JournalConflict(
+            f"event {event.seq - 1} of station {event.station} is neither in the database nor in"
+            " the station's file: the copy is older than the station's last checkpoint. Put back a"
+            " copy from after that checkpoint. Nothing was changed"
+        )
+
+
 def _conflict(event: Event, why: str) -> JournalConflict:
     card = f", card {event.number} on chip {event.chip}" if event.number else ""
     return JournalConflict(
@@ -70,8 +87,12 @@ def _insert(connection: Connection, kept: KeptEvent) -> None:
         card.c.card_step == event.card_step,
     )  # fmt: skip
     same_chip = card.c.chip == event.chip, card.c.chip_step == event.chip_step
-    for where, what in ((same_card, "card"), (same_chip, "chip")):
-        if connection.execute(select(card.c.seq).where(*where)).first() is not None:
+    steps = ((event.card_step, same_card, "card"), (event.chip_step, same_chip, "chip"))
+    for step, where, what in steps:
+        if (
+            step is not None
+            and connection.execute(select(card.c.seq).where(*where)).first() is not None
+        ):
             raise _conflict(event, f"the {what} went another way in the database")
     connection.execute(insert(schema.event), event.as_row())
     known = connection.execute(select(station.c.seq).where(station.c.name == event.station))

@@ -207,7 +207,15 @@ REFUSED: Mapping[str, tuple[str, str, str]] = {
     "no list of readers": ('readers = "a"', "readers", "must be a list of reader names: write"),
     "no readers": ("readers = []", "readers", "must be a list of reader names: write readers = ["),
     "a reader twice": ('readers = ["a", "A"]', "readers", "readers has 'a' twice"),
-    "a journal": ('journal = "j"', "journal", "journal comes with a journal for the whole bureau"),
+    "a password in the database's URL": (
+        'database = "postgresql://bureau:secret@db/register"', "database",
+        "database has a password: take it out, and put it into the file ~/.pgpass",
+    ),
+    "a password at the URL's end": (
+        'database = "postgresql://db/register?user=bureau&password=secret"', "database",
+        "database has a password: take it out",
+    ),
+    "a station with a blank": ('station = "desk 1"', "station", "station is 'desk 1': write"),
     "Chinese": ('language = "zh"', "language", 'is "zh", and rhcard speaks English only as yet'),
     "another language": ('language = "fr"', "language", "is 'fr': write language = \"en\""),
     "field": ('profile = "field"', "profile", f"profile is 'field', {LOWERS} --profile field each"),

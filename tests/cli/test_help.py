@@ -13,6 +13,7 @@ from PIL import Image
 
 from cardlib.emulator import SoftwareCard
 from cardlib.emulator.bench.virtual_reader import VirtualReader
+from cardlib.keys.store import KeyStore
 from cardlib.transport.pcsc import wait_for_card
 from personalize.cli import COMMANDS
 from personalize.cli.exits import Exit
@@ -21,10 +22,20 @@ from personalize.sample.sample_batch import SAMPLE
 from tests.cli.test_main import LEAVES
 from tests.emulator.test_virtual_reader import free_port
 from tests.listing.workbooks import workbook
-from tests.programs.rhcard import PASSPHRASE, key_file, public_operator, ran, rhcard, spawned
+from tests.programs.rhcard import (
+    PASSPHRASE,
+    key_file,
+    public_operator,
+    ran,
+    residents,
+    rhcard,
+    saved,
+    spawned,
+)
 from tests.programs.softhsm import SoftHsm
 
-GROUPS = ("keys", "batch", "apdu", "emulator", "card-profile", "config", "operator", "agent")
+GROUPS = ("keys", "batch", "apdu", "emulator", "card-profile", "config", "operator", "agent",
+          "journal")  # fmt: skip
 PATHS = [(), *((name,) for name in GROUPS), *LEAVES]
 
 
@@ -112,7 +123,8 @@ def sam_pin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator[Path]:
-    """What the examples name: a list, key store, batch, cards, one of them, blanks, SAM, token.
+    """What the examples name: a list, key store, batch, cards, one of them, blanks, SAM, token,
+    and a register with a batch, a checkpoint and stations' files.
 
     The PIN of the token is in the environment.
     """
@@ -151,7 +163,25 @@ def desk(tmp_path_factory: pytest.TempPathFactory, softhsm: SoftHsm) -> Iterator
     (folder / "p.jpg").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RHCARD_TOKEN_PIN", softhsm.pin)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        begin_register(folder)
         yield folder
+
+
+def begin_register(folder: Path) -> None:
+    """A register with batch-2 and its one card, on the chip that the examples name."""
+    residents(folder, 1, 5).rename(folder / "residents-2.csv")
+    chip = bytes.fromhex("1122334455667788")
+    keys = KeyStore.open(folder / "keys.json", PASSPHRASE)
+    saved(SoftwareCard.blank(chip, keys.blank_keys(chip)), folder / "NEW.card")
+    for line in (
+        "prepare residents-2.csv --keys keys.json --out batch-2 --issue-date 2026-11-23",
+        "issue batch-2 --card NEW.card --database bureau.sqlite",
+        "journal checkpoint --database bureau.sqlite --keys keys.json --out friday.json",
+    ):
+        here(folder, *line.split())
+    shutil.copytree(folder / "state", folder / "stations")
+    shutil.move(folder / "NEW.card", folder / "cards" / "NEW.card")
 
 
 def here(folder: Path, *words: str) -> None:
@@ -167,6 +197,7 @@ def test_every_example_runs_as_it_stands(
 ) -> None:
     """`demo` with the few residents of the desk: the fifty are for tests/cli/test_demo.py."""
     monkeypatch.setattr(sample_batch, "SAMPLE", desk / "residents.csv")
+    monkeypatch.setenv("RHCARD_KEYS", str(desk / "keys.json") if words[:1] == ("journal",) else "")
     for line in examples(words):
         if line[1:3] == ["emulator", "run"]:
             assert_runs_until_told_to_stop(line[1:], desk)

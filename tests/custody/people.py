@@ -9,7 +9,7 @@ from unittest import mock
 
 from cardlib.keys.store import passphrase
 from personalize.custody.operators import OperatorKey, new_operator
-from personalize.custody.register import Register, write_register
+from personalize.custody.register import OperatorRegister, write_register
 from personalize.custody.roles import Role
 from tests import QUICK_SCRYPT_N
 
@@ -37,8 +37,8 @@ def person(name: str, *roles: Role) -> Person:
     return Person(key, raw, words)
 
 
-def register(people: Iterable[Person]) -> Register:
-    registry = Register()
+def register(people: Iterable[Person]) -> OperatorRegister:
+    registry = OperatorRegister()
     for each in people:
         registry = registry.with_new(each.key.operator)
     return registry

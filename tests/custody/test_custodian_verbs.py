@@ -19,7 +19,7 @@ from cardlib.keys.store.store_file import (
     open_with_data_key,
     read_header,
 )
-from personalize.custody.register import Register, read_register, write_register
+from personalize.custody.register import OperatorRegister, read_register, write_register
 from personalize.custody.roles import Role
 from personalize.custody.statement import LIFETIME, Nonces
 from tests.custody.hosts import Host, again, host
@@ -39,7 +39,7 @@ def agent(tmp_path: Path) -> Iterator[Host]:
         yield made
 
 
-def registered(agent: Host, registry: Register) -> None:
+def registered(agent: Host, registry: OperatorRegister) -> None:
     path = agent.service.policy.operators
     assert path is not None
     write_register(path, registry)

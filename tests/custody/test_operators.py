@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
 from personalize.custody.operators import Operator, new_operator, open_operator, public_record
-from personalize.custody.register import Register, read_register, write_register
+from personalize.custody.register import OperatorRegister, read_register, write_register
 from personalize.custody.roles import Role
 from tests import DATA
 from tests.custody.people import DAY, files, person, register
@@ -241,7 +241,7 @@ def test_a_register_with_one_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_register_has_nobody() -> None:
-    assert list(Register()) == []
+    assert list(OperatorRegister()) == []
 
 
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(), max_size=6))

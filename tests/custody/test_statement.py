@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cardlib.errors import CardKeyError
-from personalize.custody.register import Register
+from personalize.custody.register import OperatorRegister
 from personalize.custody.roles import Role
 from personalize.custody.statement import ACTIONS, LIFETIME, Nonces, Statement, StatementCheck
 from tests.custody.people import DAY, person, register
@@ -36,7 +36,7 @@ class Clock:
 class Agent:
     """What of an agent a statement meets."""
 
-    def __init__(self, registry: Register = REGISTRY, store: str = STORE) -> None:
+    def __init__(self, registry: OperatorRegister = REGISTRY, store: str = STORE) -> None:
         self.clock = Clock()
         self.desk = StatementCheck(registry, Nonces(self.clock), store)
 

@@ -34,6 +34,7 @@ if __name__ == "__main__":
         exits_page,
         fault_codes_page,
         operators_page,
+        register_page,
         token_page,
         troubles,
     )
@@ -41,6 +42,7 @@ if __name__ == "__main__":
     pages = (
         agent_page, cli_page, card_page, configuration_page, exits_page, fault_codes_page,
         operators_page,
+        register_page,
         token_page, troubles,
     )  # fmt: skip
     for module in pages:

@@ -39,6 +39,10 @@ class Shell:
     last_code: int = 0
     names: dict[str, object] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Keep the files of stations here, and not in the home folder."""
+        self.environment.setdefault("XDG_STATE_HOME", str(self.folder / "state"))
+
     def run(self, command: str) -> str:
         """Run one command line; return what it prints, stdout and stderr as they come."""
         if command == "echo $?":

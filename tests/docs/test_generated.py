@@ -14,6 +14,7 @@ from . import (
     exits_page,
     fault_codes_page,
     operators_page,
+    register_page,
     token_page,
     troubles,
 )
@@ -27,6 +28,7 @@ MODULES = (
     exits_page,
     fault_codes_page,
     operators_page,
+    register_page,
     token_page,
     troubles,
 )

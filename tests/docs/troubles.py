@@ -38,7 +38,7 @@ PAGE = ROOT / "docs" / "how-to" / "troubleshooting.md"
 SHOWN_FOLDER = "/srv/bureau"
 _PASSPHRASE = "correct horse battery staple"
 EXITS = {int(code): code for code in Exit}
-_GROUPS = "agent|apdu|card-profile|config|emulator|keys|operator|sam"
+_GROUPS = "agent|apdu|card-profile|config|emulator|journal|keys|operator|sam"
 """The commands of rhcard that have commands of their own."""
 _SECTION = re.compile(r"^### (?P<title>.+?)\n\n```text\n(?P<shown>.*?)^```$", re.M | re.S)
 

@@ -10,7 +10,7 @@ from cardlib.card import ResidentHealthCard
 from cardlib.emulator import FaultyCard, SoftwareCard
 from cardlib.emulator.bench.ready_made import CHIP, PIN
 from cardlib.emulator.chip.memory import JOURNAL_PAGE, PAGE_SIZE, Memory
-from cardlib.emulator.profile.card_state import CardState, StoredPin
+from cardlib.emulator.profile.card_state import StoredPin, StoredState
 from cardlib.issuance import IssuerSession, personalize, put_key_command
 from cardlib.keys.static_keys import SoftwareScp03Keys
 from cardlib.layout import FILE_BY_PATH, FILES, KEY_BY_NAME, KEYS, Structure, dgi_of_record
@@ -364,7 +364,7 @@ def lived(session: Session) -> Lived:
 
 def counters(pages: Pages) -> dict[str, int]:
     """Every try counter by its name."""
-    state = CardState(Memory(dict(pages)))
+    state = StoredState(Memory(dict(pages)))
     found = {f"key set {version:02X}": keys.tries for version, keys in state.key_sets.items()}
     found |= {spec.name: key.tries for spec in KEYS if (key := state.card_key(spec))}
     return found | ({"PIN": state.pin.remaining} if state.pin else {})
@@ -373,7 +373,7 @@ def counters(pages: Pages) -> dict[str, int]:
 def with_a_try_less(pages: Pages, name: str) -> Pages:
     """The same memory with one counter one lower."""
     memory = Memory(dict(pages))
-    state = CardState(memory)
+    state = StoredState(memory)
     if name == "PIN":
         pin = state.pin
         assert pin

@@ -17,7 +17,7 @@ from cardlib.emulator.bench.faults import Cut, Fault, Moment
 from cardlib.emulator.bench.faulty_card import PowerLost
 from cardlib.emulator.bench.ready_made import CHIP
 from cardlib.emulator.chip.memory import Memory
-from cardlib.emulator.profile.card_state import CardState
+from cardlib.emulator.profile.card_state import StoredState
 from cardlib.errors import CardError
 from cardlib.issuance import CardStage, stage
 from cardlib.layout import FILE_BY_PATH
@@ -135,7 +135,7 @@ def test_a_cut_at_any_write_leaves_each_command_done_or_not(session: Session) ->
 def test_a_cut_in_a_personalization_leaves_a_life_cycle_that_there_is() -> None:
     """And the same issuer finishes the card: it is then as if nothing had happened."""
     seen, end, woken = [], kept(lived(personalization).end), dict[int, bytes]()
-    steps = CardState(Memory(dict(end))).sequence_counter
+    steps = StoredState(Memory(dict(end))).sequence_counter
     for card, _ in waking_up(personalization):
         before, woken = woken, card.card.memory.pages
         if woken == before:

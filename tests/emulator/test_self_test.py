@@ -17,8 +17,8 @@ from cardlib.emulator.profile.card_state import (
     FILE_ADDRESS,
     FILE_AREA,
     NODE_STATES,
-    CardState,
     LifeCycle,
+    StoredState,
     with_checksum,
 )
 from cardlib.keys.roots import public_test_roots
@@ -144,7 +144,7 @@ def test_an_impossible_specification_or_cipher_is_noticed_although_its_checksum_
     pages: dict[int, bytes], spec: int, cipher: int
 ) -> None:
     memory = Memory(pages)
-    state = CardState(memory)
+    state = StoredState(memory)
     state.profile = (spec, cipher, *state.profile[2:])
     memory.commit()
     card = SoftwareCard(memory)

@@ -23,8 +23,12 @@ SHARED_MODULE_NAMES: Mapping[frozenset[str], str] = {
     frozenset({"personalize.cli.batch", "personalize.preparation.batch"}): _COMMAND,
     frozenset({"personalize.cli.card_profile", "cardlib.layout.card_profile"}): _COMMAND,
     frozenset({"personalize.cli.issue", "personalize.production.issue"}): _COMMAND,
+    frozenset({"personalize.cli.journal", "personalize.production.journal"}): _COMMAND,
     frozenset({"personalize.cli.pins", "personalize.production.pins"}): _COMMAND,
     frozenset({"personalize.cli.prepare", "personalize.preparation.prepare"}): _COMMAND,
+    frozenset({"personalize.cli.status", "cardlib.status"}): (
+        "the command shows how far work is; the other one holds the status words of cards"
+    ),
     frozenset({"personalize.cli.verify", "cardlib.checks.verify"}): _COMMAND,
 }
 """The modules that may share a name, and why. `__init__` is not a name of its own."""

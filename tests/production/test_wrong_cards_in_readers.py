@@ -118,7 +118,7 @@ def test_a_card_is_not_activated_when_another_of_its_resident_comes_meanwhile(
     right.cut = at(30, comes)
     cards = [mine, *[blank() for _ in range(COUNT - 1)]]
     results = issue_in(batch, readers, feeding(right, iter(cards)))
-    assert [(r.number, r.state) for r in results if r.problem] == [(1, CardState.PERSONALIZED)]
+    assert [(r.number, r.state) for r in results if r.problem] == [(1, CardState.PERSONALIZING)]
     assert f"Keep chip {ChipSerial(mine.chip)} apart" in results[0].problem
     assert any("this card is not finished: card 1" in line for line in right.lines)
 

@@ -10,7 +10,7 @@ from ...layout import KeySpec
 from ..chip.image import ImageFile
 from ..chip.memory import Memory
 from ..chip.refusal import MemoryFailure, PowerCut
-from ..profile.card_state import CardState, StoredKeySet, StoredPin
+from ..profile.card_state import StoredKeySet, StoredPin, StoredState
 from ..sessions.scp03 import R_MAC
 from ..software_card import SoftwareCard
 from .faults import (
@@ -86,7 +86,7 @@ class FaultyCard:
         self._powered = self._present = True
         self._mute = False
         stuck = frozenset(f.counter for f in self.faults if isinstance(f, StuckCounter))
-        card.state = _StuckState(card.memory, stuck) if stuck else CardState(card.memory)
+        card.state = _StuckState(card.memory, stuck) if stuck else StoredState(card.memory)
         card.memory.on_write = self._on_write
         if flips := [fault for fault in self.faults if isinstance(fault, MemoryFlip)]:
             self._flip_memory(flips)
@@ -263,11 +263,11 @@ def _is_protected(command: CommandAPDU) -> bool:
     return bool(messaging) and len(command.data) >= _SHORTEST_MAC
 
 
-_store_pin = vars(CardState)["pin"].fset
-_store_key_sets = vars(CardState)["key_sets"].fset
+_store_pin = vars(StoredState)["pin"].fset
+_store_key_sets = vars(StoredState)["key_sets"].fset
 
 
-class _StuckState(CardState):
+class _StuckState(StoredState):
     """The state of a card whose named try counters never change."""
 
     __slots__ = ("_stuck",)

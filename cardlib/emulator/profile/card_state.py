@@ -95,7 +95,7 @@ def with_checksum(raw: bytes) -> bytes:
     return raw + crc_hqx(raw, 0xFFFF).to_bytes(2, "big")
 
 
-class CardState:
+class StoredState:
     """The card's persistent state with types. Each change belongs to the running command."""
 
     __slots__ = ("memory",)

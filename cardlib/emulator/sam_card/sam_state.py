@@ -12,7 +12,7 @@ from ...facts import SpecVersion
 from ...layout import KEYS
 from ...layout.sam_data import KEY_BY_SAM_ID, MEANINGS_OF_0, NO_LIMIT, PIN_FORMS
 from ..chip.memory import PAGE_SIZE, Memory
-from ..profile.card_state import CHECKSUM_SIZE, CardState, with_checksum
+from ..profile.card_state import CHECKSUM_SIZE, StoredState, with_checksum
 
 _MARK_ADDRESS, _MARK = 6 * PAGE_SIZE, b"SAM 1"
 """A page that a card never writes."""
@@ -55,7 +55,7 @@ class Use:
         return NO_LIMIT if self.limit == NO_LIMIT else max(0, self.limit - self.used)
 
 
-class SamState(CardState):
+class SamState(StoredState):
     """The SAM's persistent state with types. Each change belongs to the running command."""
 
     __slots__ = ()

@@ -16,7 +16,7 @@ from ..filesystem.tree import MF, Directory, Node
 from ..handlers import registry, security_domain
 from ..processing import process
 from ..profile.card_options import CardOptions
-from ..profile.card_state import KEY_TRIES, CardState, LifeCycle, StoredKeySet
+from ..profile.card_state import KEY_TRIES, LifeCycle, StoredKeySet, StoredState
 from ..sessions.card_interface import Card, CommandHandler, Commands
 from ..sessions.logical_channel import LogicalChannel
 from .sam_application import SamApplication
@@ -42,7 +42,7 @@ class SoftwareSam(Chip):
     def __init__(self, memory: Memory, randomness: Callable[[int], bytes] = os.urandom) -> None:
         super().__init__(memory, randomness)
         self.sam = SamState(memory)
-        self.state: CardState = self.sam
+        self.state: StoredState = self.sam
         self.options = _OPTIONS
         self.created: dict[Directory, dict[int, Node]] = {}
         self.unusable = frozenset[Node]()

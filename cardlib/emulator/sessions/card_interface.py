@@ -8,7 +8,7 @@ from ...apdu import CommandAPDU
 from ..chip.memory import Memory
 from ..filesystem.tree import Directory, Node
 from ..profile.card_options import CardOptions
-from ..profile.card_state import CardState
+from ..profile.card_state import StoredState
 from .logical_channel import LogicalChannel
 
 
@@ -41,7 +41,7 @@ class Card(Protocol):
     commands: Commands
 
     memory: Memory
-    state: CardState
+    state: StoredState
     random: Callable[[int], bytes]
     options: CardOptions
     channels: dict[int, LogicalChannel]
