@@ -15,7 +15,7 @@ from cardlib.errors import DAMAGE, FormatError
 from cardlib.layout import FILE_BY_PATH, dgi_of_record
 
 from ..preparation.prepared import PreparedCard
-from .fitting import Box, Fitted, fit
+from .fitting import Box, FittedText, fit
 from .print_faults import CannotPrint, PrintFault
 from .typefaces import Typefaces, missing_packages
 from .typesetting import typeset
@@ -85,14 +85,14 @@ def pages(count: int, form: ProofForm) -> int:
 
 def _texts(
     card: PreparedCard, boxes: Mapping[str, Box], typefaces: Typefaces
-) -> tuple[dict[str, Fitted], list[PrintFault]]:
+) -> tuple[dict[str, FittedText], list[PrintFault]]:
     """The texts of a card in their boxes, and what is wrong with others, each column once."""
-    texts: dict[str, Fitted] = {}
+    texts: dict[str, FittedText] = {}
     faults: dict[str, PrintFault] = {}
     for name, box in boxes.items():
         column = _COLUMNS.get(name, name)
         fitted = fit(_value(card, column), box, typefaces)
-        if isinstance(fitted, Fitted):
+        if isinstance(fitted, FittedText):
             texts[name] = fitted
         elif column not in faults:
             faults[column] = PrintFault(
@@ -107,7 +107,7 @@ def _value(card: PreparedCard, column: str) -> str:
     return text or card.value("address_2") if column == "address_1" else text
 
 
-def _data(card: PreparedCard, texts: Mapping[str, Fitted]) -> dict[str, object]:
+def _data(card: PreparedCard, texts: Mapping[str, FittedText]) -> dict[str, object]:
     """A card for the template. Any of DAMAGE or OSError for a photo that is no picture."""
     jpeg = _photo(card)
     return {

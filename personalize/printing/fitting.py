@@ -30,7 +30,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedText:
     """A text's size in points and its lines, which together are the text."""
 
     size: float
@@ -49,7 +49,7 @@ class Misfit:
     remedy: str
 
 
-def fit(text: str, box: Box, typefaces: Typefaces) -> Fitted | Misfit:
+def fit(text: str, box: Box, typefaces: Typefaces) -> FittedText | Misfit:
     """The text at the largest size at which it fits into its box, or why it cannot be printed."""
     widths = {char: typefaces.advance(char) for char in text}
     missing = [f"U+{ord(char):04X}" for char, width in widths.items() if width is None]
@@ -62,7 +62,7 @@ def fit(text: str, box: Box, typefaces: Typefaces) -> Fitted | Misfit:
     for size in _sizes(box):
         lines = _broken(text, known, box.width * _MM_IN_POINTS / size)
         if len(lines) <= _rows(box, size):
-            return Fitted(size, lines)
+            return FittedText(size, lines)
     return Misfit(
         f"the text is too long: it does not fit into {box.width:g} x {box.height:g} mm at"
         f" {box.least:g} points, the least size",

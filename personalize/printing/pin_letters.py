@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cardlib.layout.characters import printable
 
-from .fitting import Box, Fitted, fit
+from .fitting import Box, FittedText, fit
 from .print_faults import CannotPrint, PrintFault
 from .typefaces import Typefaces, opened_typefaces
 from .typesetting import typeset
@@ -117,11 +117,11 @@ def _as_pdf(letters: Sequence[PinLetter], typefaces: Typefaces) -> bytes:
     for letter in letters:
         texts = {"name": letter.name, "address": letter.address, "card": letter.masked}
         fitted = {name: fit(text, _BOXES[name], typefaces) for name, text in texts.items()}
-        good = {name: each for name, each in fitted.items() if isinstance(each, Fitted)}
+        good = {name: each for name, each in fitted.items() if isinstance(each, FittedText)}
         faults += [
             PrintFault(letter.number, letter.line, name, each.problem, each.remedy)
             for name, each in fitted.items()
-            if not isinstance(each, Fitted)
+            if not isinstance(each, FittedText)
         ]
         shown = {name: each.as_dict() for name, each in good.items()}
         data.append({**shown, "chip": letter.chip, "pin": letter.pin})

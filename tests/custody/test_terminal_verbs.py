@@ -47,7 +47,8 @@ def test_a_message_names_the_key_that_the_card_refused_by_its_check_value(agent:
 
 def test_a_chip_is_named_only_to_begin_a_session_or_an_authentication_or_for_a_job() -> None:
     assert {name for name, form in FORMS.items() if "chip" in form.takes} == {
-        "session", "authenticate", "process-key", "replace-keys", "load", "give-up",
+        "session", "authenticate", "process-key", "replace-keys", "load", "give-up", "seal-pin",
+        "unseal-pin",
     }  # fmt: skip
     assert {name for name in TERMINAL_VERBS if "chip" in FORMS[name].takes} == {
         "authenticate", "process-key",

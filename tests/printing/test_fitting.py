@@ -2,7 +2,7 @@
 
 import pytest
 
-from personalize.printing.fitting import LINE_HEIGHT, Box, Fitted, Misfit, fit
+from personalize.printing.fitting import LINE_HEIGHT, Box, FittedText, Misfit, fit
 from personalize.printing.typefaces import Typefaces
 
 NAME = Box(32.6, 13.0, 15.0, 6.0)
@@ -12,14 +12,14 @@ LONG = (
 POINTS = 72 / 25.4
 
 
-def fitted(text: str, box: Box, typefaces: Typefaces) -> Fitted:
+def fitted(text: str, box: Box, typefaces: Typefaces) -> FittedText:
     found = fit(text, box, typefaces)
-    assert isinstance(found, Fitted)
+    assert isinstance(found, FittedText)
     return found
 
 
 def test_a_short_text_has_the_largest_size_and_one_line(typefaces: Typefaces) -> None:
-    assert fitted("黄玉晨", NAME, typefaces) == Fitted(15.0, ("黄玉晨",))
+    assert fitted("黄玉晨", NAME, typefaces) == FittedText(15.0, ("黄玉晨",))
 
 
 def test_a_name_of_fifty_characters_becomes_smaller_and_has_lines(typefaces: Typefaces) -> None:
