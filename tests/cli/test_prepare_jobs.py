@@ -51,7 +51,7 @@ def test_a_number_of_jobs_is_from_1_to_256(jobs: str) -> None:
     ],
     ids=["to all, as when the system shuts down", "a worker dies"],
 )
-def test_a_signal_in_mid_work_leaves_one_line_and_nothing_else(
+def test_a_signal_in_mid_work_leaves_one_line_and_what_the_same_command_continues(
     sent: signal.Signals, to_all: bool, code: int, said: str, tmp_path: Path, keys: Path
 ) -> None:
     words = ("prepare", DATA / "residents.csv", "--keys", keys, "--out", tmp_path / "batch")
@@ -70,5 +70,7 @@ def test_a_signal_in_mid_work_leaves_one_line_and_nothing_else(
     assert process.returncode == code
     (line,) = err.strip().splitlines()
     assert line.startswith(f"rhcard: {said}")
-    assert list(tmp_path.iterdir()) == []
     wait_for_the_end_of(*workers)
+    assert all(path.name.startswith(".batch.rhcard-unfinished-") for path in tmp_path.iterdir())
+    assert rhcard(*words, *ON).code == 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "batch"]
