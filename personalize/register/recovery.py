@@ -96,15 +96,15 @@ def _conflict(event: Event, why: str) -> JournalConflict:
 
 
 def _insert(connection: Connection, kept: KeptEvent) -> None:
-    event, station, card = kept.event, schema.station, schema.event
-    same_card = (
-        card.c.batch == event.batch, card.c.number == event.number,
-        card.c.card_step == event.card_step,
-    )  # fmt: skip
-    same_chip = card.c.chip == event.chip, card.c.chip_step == event.chip_step
-    for where, what in ((same_card, "card"), (same_chip, "chip")):
-        if (there := _event_where(connection, *where)) is not None:
-            raise _conflict(event, f"the {what} went another way in the database, {_told(there)}")
+    event, station, there = kept.event, schema.station, schema.event
+    card_step = {"batch": event.batch, "number": event.number, "card_step": event.card_step}
+    chip = None if event.chip is None else bytes(event.chip)
+    for what, step in (("card", card_step), ("chip", {"chip": chip, "chip_step": event.chip_step})):
+        if None in step.values():
+            continue
+        other = _event_where(connection, *(there.c[name] == each for name, each in step.items()))
+        if other is not None:
+            raise _conflict(event, f"the {what} went another way in the database, {_told(other)}")
     connection.execute(insert(schema.event), event.as_row())
     known = connection.execute(select(station.c.seq).where(station.c.name == event.station))
     if known.scalar() is None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Boolean, ColumnElement, Connection, Table, select, type_coerce
+from sqlalchemy.types import NullType
 
 from cardlib.errors import DAMAGE, CardError
 
@@ -169,7 +170,7 @@ _CARD = ("state", "chip", "is_current", "step", "token", "station", "changed")
 def _cards(connection: Connection, folded: Folded) -> list[str]:
     rows = {
         (row.batch, row.number, row.attempt): {name: getattr(row, name) for name in _CARD}
-        for row in connection.execute(select(schema.card))
+        for row in connection.execute(select(*_as_stored(schema.card)))
     }
     told = {
         (batch, number, card.attempt): _must_be(card, card is record.cards[-1])
@@ -188,6 +189,14 @@ def _cards(connection: Connection, folded: Folded) -> list[str]:
             if rows[key][name] != must
         ]
     return faults
+
+
+def _as_stored(table: Table) -> list[ColumnElement[Any]]:
+    """The columns, truth values as they are: to SQLite 2 is neither true nor false."""
+    return [
+        type_coerce(each, NullType()).label(each.name) if isinstance(each.type, Boolean) else each
+        for each in table.c
+    ]
 
 
 def _must_be(card: FoldedCard, is_current: bool) -> dict[str, Any]:
@@ -240,7 +249,7 @@ def _named(found: tuple[str, int] | None) -> str:
 def _holders(connection: Connection, folded: Folded) -> list[str]:
     faults, of_batch = [], dict[str, list[tuple[int, bytes]]]()
     in_use: dict[bytes, Record] = {}
-    for row in connection.execute(select(schema.holder)):
+    for row in connection.execute(select(*_as_stored(schema.holder))):
         of_batch.setdefault(row.batch, []).append((row.number, row.commitment))
         where = f"card {row.number} of batch {row.batch}"
         record = folded.records.get((row.batch, row.number))
