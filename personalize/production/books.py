@@ -14,7 +14,8 @@ from cardlib.keys.issuer import Issuer, PinOf, PinUse
 
 from ..register.states import CardState
 from ..register.view import BatchView
-from ..register.work import BatchWork, SealedPins
+from ..register.work import BatchWork
+from ..register.writing import SealedPins
 from .journal import Journal
 from .pins import PinFile, random_pin
 

@@ -109,14 +109,15 @@ class Register(RegisterReader):
         transaction = new_transaction_id()
 
         def attempt(connection: Connection, again: bool) -> T:
+            writing = Writing(connection, self.station, transaction)
+            # The first try may still be at its COMMIT: then this waits for the station's row.
+            writing.begin()
             if again and (found := events_of(connection, transaction)):
                 return recall(found)
-            writing = Writing(connection, self.station, transaction)
-            writing.begin()
             result = work(writing)
             if writing.events:
                 writing.end()
-                self.file.add(writing.events)
+                self.file.add(writing.events, writing.beside)
             return result
 
         return self.database.run(attempt)
@@ -143,8 +144,9 @@ class Register(RegisterReader):
                 for tag, number in tags.items()
                 if number in rest.numbers
             ]
-            _insert_batch(writing, rest, rows, is_new=not there)
-            self.file.keep({"holders": [holder_as_list(row) for row in rows]})
+            named = {"register": self.identity, "tag_key": self.tag_key}
+            _insert_batch(writing, rest, rows, named, is_new=not there)
+            writing.beside = {"holders": [holder_as_list(row) for row in rows]}
             return True
 
         return self.write(work, lambda _: True)
@@ -201,14 +203,19 @@ def holder_as_list(row: HolderRow) -> list[int | str]:
 
 
 def _insert_batch(
-    writing: Writing, facts: BatchFacts, holders: list[HolderRow], *, is_new: bool
+    writing: Writing,
+    facts: BatchFacts,
+    holders: list[HolderRow],
+    named: Mapping[str, str],
+    *,
+    is_new: bool,
 ) -> None:
     insert_batch(writing.connection, facts, holders, writing.at, is_new=is_new)
     held = tags_commitment((each["number"], each["commitment"]) for each in holders)
     detail = {
         "count": facts.count, "key_store_identity": facts.key_store_identity,
         "key_version": facts.key_version, "holders": held,
-        "first": facts.numbers[0], "last": facts.numbers[-1],
+        "first": facts.numbers[0], "last": facts.numbers[-1], **named,
     }  # fmt: skip
     writing.record(Act.ENTERED, batch=facts.batch, detail=detail)
 

@@ -16,12 +16,14 @@ from cardlib.errors import DAMAGE, FormatError
 
 from . import schema
 from .bureau import Register
+from .conflict import JournalConflict
 from .database import now
 from .folding import Folded
 from .writing import Writing
 
 EVERY = 1_000
 """A station makes a checkpoint after so many events of its own."""
+_TRIES = 5
 _FORMAT = "rhcard checkpoint 1"
 
 
@@ -54,18 +56,13 @@ class Checkpoint:
 
 def make_checkpoint(register: Register, signer: CheckpointSigner) -> Checkpoint:
     """Make a checkpoint of now, and forget this station's events before it in its own file."""
-    content = register.read(lambda connection: _content(connection, register.identity))
-    signature = signer.sign_checkpoint(content)
-    made = _checkpoint(content, signature)
-
-    def work(writing: Writing) -> None:
-        table = schema.checkpoint
-        row = {"number": made.number, "content": content.decode(), "signature": signature}
-        known = select(table.c.content).where(table.c.number == made.number)
-        if writing.connection.execute(known).scalar() != content.decode():
-            writing.connection.execute(insert(table), row)
-
-    register.write(work, lambda _: None)
+    for _ in range(_TRIES):
+        content = register.read(lambda connection: _content(connection, register.identity))
+        made = _checkpoint(content, signer.sign_checkpoint(content))
+        if _store(register, made):
+            break
+    else:
+        raise JournalConflict("other stations made checkpoints at the same time. Try again")
     own = made.heads.get(register.station)
     if own == register.file.last:
         register.file.begin_anew(own)
@@ -75,6 +72,21 @@ def make_checkpoint(register: Register, signer: CheckpointSigner) -> Checkpoint:
 def checkpoint_if_due(register: Register, signer: CheckpointSigner) -> Checkpoint | None:
     """Make a checkpoint when the station's own file has EVERY events or more."""
     return make_checkpoint(register, signer) if register.file.count >= EVERY else None
+
+
+def _store(register: Register, made: Checkpoint) -> bool:
+    """Store a checkpoint; False when another station has made one of this number just now."""
+    table, content = schema.checkpoint, made.content.decode()
+    row = {"number": made.number, "content": content, "signature": made.signature}
+
+    def work(writing: Writing) -> bool:
+        known = select(table.c.content).where(table.c.number == made.number)
+        found = writing.connection.execute(known).scalar()
+        if found is None:
+            writing.connection.execute(insert(table), row)
+        return found in (None, content)
+
+    return register.write(work, lambda _: True)
 
 
 def _content(connection: Any, register: str) -> bytes:
@@ -123,9 +135,12 @@ def read_checkpoint(raw: bytes, signer: CheckpointSigner) -> Checkpoint:
 def stored(connection: Any) -> list[Checkpoint]:
     """The checkpoints in the database, in order. Raises FormatError when one is damaged."""
     table = schema.checkpoint
-    rows = connection.execute(select(table).order_by(table.c.number)).all()
     try:
-        return [_checkpoint(row.content.encode(), row.signature) for row in rows]
+        rows = connection.execute(select(table).order_by(table.c.number)).all()
+        found = [_checkpoint(row.content.encode(), bytes(row.signature)) for row in rows]
+        if [each.number for each in found] != [row.number for row in rows]:
+            raise FormatError("a number is another")
+        return found
     except DAMAGE:
         raise FormatError("a checkpoint in the database is damaged") from None
 

@@ -82,7 +82,7 @@ class Database:
                 connection.close()
             self._engine.dispose()
 
-    def run(self, work: Callable[[Connection, bool], T]) -> T:
+    def run(self, work: Callable[[Connection, bool], T], *, reads: bool = False) -> T:
         """Do `work` in one transaction: all of it is on the disk when this ends, or nothing is.
 
         If the connection is lost, it waits for the database and does `work` again. It is told then
@@ -93,7 +93,7 @@ class Database:
             again, tries, end = False, 0, time.monotonic() + self.patience
             while True:
                 try:
-                    with self._connected().begin():
+                    with self._connected().execution_options(reads=reads).begin():
                         return work(self._open(), again)
                 except DBAPIError as error:
                     lost, again = self._is_lost(error), True
@@ -105,17 +105,18 @@ class Database:
                     raise JournalConflict(f"{self.name}: it cannot be used ({error})") from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Read, in a transaction of its own, which waits for no station. Raises as `run`."""
-        with self._lock:
-            self._is_reading = True
-            try:
-                return self.run(lambda connection, _: query(connection))
-            finally:
-                self._is_reading = False
+        """Read, in a transaction of its own, while others write. Raises as `run`."""
+        return self.run(lambda connection, _: query(connection), reads=True)
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction of SQLite: one that writes waits for the others here, not later."""
-        connection.exec_driver_sql("BEGIN" if self._is_reading else "BEGIN IMMEDIATE")
+    def read_at_once(self, query: Callable[[Connection], T]) -> T:
+        """Read as of one moment, also with several queries. Raises as `run`."""
+
+        def work(connection: Connection) -> T:
+            if not self.is_sqlite:  # SQLite always reads as of one moment
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            return query(connection)
+
+        return self.read(work)
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -194,8 +195,8 @@ def _url(where: str) -> URL:
         ) from None
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
-    if url.drivername == "sqlite" and url.database:
-        return url
+    if url.drivername == "sqlite" and url.database not in (None, "", ":memory:") and not url.query:
+        return URL.create("sqlite", database=os.path.abspath(str(url.database)))
     raise JournalConflict(
         f"{url.drivername}: give the path of an SQLite file, or postgresql://USER@HOST/NAME"
     )
@@ -215,9 +216,14 @@ def _open_sqlite(url: URL, patience: float) -> Database:
             connection.execute(f"PRAGMA {pragma}")
 
     event.listen(engine, "connect", connected)
-    database = Database(engine, str(path), patience)
-    event.listen(engine, "begin", database.begin)
-    return database
+    event.listen(engine, "begin", _begin)
+    return Database(engine, str(path), patience)
+
+
+def _begin(connection: Connection) -> None:
+    """Who writes waits for others here, and not in the middle of the work."""
+    reads = connection.get_execution_options().get("reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _check_place(path: Path) -> None:

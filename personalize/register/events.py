@@ -18,6 +18,7 @@ from .states import Act
 FIRST = bytes(32)
 """What the first event of a station has in the place of the hash before it."""
 _BYTES = ("chip", "previous", "hash")
+_NUMBERS = ("seq", "at", "number", "attempt", "card_step", "chip_step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,10 @@ def event_of_row(row: Mapping[Any, Any]) -> Event:
     """Decode a row of the table; FormatError when it is damaged."""
     try:
         chip = None if row["chip"] is None else ChipSerial(row["chip"])
+        if not all(isinstance(row[name], int | None) for name in _NUMBERS):
+            raise TypeError
         detail = json.loads(row["detail"])
-        return Event(**dict(row) | {"act": Act(row["act"]), "chip": chip, "detail": detail})
+        return Event(**dict(row) | {"act": Act(row["act"]), "chip": chip, "detail": dict(detail)})
     except DAMAGE:
         where = f"event {row.get('seq')} of station {row.get('station')!r}"
         raise FormatError(f"{where} is damaged") from None

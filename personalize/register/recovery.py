@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from cardlib.errors import DAMAGE
 from cardlib.facts import ChipSerial
@@ -16,8 +16,7 @@ from .events import FIRST, Event, event_of_row
 from .folding import FoldedRecord, Record, fold_chip, fold_record
 from .states import IN_USE, Act
 from .station_file import KeptEvent
-
-_PINS = ("for_mailer", "for_claim")
+from .writing import keep_pins
 
 
 def put_back(database: Database, kept: Sequence[KeptEvent]) -> int:
@@ -31,69 +30,81 @@ def put_back(database: Database, kept: Sequence[KeptEvent]) -> int:
         missing = [each for each in _ordered(kept) if _is_missing(connection, each.event)]
         for each in missing:
             _insert(connection, each)
-        for each in missing:
-            _check_follows(connection, each.event)
-        _tell_again(connection, [each.event for each in missing])
+        events = [each.event for each in missing]
+        for event in events:
+            _check_place(connection, event)
+        for each in sorted(missing, key=lambda each: each.event.card_step or 0):
+            _insert_pins(connection, each)
+        _tell_again(connection, events)
         return len(missing)
 
     return database.run(work)
 
 
 def _ordered(kept: Iterable[KeptEvent]) -> list[KeptEvent]:
-    """Batches first: their cards must be there before an event of a card is."""
-    return sorted(
-        kept, key=lambda each: (each.event.act is not Act.ENTERED, each.event.station,
-                                each.event.seq)
-    )  # fmt: skip
+    """Batches first, in the order of their parts: a card must be there before its events are."""
+
+    def place(each: KeptEvent) -> tuple[int, str, int]:
+        event = each.event
+        at = event.at if event.act is Act.ENTERED else 1 << 63
+        return at, event.station, event.seq
+
+    return sorted({(each.event.station, each.event.seq, each.event.hash): each
+                   for each in kept}.values(), key=place)  # fmt: skip
 
 
 def _is_missing(connection: Connection, event: Event) -> bool:
     table = schema.event
-    query = select(table.c.hash).where(table.c.station == event.station, table.c.seq == event.seq)
-    found = connection.execute(query).scalar()
-    if found is not None and found != event.hash:
-        raise _conflict(event, "the database has another event in its place")
-    return found is None
+    there = _event_where(connection, table.c.station == event.station, table.c.seq == event.seq)
+    if there is not None and there.hash != event.hash:
+        raise _conflict(event, f"the database has {_told(there)} in its place")
+    return there is None
 
 
-def _check_follows(connection: Connection, event: Event) -> None:
-    """JournalConflict when the event before it is lost: the copy is older than a checkpoint."""
-    table = schema.event
-    query = select(table.c.hash).where(
-        table.c.station == event.station, table.c.seq == event.seq - 1
-    )
-    before = connection.execute(query).scalar() if event.seq > 1 else FIRST
-    if before != event.previous:
+def _event_where(connection: Connection, *conditions: Any) -> Event | None:
+    row = connection.execute(select(schema.event).where(*conditions)).first()
+    return None if row is None else event_of_row(row._mapping)
+
+
+def _told(event: Event) -> str:
+    card = f", card {event.number}" if event.number else ""
+    chip = f" on chip {event.chip}" if event.chip else ""
+    return f"event {event.seq} of station {event.station} ({event.act}{card}{chip})"
+
+
+def _check_place(connection: Connection, event: Event) -> None:
+    """JournalConflict when the events of a station before this one are not all there."""
+    table, head = schema.event, FIRST
+    if event.seq > 1:
+        before = table.c.seq == event.seq - 1
+        there = _event_where(connection, table.c.station == event.station, before)
+        head = b"" if there is None else there.hash
+    if head != event.previous:
         raise JournalConflict(
             f"event {event.seq - 1} of station {event.station} is neither in the database nor in"
-            " the station's file: the copy is older than the station's last checkpoint. Put back a"
-            " copy from after that checkpoint. Nothing was changed"
+            " the station's files: the copy is older than the first of them. Put back a newer copy,"
+            " or add the station's older files. Nothing was changed"
         )
 
 
 def _conflict(event: Event, why: str) -> JournalConflict:
-    card = f", card {event.number} on chip {event.chip}" if event.number else ""
     return JournalConflict(
-        f"event {event.seq} of station {event.station} ({event.act}{card}) does not fit: {why}."
+        f"{_told(event)} does not fit: {why}."
         " Cards were made since the older copy was put back. Keep both databases and all station"
         " files, and find the two chips of this card. Nothing was changed"
     )
 
 
 def _insert(connection: Connection, kept: KeptEvent) -> None:
-    event, station, card = kept.event, schema.station, schema.event
-    same_card = (
-        card.c.batch == event.batch, card.c.number == event.number,
-        card.c.card_step == event.card_step,
-    )  # fmt: skip
-    same_chip = card.c.chip == event.chip, card.c.chip_step == event.chip_step
-    steps = ((event.card_step, same_card, "card"), (event.chip_step, same_chip, "chip"))
-    for step, where, what in steps:
-        if (
-            step is not None
-            and connection.execute(select(card.c.seq).where(*where)).first() is not None
-        ):
-            raise _conflict(event, f"the {what} went another way in the database")
+    event, station, there = kept.event, schema.station, schema.event
+    card_step = {"batch": event.batch, "number": event.number, "card_step": event.card_step}
+    chip = None if event.chip is None else bytes(event.chip)
+    for what, step in (("card", card_step), ("chip", {"chip": chip, "chip_step": event.chip_step})):
+        if None in step.values():
+            continue
+        other = _event_where(connection, *(there.c[name] == each for name, each in step.items()))
+        if other is not None:
+            raise _conflict(event, f"the {what} went another way in the database, {_told(other)}")
     connection.execute(insert(schema.event), event.as_row())
     known = connection.execute(select(station.c.seq).where(station.c.name == event.station))
     if known.scalar() is None:
@@ -103,10 +114,10 @@ def _insert(connection: Connection, kept: KeptEvent) -> None:
         .where(station.c.name == event.station, station.c.seq < event.seq)
         .values(seq=event.seq, head=event.hash)
     )
-    _insert_beside(connection, event, kept.beside)
+    _insert_entered(connection, event, kept.beside)
 
 
-def _insert_beside(connection: Connection, event: Event, beside: Mapping[str, Any]) -> None:
+def _insert_entered(connection: Connection, event: Event, beside: Mapping[str, Any]) -> None:
     if event.act is Act.ENTERED and event.batch is not None:
         detail = event.detail
         facts = BatchFacts(
@@ -120,10 +131,16 @@ def _insert_beside(connection: Connection, event: Event, beside: Mapping[str, An
             for number, salt, tag in beside["holders"]
         ]
         insert_batch(connection, facts, holders, event.at, is_new=is_new)
-    elif event.act is Act.CLAIMED and event.chip is not None and "for_mailer" in beside:
-        pins = {name: bytes.fromhex(beside[name]) for name in _PINS}
-        row = {"batch": event.batch, "number": event.number, "attempt": event.attempt}
-        connection.execute(insert(schema.pin), row | {"chip": bytes(event.chip), **pins})
+
+
+def _insert_pins(connection: Connection, kept: KeptEvent) -> None:
+    event, beside = kept.event, kept.beside
+    if event.act is Act.CLAIMED and event.chip is not None and "pin" in event.detail:
+        of = str(event.batch), event.number or 0, event.attempt or 0, event.chip
+        keep_pins(
+            connection, of,
+            (bytes.fromhex(beside["for_mailer"]), bytes.fromhex(beside["for_claim"])),
+        )  # fmt: skip
 
 
 def _tell_again(connection: Connection, events: Sequence[Event]) -> None:
@@ -135,8 +152,12 @@ def _tell_again(connection: Connection, events: Sequence[Event]) -> None:
     chips = {each.chip for each in events if each.chip is not None}
     faults: list[str] = []
     try:
-        for record in sorted(records):
-            _tell_record(connection, record, faults)
+        told = {record: _told_again(connection, record, faults) for record in sorted(records)}
+        # All rows go first: a chip, or a resident's one card, may have gone from one to another.
+        for batch, number in told:
+            _forget_record(connection, batch, number)
+        for record, found in told.items():
+            _write_record(connection, record, found)
         for chip in sorted(chips):
             _tell_chip(connection, chip, faults)
     except DAMAGE as error:
@@ -145,7 +166,7 @@ def _tell_again(connection: Connection, events: Sequence[Event]) -> None:
         raise JournalConflict(f"the events do not fit together: {faults[0]}. Nothing was changed")
 
 
-def _tell_record(connection: Connection, of: Record, faults: list[str]) -> None:
+def _told_again(connection: Connection, of: Record, faults: list[str]) -> FoldedRecord:
     table, (batch, number) = schema.event, of
     query = select(table).where(
         table.c.batch == batch, table.c.number == number, table.c.card_step.is_not(None)
@@ -153,36 +174,63 @@ def _tell_record(connection: Connection, of: Record, faults: list[str]) -> None:
     record = FoldedRecord()
     found = [event_of_row(row._mapping) for row in connection.execute(query)]
     fold_record(record, found, faults)
-    for event in found:
-        if event.act is Act.OTHER_CARD_SEEN:
-            _see_other(connection, of, event)
-    card = schema.card
-    connection.execute(delete(card).where(card.c.batch == batch, card.c.number == number))
-    current = record.cards[-1]
+    return record
+
+
+def _forget_record(connection: Connection, batch: str, number: int) -> None:
+    card, holder, other = schema.card, schema.holder, schema.other_card
+    for table in (card, other):
+        mine = table.c.batch == batch, table.c.number == number
+        connection.execute(delete(table).where(*mine))
+    mine = holder.c.batch == batch, holder.c.number == number
+    connection.execute(update(holder).where(*mine).values(in_use=False))
+
+
+def _write_record(connection: Connection, of: Record, record: FoldedRecord) -> None:
+    (batch, number), current = of, record.cards[-1]
     rows = [
         {
             "batch": batch, "number": number, "attempt": each.attempt,
-            "is_current": each is current, "state": each.state.value, "step": record.step,
-            "chip": None if each.chip is None else bytes(each.chip), "station": record.station,
-            "token": record.token, "lease_until": None, "problem": "", "changed": record.changed,
+            "is_current": each is current, "state": each.state.value, "step": each.step,
+            "chip": None if each.chip is None else bytes(each.chip), "station": each.station,
+            "token": each.token, "lease_until": None, "problem": "", "changed": each.changed,
         }
         for each in record.cards
     ]  # fmt: skip
-    connection.execute(insert(card), rows)
-    holder = schema.holder
-    connection.execute(
-        update(holder)
-        .where(holder.c.batch == batch, holder.c.number == number)
-        .values(in_use=current.state in IN_USE)
+    connection.execute(insert(schema.card), rows)
+    for chip, seen in record.others.items():
+        row = {"batch": batch, "number": number, "chip": bytes.fromhex(chip), "seen": seen}
+        connection.execute(insert(schema.other_card), row)
+    pin = schema.pin
+    for (attempt, serial), (_, is_for_claim) in record.pins.items():
+        if not is_for_claim:
+            row = {"batch": batch, "number": number, "attempt": attempt, "chip": bytes(serial)}
+            connection.execute(update(pin).filter_by(**row).values(for_claim=None))
+    if current.state in IN_USE:
+        _check_holder(connection, of, record)
+        holder = schema.holder
+        mine = holder.c.batch == batch, holder.c.number == number
+        connection.execute(update(holder).where(*mine).values(in_use=True))
+
+
+def _check_holder(connection: Connection, of: Record, record: FoldedRecord) -> None:
+    """JournalConflict when the resident has another card in the database."""
+    mine, other, card = schema.holder, schema.holder.alias("other"), schema.card
+    query = (
+        select(card.c.batch, card.c.number, card.c.chip)
+        .select_from(mine)
+        .join(other, and_(other.c.tag == mine.c.tag, other.c.in_use))
+        .join(card, and_(card.c.batch == other.c.batch, card.c.number == other.c.number))
+        .where(mine.c.batch == of[0], mine.c.number == of[1], card.c.is_current)
     )
-
-
-def _see_other(connection: Connection, of: Record, event: Event) -> None:
-    table = schema.other_card
-    chip = bytes.fromhex(str(event.detail["other"]))
-    row = {"batch": of[0], "number": of[1], "chip": chip}
-    if connection.execute(select(table.c.number).filter_by(**row)).first() is None:
-        connection.execute(insert(table), row | {"seen": event.at})
+    row = connection.execute(query).first()
+    if row is not None:
+        raise JournalConflict(
+            f"card {of[1]} of batch {of[0]} on chip {record.cards[-1].chip} cannot be put back: its"
+            f" resident has card {row.number} of batch {row.batch} on chip {ChipSerial(row.chip)}"
+            " in the database. It was made since the older copy was put back. Keep both databases"
+            " and all station files, and find the two chips. Nothing was changed"
+        )
 
 
 def _tell_chip(connection: Connection, chip: ChipSerial, faults: list[str]) -> None:

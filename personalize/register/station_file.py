@@ -1,15 +1,16 @@
-"""A station's own file: its last head, and its events since the last checkpoint.
+"""A station's own files: its last head and its events since the last checkpoint; older ones.
 
 A database that is put back from a backup is behind this file. Then the station refuses it, and
 `rhcard journal recover` puts the lost events back. One line of JSON is one event. Beside it stands
 what the event must not hold: of a claim the sealed PINs, of a batch the tags and their salts.
 """
 
-import errno
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from .states import Act
 
 SUFFIX = ".station"
 _LARGEST = 256 << 20
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _AT_ONCE = frozenset(Act) - {Act.ACTIVATING, Act.ACTIVATED}
 """The acts that are on the disk here before they are in the database.
 
@@ -52,24 +54,19 @@ class StationFile:
         self.path, self._handle, self.kept = path, handle, tuple(kept)
         self._last, self.count = _last(kept, start), len(kept)
         self._waiting = False
-        self._beside: Mapping[str, Any] = {}
 
     @property
     def last(self) -> tuple[int, bytes]:
         """The number and the hash of the last event that was written here."""
         return self._last
 
-    def keep(self, beside: Mapping[str, Any]) -> None:
-        """Write a JSON object beside the next event."""
-        self._beside = beside
+    def add(self, events: Iterable[Event], beside: Mapping[str, Any]) -> None:
+        """Append events, before their transaction is committed. StorageError when it cannot be.
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Append events, before their transaction is committed. StorageError when it cannot be."""
+        `beside` is a JSON object that is kept beside each of them.
+        """
         listed = list(events)
-        beside, self._beside = self._beside, {}
-        lines = [{"event": each.as_dict(), "beside": beside} for each in listed]
-        text = b"".join(json.dumps(each, sort_keys=True).encode() + b"\n" for each in lines)
-        self._append(text)
+        self._append(b"".join(_line(each, beside) for each in listed))
         self._waiting = True
         if any(event.act in _AT_ONCE for event in listed):
             self.sync()
@@ -79,22 +76,36 @@ class StationFile:
     def sync(self) -> None:
         """Put what was appended on the disk."""
         if self._waiting:
-            os.fsync(self._handle)
+            with _storage_errors(self.path):
+                os.fsync(self._handle)
             self._waiting = False
 
     def begin_anew(self, last: tuple[int, bytes]) -> None:
-        """Forget the events before a checkpoint, which holds this head."""
+        """Begin a new file after a checkpoint, which holds this head; the old file stays beside it.
+
+        It is `NAME@NUMBER.station`, with the number of its last event, and helps to mend a copy of
+        the database that is older than the checkpoint.
+        """
         temporary = self.path.with_name(f"{self.path.name}.new")
+        kept = self.path.with_name(f"{self.path.name.removesuffix(SUFFIX)}@{last[0]}{SUFFIX}")
         head = {"seq": last[0], "hash": last[1].hex()}
-        temporary.write_text(json.dumps({"after": head}) + "\n")
-        handle = os.open(temporary, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        os.fchmod(handle, 0o600)
-        os.fsync(handle)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        temporary.rename(self.path)
-        sync_folder(self.path.parent)
-        os.close(self._handle)
-        self._handle, self._last, self.count = handle, last, 0
+        with _storage_errors(self.path):
+            temporary.unlink(missing_ok=True)
+            handle = os.open(temporary, _FLAGS | os.O_EXCL, 0o600)
+            try:
+                _write_all(handle, _json({"after": head}))
+                os.fsync(handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                kept.unlink(missing_ok=True)
+                kept.hardlink_to(self.path)
+                temporary.rename(self.path)
+            except BaseException:
+                os.close(handle)
+                raise
+            # From here on the new file is the station's, also if the disk fails.
+            os.close(self._handle)
+            self._handle, self._last, self._waiting, self.count = handle, last, False, 0
+            sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Put everything on the disk, and let others have the file."""
@@ -107,13 +118,35 @@ class StationFile:
 
     def _append(self, text: bytes) -> None:
         before = os.fstat(self._handle).st_size
-        try:
-            written = os.write(self._handle, text)
-        except OSError as error:
-            raise StorageError(error.errno or 0, str(error.strerror), str(self.path)) from None
-        if written != len(text):
-            os.ftruncate(self._handle, before)
-            raise StorageError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        with _storage_errors(self.path):
+            try:
+                _write_all(self._handle, text)
+            except OSError:
+                os.ftruncate(self._handle, before)
+                raise
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(error.errno or 0, str(error.strerror), str(path)) from None
+
+
+def _write_all(handle: int, text: bytes) -> None:
+    while text:
+        text = text[os.write(handle, text) :]
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, sort_keys=True).encode("ascii") + b"\n"
+
+
+def _line(event: Event, beside: Mapping[str, Any]) -> bytes:
+    """One line; `sum` is over what stands beside the event, which its own hash does not cover."""
+    digest = hashlib.sha256(_json(beside)).hexdigest()
+    return _json({"event": event.as_dict(), "beside": beside, "sum": digest})
 
 
 def open_station_file(folder: Path, station: str) -> StationFile:
@@ -123,11 +156,14 @@ def open_station_file(folder: Path, station: str) -> StationFile:
     """
     path = folder / f"{station}{SUFFIX}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(path, flags, 0o600)
+    with _storage_errors(path):
+        handle = os.open(path, _FLAGS, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), path.lstat()):
+            raise BlockingIOError  # another program began the file anew just now
         start, kept = read_station_file(path)
+        _check_name(path, station, kept)
         _drop_cut_line(path, handle)
     except BlockingIOError:
         os.close(handle)
@@ -140,6 +176,15 @@ def open_station_file(folder: Path, station: str) -> StationFile:
         raise
     sync_folder(folder)
     return StationFile(path, handle, start, kept)
+
+
+def _check_name(path: Path, station: str, kept: Iterable[KeptEvent]) -> None:
+    for each in kept:
+        if each.event.station != station:
+            raise JournalConflict(
+                f"{path} is the file of station {each.event.station}, not of station {station}."
+                " Give it its own name again"
+            )
 
 
 def _drop_cut_line(path: Path, handle: int) -> None:
@@ -163,6 +208,8 @@ def read_station_file(path: Path) -> tuple[tuple[int, bytes], list[KeptEvent]]:
     for line, text in enumerate(lines, 1):
         try:
             members = json.loads(text)
+            if _json(members) != text + b"\n":
+                raise FormatError("a byte of it was changed")
             if "after" in members:
                 start, kept = _head(members["after"]), []
                 continue
@@ -185,7 +232,10 @@ def _head(members: Mapping[str, Any]) -> tuple[int, bytes]:
 
 
 def _kept(members: Mapping[str, Any]) -> KeptEvent:
-    return KeptEvent(event_of_dict(members["event"]), dict(members["beside"]))
+    kept = KeptEvent(event_of_dict(members["event"]), dict(members["beside"]))
+    if _line(kept.event, kept.beside) != _json(members):
+        raise FormatError("a byte of it was changed")
+    return kept
 
 
 def _last(kept: list[KeptEvent], start: tuple[int, bytes]) -> tuple[int, bytes]:

@@ -18,7 +18,16 @@ from .conflict import LOST, JournalConflict, LeaseEnded
 from .events import Event
 from .states import IN_USE, TRANSITIONS, Act, CardState
 from .view import BatchView
-from .writing import CardRow, Writing, card_row, wrong_state
+from .writing import (
+    PINS,
+    CardRow,
+    SealedPins,
+    Writing,
+    card_row,
+    keep_pins,
+    pin_digest,
+    wrong_state,
+)
 
 LEASE = 600_000
 """How long a claim lasts, in ms."""
@@ -28,9 +37,6 @@ _ACTS: Mapping[CardState, Act] = {
     CardState.ACTIVATING: Act.ACTIVATING,
     CardState.ACTIVE: Act.ACTIVATED,
 }
-_PINS = ("for_mailer", "for_claim")
-SealedPins = tuple[bytes, bytes]
-"""A sealed PIN for the mailer, and one for the station that makes the card."""
 
 
 class BatchWork(BatchView):
@@ -63,7 +69,7 @@ class BatchWork(BatchView):
         station was faster. Chip and PIN are on the disk when this returns.
         """
 
-        def work(writing: Writing) -> int | None:
+        def work(writing: Writing) -> tuple[int, int] | None:
             query = self._waiting(*(schema.card.c[name] for name in CardRow.__dataclass_fields__))
             query = query.order_by(schema.card.c.number).limit(1)
             row = writing.connection.execute(
@@ -73,44 +79,40 @@ class BatchWork(BatchView):
                 return None
             card = card_row(row._mapping)
             sealed = seal(card.number, card.attempt)
+            detail: dict[str, int | str] = {"token": card.token + 1}
             if sealed is not None:
-                self._keep_pins(writing, card, chip, sealed)
-            writing.change(card, Act.CLAIMED, chip, lease=self._lease, token=card.token + 1)
-            self._tokens[card.number] = card.token + 1
-            return card.number
+                keep_pins(writing.connection, (card.batch, card.number, card.attempt, chip), sealed)
+                writing.beside = {
+                    name: value.hex() for name, value in zip(PINS, sealed, strict=True)
+                }
+                detail["pin"] = pin_digest(sealed[0])
+            writing.change(card, Act.CLAIMED, chip, lease=self._lease, **detail)
+            return card.number, card.token + 1
 
-        return self.register.write(work, self._recalled)
+        return self._claimed(self.register.write(work, _recalled))
 
-    def _recalled(self, events: list[Event]) -> int | None:
-        """The result of a claim, when its transaction was done but its end was not heard of."""
-        number = events[-1].number
-        if number is not None:
-            self._tokens[number] = int(events[-1].detail["token"])
-        return number
-
-    def _keep_pins(
-        self, writing: Writing, card: CardRow, chip: ChipSerial, sealed: SealedPins
-    ) -> None:
-        pins = dict(zip(_PINS, sealed, strict=True))
-        row = {"batch": card.batch, "number": card.number, "attempt": card.attempt}
-        writing.connection.execute(insert(schema.pin), row | {"chip": bytes(chip), **pins})
-        self.register.file.keep({name: value.hex() for name, value in pins.items()})
+    def _claimed(self, claim: tuple[int, int] | None) -> int | None:
+        """Remember the token of a claim that is in the database; return the card's number."""
+        if claim is None:
+            return None
+        self._tokens[claim[0]] = claim[1]
+        return claim[0]
 
     def take_over(self, number: int) -> None:
         """Claim a card again whose chip is in this station's reader: its lease begins anew."""
 
-        def work(writing: Writing) -> None:
+        def work(writing: Writing) -> tuple[int, int]:
             card = self._locked(writing, number)
             if card.chip is None:
                 raise JournalConflict(f"card {number} has no chip")
-            self._tokens[number] = card.token + 1
             values = {
                 "token": card.token + 1, "station": self.register.station,
                 "lease_until": writing.at + self._lease,
             }  # fmt: skip
             writing.note(card, Act.TAKEN_OVER, values, token=card.token + 1)
+            return number, card.token + 1
 
-        self.register.write(work, lambda events: self._recalled(events) and None)
+        self._claimed(self.register.write(work, _recalled))
 
     def release(self, number: int) -> None:
         """Unbind a chip that was not changed."""
@@ -197,6 +199,11 @@ class BatchWork(BatchView):
         if row is None:
             raise JournalConflict(f"{self.register.database.name}: there is no card {number}")
         return card_row(row._mapping)
+
+
+def _recalled(events: list[Event]) -> tuple[int, int]:
+    """Number and token of a claim whose transaction was done, but its end was not heard of."""
+    return events[-1].number or 0, int(events[-1].detail["token"])
 
 
 _WORKED_ON = IN_USE - {CardState.ACTIVE, CardState.HANDED_OVER, CardState.BLOCKED}

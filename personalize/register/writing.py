@@ -1,11 +1,12 @@
 """One transaction of a station: it changes the states, and writes the events that say so."""
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from cardlib.facts import ChipSerial
 
@@ -58,7 +59,10 @@ def events_of(connection: Connection, transaction_id: str) -> list[Event]:
 
 @dataclass(slots=True)
 class Writing:
-    """A transaction that is open. The station's row is locked, so its events stand in a row."""
+    """A transaction that is open. The station's row is locked, so its events stand in a row.
+
+    `beside` is what the station's file keeps beside the events: a JSON object.
+    """
 
     connection: Connection
     station: str
@@ -67,6 +71,7 @@ class Writing:
     seq: int = 0
     head: bytes = FIRST
     events: list[Event] = field(default_factory=list)
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Lock the station's row, and take the database's time."""
@@ -112,6 +117,8 @@ class Writing:
         step = TRANSITIONS[act]
         if card.state not in step.before:
             raise wrong_state(card, step.before)
+        if card.chip not in (None, chip):
+            raise JournalConflict(f"card {card.number} is on chip {card.chip}, not on chip {chip}")
         chip_step = self._move_chip(chip, act)
         values = {
             "state": step.after.value,
@@ -190,6 +197,29 @@ class Writing:
             .where(table.c.batch == card.batch, table.c.number == card.number)
             .values(in_use=after in IN_USE)
         )
+
+
+PINS = ("for_mailer", "for_claim")
+SealedPins = tuple[bytes, bytes]
+"""A sealed PIN for the mailer, and one for the station that makes the card."""
+
+
+def keep_pins(
+    connection: Connection, of: tuple[str, int, int, ChipSerial], sealed: SealedPins
+) -> None:
+    """Keep the PINs of a claim: of its batch, number, attempt and chip.
+
+    A chip that was released may come to the same card again: then the PIN before is gone.
+    """
+    table, (batch, number, attempt, chip) = schema.pin, of
+    row = {"batch": batch, "number": number, "attempt": attempt, "chip": bytes(chip)}
+    connection.execute(delete(table).filter_by(**row))
+    connection.execute(insert(table), row | dict(zip(PINS, sealed, strict=True)))
+
+
+def pin_digest(for_mailer: bytes) -> str:
+    """What the journal holds of a sealed PIN."""
+    return hashlib.sha256(for_mailer).hexdigest()
 
 
 def new_transaction_id() -> str:

@@ -376,7 +376,7 @@ def test_an_older_copy_is_refused_and_recover_mends_it(
 def test_a_copy_from_before_the_last_checkpoint_is_not_half_mended(
     issued: Path, tmp_path: Path, keys: Path, database: Path, stations: Path
 ) -> None:
-    """Events from before the checkpoint are in no station's file any more."""
+    """Events from before the checkpoint are in the station's older file only."""
     copy, where = tmp_path / "copy.sqlite", ("--database", database)
     shutil.copy(database, copy)
     for skip, name in ((5, "batch-2"), (6, "batch-3")):
@@ -386,10 +386,16 @@ def test_a_copy_from_before_the_last_checkpoint_is_not_half_mended(
             point = tmp_path / "friday.json"
             assert rhcard("journal", "checkpoint", *where, "--keys", keys, "--out", point).code == 0
     shutil.copy(copy, database)
+    (older,) = stations.glob("**/*@*.station")
+    older.rename(tmp_path / older.name)
     done = rhcard("journal", "recover", *where, "--from", stations)
     assert done.code == Exit.JOURNAL_CONFLICT
-    assert "older than the station's last checkpoint" in done.err
+    assert "add the station's older files" in done.err
     assert issue(issued, tmp_path / "cards", database).code == Exit.JOURNAL_CONFLICT
+    assert in_order(database)
+    (tmp_path / older.name).rename(older)
+    assert rhcard("journal", "recover", *where, "--from", stations).code == 0
+    assert issue(issued, tmp_path / "cards", database).code == 0
     assert in_order(database)
 
 

@@ -1,16 +1,21 @@
 """Registers for tests, in SQLite and in a real PostgreSQL."""
 
 import hashlib
-from collections.abc import Callable
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, select
 
 from cardlib.errors import CardKeyError
 from cardlib.facts import ChipSerial
-from personalize.register.bureau import BatchFacts, Register
+from personalize.register import schema
+from personalize.register.bureau import BatchFacts, Register, RegisterReader
+from personalize.register.checkpoints import make_checkpoint
 from personalize.register.opening import open_register
+from personalize.register.states import CardState
 from personalize.register.work import LEASE, BatchWork
 
 TAG_KEY = "0" * 32
@@ -80,4 +85,63 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(url, tmp_path / "stations")
 
 
-Opening = Callable[[], Register]
+NOT_IN_JOURNAL = {
+    ("card", "lease_until"): "a lease is short, and a claim's token counts after it",
+    ("card", "problem"): "free text for the operator, which the journal does not keep",
+}
+"""The columns that the journal does not hold: `verify` and `put_back` cannot tell them."""
+
+
+def rows_of(reader: RegisterReader) -> dict[str, list[tuple[object, ...]]]:
+    """All that the journal holds, by table, in order; without the events' own table."""
+
+    def query(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+        found = {}
+        for table in schema.metadata.sorted_tables:
+            columns = [c for c in table.c if (table.name, c.name) not in NOT_IN_JOURNAL]
+            rows = connection.execute(select(*columns).order_by(*table.primary_key))
+            found[table.name] = [tuple(row) for row in rows]
+        return found
+
+    return reader.read(query)
+
+
+def work_a_day(place: Place) -> None:
+    """Two stations, two batches, and all that can happen to a card; with two checkpoints."""
+    with place.open() as one, place.open("two") as two:
+        first, second = place.work(one), place.work(two, OTHER)
+        make(first, chip(1))
+        first.take(chip(2), seal)
+        first.give_up(chip(2))
+        first.take(chip(3), seal)
+        second.hold(1, chip(77))
+        theirs = BatchWork(two, BATCH)
+        theirs.take_over(2)
+        theirs.advance(2, CardState.ACTIVATING)
+        theirs.not_activated(2)
+        make_checkpoint(one, TestSigner())
+        second.take(chip(4), seal)
+        second.release(2)
+        first.take(chip(4), seal)
+        first.note(3, "the reader lost the card")
+        make_checkpoint(two, TestSigner())
+        make(second, chip(5))
+
+
+def make(work: BatchWork, serial: ChipSerial) -> int | None:
+    """Make the next card on a chip."""
+    number = work.take(serial, seal)
+    for state in (CardState.ACTIVATING, CardState.ACTIVE):
+        if number is not None:
+            work.advance(number, state)
+    return number
+
+
+def copied(where: str, to: Path) -> str:
+    """A copy of an SQLite database, also while it is used."""
+    with (
+        closing(sqlite3.connect(where)) as before,
+        closing(sqlite3.connect(to)) as after,
+    ):
+        before.backup(after)
+    return str(to)
