@@ -186,7 +186,7 @@ def command(
         for chip in chips:
             give_up(job, chip)
         results = run(job, hands)
-        elsewhere = _elsewhere(results, place)
+        elsewhere = [] if job.books.is_shared else _elsewhere(results, place)
         faults = job.pins.faults
         makes_blanks = context.agent is None or issuer.is_test
         done = Run(

@@ -142,12 +142,14 @@ class Books:
     """The books of a run. `claim` binds a blank chip to the next card that waits, with a PIN.
 
     It returns the card's number, or None when no card waits. `tag` makes a holder's tag.
+    `is_shared` says that other stations may work on the batch too.
     """
 
     work: Work
     pins: Pins
     claim: Callable[[ChipSerial], int | None]
     tag: Callable[[str], bytes]
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ def register_books(
             chip, lambda number, attempt: _sealed(issuer, batch, number, attempt, chip)
         )
 
-    return Books(work, RegisterPins(work, batch, issuer, PinUse.CLAIM), claim, tag)
+    pins = RegisterPins(work, batch, issuer, PinUse.CLAIM)
+    return Books(work, pins, claim, tag, is_shared=True)
 
 
 def _sealed(issuer: Issuer, batch: UUID, number: int, attempt: int, chip: ChipSerial) -> SealedPins:

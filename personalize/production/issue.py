@@ -58,8 +58,8 @@ def issue(job: Job) -> Generator[CardResult, None, None]:
     """Issue all cards that are not active yet, in the order in which the feed brings them.
 
     If one card fails, the others are still made. Each card of the batch has one result: first
-    those that were active before, last those whose card did not come, or did not come again. Close
-    the generator to stop early: cards in hand are finished.
+    those that were active before, last those that another station made, and those whose card did
+    not come, or did not come again. Close the generator to stop early: cards in hand are finished.
     """
     missing: set[int] = set()
     failed: dict[int, CardResult] = {}
@@ -80,6 +80,11 @@ def issue(job: Job) -> Generator[CardResult, None, None]:
         return done
 
     yield from job.feed.serve(work, lambda: _wanted(job, missing))
+    entries = job.journal.entries() if missing else ()
+    for entry in entries:
+        if entry.number in missing and entry.state is CardState.ACTIVE:
+            missing.discard(entry.number)
+            yield _result(job, entry.number, was_active=True)
     others = job.journal.other_cards()
     for number in sorted(missing & others.keys()):
         yield _result(job, number, problem=held(job, number, others[number]))
@@ -98,6 +103,8 @@ def _wanted(job: Job, missing: set[int]) -> Wanted | None:
     if job.journal.has_waiting():
         return Wanted("insert a blank card", so_far, blank=True)
     begun = [chip for number, chip in job.journal.begun().items() if number not in others]
+    if not begun:
+        return None  # other stations have made the rest
     comes = any(chip not in job.in_hand for chip in begun)
     return Wanted("insert a card that was begun" if comes else WAIT, so_far)
 
@@ -125,6 +132,8 @@ def _not_there(job: Job, number: int) -> str:
     if chip is None:
         return "; ".join((f"no blank card is left for it in {job.feed.name}", *seen))
     lost = f"If the card is lost or broken, run `rhcard issue` with --spoiled {chip}"
+    if job.books.is_shared:
+        lost = f"If another station works on it, wait. {lost}"
     if entry.state is CardState.ACTIVATING:
         lost = f"It was being activated, and may be active. {LOST}"
     return "; ".join((f"{not_found(job.feed, chip, active=False)}. {lost}", *seen))
