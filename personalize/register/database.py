@@ -32,7 +32,7 @@ from .conflict import JournalConflict
 T = TypeVar("T")
 PATIENCE = 60.0
 """Seconds to wait for a database that is gone, before a station gives up."""
-_RETRY, _BUSY = 0.2, 30_000
+_RETRY, _BUSY, _FIRST = 0.2, 30_000, 3.0
 _TRIES = 5
 _NETWORK = frozenset(("9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"))
 _DISK_FULL = ("53100", "disk is full", "No space left")
@@ -261,9 +261,11 @@ def _open_postgresql(url: URL, patience: float) -> Database:
         raise JournalConflict(
             "PostgreSQL needs psycopg: run `pip install rhcard[postgresql]`"
         ) from None
-    database = Database(engine, name, patience)
+    # A wrong name or password looks like a server that is away: do not wait long for the first.
+    database = Database(engine, name, min(patience, _FIRST))
     try:
         database.read(_check_promises(name))
+        database.patience = patience
     except BaseException:
         database.close()
         raise

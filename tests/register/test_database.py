@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -254,3 +254,10 @@ def test_a_database_that_stays_away_is_given_up_and_told(
         assert postgres.password not in str(found.value)
         postgres.start()
         assert work.take(A, seal) == 1
+
+
+def test_a_wrong_password_is_told_soon_and_without_it(database_url: str) -> None:
+    wrong = make_url(database_url).set(password="not-this-one")
+    with pytest.raises(StorageError, match="password authentication failed") as told:
+        open_database(wrong.render_as_string(hide_password=False), patience=600)
+    assert "not-this-one" not in str(told.value)
