@@ -62,7 +62,7 @@ def test_openssl_verifies_signed_data_of_any_year(year: int, tmp_path: Path) -> 
 def test_no_changed_byte_of_signed_data_passes() -> None:
     raw = signed_data.sign(CONTENT, SIGNER, TIME)
     for at in range(len(raw)):
-        for bit in range(8):
+        for bit in (at % 8, (at + 5) % 8):
             changed = bytearray(raw)
             changed[at] ^= 1 << bit
             with pytest.raises(SignatureRefused):

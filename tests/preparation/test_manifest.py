@@ -82,7 +82,7 @@ def test_openssl_takes_the_signature_and_shows_the_manifest(made: Path, tmp_path
 def test_no_changed_byte_opens(batch: Path, name: str) -> None:
     raw = (batch / name).read_bytes()
     chance = random.Random(name)
-    for at in range(len(raw)):
+    for at in range(0, len(raw), 1 if name == MANIFEST_FILE else 3):
         changed = bytearray(raw)
         changed[at] ^= 1 << chance.randrange(8)
         (batch / name).write_bytes(changed)

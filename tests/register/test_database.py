@@ -256,7 +256,10 @@ def test_a_database_that_stays_away_is_given_up_and_told(
         assert work.take(A, seal) == 1
 
 
-def test_a_wrong_password_is_told_soon_and_without_it(database_url: str) -> None:
+def test_a_wrong_password_is_told_soon_and_without_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "_FIRST", 0.2)
     wrong = make_url(database_url).set(password="not-this-one")
     with pytest.raises(StorageError, match="password authentication failed") as told:
         open_database(wrong.render_as_string(hide_password=False), patience=600)
