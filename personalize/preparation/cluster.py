@@ -132,7 +132,13 @@ class Cluster:
         """
         client = self._client
         assert client
-        everywhere = client.scatter(work, broadcast=True, hash=False)
+        try:
+            everywhere = client.scatter(work, broadcast=True, hash=False)
+        except (TimeoutError, ValueError):
+            raise WorkerDied(
+                f"the Dask cluster at {self._address} has no worker that takes work: they may have"
+                " too little memory. Start the command again when there are some"
+            ) from None
         most = _HELD * max(1, sum(client.nthreads().values()))
         held: deque[tuple[_Chunk, Future[Any]]] = deque()
         for chunk in chunks:

@@ -79,6 +79,8 @@ def cluster(
         }
         security = kind(tls_ca_file=ca, require_encryption=True, **own)
     config = {f"{MEMORY}.target": spill or False, f"{MEMORY}.spill": spill or False}
+    # The workers are threads of a long run of tests, whose memory must not make them pause.
+    config |= {f"{MEMORY}.pause": False, f"{MEMORY}.terminate": False}
     with dask.config.set(config), LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0",
         security=security, protocol="tls://" if files else "tcp://",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -276,6 +277,7 @@ def test_two_stations_may_make_a_checkpoint_at_the_same_time(place: Place) -> No
         def sign_checkpoint(self, content: bytes) -> bytes:
             if not made:
                 made.append(0)
+                time.sleep(0.01)  # of one millisecond it would be the same checkpoint
                 made[0] = make_checkpoint(two, TestSigner()).number
             return super().sign_checkpoint(content)
 
