@@ -30,7 +30,7 @@ from cardlib.status import StatusWord
 from cardlib.transport.meter import Figures, Meter
 
 from ..preparation.prepared import PreparedCard
-from ..register.conflict import LOST, JournalConflict
+from ..register.conflict import LOST, ChipNotFree, JournalConflict
 from ..register.states import CardState
 from .books import CardEntry
 from .checking import check_card
@@ -215,7 +215,10 @@ def _claimed(job: Job, found: Identified, connection: Connection) -> int | None:
         raise NotUsed(f"chip {found.chip} was given up with --spoiled")
     if job.journal.has_waiting():
         _ask_for(job, found.chip)
-    return job.books.claim(found.chip)
+    try:
+        return job.books.claim(found.chip)
+    except ChipNotFree as error:
+        raise NotUsed(str(error)) from None
 
 
 def _ask_for(job: Job, chip: ChipSerial) -> None:

@@ -264,6 +264,12 @@ def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
         if not database.is_sqlite:
             # Two stations that start at once must not both make the tables.
             connection.execute(text("SELECT pg_advisory_xact_lock(7265)"))
+        tables = set(inspect(connection).get_table_names())
+        if tables and schema.register.name not in tables:
+            raise JournalConflict(
+                f"{database.name} has tables of another program. Give a new file, or an empty"
+                " database, for the register. Nothing was changed"
+            )
         schema.metadata.create_all(connection)
         row = connection.execute(select(schema.register)).one_or_none()
         if row is not None:

@@ -7,6 +7,10 @@ class JournalConflict(CardError):
     """Journal, batch and cards do not agree, or another program is working on them."""
 
 
+class ChipNotFree(JournalConflict):
+    """A chip has another card, or was given up. It is not used; other chips may be."""
+
+
 class LeaseEnded(CardError):
     """A station worked too long on a card, or another station has the card now."""
 

@@ -164,7 +164,9 @@ class Database:
             )
         if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             return StorageError(errno.EIO, words, self.name)
-        return JournalConflict(f"{self.name}: it cannot be used ({words})")
+        return JournalConflict(
+            f"{self.name}: it cannot be used ({words}). Check the name, or put its newest copy back"
+        )
 
 
 def open_database(where: str, *, patience: float = PATIENCE, must_exist: bool = False) -> Database:
@@ -207,7 +209,10 @@ def _open_sqlite(url: URL, patience: float) -> Database:
     _check_place(path)
     # NullPool: the one connection is kept by Database, and closed with it.
     engine = create_engine(
-        url, poolclass=NullPool, connect_args={"check_same_thread": False, "isolation_level": None}
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "isolation_level": None},
     )
 
     def connected(connection: Any, _: object) -> None:
@@ -256,7 +261,9 @@ def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) ->
 def _open_postgresql(url: URL, patience: float) -> Database:
     name = url.render_as_string(hide_password=True)
     try:
-        engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+        engine = create_engine(
+            url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10}
+        )
     except (ImportError, NoSuchModuleError):
         raise JournalConflict(
             "PostgreSQL needs psycopg: run `pip install rhcard[postgresql]`"

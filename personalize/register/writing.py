@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from cardlib.facts import ChipSerial
 
 from . import schema
-from .conflict import JournalConflict
+from .conflict import ChipNotFree, JournalConflict
 from .database import now
 from .events import FIRST, Event, event_of_row
 from .states import IN_USE, TRANSITIONS, Act, CardState, ChipState
@@ -179,7 +179,7 @@ class Writing:
         row = self.connection.execute(query.with_for_update()).one_or_none()
         before = None if row is None else ChipState(row.state)
         if before not in step.chip_before:
-            raise JournalConflict(_of_chip(serial, before))
+            raise ChipNotFree(_of_chip(serial, before))
         after = {"state": step.chip_after.value, "step": 1 if row is None else row.step + 1}
         if row is None:
             self.connection.execute(insert(table), {"serial": bytes(serial), **after})

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cardlib.emulator import SoftwareCard
 from personalize.preparation.batch import Batch
 from personalize.production.bookkeeping import Bureau
 from personalize.production.issue import issue
@@ -49,3 +50,18 @@ def test_cards_that_another_station_makes_in_the_meantime_are_results_of_both(
     assert [result.problem for result in (*mine, *theirs)] == [""] * (2 * COUNT)
     assert {result.state for result in (*mine, *theirs)} == {CardState.ACTIVE}
     assert sum(not result.was_active for result in (*mine, *theirs)) == COUNT
+
+
+def test_a_blank_whose_chip_has_a_card_of_another_batch_is_left_alone(tmp_path: Path) -> None:
+    """It is a copy, or the other batch was cut: no reason to stop this batch."""
+    first, second = new_batch(tmp_path, 1), new_batch(tmp_path, 2, skip=5, name="second")
+    (made,) = made_at(tmp_path, first, "north", blanks=True)
+    assert made.chip is not None
+    folder = tmp_path / "south"
+    folder.mkdir()
+    copy = SoftwareCard.blank(made.chip, store().blank_keys(made.chip))
+    copy.save(folder / "0.card")
+    copy.close()
+    results = made_at(tmp_path, second, "south", blanks=True)
+    assert [(result.state, result.problem) for result in results] == [(CardState.ACTIVE, "")] * 2
+    assert made.chip not in {result.chip for result in results}

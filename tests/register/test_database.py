@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url, select, text
+from sqlalchemy import Engine, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -264,3 +264,14 @@ def test_a_wrong_password_is_told_soon_and_without_it(
     with pytest.raises(StorageError, match="password authentication failed") as told:
         open_database(wrong.render_as_string(hide_password=False), patience=600)
     assert "not-this-one" not in str(told.value)
+
+
+def test_a_database_of_another_program_is_refused_and_not_changed(place: Place) -> None:
+    database = open_database(place.where)
+    with closing(database):
+        database.run(lambda connection, _: connection.execute(text("CREATE TABLE card (a INT)")))
+    with pytest.raises(JournalConflict, match="tables of another program"):
+        place.open()
+    with closing(open_database(place.where)) as again:
+        names = again.read(lambda connection: inspect(connection).get_table_names())
+    assert names == ["card"]
