@@ -2,14 +2,17 @@
 
 The content key is agreed by ECDH on P-256 with a new key of the sender (RFC 5753 3.1): scheme
 dhSinglePass-stdDH-sha256kdf, key wrap id-aes256-wrap (RFC 3394). The recipient is named by the
-identifier of its public key.
+identifier of its public key. For a certificate it is named by issuer and serial number; if its key
+is RSA, the content key is encrypted by RSAES-OAEP with SHA-256 (RFC 3560).
 """
 
 import secrets
 
-from asn1crypto import core
+from asn1crypto import cms, core
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
@@ -18,14 +21,20 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_unwrap,
     aes_key_wrap,
 )
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..errors import FormatError
-from .p256 import key_name, new_private_key, point_of, private_key, public_key
+from .p256 import CURVE, key_name, new_private_key, point_of, private_key, public_key
 
 _ECDH = "1.3.132.1.11.1"
 _AES256_WRAP = "2.16.840.1.101.3.4.1.45"
 _AES256_GCM = "2.16.840.1.101.3.4.1.46"
 _EC_PUBLIC_KEY = "1.2.840.10045.2.1"
+_OAEP_SHA256 = {
+    "hash_algorithm": {"algorithm": "sha256"},
+    "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": "sha256"}},
+}
+"""Parameters of RSAES-OAEP (RFC 4055 4.1)."""
 _KEY, _NONCE, _TAG = 32, 12, 16
 _CLOSED = "it is not for this key, or is damaged"
 
@@ -80,9 +89,12 @@ class _RecipientKeyIdentifier(core.Sequence):  # type: ignore[misc]
 
 
 class _Recipient(core.Choice):  # type: ignore[misc]
-    """KeyAgreeRecipientIdentifier (RFC 5652 6.2.2): by the key's identifier."""
+    """KeyAgreeRecipientIdentifier (RFC 5652 6.2.2)."""
 
-    _alternatives = [("key", _RecipientKeyIdentifier, {"implicit": 0})]  # noqa: RUF012
+    _alternatives = [  # noqa: RUF012
+        ("certificate", cms.IssuerAndSerialNumber),
+        ("key", _RecipientKeyIdentifier, {"implicit": 0}),
+    ]
 
 
 class _EncryptedKey(core.Sequence):  # type: ignore[misc]
@@ -107,9 +119,12 @@ class _KeyAgreement(core.Sequence):  # type: ignore[misc]
 
 
 class _RecipientInfo(core.Choice):  # type: ignore[misc]
-    """RecipientInfo (RFC 5652 6.2): always by key agreement."""
+    """RecipientInfo (RFC 5652 6.2): by key transport or key agreement."""
 
-    _alternatives = [("agreement", _KeyAgreement, {"implicit": 1})]  # noqa: RUF012
+    _alternatives = [  # noqa: RUF012
+        ("transport", cms.KeyTransRecipientInfo),
+        ("agreement", _KeyAgreement, {"implicit": 1}),
+    ]
 
 
 class _RecipientInfos(core.SetOf):  # type: ignore[misc]
@@ -155,11 +170,28 @@ def enveloped(content: bytes, recipient: bytes) -> bytes:
 
     Raises FormatError when it is no public key of P-256.
     """
-    ours, theirs = private_key(new_private_key()), public_key(recipient)
-    key, nonce = secrets.token_bytes(_KEY), secrets.token_bytes(_NONCE)
-    wrapped = aes_key_wrap(_wrapping_key(ours, theirs), key)
-    sealed = AESGCM(key).encrypt(nonce, content, None)
-    return _encoded(point_of(ours), key_name(recipient), wrapped, nonce, sealed)
+    key = secrets.token_bytes(_KEY)
+    sender, wrapped = _agreed(public_key(recipient), key)
+    who = _Recipient({"key": {"name": key_name(recipient)}})
+    return _sealed(_agreement(sender, who, wrapped), key, content)
+
+
+def enveloped_to(certificate: x509.Certificate, content: bytes) -> bytes:
+    """Encrypt content for the holder of a certificate; return CMS AuthEnvelopedData, DER.
+
+    Its key is RSA or of P-256. Raises FormatError for another one. Nothing else of it is checked.
+    """
+    parsed = asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
+    who = cms.IssuerAndSerialNumber(
+        {"issuer": parsed.issuer, "serial_number": parsed.serial_number}
+    )
+    public, key = certificate.public_key(), secrets.token_bytes(_KEY)
+    if isinstance(public, rsa.RSAPublicKey):
+        return _sealed(_transport(public, who, key), key, content)
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != CURVE.name:
+        raise FormatError("the certificate's key is neither RSA nor of P-256")
+    sender, wrapped = _agreed(public, key)
+    return _sealed(_agreement(sender, _Recipient({"certificate": who}), wrapped), key, content)
 
 
 def opened(raw: bytes, private: bytes) -> bytes:
@@ -192,11 +224,19 @@ def _wrapping_key(ours: ec.EllipticCurvePrivateKey, theirs: ec.EllipticCurvePubl
     return X963KDF(SHA256(), _KEY, info).derive(ours.exchange(ec.ECDH(), theirs))
 
 
+def _agreed(theirs: ec.EllipticCurvePublicKey, key: bytes) -> tuple[bytes, bytes]:
+    """The sender's new public key, and the content key wrapped for the recipient."""
+    ours = private_key(new_private_key())
+    return point_of(ours), aes_key_wrap(_wrapping_key(ours, theirs), key)
+
+
 def _parts(raw: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     data = _ContentInfo.load(raw, strict=True)["content"]
     (recipient,) = data["recipients"]
     agreement = recipient.chosen
     (encrypted,) = agreement["keys"]
+    if encrypted["recipient"].name != "key":
+        raise FormatError(_CLOSED)
     found = data["content"]
     nonce = found["algorithm"]["parameters"].parse(_GcmParameters)["nonce"].native
     return (
@@ -209,6 +249,11 @@ def _parts(raw: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
 
 
 def _encoded(sender: bytes, name: bytes, wrapped: bytes, nonce: bytes, sealed: bytes) -> bytes:
+    who = _Recipient({"key": {"name": name}})
+    return _content_info(_agreement(sender, who, wrapped), nonce, sealed)
+
+
+def _agreement(sender: bytes, who: _Recipient, wrapped: bytes) -> _RecipientInfo:
     agreement = _KeyAgreement(
         {
             "version": 3,
@@ -219,9 +264,34 @@ def _encoded(sender: bytes, name: bytes, wrapped: bytes, nonce: bytes, sealed: b
                 "algorithm": _ECDH,
                 "parameters": core.Any(_AlgorithmIdentifier({"algorithm": _AES256_WRAP})),
             },
-            "keys": [{"recipient": _Recipient({"key": {"name": name}}), "encrypted": wrapped}],
+            "keys": [{"recipient": who, "encrypted": wrapped}],
         }
     )
+    return _RecipientInfo({"agreement": agreement})
+
+
+def _transport(
+    public: rsa.RSAPublicKey, who: cms.IssuerAndSerialNumber, key: bytes
+) -> _RecipientInfo:
+    """RFC 5652 6.2.1, with RSAES-OAEP (RFC 3560)."""
+    encrypted = public.encrypt(key, padding.OAEP(padding.MGF1(SHA256()), SHA256(), None))
+    transport = cms.KeyTransRecipientInfo(
+        {
+            "version": "v0",
+            "rid": cms.RecipientIdentifier("issuer_and_serial_number", who),
+            "key_encryption_algorithm": {"algorithm": "rsaes_oaep", "parameters": _OAEP_SHA256},
+            "encrypted_key": encrypted,
+        }
+    )
+    return _RecipientInfo({"transport": transport})
+
+
+def _sealed(recipient: _RecipientInfo, key: bytes, content: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
+    return _content_info(recipient, nonce, AESGCM(key).encrypt(nonce, content, None))
+
+
+def _content_info(recipient: _RecipientInfo, nonce: bytes, sealed: bytes) -> bytes:
     content = {
         "type": _DATA,
         "algorithm": {
@@ -231,11 +301,6 @@ def _encoded(sender: bytes, name: bytes, wrapped: bytes, nonce: bytes, sealed: b
         "content": sealed[:-_TAG],
     }
     data = _AuthEnvelopedData(
-        {
-            "version": 0,
-            "recipients": [_RecipientInfo({"agreement": agreement})],
-            "content": content,
-            "mac": sealed[-_TAG:],
-        }
+        {"version": 0, "recipients": [recipient], "content": content, "mac": sealed[-_TAG:]}
     )
     return bytes(_ContentInfo({"type": _TYPE, "content": data}).dump())

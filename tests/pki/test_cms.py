@@ -190,3 +190,11 @@ def test_a_point_that_is_not_on_the_curve_is_refused(point: bytes) -> None:
 def test_a_derived_key_is_always_one() -> None:
     for seed in (bytes(64), b"\xff" * 64, hashlib.sha512(b"seed").digest()):
         assert len(point_of(private_key(private_key_from(seed)))) == PUBLIC_LENGTH
+
+
+def test_what_is_for_a_certificate_is_not_for_a_sites_key() -> None:
+    """Both name their recipient in a way of its own; the same key opens one of them only."""
+    certificate = x509.load_der_x509_certificate(SIGNER.certificate)
+    raw = enveloped_data.enveloped_to(certificate, CONTENT)
+    with pytest.raises(FormatError):
+        enveloped_data.opened(raw, PRIVATE)
