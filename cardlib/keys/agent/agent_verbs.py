@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ...layout import KEY_BY_NAME
 from ...layout.sam_data import MEANINGS_OF_0, PIN_FORMS
+from .agent_members import BATCH, CHIP, HANDLE, IDENTITY, NAME, RECORD_NUMBER, WHOSE, one
 from .agent_wire import (
     Form,
     MemberKind,
@@ -28,27 +29,21 @@ MOST_COMMANDS = 256
 """The most commands of one load."""
 
 
-_NAME = text(64)
 _SECRET = text(4096, unicode=False)
-_IDENTITY = octets(16)
-_CHIP, _BATCH = octets(8), octets(16)
-_HANDLE = number(1, 1 << 53)
-_RECORD_NUMBER = number(1, (1 << 32) - 1)
 _REPLY = octets(2, 65_538)
 _COMMAND = octets(4, 65_544)
 _COMMANDS = list_of(_COMMAND, MOST_COMMANDS)
 _KEY = choice(KEY_BY_NAME)
-_WHOSE: Members = {"identity": _IDENTITY}
-_CARD: Members = {**_WHOSE, "key": _KEY, "chip": _CHIP, "region": octets(8)}
-_JOB: Members = {"batch": _BATCH, "number": _RECORD_NUMBER, "chip": _CHIP}
-_SESSION: Members = {"session": _HANDLE}
+_CARD: Members = {**WHOSE, "key": _KEY, "chip": CHIP, "region": octets(8)}
+_JOB: Members = {"batch": BATCH, "number": RECORD_NUMBER, "chip": CHIP}
+_SESSION: Members = {"session": HANDLE}
 _CALLER: Members = {
-    "name": _NAME,
+    "name": NAME,
     "cards": number(0, 1 << 62),
     "most": optional(number(0, 1 << 62)),
 }
 _VERSION: Members = {
-    "identity": _IDENTITY,
+    "identity": IDENTITY,
     "version": number(1, 7),
     "protocol": number(1, 2),
     "cipher": number(1, 2),
@@ -62,10 +57,6 @@ _VERSION: Members = {
 def _line(value: object) -> str:
     """A line of text, which may be empty; text(…) is never empty."""
     return "" if value == "" else str(text(400).decode(value))
-
-
-def _one(name: str, kind: MemberKind) -> Members:
-    return {name: kind}
 
 
 OF_EVERYBODY: Mapping[str, Form] = {
@@ -87,26 +78,26 @@ OF_EVERYBODY: Mapping[str, Form] = {
     ),
     "unlock": Form(
         "Open a key store that one passphrase protects, or with --test-keys a token",
-        _one("passphrase", _SECRET),
+        one("passphrase", _SECRET),
         {"identity": text(64), "test_keys": flag()},
     ),
     "lock": Form("Forget the keys, and end all that is open", {}, {}),
     "versions": Form(
         "Name the key versions, the newest first, and the card keys that the caller may use",
         {},
-        _one("versions", list_of(table_of(_VERSION), 16)),
+        one("versions", list_of(table_of(_VERSION), 16)),
     ),
 }
 OF_CARDS: Mapping[str, Form] = {
     "session": Form(
         "Begin a session with a chip that was received: make INITIALIZE UPDATE",
-        {**_WHOSE, "key_set": choice(("transport", "issuer")), "chip": _CHIP},
-        {"session": _HANDLE, "command": _COMMAND},
+        {**WHOSE, "key_set": choice(("transport", "issuer")), "chip": CHIP},
+        {"session": HANDLE, "command": _COMMAND},
     ),
     "session-answer": Form(
         "Check the card's cryptogram and make EXTERNAL AUTHENTICATE",
         {**_SESSION, "reply": _REPLY},
-        _one("command", _COMMAND),
+        one("command", _COMMAND),
     ),
     "session-opened": Form(
         "Check the reply to EXTERNAL AUTHENTICATE", {**_SESSION, "reply": _REPLY}, {}
@@ -114,7 +105,7 @@ OF_CARDS: Mapping[str, Form] = {
     "replace-keys": Form(
         "Claim a job and make PUT KEY, in an open session of the chip's transport keys",
         {**_SESSION, **_JOB},
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
     "load": Form(
         "Claim a job and make STORE DATA of a whole card, in an open session of its issuer keys",
@@ -125,17 +116,17 @@ OF_CARDS: Mapping[str, Form] = {
             "region": octets(8),
             "pin": text(6),
         },
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
     "activate": Form(
         "Make ACTIVATE, in an open session of the issuer keys",
         _SESSION,
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
     "reset-tries": Form(
         "Make RESET KEY TRIES, in an open session of the issuer keys",
         {**_SESSION, "key": _KEY},
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
     "session-done": Form(
         "Check the replies to the commands that were made last",
@@ -149,27 +140,27 @@ OF_TERMINALS: Mapping[str, Form] = {
     "authenticate": Form(
         "Begin a version-2 authentication by one card key: make its cryptogram",
         {**_CARD, "challenge": octets(8), "binding": octets(6)},
-        {"authentication": _HANDLE, "cryptogram": octets(40), "check_value": _CHECK_VALUE},
+        {"authentication": HANDLE, "cryptogram": octets(40), "check_value": _CHECK_VALUE},
     ),
     "session-keys": Form(
         "Check the card's answer to an authentication, and give the keys of that session, once",
-        {"authentication": _HANDLE, "reply": octets(0, 256), "chaining": octets(16)},
+        {"authentication": HANDLE, "reply": octets(0, 256), "chaining": octets(16)},
         {"enc": octets(16), "mac": octets(16)},
     ),
     "process-key": Form(
         "Begin to use a version-1 process key, for as much as its usage allows",
         {**_CARD, "challenge": octets(8)},
-        {"process": _HANDLE, "check_value": _CHECK_VALUE},
+        {"process": HANDLE, "check_value": _CHECK_VALUE},
     ),
     "process-encrypt": Form(
         "Encrypt with a process key. Usage 7: one block that ends in eight zero bytes, once",
-        {"process": _HANDLE, "blocks": octets(16, 256)},
-        _one("blocks", octets(16, 256)),
+        {"process": HANDLE, "blocks": octets(16, 256)},
+        one("blocks", octets(16, 256)),
     ),
     "process-mac": Form(
         "Make a MAC with a process key. Usage 7: refused",
-        {"process": _HANDLE, "message": octets(1, 512)},
-        _one("mac", octets(4)),
+        {"process": HANDLE, "message": octets(1, 512)},
+        one("mac", octets(4)),
     ),
 }
 _PERSON = text(32)
@@ -182,7 +173,7 @@ _SIGNED: Members = {
     "signatures": list_of(table_of({"operator": _PERSON, "signature": octets(64)}), 3),
 }
 _FINGERPRINT: Members = {"fingerprint": optional(text(20))}
-_CEREMONY: Members = {"ceremony": _HANDLE}
+_CEREMONY: Members = {"ceremony": HANDLE}
 _NEW_VERSION: Members = {
     "version": _KEY_VERSION,
     "identity": text(32),
@@ -197,7 +188,7 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     ),
     "custodians-wrap": Form(
         "Say with which public key two custodians make their shares",
-        _one("operators", _PEOPLE),
+        one("operators", _PEOPLE),
         {"public": octets(32), "keys": list_of(octets(32), 2)},
     ),
     "unlock-together": Form(
@@ -271,7 +262,7 @@ OF_CUSTODIANS: Mapping[str, Form] = {
     "custodians": Form(
         "Name the custodians of the key store, and what the register says of each",
         {},
-        _one(
+        one(
             "custodians",
             list_of(table_of({**_FINGERPRINT, "name": _PERSON, "state": text(64)}), 20),
         ),
@@ -287,11 +278,11 @@ OF_CUSTODIANS: Mapping[str, Form] = {
         },
     ),
     "receipts": Form(
-        "Name the receipts that are kept", {}, _one("receipts", list_of(number(1, 1 << 30), 10_000))
+        "Name the receipts that are kept", {}, one("receipts", list_of(number(1, 1 << 30), 10_000))
     ),
     "receipt": Form(
         "Give a receipt, line by line",
-        _one("number", number(1, 1 << 30)),
+        one("number", number(1, 1 << 30)),
         {"lines": list_of(MemberKind("text of up to 400 characters", _line), 400)},
     ),
 }
@@ -299,17 +290,17 @@ OF_SAMS: Mapping[str, Form] = {
     "sam-begin": Form(
         "Begin to load the SAM that two custodians signed for: chip, roles and limit (0: none)",
         _SIGNED,
-        _one("sam", _HANDLE),
+        one("sam", HANDLE),
     ),
     "sam-session": Form(
         "Begin a session with that SAM: make INITIALIZE UPDATE",
-        {"sam": _HANDLE, "key_set": choice(("transport", "issuer"))},
-        {"session": _HANDLE, "command": _COMMAND},
+        {"sam": HANDLE, "key_set": choice(("transport", "issuer"))},
+        {"session": HANDLE, "command": _COMMAND},
     ),
     "sam-replace-keys": Form(
         "Make PUT KEY, in an open session of the SAM's transport keys",
         _SESSION,
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
     "sam-load": Form(
         "Make STORE DATA of the whole SAM, once, in an open session of its issuer keys",
@@ -319,7 +310,7 @@ OF_SAMS: Mapping[str, Form] = {
             "pin_form": choice(PIN_FORMS),
             "meaning_of_0": choice(MEANINGS_OF_0),
         },
-        _one("commands", _COMMANDS),
+        one("commands", _COMMANDS),
     ),
 }
 FORMS: Mapping[str, Form] = {

@@ -5,9 +5,9 @@ No member is the key of a batch, of a record or of a site, but for what is seale
 
 from collections.abc import Mapping
 
+from .agent_members import BATCH, HANDLE, NAME, RECORD_NUMBER, WHOSE, one
 from .agent_wire import (
     Form,
-    MemberKind,
     Members,
     choice,
     flag,
@@ -24,48 +24,40 @@ MOST_RANGES = 64
 """The most numbers of one `holder-hashes`, and the most ranges of one batch."""
 
 _LARGE = 1 << 18
-_NAME = text(64)
-_BATCH, _HANDLE = octets(16), number(1, 1 << 53)
-_RECORD_NUMBER = number(1, (1 << 32) - 1)
 _COUNT = number(0, (1 << 32) - 1)
-_WHOSE: Members = {"identity": octets(16)}
-_OF_BATCH: Members = {**_WHOSE, "batch": _BATCH, "count": _COUNT}
+_OF_BATCH: Members = {**WHOSE, "batch": BATCH, "count": _COUNT}
 _OLD_BATCH: Members = {**_OF_BATCH, "sealed_key": octets(28, 1024)}
-_SITE: Members = {"site": _NAME, "first": _RECORD_NUMBER, "last": _RECORD_NUMBER}
+_SITE: Members = {"site": NAME, "first": RECORD_NUMBER, "last": RECORD_NUMBER}
 _SHARE: Members = {**_SITE, "key_id": optional(octets(16)), "public": optional(octets(65))}
 _RANGE: Members = {
     **_SITE, "key_id": octets(16), "key": octets(64, _LARGE), "sealed_site_key": octets(0, 256),
 }  # fmt: skip
 _SEALING: Members = {
-    "sealing": _HANDLE,
+    "sealing": HANDLE,
     "kept": octets(28, _LARGE),
     "ranges": list_of(table_of(_RANGE), MOST_RANGES),
 }
 _PIN: Members = {
-    **_WHOSE, "batch": _BATCH, "number": _COUNT, "attempt": _COUNT, "chip": octets(0, 8),
+    **WHOSE, "batch": BATCH, "number": _COUNT, "attempt": _COUNT, "chip": octets(0, 8),
     "use": choice(("file", "mailer", "claim")),
 }  # fmt: skip
-
-
-def _one(name: str, kind: MemberKind) -> Members:
-    return {name: kind}
 
 
 OF_BATCHES: Mapping[str, Form] = {
     "security-codes": Form(
         "Calculate the security codes of cards by their card numbers",
-        {**_WHOSE, "card_numbers": list_of(text(64), MOST_HASHES), "issue_date": text(8)},
-        _one("codes", list_of(text(3), MOST_HASHES)),
+        {**WHOSE, "card_numbers": list_of(text(64), MOST_HASHES), "issue_date": text(8)},
+        one("codes", list_of(text(3), MOST_HASHES)),
     ),
     "holder-hashes": Form(
         "Calculate the holder hash of each number",
-        {**_WHOSE, "numbers": list_of(text(256, 0), MOST_HASHES)},
-        _one("hashes", list_of(octets(32), MOST_HASHES)),
+        {**WHOSE, "numbers": list_of(text(256, 0), MOST_HASHES)},
+        one("hashes", list_of(octets(32), MOST_HASHES)),
     ),
     "preparation-certificate": Form(
         "Give the certificate of those who prepare batches with these keys",
-        _WHOSE,
-        _one("certificate", octets(64, 4096)),
+        WHOSE,
+        one("certificate", octets(64, 4096)),
     ),
     "new-batch": Form(
         "Begin a batch, whose records can be sealed on this connection, each once",
@@ -79,13 +71,13 @@ OF_BATCHES: Mapping[str, Form] = {
     ),
     "seal-record": Form(
         "Seal the next record of a batch that was begun on this connection",
-        {"sealing": _HANDLE, "number": _RECORD_NUMBER, "record": octets(1, _LARGE)},
-        _one("sealed", octets(16, _LARGE + 16)),
+        {"sealing": HANDLE, "number": RECORD_NUMBER, "record": octets(1, _LARGE)},
+        one("sealed", octets(16, _LARGE + 16)),
     ),
     "sign-batch": Form(
         "Sign the manifest of a batch, after its last record; for a batch only one is ever signed",
-        {"sealing": _HANDLE, "manifest": octets(1, _LARGE)},
-        _one("signed", octets(64, _LARGE + 8192)),
+        {"sealing": HANDLE, "manifest": octets(1, _LARGE)},
+        one("signed", octets(64, _LARGE + 8192)),
     ),
     "unseal-record": Form(
         "Open one record of a batch; `range` is the one that it is in",
@@ -93,15 +85,15 @@ OF_BATCHES: Mapping[str, Form] = {
             **_OF_BATCH,
             "range": table_of(_RANGE),
             "transferred": flag(),
-            "number": _RECORD_NUMBER,
+            "number": RECORD_NUMBER,
             "sealed": octets(16, _LARGE + 16),
         },
-        _one("record", octets(0, _LARGE)),
+        one("record", octets(0, _LARGE)),
     ),
     "offer-site-key": Form(
         "Make a key pair for one batch that is not prepared yet, and sign the offer of it",
-        {**_WHOSE, "site": _NAME},
-        _one("signed", octets(64, 8192)),
+        {**WHOSE, "site": NAME},
+        one("signed", octets(64, 8192)),
     ),
     "transfer-records": Form(
         "Give records away to another site: envelop their keys for it, and sign that",
@@ -111,12 +103,12 @@ OF_BATCHES: Mapping[str, Form] = {
             "transferred": flag(),
             "to": table_of({**_SITE, "key_id": octets(16), "public": octets(65)}),
         },
-        _one("signed", octets(64, _LARGE)),
+        one("signed", octets(64, _LARGE)),
     ),
     "purge-batch": Form(
         "Destroy the site's keys of a batch, for ever: no copy of it can be opened any more",
-        {"batch": _BATCH, "key_ids": list_of(octets(16), 2 * MOST_RANGES)},
-        _one("keys", _COUNT),
+        {"batch": BATCH, "key_ids": list_of(octets(16), 2 * MOST_RANGES)},
+        one("keys", _COUNT),
     ),
     "check-old-header": Form(
         "Check the header of a batch of format 2",
@@ -125,13 +117,13 @@ OF_BATCHES: Mapping[str, Form] = {
     ),
     "unseal-old-record": Form(
         "Open one record of a batch of format 2",
-        {**_OLD_BATCH, "number": _RECORD_NUMBER, "sealed": octets(16, _LARGE + 16)},
-        _one("record", octets(0, _LARGE)),
+        {**_OLD_BATCH, "number": RECORD_NUMBER, "sealed": octets(16, _LARGE + 16)},
+        one("record", octets(0, _LARGE)),
     ),
     "seal-pin": Form(
-        "Seal the PIN of a record", {**_PIN, "pin": text(6)}, _one("sealed", octets(1, 256))
+        "Seal the PIN of a record", {**_PIN, "pin": text(6)}, one("sealed", octets(1, 256))
     ),
     "unseal-pin": Form(
-        "Open the PIN of a record", {**_PIN, "sealed": octets(0, 256)}, _one("pin", text(6))
+        "Open the PIN of a record", {**_PIN, "sealed": octets(0, 256)}, one("pin", text(6))
     ),
 }
