@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, func, insert, inspect, select, text
-
-from cardlib.facts import ChipSerial
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from . import schema
 from .conflict import JournalConflict
@@ -18,7 +16,7 @@ from .database import Database
 from .events import FIRST, Event
 from .states import Act, CardState
 from .station_file import StationFile
-from .writing import CardRow, Writing, card_rows, events_of, new_transaction_id
+from .writing import Writing, events_of, new_transaction_id
 
 T = TypeVar("T")
 _SALT = 16
@@ -77,12 +75,6 @@ class RegisterReader:
         """Whether a batch is entered. JournalConflict when it is, with other facts or tags."""
         there = self.read(lambda connection: check_batch(connection, facts, tags))
         return there >= set(facts.numbers)
-
-    def card_of_chip(self, chip: ChipSerial) -> CardRow | None:
-        """The current card that a chip is bound to, of whichever batch."""
-        condition = schema.card.c.chip == bytes(chip)
-        found = self.read(lambda connection: card_rows(connection, condition))
-        return found[0] if found else None
 
 
 class Register(RegisterReader):
@@ -254,10 +246,11 @@ def _tags_of(connection: Connection, batch: str) -> dict[bytes, int]:
     return {row.tag: row.number for row in connection.execute(query)}
 
 
-def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
+def begin_tables(database: Database, tag_key: str, known: str | None = None) -> tuple[str, str]:
     """Make the tables if there are none; return the register's identity and its tag key.
 
-    JournalConflict when the tables are of another version of this program.
+    JournalConflict when the tables are of another program, or of another version of this one, or
+    when they are not those of the register that this computer knows here by its identity.
     """
 
     def work(connection: Connection, _: bool) -> tuple[str, str]:
@@ -265,6 +258,8 @@ def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
             # Two stations that start at once must not both make the tables.
             connection.execute(text("SELECT pg_advisory_xact_lock(7265)"))
         tables = set(inspect(connection).get_table_names())
+        if known is not None and not tables:
+            raise _not_known(database, known)
         if tables and schema.register.name not in tables:
             raise JournalConflict(
                 f"{database.name} has tables of another program. Give a new file, or an empty"
@@ -273,6 +268,8 @@ def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
         schema.metadata.create_all(connection)
         row = connection.execute(select(schema.register)).one_or_none()
         if row is not None:
+            if known not in (None, row.id):
+                raise _not_known(database, str(known))
             return _checked(database, row.id, row.format, row.tag_key)
         identity = str(uuid.uuid4())
         new = {"id": identity, "format": schema.FORMAT, "tag_key": tag_key}
@@ -280,6 +277,14 @@ def begin_tables(database: Database, tag_key: str) -> tuple[str, str]:
         return identity, tag_key
 
     return database.run(work)
+
+
+def _not_known(database: Database, known: str) -> JournalConflict:
+    return JournalConflict(
+        f"{database.name} is not the register that was here: this computer knows register {known}."
+        " In a new one, residents who have a card could get a second. Put the newest copy back. For"
+        " another bureau give another name. Nothing was changed"
+    )
 
 
 def find_register(database: Database) -> tuple[str, str]:
@@ -317,14 +322,3 @@ def add_station(database: Database, name: str) -> tuple[int, bytes]:
         return 0, FIRST
 
     return database.run(work)
-
-
-def count_by_state(connection: Connection, batch: str) -> dict[CardState, int]:
-    """How many current cards of a batch are in each state."""
-    table = schema.card
-    query = (
-        select(table.c.state, func.count())
-        .where(table.c.batch == batch, table.c.is_current)
-        .group_by(table.c.state)
-    )
-    return {CardState(state): count for state, count in connection.execute(query)}

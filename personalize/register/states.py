@@ -4,7 +4,7 @@ A card is one attempt to make a record of a batch. A record whose chip was spoil
 was remade, gets a new card, which is prepared again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -105,8 +105,3 @@ IN_USE = frozenset(CardState) - _of(
     CardState.PREPARED, CardState.SPOILED, CardState.REMADE, CardState.RETURNED
 )
 """The states in which a card counts as its holder's one card."""
-
-
-def states_before(acts: Iterable[Act]) -> frozenset[CardState]:
-    """The states from which any of some acts goes."""
-    return frozenset(state for act in acts for state in TRANSITIONS[act].before)

@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from cardlib.errors import StorageError
+from personalize.register import overview
 from personalize.register.conflict import JournalConflict, LeaseEnded
 from personalize.register.events import Event
 from personalize.register.opening import open_reader
@@ -188,7 +189,7 @@ def cut(worked: Place) -> Iterator[Place]:
 
 def test_an_event_that_was_cut_before_commit_is_put_back(cut: Place) -> None:
     with open_reader(cut.where) as reader:
-        assert reader.card_of_chip(C) is None
+        assert overview.chip(reader, C) is None
     with cut.open() as one:
         work = BatchWork(one, BATCH)
         assert (work.entry(3).chip, work.pin(3)) == (C, (1, C, *seal(3, 1)))
@@ -228,3 +229,29 @@ def test_a_token_of_a_claim_that_failed_gives_no_right_to_the_card(site: Place) 
         assert theirs.take(B, seal) == 1
         with pytest.raises(LeaseEnded, match="taken over by station two"):
             mine.advance(1, CardState.ACTIVATING)
+
+
+def test_a_new_database_in_the_place_of_a_lost_one_is_refused(tmp_path: Path) -> None:
+    """Its register would know nobody, and each resident could get a second card."""
+    where, stations = tmp_path / "bureau.sqlite", tmp_path / "stations"
+    site = Place(str(where), stations)
+    with site.open() as register:
+        site.work(register).take(chip(1), seal)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in tmp_path.glob("bureau.sqlite*"):
+        path.rename(moved / path.name)
+    for station in ("one", "two"):
+        with pytest.raises(JournalConflict, match="is not the register that was here"):
+            site.open(station)
+    elsewhere = Place(str(tmp_path / "other.sqlite"), stations)
+    with elsewhere.open():
+        pass
+    for path in tmp_path.glob("other.sqlite*"):
+        path.rename(where.with_name(path.name.replace("other", "bureau")))
+    with pytest.raises(JournalConflict, match="is not the register that was here"):
+        site.open()
+    for path in moved.iterdir():
+        path.replace(tmp_path / path.name)
+    with site.open() as register:
+        assert register.file.last[0] == 2
